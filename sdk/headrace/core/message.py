@@ -1,0 +1,64 @@
+"""The message of a task: a single-use ticket. A start message carries the whole trigger, as the record it will be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from headrace.core.plan import Json
+from headrace.core.record import RunRecord, decode_record, encode_record
+
+
+class BadMessage(Exception):
+    """The body is no message of ours, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMessage:
+    """`ticket` of `task` in run `run_id`. `record`, where there, is the record to put if the client died before it did.
+
+    `queued_at_ms` is when the task became due: its schedule timeout counts from there.
+    """
+
+    run_id: str
+    task: str
+    ticket: int = 1
+    queued_at_ms: int
+    record: RunRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """What a row's `via` calls this message."""
+        return f"{self.task}/{self.ticket}"
+
+
+def encode_message(message: TaskMessage) -> str:
+    out: dict[str, Json] = {"run": message.run_id, "task": message.task, "ticket": message.ticket, "queued": message.queued_at_ms}
+    if message.record is not None:
+        start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
+        out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_message(body: str) -> TaskMessage:
+    """Raises BadMessage with the reason."""
+    try:
+        raw = json.loads(body)
+    except ValueError as error:
+        raise BadMessage(f"the body is no JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
+    try:
+        run_id, task = raw["run"], raw["task"]
+        if not (isinstance(run_id, str) and isinstance(task, str) and run_id and task):
+            raise BadMessage("`run` and `task` must be non-empty strings")
+        start = raw.get("start")
+        return TaskMessage(
+            run_id=run_id,
+            task=task,
+            ticket=int(raw["ticket"]),
+            queued_at_ms=int(raw["queued"]),
+            record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

@@ -1,0 +1,85 @@
+"""A record after a write -> what it owes. Paid idempotently after each commit, and again by any later delivery.
+
+What a message `task/ticket` has on its account: its own task, and every task that rode on it (`via`) in a fused chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace.core.graph import finished, made_ready_by, ready, states
+from headrace.core.message import TaskMessage
+from headrace.core.record import RunRecord, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTask:
+    """A message for a ticket, due at `due_at_ms` (None: now)."""
+
+    task: str
+    ticket: int
+    worker: str
+    queued_at_ms: int
+    due_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellParent:
+    """The run is over and its parent waits: take it out of the join."""
+
+    join: str
+    index: int
+
+
+Effect: TypeAlias = SendTask | TellParent
+
+
+def owed_by(record: RunRecord, task: str, ticket: int, *, name: str) -> tuple[Effect, ...]:
+    """What the record owes on account of the message `task/ticket` (called `name` in `via`)."""
+    mine = [task, *(each for each, row in record.tasks.items() if row.via == name and each != task)]
+    out: list[Effect] = []
+    for each in mine:
+        out.extend(_owed_for(record, each, ticket if each == task else None))
+    if record.starter == task:
+        out.extend(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
+    if record.parent is not None and record.parent.join is not None and finished(record):
+        out.append(TellParent(join=record.parent.join, index=record.parent.index))
+    return tuple(dict.fromkeys(out))
+
+
+def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
+    """What the record owes on account of `message`."""
+    return owed_by(record, message.task, message.ticket, name=message.name)
+
+
+def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
+    row = record.tasks.get(task)
+    if row is None or record.cancelled_at_ms is not None:
+        return []
+    if row.status is TaskStatus.QUEUED and ticket in (None, row.ticket - 1):
+        return [_next_message(record, task)]
+    if row.settled and ticket in (None, row.ticket):
+        return [first_message(record, child) for child in made_ready_by(record, task)]
+    return []
+
+
+def first_message(record: RunRecord, task: str) -> SendTask:
+    """The message of a task that has become ready."""
+    return SendTask(task=task, ticket=1, worker=worker_of(record, task), queued_at_ms=states(record)[task].due_since_ms)
+
+
+def _next_message(record: RunRecord, task: str) -> SendTask:
+    row = record.tasks[task]
+    return SendTask(
+        task=task,
+        ticket=row.ticket,
+        worker=worker_of(record, task),
+        queued_at_ms=row.queued_at_ms or record.created_at_ms,
+        due_at_ms=row.due_at_ms,
+    )
+
+
+def worker_of(record: RunRecord, task: str) -> str:
+    """The worker whose queue takes the messages of `task`."""
+    return record.extra.get(f"w:{task}", record.plan.task(task).worker)

@@ -1,0 +1,209 @@
+"""The plan of a run: its tasks, their parents and limits, as the record carries them.
+
+A plan is written once, with the run, so that a run which started under one deployment finishes under the next.
+Its encoding is compact JSON: what equals the default is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+class TaskKind(StrEnum):
+    NORMAL = "normal"
+    ON_FAILURE = "on_failure"  # runs once all others are settled, if any of them FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentLeaf:
+    """A condition on the output of a parent: a CEL expression over `output`, or none for "it completed".
+
+    `number` is its place in the plan: the parent's commit evaluates it and stores the numbers that hold.
+    """
+
+    number: int
+    parent: str
+    expression: str | None = None
+
+
+Leaf: TypeAlias = ParentLeaf  # sleeps and events are further kinds of leaf
+Group: TypeAlias = tuple[Leaf, ...]  # any of these
+Groups: TypeAlias = tuple[Group, ...]  # all of those
+
+
+class GateStrategy(StrEnum):
+    GROUP_ROUND_ROBIN = "rr"
+    CANCEL_IN_PROGRESS = "cip"
+    CANCEL_NEWEST = "cn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """A concurrency limit: `max_runs` at once for each value of the CEL `expression`; `name` tells gates apart."""
+
+    name: str
+    expression: str
+    max_runs: int
+    strategy: GateStrategy = GateStrategy.GROUP_ROUND_ROBIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatePlan:
+    """A rate limit: `units` (a number or CEL) of `limit` (a number or CEL; static keys look theirs up) a window."""
+
+    key: str
+    dynamic: bool = False
+    units: str = "1"
+    limit: str | None = None
+    window_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """What the engine must know of a task. Durations in milliseconds; defaults are Hatchet's (PARITY A3)."""
+
+    name: str
+    worker: str = "default"
+    kind: TaskKind = TaskKind.NORMAL
+    parents: tuple[str, ...] = ()
+    retries: int = 0
+    backoff_factor: float | None = None
+    backoff_max_s: int | None = None
+    execution_timeout_ms: int = 60_000
+    schedule_timeout_ms: int = 300_000
+    isolated: bool = False
+    wait_for: Groups = ()
+    skip_if: Groups = ()
+    cancel_if: Groups = ()
+    gates: tuple[GatePlan, ...] = ()
+    rates: tuple[RatePlan, ...] = ()
+    slot_cost: int = 1
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        groups = (*self.wait_for, *self.skip_if, *self.cancel_if)
+        return tuple(leaf for group in groups for leaf in group)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The tasks of a workflow in an order in which parents come first, and the gates that hold the whole run."""
+
+    workflow: str
+    tasks: tuple[TaskPlan, ...]
+    version: str = ""
+    gates: tuple[GatePlan, ...] = ()
+    standalone: bool = False
+    sticky: str = ""
+    by_name: dict[str, TaskPlan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {task.name: task for task in self.tasks})
+
+    def task(self, name: str) -> TaskPlan:
+        """The task of that name; KeyError if the plan has none."""
+        return self.by_name[name]
+
+    def leaves_on(self, parent: str) -> tuple[Leaf, ...]:
+        """The conditions that the commit of `parent` must evaluate."""
+        return tuple(leaf for task in self.tasks for leaf in task.leaves if leaf.parent == parent)
+
+
+# ---------------------------------------------------------------- encoding
+
+_DEFAULTS = {f.name: f.default for f in fields(TaskPlan)}
+_SHORT = {
+    "name": "n", "worker": "w", "kind": "k", "parents": "p", "retries": "r", "backoff_factor": "bf",
+    "backoff_max_s": "bm", "execution_timeout_ms": "et", "schedule_timeout_ms": "st", "isolated": "i",
+    "slot_cost": "sc",
+}  # fmt: skip
+_GROUPS = {"wait_for": "wf", "skip_if": "si", "cancel_if": "ci"}
+
+
+def _encode_task(task: TaskPlan, place: dict[str, int]) -> Json:
+    out: dict[str, Json] = {}
+    for name, short in _SHORT.items():
+        value = getattr(task, name)
+        if name == "parents":
+            if value:
+                out[short] = [place[parent] for parent in value]
+        elif value != _DEFAULTS[name]:
+            out[short] = value
+    for name, short in _GROUPS.items():
+        groups: Groups = getattr(task, name)
+        if groups:
+            out[short] = [[[leaf.number, place[leaf.parent], leaf.expression] for leaf in group] for group in groups]
+    if task.gates:
+        out["g"] = [_encode_gate(gate) for gate in task.gates]
+    if task.rates:
+        out["rl"] = [[r.key, r.dynamic, r.units, r.limit, r.window_s] for r in task.rates]
+    return out
+
+
+def _encode_gate(gate: GatePlan) -> Json:
+    return [gate.name, gate.expression, gate.max_runs, gate.strategy.value]
+
+
+def encode_plan(plan: RunPlan) -> str:
+    """Compact JSON; `decode_plan` gives the same plan back."""
+    place = {task.name: index for index, task in enumerate(plan.tasks)}
+    out: dict[str, Json] = {"t": [_encode_task(task, place) for task in plan.tasks]}
+    if plan.gates:
+        out["g"] = [_encode_gate(gate) for gate in plan.gates]
+    if plan.standalone:
+        out["s"] = 1
+    if plan.sticky:
+        out["y"] = plan.sticky
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def plan_version(plan: RunPlan) -> str:
+    """A short hash of what the plan says: the version of a workflow that names none."""
+    return hashlib.sha256(encode_plan(plan).encode()).hexdigest()[:8]
+
+
+def _decode_groups(raw: list[list[list[object]]], names: list[str]) -> Groups:
+    return tuple(
+        tuple(ParentLeaf(number=int(str(n)), parent=names[int(str(p))], expression=e if isinstance(e, str) else None) for n, p, e in group)
+        for group in raw
+    )
+
+
+def _decode_gates(raw: Iterable[tuple[str, str, int, str]]) -> tuple[GatePlan, ...]:
+    return tuple(GatePlan(name=n, expression=e, max_runs=m, strategy=GateStrategy(s)) for n, e, m, s in raw)
+
+
+def decode_plan(workflow: str, version: str, text: str) -> RunPlan:
+    """The plan that `encode_plan` wrote. ValueError / KeyError where the text is none."""
+    raw = json.loads(text)
+    names = [task["n"] for task in raw["t"]]
+    tasks = []
+    for entry in raw["t"]:
+        plain: dict[str, Any] = {
+            name: entry[short] for name, short in _SHORT.items() if short in entry and name not in ("parents", "kind")
+        }
+        plain |= {name: _decode_groups(entry[short], names) for name, short in _GROUPS.items() if short in entry}
+        tasks.append(
+            TaskPlan(
+                **plain,
+                kind=TaskKind(entry.get("k", "normal")),
+                parents=tuple(names[index] for index in entry.get("p", ())),
+                gates=_decode_gates(entry.get("g", ())),
+                rates=tuple(RatePlan(key=k, dynamic=d, units=u, limit=m, window_s=w) for k, d, u, m, w in entry.get("rl", ())),
+            )
+        )
+    return RunPlan(
+        workflow=workflow,
+        version=version,
+        tasks=tuple(tasks),
+        gates=_decode_gates(raw.get("g", ())),
+        standalone=bool(raw.get("s")),
+        sticky=raw.get("y", ""),
+    )

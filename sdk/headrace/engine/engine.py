@@ -1,0 +1,59 @@
+"""What every step of the engine needs: the ports and the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headrace.core.plan import RunPlan
+from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sizes in bytes, times in seconds."""
+
+    retention_s: int = 30 * 86_400
+    record_target_bytes: int = 1024  # one write unit
+    inline_final_bytes: int = 200 * 1024  # the last output of a run may sit in the record up to this record size
+    message_input_bytes: int = 200 * 1024  # a larger input does not ride in the start message
+    item_bytes: int = 380 * 1024  # a larger payload is an object in S3 (DynamoDB: 400 KB an item)
+    payload_bytes: int = 4 * 1024 * 1024  # refused above (Hatchet's limit, PARITY I11)
+    first_beat_s: float = 5.0
+    beat_every_s: float = 10.0
+    lease_s: float = 30.0  # what a beat grants; the first lease is the queue's visibility timeout
+    grace_s: float = 1.0  # between asking code to stop and ending it
+
+
+class NoExpressions:
+    """Stands where no CEL is wired: every expression is an error."""
+
+    def evaluate(self, expression: str, variables: object) -> None:
+        from headrace.errors import ExpressionError
+
+        raise ExpressionError(f"no expression engine is wired to evaluate {expression!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    store: Store
+    queues: Queues
+    clock: Clock
+    ids: Ids
+    expressions: Expressions = field(default_factory=NoExpressions)
+    limits: Limits = field(default_factory=Limits)
+
+    @staticmethod
+    def on(ports: Ports, *, expressions: Expressions | None = None, limits: Limits | None = None) -> Engine:
+        return Engine(
+            store=ports.store,
+            queues=ports.queues,
+            clock=ports.clock,
+            ids=ports.ids,
+            expressions=expressions or NoExpressions(),
+            limits=limits or Limits(),
+        )
+
+
+PlanOf = Callable[[str], RunPlan | None]
+"""The plan that the code at hand has for a workflow, by name."""

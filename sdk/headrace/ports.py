@@ -1,0 +1,145 @@
+"""The ports between the engine and the world: Store, Queues and Clock. Each has an AWS adapter and one in memory.
+
+Faults: an adapter raises `headrace.errors.StoreUnavailable` / `QueueUnavailable` where a call may be tried again
+(throttling, time-outs, 5xx: the effect may or may not have happened), `AccessDenied` / `StackNotFound` where a
+person has to act. Whoever calls a port must be correct whichever of these is raised at whichever call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headrace.core.changes import Item, Key, Write, Written
+from headrace.core.plan import Json
+
+MAX_DELAY_S = 900
+"""The longest delay of an SQS message, in seconds (SendMessage, DelaySeconds)."""
+
+MAX_MESSAGE_BYTES = 1_048_576
+"""The largest SQS message and the largest batch, in bytes (SQS quotas, since August 2025)."""
+
+MAX_ITEM_BYTES = 400 * 1024
+"""The largest DynamoDB item, names and values, in bytes (DynamoDB quotas)."""
+
+
+class Store(Protocol):
+    """One table of items plus a place for payloads over the item limit. Reads are strongly consistent unless said."""
+
+    def write(self, write: Write) -> Written:
+        """One conditional write. `Refused` carries the item as it was, at no extra read."""
+        ...
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written]:
+        """Independent writes, in any order, in parallel; the results in the order given."""
+        ...
+
+    def get(self, key: Key, *, consistent: bool = True) -> Item | None: ...
+
+    def get_many(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
+        """Any number of keys (batched by 100); the results in the order given."""
+        ...
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> list[Item]:
+        """Items of one partition in the order of their sort keys: those that start with `prefix`, past `after`."""
+        ...
+
+    def query_index(
+        self, index: str, pk: str, *, low: str = "", high: str = "~", limit: int | None = None, newest_first: bool = True
+    ) -> list[Item]:
+        """Keys (and index attributes) from an index, eventually consistent: `low <= sort key <= high`."""
+        ...
+
+    def put_blob(self, name: str, body: bytes) -> None:
+        """Store an object. Writing the same name again is harmless."""
+        ...
+
+    def get_blob(self, name: str) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to send: its JSON body, its delay in whole seconds, its fair-queue group."""
+
+    body: str
+    delay_s: int = 0
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A message as delivered: body, the handle of this delivery, how often it was delivered, when it was sent."""
+
+    queue: str
+    body: str
+    receipt: str
+    receive_count: int
+    sent_at_ms: int
+    message_id: str = ""
+
+
+class Queues(Protocol):
+    """Queues by the name of their worker. At least once, any order."""
+
+    def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Send all (batched by 10 and by size); entries that a batch refuses are tried again. Raises if any is left."""
+        ...
+
+    def receive(self, queue: str, *, limit: int, wait_s: int, visibility_s: int | None = None) -> list[Received]: ...
+
+    def delete(self, message: Received) -> None: ...
+
+    def hide(self, message: Received, seconds: int) -> None:
+        """Keep a delivered message invisible for `seconds` from now (0: deliver it again at once)."""
+        ...
+
+    def known(self) -> Iterable[str]:
+        """The queues of this stack that this adapter has been told of."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, as the engine sees it."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Ids(Protocol):
+    """Fresh identifiers."""
+
+    def run_id(self) -> str: ...
+
+    def owner(self) -> str:
+        """A short name for one attempt: the fence of its commits."""
+        ...
+
+
+class Expressions(Protocol):
+    """CEL, for conditions, concurrency keys, rate keys and idempotency keys."""
+
+    def evaluate(self, expression: str, variables: Mapping[str, Json]) -> Json:
+        """The value of `expression`; raises `headrace.errors.ExpressionError` with the expression and why."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that connects an engine to a world."""
+
+    store: Store
+    queues: Queues
+    clock: Clock
+    ids: Ids
