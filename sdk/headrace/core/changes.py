@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-Value: TypeAlias = "None | bool | int | str | bytes | frozenset[int] | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | str | bytes | frozenset[int] | list[Value] | dict[str, Value] | None"
 Item: TypeAlias = dict[str, Value]
 Path: TypeAlias = tuple[str, ...]
 

@@ -15,16 +15,19 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskMessage:
-    """`ticket` of `task` in run `run_id`. `record`, where there, is the record to put if the client died before it did.
+    """`ticket` of `task` in run `run_id`.
 
-    `queued_at_ms` is when the task became due: its schedule timeout counts from there.
+    `queued_at_ms` is when the task became due, `start_by_ms` the end of its schedule timeout. A start message carries
+    `record`, to be put if the client died before it did, and `input` where that is to be an item of its own.
     """
 
     run_id: str
     task: str
     ticket: int = 1
     queued_at_ms: int
+    start_by_ms: int
     record: RunRecord | None = None
+    input: str | None = None
 
     @property
     def name(self) -> str:
@@ -33,10 +36,12 @@ class TaskMessage:
 
 
 def encode_message(message: TaskMessage) -> str:
-    out: dict[str, Json] = {"run": message.run_id, "task": message.task, "ticket": message.ticket, "queued": message.queued_at_ms}
+    out: dict[str, Json] = {"run": message.run_id, "task": message.task, "ticket": message.ticket, "queued": message.queued_at_ms, "by": message.start_by_ms}
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
+        if message.input is not None:
+            out["input"] = message.input
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -58,7 +63,9 @@ def decode_message(body: str) -> TaskMessage:
             task=task,
             ticket=int(raw["ticket"]),
             queued_at_ms=int(raw["queued"]),
+            start_by_ms=int(raw["by"]),
             record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
+            input=raw.get("input"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

@@ -21,6 +21,7 @@ class SendTask:
     ticket: int
     worker: str
     queued_at_ms: int
+    start_by_ms: int
     due_at_ms: int | None = None
 
 
@@ -66,16 +67,25 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
 
 def first_message(record: RunRecord, task: str) -> SendTask:
     """The message of a task that has become ready."""
-    return SendTask(task=task, ticket=1, worker=worker_of(record, task), queued_at_ms=states(record)[task].due_since_ms)
+    since = states(record)[task].due_since_ms
+    return SendTask(
+        task=task,
+        ticket=1,
+        worker=worker_of(record, task),
+        queued_at_ms=since,
+        start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
+    )
 
 
 def _next_message(record: RunRecord, task: str) -> SendTask:
     row = record.tasks[task]
+    since = row.queued_at_ms or record.created_at_ms
     return SendTask(
         task=task,
         ticket=row.ticket,
         worker=worker_of(record, task),
-        queued_at_ms=row.queued_at_ms or record.created_at_ms,
+        queued_at_ms=since,
+        start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
         due_at_ms=row.due_at_ms,
     )
 
@@ -83,3 +93,8 @@ def _next_message(record: RunRecord, task: str) -> SendTask:
 def worker_of(record: RunRecord, task: str) -> str:
     """The worker whose queue takes the messages of `task`."""
     return record.extra.get(f"w:{task}", record.plan.task(task).worker)
+
+
+def first_messages(record: RunRecord) -> tuple[SendTask, ...]:
+    """The messages that start a run: one for each task without parents."""
+    return tuple(first_message(record, task) for task in ready(record))

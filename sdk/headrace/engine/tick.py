@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
+from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Key, Missing, Update, either
 from headrace.engine.engine import Engine
+from headrace.engine.timers import HORIZON_S, SHARDS, timer_partition
+from headrace.ports import MAX_DELAY_S, Outgoing
+
+CURSOR = Key("clock", "cursor")
+FIRST_LOOK_BACK_MINUTES = 60
 
 
 def tick(engine: Engine) -> int:
-    """Send, with exact delays, every timer due within the next minutes. Returns how many were sent."""
-    raise NotImplementedError
+    """Send, with exact delays, every timer due within the next minutes. Returns how many were sent.
+
+    The cursor names the first minute not yet done, so a clock that stood still for a day catches up.
+    """
+    now_ms = engine.clock.now_ms()
+    until = (now_ms + HORIZON_S * 1000) // 60_000
+    cursor = engine.store.get(CURSOR)
+    start = _int(cursor, "minute", (now_ms // 60_000) - FIRST_LOOK_BACK_MINUTES)
+    sent = 0
+    for minute in range(start, until):
+        sent += sum(_send_minute(engine, minute, shard) for shard in range(SHARDS))
+    if until > start:
+        engine.store.write(
+            Update(key=CURSOR, require=either(Missing(("minute",)), AtMost(("minute",), until)), sets={("minute",): until})
+        )
+    return sent
+
+
+def _int(item: Item | None, name: str, default: int) -> int:
+    value = item.get(name) if item is not None else None
+    return value if isinstance(value, int) else default
+
+
+def _send_minute(engine: Engine, minute: int, shard: int) -> int:
+    """Send first, then delete: a timer sent twice is a stale message, a timer lost is a lost run."""
+    partition = timer_partition(minute, shard)
+    items = engine.store.query(partition)
+    by_worker: dict[str, list[Outgoing]] = defaultdict(list)
+    now_ms = engine.clock.now_ms()
+    for item in items:
+        delay_s = max(0, -(-(_int(item, "due", now_ms) - now_ms) // 1000))
+        by_worker[str(item["worker"])].append(Outgoing(body=str(item["body"]), delay_s=min(delay_s, MAX_DELAY_S)))
+    for worker, messages in by_worker.items():
+        engine.queues.send(worker, messages)
+    engine.store.write_many([Delete(key=Key(partition, str(item["sk"])), require=ALWAYS) for item in items])
+    return len(items)

@@ -1,13 +1,29 @@
-"""Start runs: send first, then write."""
+"""Start runs: send first, then write.
+
+The start messages carry the whole trigger, so a run exists once SQS took them. The record is put after that, by the client
+or, if it died, by whoever receives a message. A payload too large for the message is written before it is sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from headrace.core.changes import Applied, Write, Written
+from headrace.core.message import encode_message
+from headrace.core.owed import first_messages
 from headrace.core.plan import Json, RunPlan
-from headrace.core.record import ParentLink, RunRecord
+from headrace.core.record import ParentLink, Payload, Place, RunRecord, input_key, record_of
+from headrace.core.transitions import create
 from headrace.engine.engine import Engine
+from headrace.engine.pay import message_for
+from headrace.engine.payloads import place_input, save
+from headrace.errors import StoreUnavailable
+from headrace.ports import Outgoing
+
+CHUNK = 500
+"""How many runs are sent before their records are put."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +39,95 @@ class NewRun:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    record: RunRecord
+    input: str | None
+    carried: bool  # the input rides in the message and becomes an item of its own after the send
+
+
 def start(engine: Engine, new: NewRun) -> RunRecord:
-    """Start one run; it is durably stored on return. PayloadTooLargeError before anything is sent."""
-    raise NotImplementedError
+    """Start one run; it is durably stored on return. PayloadTooLargeError before anything is sent.
+
+    A run of that id which exists already is left as it is and returned.
+    """
+    return _start_chunk(engine, [_prepare(engine, new)])[0]
 
 
 def start_many(
     engine: Engine, news: Sequence[NewRun], *, progress: Callable[[int], None] | None = None
 ) -> list[RunRecord]:
     """Start many: messages in batches, records in parallel. All inputs are checked before the first is sent."""
-    raise NotImplementedError
+    prepared = [_prepare(engine, new) for new in news]
+    records: list[RunRecord] = []
+    for first in range(0, len(prepared), CHUNK):
+        records.extend(_start_chunk(engine, prepared[first : first + CHUNK]))
+        if progress is not None:
+            progress(len(records))
+    return records
+
+
+def _prepare(engine: Engine, new: NewRun) -> _Prepared:
+    now_ms = engine.clock.now_ms()
+    bare = RunRecord(
+        run_id=new.run_id or engine.ids.run_id(),
+        plan=new.plan,
+        input=Payload(),
+        metadata=new.metadata,
+        priority=new.priority,
+        parent=new.parent,
+        created_at_ms=now_ms,
+        expires_at_s=now_ms // 1000 + engine.limits.retention_s,
+        extra=new.extra,
+    )
+    placed = place_input(engine, bare, new.input)
+    fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
+    return _Prepared(replace(bare, input=placed), new.input, placed.place is Place.ITEM and fits)
+
+
+def _start_chunk(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]:
+    for each in chunk:
+        if not each.carried:
+            _save_input(engine, each)
+    by_worker: dict[str, list[Outgoing]] = defaultdict(list)
+    for each in chunk:
+        for worker, outgoing in _messages(each):
+            by_worker[worker].append(outgoing)
+    for worker, messages in by_worker.items():
+        engine.queues.send(worker, messages)
+    for each in chunk:
+        if each.carried:
+            _save_input(engine, each)
+    written = _put_all(engine, [create(each.record) for each in chunk])
+    return [_stored(each.record, result) for each, result in zip(chunk, written, strict=True)]
+
+
+def _save_input(engine: Engine, each: _Prepared) -> None:
+    key = input_key(each.record.run_id)
+    save(engine, each.record.input, key, each.input, expires_at_s=each.record.expires_at_s)
+
+
+def _messages(each: _Prepared) -> Iterator[tuple[str, Outgoing]]:
+    for send in first_messages(each.record):
+        message = replace(
+            message_for(each.record, send), record=each.record, input=each.input if each.carried else None
+        )
+        yield send.worker, Outgoing(body=encode_message(message))
+
+
+def _put_all(engine: Engine, puts: Sequence[Write]) -> list[Written]:
+    try:
+        if len(puts) == 1:
+            return [engine.store.write(puts[0])]
+        return engine.store.write_many(puts)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"the start messages of {len(puts)} run(s) were accepted, so the runs will take place, but their records "
+            f"could not be stored yet: {error}"
+        ) from error
+
+
+def _stored(record: RunRecord, written: Written) -> RunRecord:
+    if isinstance(written, Applied) or written.item is None:
+        return record
+    return record_of(written.item)
