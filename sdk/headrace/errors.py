@@ -151,7 +151,9 @@ _METADATA_KEY = "__hatchet_error_metadata__"
 class TaskRunError(Exception):
     """One failed task of a run: what it raised, with type, message and traceback."""
 
-    def __init__(self, exc: str, exc_type: str, trace: str = "", task_run_external_id: str | None = None) -> None:
+    def __init__(
+        self, exc: str, exc_type: str, trace: str = "", task_run_external_id: str | None = None
+    ) -> None:
         super().__init__(f"{exc_type}: {exc}")
         self.exc = exc
         self.exc_type = exc_type

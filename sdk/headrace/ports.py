@@ -54,7 +54,14 @@ class Store(Protocol):
         ...
 
     def query_index(
-        self, index: str, pk: str, *, low: str = "", high: str = "~", limit: int | None = None, newest_first: bool = True
+        self,
+        index: str,
+        pk: str,
+        *,
+        low: str = "",
+        high: str = "~",
+        limit: int | None = None,
+        newest_first: bool = True,
     ) -> list[Item]:
         """Keys (and index attributes) from an index, eventually consistent: `low <= sort key <= high`."""
         ...
@@ -94,7 +101,9 @@ class Queues(Protocol):
         """Send all (batched by 10 and by size); entries that a batch refuses are tried again. Raises if any is left."""
         ...
 
-    def receive(self, queue: str, *, limit: int, wait_s: int, visibility_s: int | None = None) -> list[Received]: ...
+    def receive(
+        self, queue: str, *, limit: int, wait_s: int, visibility_s: int | None = None
+    ) -> list[Received]: ...
 
     def delete(self, message: Received) -> None: ...
 

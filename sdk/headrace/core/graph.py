@@ -53,16 +53,23 @@ def states(record: RunRecord) -> States:
 def _of_row(record: RunRecord, row: TaskRow) -> TaskState:
     if record.cancelled_at_ms is not None and not row.settled:
         return TaskState(
-            status=TaskStatus.CANCELLED, row=row, reason=record.cancel_reason, due_since_ms=record.cancelled_at_ms
+            status=TaskStatus.CANCELLED,
+            row=row,
+            reason=record.cancel_reason,
+            due_since_ms=record.cancelled_at_ms,
         )
-    since = row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.created_at_ms
+    since = (
+        row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.created_at_ms
+    )
     return TaskState(status=row.status, row=row, due_since_ms=since)
 
 
 def _cancelled_run(record: RunRecord) -> TaskState | None:
     if record.cancelled_at_ms is None:
         return None
-    return TaskState(status=TaskStatus.CANCELLED, reason=record.cancel_reason, due_since_ms=record.cancelled_at_ms)
+    return TaskState(
+        status=TaskStatus.CANCELLED, reason=record.cancel_reason, due_since_ms=record.cancelled_at_ms
+    )
 
 
 def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
@@ -71,7 +78,9 @@ def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
     for name, state in parents.items():
         if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
             return TaskState(
-                status=TaskStatus.CANCELLED, reason=f"its parent {name} was {state.status.value}", due_since_ms=since
+                status=TaskStatus.CANCELLED,
+                reason=f"its parent {name} was {state.status.value}",
+                due_since_ms=since,
             )
     if not all(state.settled for state in parents.values()):
         return TaskState(status=TaskStatus.WAITING)
@@ -191,7 +200,9 @@ def finished_at_ms(record: RunRecord) -> int | None:
 
 def started_at_ms(record: RunRecord) -> int | None:
     """When the first task started; None before."""
-    return min([row.started_at_ms for row in record.tasks.values() if row.started_at_ms is not None], default=None)
+    return min(
+        [row.started_at_ms for row in record.tasks.values() if row.started_at_ms is not None], default=None
+    )
 
 
 def ancestors(plan: RunPlan, task: str) -> frozenset[str]:

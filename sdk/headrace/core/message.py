@@ -36,7 +36,13 @@ class TaskMessage:
 
 
 def encode_message(message: TaskMessage) -> str:
-    out: dict[str, Json] = {"run": message.run_id, "task": message.task, "ticket": message.ticket, "queued": message.queued_at_ms, "by": message.start_by_ms}
+    out: dict[str, Json] = {
+        "run": message.run_id,
+        "task": message.task,
+        "ticket": message.ticket,
+        "queued": message.queued_at_ms,
+        "by": message.start_by_ms,
+    }
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only

@@ -36,22 +36,33 @@ class TellParent:
 Effect: TypeAlias = SendTask | TellParent
 
 
-def owed_by(record: RunRecord, task: str, ticket: int, *, name: str) -> tuple[Effect, ...]:
-    """What the record owes on account of the message `task/ticket` (called `name` in `via`)."""
-    mine = [task, *(each for each, row in record.tasks.items() if row.via == name and each != task)]
-    out: list[Effect] = []
-    for each in mine:
-        out.extend(_owed_for(record, each, ticket if each == task else None))
-    if record.starter == task:
-        out.extend(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
-    if record.parent is not None and record.parent.join is not None and finished(record):
-        out.append(TellParent(join=record.parent.join, index=record.parent.index))
-    return tuple(dict.fromkeys(out))
+def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
+    """What the commit (or settlement) of `task` has just made the record owe."""
+    return (*_owed_for(record, task, None), *_owed_at_the_end(record))
 
 
 def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
-    """What the record owes on account of `message`."""
-    return owed_by(record, message.task, message.ticket, name=message.name)
+    """What the record owes on account of `message`, whatever was paid of it: for whoever receives it again."""
+    mine = [message.task, *(name for name, row in record.tasks.items() if row.via == message.name)]
+    out: list[Effect] = []
+    for task in dict.fromkeys(mine):
+        out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
+    out.extend(owed_by_starter(record, message.task))
+    out.extend(_owed_at_the_end(record))
+    return tuple(dict.fromkeys(out))
+
+
+def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
+    """The messages of the other roots, where the message of `task` put the record in the client's stead."""
+    if record.starter != task:
+        return ()
+    return tuple(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
+
+
+def _owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
+    if record.parent is None or record.parent.join is None or not finished(record):
+        return ()
+    return (TellParent(join=record.parent.join, index=record.parent.index),)
 
 
 def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:

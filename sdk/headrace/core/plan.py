@@ -139,7 +139,9 @@ def _encode_task(task: TaskPlan, place: dict[str, int]) -> Json:
     for name, short in _GROUPS.items():
         groups: Groups = getattr(task, name)
         if groups:
-            out[short] = [[[leaf.number, place[leaf.parent], leaf.expression] for leaf in group] for group in groups]
+            out[short] = [
+                [[leaf.number, place[leaf.parent], leaf.expression] for leaf in group] for group in groups
+            ]
     if task.gates:
         out["g"] = [_encode_gate(gate) for gate in task.gates]
     if task.rates:
@@ -171,7 +173,12 @@ def plan_version(plan: RunPlan) -> str:
 
 def _decode_groups(raw: list[list[list[object]]], names: list[str]) -> Groups:
     return tuple(
-        tuple(ParentLeaf(number=int(str(n)), parent=names[int(str(p))], expression=e if isinstance(e, str) else None) for n, p, e in group)
+        tuple(
+            ParentLeaf(
+                number=int(str(n)), parent=names[int(str(p))], expression=e if isinstance(e, str) else None
+            )
+            for n, p, e in group
+        )
         for group in raw
     )
 
@@ -187,16 +194,23 @@ def decode_plan(workflow: str, version: str, text: str) -> RunPlan:
     tasks = []
     for entry in raw["t"]:
         plain: dict[str, Any] = {
-            name: entry[short] for name, short in _SHORT.items() if short in entry and name not in ("parents", "kind")
+            name: entry[short]
+            for name, short in _SHORT.items()
+            if short in entry and name not in ("parents", "kind")
         }
-        plain |= {name: _decode_groups(entry[short], names) for name, short in _GROUPS.items() if short in entry}
+        plain |= {
+            name: _decode_groups(entry[short], names) for name, short in _GROUPS.items() if short in entry
+        }
         tasks.append(
             TaskPlan(
                 **plain,
                 kind=TaskKind(entry.get("k", "normal")),
                 parents=tuple(names[index] for index in entry.get("p", ())),
                 gates=_decode_gates(entry.get("g", ())),
-                rates=tuple(RatePlan(key=k, dynamic=d, units=u, limit=m, window_s=w) for k, d, u, m, w in entry.get("rl", ())),
+                rates=tuple(
+                    RatePlan(key=k, dynamic=d, units=u, limit=m, window_s=w)
+                    for k, d, u, m, w in entry.get("rl", ())
+                ),
             )
         )
     return RunPlan(

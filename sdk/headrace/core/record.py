@@ -99,7 +99,9 @@ class TaskRow:
     started_at_ms: int | None = None
     finished_at_ms: int | None = None
     due_at_ms: int | None = None  # a retry with backoff is not due before
-    via: str | None = None  # "task/ticket" of the message that this attempt rides on, where it is another task's
+    via: str | None = (
+        None  # "task/ticket" of the message that this attempt rides on, where it is another task's
+    )
     output: Payload = field(default_factory=Payload)
     error: ErrorInfo | None = None
     met: tuple[int, ...] = ()  # numbers of the conditions on this task's output that hold
@@ -129,7 +131,9 @@ class RunRecord:
     starter: str | None = None  # root task whose message put this record: it owes the other roots' messages
     cancelled_at_ms: int | None = None
     cancel_reason: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)  # run-time routing: worker per task, idempotency key …
+    extra: Mapping[str, str] = field(
+        default_factory=dict
+    )  # run-time routing: worker per task, idempotency key …
     tasks: Mapping[str, TaskRow] = field(default_factory=dict)
 
     @property
@@ -287,7 +291,9 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         input=_decode_payload(item, "ip", "in"),
         metadata=json.loads(item["md"]) if "md" in item else {},
         priority=item.get("pr", 1),
-        parent=ParentLink(run_id=parent[0], task=parent[1], index=parent[2], key=parent[3], join=parent[4]) if parent else None,
+        parent=ParentLink(run_id=parent[0], task=parent[1], index=parent[2], key=parent[3], join=parent[4])
+        if parent
+        else None,
         created_at_ms=item["c"],
         expires_at_s=item["expires_at"],
         starter=item.get("st"),

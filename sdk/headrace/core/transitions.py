@@ -137,7 +137,9 @@ def take_over(attempt: Attempt, row: TaskRow) -> Update:
     sets[_row_path(attempt.task, "r")] = row.retry_count + 1
     return Update(
         key=run_key(attempt.run_id),
-        require=every(NOT_CANCELLED, *_fence(attempt.task, row.owner), Equal(_row_path(attempt.task, "t"), row.ticket)),
+        require=every(
+            NOT_CANCELLED, *_fence(attempt.task, row.owner), Equal(_row_path(attempt.task, "t"), row.ticket)
+        ),
         sets=sets,
     )
 
@@ -187,14 +189,17 @@ class Stale:
     record: RunRecord
 
 
-ClaimVerdict: TypeAlias = Mine | Vanished | Busy | Lost | Spent | Stale
+RecordVerdict: TypeAlias = Mine | Busy | Lost | Spent | Stale
+ClaimVerdict: TypeAlias = RecordVerdict | Vanished
 
 
 def judge_claim(item: Item | None, message: TaskMessage, *, owner: str, now_ms: int) -> ClaimVerdict:
     """What a refused claim means, from the item as it was."""
-    if item is None:
-        return Vanished()
-    record = record_of(item)
+    return Vanished() if item is None else judge_record(record_of(item), message, owner=owner, now_ms=now_ms)
+
+
+def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int) -> RecordVerdict:
+    """What the record says to whoever holds `message` and could not claim with it."""
     if record.cancelled_at_ms is not None:
         return Stale(record)
     own = record.tasks.get(message.task)
@@ -335,7 +340,9 @@ def settle_unrun(
     else:
         waits = either(_status_is(task, TaskStatus.QUEUED), _status_is(task, TaskStatus.PARKED))
         require = every(NOT_CANCELLED, waits, Equal(_row_path(task, "t"), ticket))
-    ended = replace(row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None)
+    ended = replace(
+        row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None
+    )
     sets: dict[Path, Value] = {_row_path(task): encode_row(ended)}
     if status is TaskStatus.FAILED:
         partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)

@@ -15,4 +15,8 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     if not isinstance(written, Applied) or written.item is None:
         return False
     record = record_of(written.item)
-    return not all(row.settled for row in record.tasks.values()) or len(record.tasks) < len(record.plan.tasks) or not finished(record)
+    return (
+        not all(row.settled for row in record.tasks.values())
+        or len(record.tasks) < len(record.plan.tasks)
+        or not finished(record)
+    )

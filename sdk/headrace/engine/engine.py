@@ -15,7 +15,9 @@ class Limits:
 
     retention_s: int = 30 * 86_400
     record_target_bytes: int = 1024  # one write unit
-    inline_final_bytes: int = 200 * 1024  # the last output of a run may sit in the record up to this record size
+    inline_final_bytes: int = (
+        200 * 1024
+    )  # the last output of a run may sit in the record up to this record size
     message_input_bytes: int = 200 * 1024  # a larger input does not ride in the start message
     item_bytes: int = 380 * 1024  # a larger payload is an object in S3 (DynamoDB: 400 KB an item)
     payload_bytes: int = 4 * 1024 * 1024  # refused above (Hatchet's limit, PARITY I11)

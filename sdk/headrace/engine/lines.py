@@ -27,7 +27,10 @@ def write_lines(
 ) -> None:
     """Store numbered lines of one attempt. Storing them twice is harmless."""
     puts = [
-        Put(key=Key(f"run#{run_id}", f"line#{line.at_ms:013d}#{owner}#{number:05d}"), item=_encode(line, expires_at_s))
+        Put(
+            key=Key(f"run#{run_id}", f"line#{line.at_ms:013d}#{owner}#{number:05d}"),
+            item=_encode(line, expires_at_s),
+        )
         for number, line in lines
     ]
     if len(puts) == 1:
@@ -80,7 +83,9 @@ def write_chunk(
     engine.store.write(Put(key=Key(f"run#{run_id}", sk), item={"chunk": chunk, "expires_at": expires_at_s}))
 
 
-def read_chunks(engine: Engine, run_id: str, *, after: str | None = None) -> Sequence[tuple[str, str | bytes]]:
+def read_chunks(
+    engine: Engine, run_id: str, *, after: str | None = None
+) -> Sequence[tuple[str, str | bytes]]:
     """(position, chunk) in order, past the position `after`."""
     out: list[tuple[str, str | bytes]] = []
     for item in engine.store.query(f"run#{run_id}", prefix="stream#", after=after):

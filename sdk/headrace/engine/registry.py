@@ -19,7 +19,9 @@ def register(engine: Engine, plans: Iterable[RunPlan]) -> int:
     found = engine.store.get_many([_key(plan.workflow) for plan in wanted])
     changed = [plan for plan, item in zip(wanted, found, strict=True) if not _same(plan, item)]
     for plan in changed:
-        engine.store.write(Put(key=_key(plan.workflow), item={"plan": encode_plan(plan), "ver": plan.version}))
+        engine.store.write(
+            Put(key=_key(plan.workflow), item={"plan": encode_plan(plan), "ver": plan.version})
+        )
     return len(changed)
 
 

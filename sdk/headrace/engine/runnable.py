@@ -73,7 +73,11 @@ class Work:
     @property
     def errors(self) -> Mapping[str, ErrorInfo]:
         """The errors of the run's failed tasks, by task name."""
-        return {name: row.error for name, row in self.record.tasks.items() if row.error is not None and row.settled}
+        return {
+            name: row.error
+            for name, row in self.record.tasks.items()
+            if row.error is not None and row.settled
+        }
 
 
 class Runnable(Protocol):

@@ -27,7 +27,11 @@ def tick(engine: Engine) -> int:
         sent += sum(_send_minute(engine, minute, shard) for shard in range(SHARDS))
     if until > start:
         engine.store.write(
-            Update(key=CURSOR, require=either(Missing(("minute",)), AtMost(("minute",), until)), sets={("minute",): until})
+            Update(
+                key=CURSOR,
+                require=either(Missing(("minute",)), AtMost(("minute",), until)),
+                sets={("minute",): until},
+            )
         )
     return sent
 
@@ -45,7 +49,9 @@ def _send_minute(engine: Engine, minute: int, shard: int) -> int:
     now_ms = engine.clock.now_ms()
     for item in items:
         delay_s = max(0, -(-(_int(item, "due", now_ms) - now_ms) // 1000))
-        by_worker[str(item["worker"])].append(Outgoing(body=str(item["body"]), delay_s=min(delay_s, MAX_DELAY_S)))
+        by_worker[str(item["worker"])].append(
+            Outgoing(body=str(item["body"]), delay_s=min(delay_s, MAX_DELAY_S))
+        )
     for worker, messages in by_worker.items():
         engine.queues.send(worker, messages)
     engine.store.write_many([Delete(key=Key(partition, str(item["sk"])), require=ALWAYS) for item in items])

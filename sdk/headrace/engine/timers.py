@@ -23,7 +23,12 @@ def set_timer(engine: Engine, worker: str, due_at_ms: int, body: str) -> bool:
     """Put a timer for a message. False: the writing took so long that the clock may have passed it."""
     name = hashlib.sha256(body.encode()).hexdigest()[:16]
     shard = int(name[:4], 16) % SHARDS
-    item: Item = {"worker": worker, "body": body, "due": due_at_ms, "expires_at": due_at_ms // 1000 + 7 * 86_400}
+    item: Item = {
+        "worker": worker,
+        "body": body,
+        "due": due_at_ms,
+        "expires_at": due_at_ms // 1000 + 7 * 86_400,
+    }
     key = Key(timer_partition(due_at_ms // 60_000, shard), f"{due_at_ms:013d}#{name}")
     engine.store.write(Put(key=key, item=item))
     return due_at_ms - engine.clock.now_ms() > LATEST_S * 1000

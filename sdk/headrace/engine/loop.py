@@ -1,0 +1,104 @@
+"""The one event loop of a process: every `async def` task and every lifespan runs on it, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ProcessLoop:
+    """A running event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="headrace-loop", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def submit(self, work: Coroutine[Any, Any, T], *, context: Context | None = None) -> Future[T]:
+        """Run `work` as a task of the loop; cancelling the future cancels the task."""
+        done: Future[T] = Future()
+
+        def begin() -> None:
+            task = self.loop.create_task(work, context=context)
+            task.add_done_callback(lambda finished: _hand_over(finished, done))
+            done.add_done_callback(lambda future: self._cancel(task) if future.cancelled() else None)
+
+        self.loop.call_soon_threadsafe(begin)
+        return done
+
+    def _cancel(self, task: asyncio.Task[T]) -> None:
+        self.loop.call_soon_threadsafe(task.cancel)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` and wait for it. Not from the loop's own thread."""
+        return self.submit(work).result()
+
+    def stop(self) -> None:
+        """End the loop and its thread, cancelling what still runs on it."""
+        if not self.loop.is_running():
+            return
+        self.submit(_cancel_all()).result(timeout=5)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+async def _cancel_all() -> None:
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _hand_over(task: asyncio.Task[T], done: Future[T]) -> None:
+    if done.cancelled():
+        if not task.cancelled():
+            task.exception()  # retrieved: nobody else will
+        return
+    if task.cancelled():
+        done.cancel()
+    elif (error := task.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(task.result())
+
+
+_current: ProcessLoop | None = None
+_lock = threading.Lock()
+
+
+def process_loop() -> ProcessLoop:
+    """The loop of this process, started when first asked for."""
+    global _current
+    with _lock:
+        if _current is None:
+            _current = ProcessLoop()
+        return _current
+
+
+def abandon_process_loop(stuck: ProcessLoop) -> None:
+    """Give up a loop that code has blocked for good: later tasks get a new one."""
+    global _current
+    with _lock:
+        if _current is stuck:
+            _current = None
+
+
+def stop_process_loop() -> None:
+    """End the process's loop, where there is one."""
+    global _current
+    with _lock:
+        stopping, _current = _current, None
+    if stopping is not None:
+        stopping.stop()
