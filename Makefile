@@ -1,0 +1,97 @@
+# Every target makes the virtual environments it needs; `make help` lists them.
+# The environments are rebuilt when a lock file in requirements/ changes, and only then.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= 200
+PYTEST_ARGS ?=
+APP ?= app:hatchet
+
+# The first interpreter that is 3.11 or newer and can make environments. `make PYTHON=...` overrides.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then echo $$python; break; fi; done)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast test-deployed lint format types template bench simulate examples lock venvs clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Environments -----------------------------------------------------------------------------------
+
+define environment
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one, or say make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(1)/bin/python || { echo "Making $(1) with $(PYTHON) ..."; $(PYTHON) -m venv $(1); }
+	@echo "Installing $(2) into $(1) (about a minute the first time) ..."
+	@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $(2)
+endef
+
+$(VENV)/.locked: requirements/dev.txt
+	$(call environment,$(VENV),requirements/dev.txt)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-ministack/.locked: requirements/ministack.txt
+	$(call environment,.venv-ministack,requirements/ministack.txt)
+	@touch $@
+
+.venv-sam/.locked: requirements/sam.txt
+	$(call environment,.venv-sam,requirements/sam.txt)
+	@touch $@
+
+venvs: $(VENV)/.installed .venv-ministack/.locked .venv-sam/.locked ## Make the three virtual environments
+
+## What a newcomer types --------------------------------------------------------------------------
+
+demo: $(VENV)/.installed ## Run the demo: a few hundred real files through the embedded AWS
+	@$(BIN)/python examples/stdlib_report.py
+
+test: test-fast test-deployed ## Run all tests: unit, simulation and moto, then deployed with SAM on MiniStack
+
+test-fast: $(VENV)/.installed ## Run the tests that need nothing deployed
+	$(BIN)/python -m pytest -m "not deployed and not ministack" --durations=10 $(PYTEST_ARGS)
+
+test-deployed: venvs ## Build with sam, deploy on MiniStack, and test what was deployed
+	$(BIN)/python -m pytest -m "deployed or ministack" --durations=10 $(PYTEST_ARGS)
+
+examples: $(VENV)/.installed ## Run every example once
+	$(BIN)/python -m pytest tests/examples $(PYTEST_ARGS)
+
+## What a contributor types -----------------------------------------------------------------------
+
+lint: $(VENV)/.installed ## Check style, types, the template and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+template: $(VENV)/.installed ## Compile template.yaml from the example app
+	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
+
+bench: $(VENV)/.installed ## Run the benchmarks, each a ratio within one run
+	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+simulate: $(VENV)/.installed ## Run the simulation over SEEDS=200 seeds
+	$(BIN)/python -m headrace_infra.simulate --seeds $(SEEDS)
+
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-strip-extras --custom-compile-command "make lock"
+
+lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index)
+	$(LOCK) --extra dev pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(LOCK) requirements/ministack.in --output-file requirements/ministack.txt
+	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
+
+clean: ## Remove the environments, caches and build artefacts
+	rm -rf .venv .venv-ministack .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
