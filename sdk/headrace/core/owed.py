@@ -33,12 +33,22 @@ class TellParent:
     index: int
 
 
-Effect: TypeAlias = SendTask | TellParent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseKey:
+    """The run is over and held an idempotency key until then."""
+
+    name: str
+
+
+Effect: TypeAlias = SendTask | TellParent | ReleaseKey
+
+HELD_KEY = "ik"
+"""In a record's `extra`: the idempotency key to release at the run's end."""
 
 
 def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
     """What the commit (or settlement) of `task` has just made the record owe."""
-    return (*_owed_for(record, task, None), *_owed_at_the_end(record))
+    return (*_owed_for(record, task, None), *owed_at_the_end(record))
 
 
 def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
@@ -48,7 +58,7 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     for task in dict.fromkeys(mine):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
-    out.extend(_owed_at_the_end(record))
+    out.extend(owed_at_the_end(record))
     return tuple(dict.fromkeys(out))
 
 
@@ -59,10 +69,18 @@ def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
     return tuple(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
 
 
-def _owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
-    if record.parent is None or record.parent.join is None or not finished(record):
+def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
+    """What a run owes once all its tasks are settled."""
+    held = record.extra.get(HELD_KEY)
+    joined = record.parent is not None and record.parent.join is not None
+    if not (held or joined) or not finished(record):
         return ()
-    return (TellParent(join=record.parent.join, index=record.parent.index),)
+    out: list[Effect] = []
+    if held:
+        out.append(ReleaseKey(name=held))
+    if record.parent is not None and record.parent.join is not None:
+        out.append(TellParent(join=record.parent.join, index=record.parent.index))
+    return tuple(out)
 
 
 def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:

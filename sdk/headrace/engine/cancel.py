@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from headrace.core.changes import Applied
 from headrace.core.graph import finished
-from headrace.core.record import record_of
+from headrace.core.owed import owed_at_the_end
+from headrace.core.record import RunRecord, record_of, run_key
 from headrace.core.transitions import cancel_run
 from headrace.engine.engine import Engine
+from headrace.engine.pay import pay
 
 
 def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") -> bool:
@@ -15,8 +17,20 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     if not isinstance(written, Applied) or written.item is None:
         return False
     record = record_of(written.item)
+    pay(engine, record, owed_at_the_end(record))
     return (
         not all(row.settled for row in record.tasks.values())
         or len(record.tasks) < len(record.plan.tasks)
         or not finished(record)
     )
+
+
+PARENT_CANCELLED = "PARENT_CANCELLED"
+
+
+def parent_cancelled(engine: Engine, record: RunRecord) -> bool:
+    """Whether the run that spawned this one was cancelled: its children go with it. A read for child runs only."""
+    if record.parent is None:
+        return False
+    item = engine.store.get(run_key(record.parent.run_id), consistent=False)
+    return item is not None and "x" in item

@@ -29,6 +29,7 @@ from headrace.core.transitions import (
     take_over,
 )
 from headrace.engine.attempt import Claimed
+from headrace.engine.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.engine.engine import Engine
 from headrace.engine.pay import pay
 from headrace.engine.payloads import load_input, save
@@ -105,6 +106,9 @@ def _claimed(
         return Poison(
             f"workflow {record.plan.workflow} has no task {attempt.task} in the plan of run {record.run_id}"
         )
+    if parent_cancelled(engine, record):
+        cancel(engine, record.run_id, reason=PARENT_CANCELLED)
+        return Done()
     text = message.input if message.input is not None else load_input(engine, record)
     return Claimed(record=record, attempt=attempt, received=received, input=text)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 
 from headrace.core.changes import Applied
+from headrace.core.record import record_of
 from headrace.core.transitions import Attempt, beat
+from headrace.engine.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.engine.control import LiveControl
 from headrace.engine.engine import Engine
 from headrace.errors import QueueUnavailable, StoreUnavailable
@@ -17,6 +19,11 @@ def beat_once(engine: Engine, received: Received, attempt: Attempt, control: Liv
     lease_until_ms = engine.clock.now_ms() + int(engine.limits.lease_s * 1000)
     written = engine.store.write(beat(attempt, lease_until_ms=lease_until_ms))
     if not isinstance(written, Applied):
+        control.tell_cancelled()
+        return False
+    record = record_of(written.item) if written.item is not None else None
+    if record is not None and parent_cancelled(engine, record):
+        cancel(engine, record.run_id, reason=PARENT_CANCELLED)
         control.tell_cancelled()
         return False
     engine.queues.hide(received, int(engine.limits.lease_s))

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import assert_never
 
+from headrace.core.idempotency import release
 from headrace.core.message import TaskMessage, encode_message
-from headrace.core.owed import Effect, SendTask, TellParent
+from headrace.core.owed import Effect, ReleaseKey, SendTask, TellParent
 from headrace.core.record import RunRecord
 from headrace.engine.engine import Engine
+from headrace.engine.joins import leave_join
 from headrace.engine.timers import set_timer
 from headrace.ports import MAX_DELAY_S, Outgoing
 
@@ -21,8 +23,10 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
         match effect:
             case SendTask():
                 by_worker[effect.worker].append(effect)
-            case TellParent():
-                pass
+            case TellParent(join=join, index=index):
+                leave_join(engine, join, index)
+            case ReleaseKey(name=name):
+                engine.store.write(release(name, record.run_id))
             case _:
                 assert_never(effect)
     for worker, sends in by_worker.items():

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Applied, Write, Written
+from headrace.core.idempotency import IdempotencyKey, key_name
 from headrace.core.message import encode_message
-from headrace.core.owed import first_messages
+from headrace.core.owed import HELD_KEY, first_messages
 from headrace.core.plan import Json, RunPlan
 from headrace.core.record import ParentLink, Payload, Place, RunRecord, input_key, record_of
 from headrace.core.transitions import create
 from headrace.engine.engine import Engine
+from headrace.engine.idempotency import admit
 from headrace.engine.pay import message_for
 from headrace.engine.payloads import place_input, save
-from headrace.errors import StoreUnavailable
+from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing
 
 CHUNK = 500
@@ -37,6 +39,7 @@ class NewRun:
     parent: ParentLink | None = None
     run_id: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    idempotency: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +47,38 @@ class _Prepared:
     record: RunRecord
     input: str | None
     carried: bool  # the input rides in the message and becomes an item of its own after the send
+    idempotency: IdempotencyKey | None
 
 
 def start(engine: Engine, new: NewRun) -> RunRecord:
     """Start one run; it is durably stored on return. PayloadTooLargeError before anything is sent.
 
-    A run of that id which exists already is left as it is and returned.
+    A run of that id which exists already is left as it is and returned. IdempotencyCollisionError where its key is held.
     """
-    return _start_chunk(engine, [_prepare(engine, new)])[0]
+    started, collisions = _start_chunk(engine, [_prepare(engine, new)])
+    if collisions:
+        raise collisions[0]
+    return started[0]
 
 
 def start_many(
     engine: Engine, news: Sequence[NewRun], *, progress: Callable[[int], None] | None = None
 ) -> list[RunRecord]:
-    """Start many: messages in batches, records in parallel. All inputs are checked before the first is sent."""
+    """Start many: messages in batches, records in parallel. All inputs are checked before the first is sent.
+
+    Where idempotency keys are held, the other runs are started and BulkTriggerIdempotencyCollisionError names both.
+    """
     prepared = [_prepare(engine, new) for new in news]
     records: list[RunRecord] = []
+    collisions: list[IdempotencyCollisionError] = []
     for first in range(0, len(prepared), CHUNK):
-        records.extend(_start_chunk(engine, prepared[first : first + CHUNK]))
+        started, collided = _start_chunk(engine, prepared[first : first + CHUNK])
+        records.extend(started)
+        collisions.extend(collided)
         if progress is not None:
-            progress(len(records))
+            progress(len(records) + len(collisions))
+    if collisions:
+        raise BulkTriggerIdempotencyCollisionError([record.run_id for record in records], collisions)
     return records
 
 
@@ -78,14 +93,45 @@ def _prepare(engine: Engine, new: NewRun) -> _Prepared:
         parent=new.parent,
         created_at_ms=now_ms,
         expires_at_s=now_ms // 1000 + engine.limits.retention_s,
-        extra=new.extra,
+        extra=_extra(new),
     )
     placed = place_input(engine, bare, new.input)
     fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
-    return _Prepared(replace(bare, input=placed), new.input, placed.place is Place.ITEM and fits)
+    carried = placed.place is Place.ITEM and fits
+    return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
 
 
-def _start_chunk(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]:
+def _extra(new: NewRun) -> Mapping[str, str]:
+    if new.idempotency is None or not new.idempotency.until_over:
+        return new.extra
+    return {**new.extra, HELD_KEY: key_name(new.plan.workflow, new.idempotency.key)}
+
+
+def _start_chunk(
+    engine: Engine, wanted: Sequence[_Prepared]
+) -> tuple[list[RunRecord], list[IdempotencyCollisionError]]:
+    chunk: list[_Prepared] = []
+    collisions: list[IdempotencyCollisionError] = []
+    for each in wanted:
+        collision = _admit(engine, each)
+        if collision is None:
+            chunk.append(each)
+        else:
+            collisions.append(collision)
+    return _send_and_put(engine, chunk) if chunk else [], collisions
+
+
+def _admit(engine: Engine, each: _Prepared) -> IdempotencyCollisionError | None:
+    """A key is taken before the run is sent; its item carries the start messages, in case we die in between."""
+    if each.idempotency is None:
+        return None
+    if not each.carried:
+        _save_input(engine, each)
+    starts = [(worker, outgoing.body) for worker, outgoing in _messages(each)]
+    return admit(engine, each.record.plan.workflow, each.idempotency, each.record.run_id, starts)
+
+
+def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]:
     for each in chunk:
         if not each.carried:
             _save_input(engine, each)

@@ -1,0 +1,75 @@
+"""Idempotency keys: an item that names the run it admitted, and carries that run's start messages.
+
+A collision with a run that has no record sends its start again, so a client that died between key and message blocks nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from headrace.core.changes import (
+    ITEM_MISSING,
+    AtMost,
+    Condition,
+    Delete,
+    Equal,
+    Item,
+    Key,
+    Put,
+    Value,
+    either,
+    every,
+)
+
+SLACK_S = 3_600
+"""How long past its end a key's item stays before the table's TTL may remove it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """`key` is held for `ttl_ms` from acceptance or, if `until_over`, until the run is over and for `ttl_ms` at most."""
+
+    key: str
+    ttl_ms: int
+    until_over: bool = False
+
+
+def key_name(workflow: str, key: str) -> str:
+    """The partition of a key: fixed in length, whatever the key is."""
+    return f"idem#{workflow}#{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def hold(
+    workflow: str,
+    wanted: IdempotencyKey,
+    run_id: str,
+    starts: list[tuple[str, str]],
+    *,
+    now_ms: int,
+    instead_of: str | None = None,
+) -> Put:
+    """Take the key for `run_id`: free, run out, ours already, or held by the run `instead_of`, which is over."""
+    messages: list[Value] = [[worker, body] for worker, body in starts]
+    free: list[Condition] = [ITEM_MISSING, AtMost(("until",), now_ms), Equal(("run",), run_id)]
+    if instead_of is not None:
+        free.append(Equal(("run",), instead_of))
+    until_ms = now_ms + wanted.ttl_ms
+    return Put(
+        key=Key(key_name(workflow, wanted.key), "key"),
+        item={"run": run_id, "until": until_ms, "starts": messages, "expires_at": until_ms // 1000 + SLACK_S},
+        require=either(*free),
+    )
+
+
+def release(name: str, run_id: str) -> Delete:
+    """Give the key up, if it is still ours."""
+    return Delete(key=Key(name, "key"), require=every(Equal(("run",), run_id)))
+
+
+def starts_of(item: Item) -> list[tuple[str, str]]:
+    """The start messages (worker, body) of the run that holds the key."""
+    found = item.get("starts")
+    if not isinstance(found, list):
+        return []
+    return [(str(entry[0]), str(entry[1])) for entry in found if isinstance(entry, list)]
