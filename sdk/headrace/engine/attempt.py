@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from headrace.core.changes import Applied
 from headrace.core.graph import ancestors, states
@@ -17,7 +19,7 @@ from headrace.engine.heartbeat import Heartbeat
 from headrace.engine.pay import pay
 from headrace.engine.payloads import load_output, place_output, save
 from headrace.engine.results import SKIPPED_OUTPUT
-from headrace.engine.runnable import Host, Raised, Succeeded, Work
+from headrace.engine.runnable import Host, Raised, Runnable, Succeeded, Work
 from headrace.errors import ExpressionError, PayloadTooLargeError
 from headrace.ports import Received
 
@@ -55,25 +57,36 @@ class Ran:
     evaluated: Evaluated
 
 
-def run(engine: Engine, host: Host, claimed: Claimed) -> Ran:
-    """Run user code under deadline and heartbeat; place and save its output."""
+Runner: TypeAlias = Callable[[Engine, Host, Claimed, LiveControl, Runnable, Work], Ending]
+"""How user code is run to its end: for real (`run_live`), or in the virtual time of a simulation."""
+
+
+def run_live(
+    engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
+) -> Ending:
+    """Run user code under its deadline, with a heartbeat that keeps lease and message."""
+    with Heartbeat(engine, claimed.received, claimed.attempt, control):
+        return execute(
+            runnable,
+            work,
+            control,
+            grace_s=engine.limits.grace_s,
+            stop_process=host.stop_process,
+            last_words=lambda timed_out: _last_words(engine, claimed, control, timed_out),
+        )
+
+
+def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_live) -> Ran:
+    """Run user code, place and save its output."""
     runnable = host.runnables.get((claimed.record.plan.workflow, claimed.attempt.task))
     if runnable is None:
         return _unknown(host, claimed)
     limit_s = claimed.plan.execution_timeout_ms / 1000
     ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
     control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
-    with Heartbeat(engine, claimed.received, claimed.attempt, control):
-        ending = execute(
-            runnable,
-            _work(engine, claimed, control),
-            control,
-            grace_s=engine.limits.grace_s,
-            stop_process=host.stop_process,
-            last_words=lambda timed_out: _last_words(engine, claimed, control, timed_out),
-        )
-        control.flush()
-        return _stored(engine, claimed, ending)
+    ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control))
+    control.flush()
+    return _stored(engine, claimed, ending)
 
 
 def _unknown(host: Host, claimed: Claimed) -> Ran:

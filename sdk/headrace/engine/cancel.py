@@ -33,4 +33,6 @@ def parent_cancelled(engine: Engine, record: RunRecord) -> bool:
     if record.parent is None:
         return False
     item = engine.store.get(run_key(record.parent.run_id), consistent=False)
-    return item is not None and "x" in item
+    if item is None or "x" not in item:
+        return False
+    return not finished(replace(record_of(item), cancelled_at_ms=None))

@@ -11,7 +11,7 @@ from headrace.core.message import BadMessage, TaskMessage, decode_message
 from headrace.core.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.record import Payload, RunRecord, TaskStatus, record_of, run_key
 from headrace.core.transitions import Attempt, Fenced, claim
-from headrace.engine.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, commit, run
+from headrace.engine.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
 from headrace.engine.claiming import claim_message, new_attempt
 from headrace.engine.deadline import TimedOut
 from headrace.engine.engine import Engine
@@ -20,7 +20,7 @@ from headrace.engine.runnable import Disposition, Done, Host, Later, Poison, Suc
 from headrace.ports import Received
 
 
-def deliver(engine: Engine, host: Host, received: Received) -> Disposition:
+def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = run_live) -> Disposition:
     """Do what the message asks for. Never raises for what the message holds; raises StoreUnavailable / QueueUnavailable.
 
     A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
@@ -31,7 +31,7 @@ def deliver(engine: Engine, host: Host, received: Received) -> Disposition:
         return _poison(engine, received, str(error))
     step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
-        step = _advance(engine, host, message, step)
+        step = _advance(engine, host, message, step, runner)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
 
 
@@ -40,12 +40,14 @@ def _poison(engine: Engine, received: Received, reason: str) -> Poison:
     return Poison(reason)
 
 
-def _advance(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) -> Claimed | Disposition:
+def _advance(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, runner: Runner
+) -> Claimed | Disposition:
     """Run, commit and pay one attempt; the next of the chain, or what to do with the message."""
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     queue_ms = attempt.now_ms - (row.queued_at_ms or attempt.now_ms)
     _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
-    ran = run(engine, host, claimed)
+    ran = run(engine, host, claimed, runner=runner)
     rider = _rider(engine, host, message, claimed, ran)
     done = commit(engine, claimed, ran, then=rider)
     if isinstance(done, Fenced):
