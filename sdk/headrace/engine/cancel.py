@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headrace.core.changes import Applied
 from headrace.core.graph import finished
 from headrace.core.owed import owed_at_the_end
