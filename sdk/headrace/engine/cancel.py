@@ -20,11 +20,7 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
         return False
     record = record_of(written.item)
     pay(engine, record, owed_at_the_end(record))
-    return (
-        not all(row.settled for row in record.tasks.values())
-        or len(record.tasks) < len(record.plan.tasks)
-        or not finished(record)
-    )
+    return not finished(replace(record, cancelled_at_ms=None))
 
 
 PARENT_CANCELLED = "PARENT_CANCELLED"
