@@ -87,17 +87,15 @@ def task_errors(record: RunRecord) -> list[TaskRunError]:
 
 
 def task_error(record: RunRecord, task: str) -> TaskRunError | None:
-    """Why a task is FAILED or CANCELLED, or why its last attempt failed; None where nothing went wrong."""
+    """Why a task is FAILED or CANCELLED; None where it is neither (an earlier attempt may have failed all the same)."""
     state = states(record).get(task)
-    if state is None:
+    if state is None or state.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         return None
     run_id = task_run_id(record.plan, record.run_id, task)
-    error = state.row.error if state.row is not None else None
-    if error is not None:
-        return TaskRunError(error.message, error.type, error.trace, run_id)
-    if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED) and state.reason is not None:
-        return TaskRunError(state.reason, "HatchetError", "", run_id)
-    return None
+    row = state.row
+    if row is not None and row.settled and row.error is not None:
+        return TaskRunError(row.error.message, row.error.type, row.error.trace, run_id)
+    return TaskRunError(state.reason or state.status.value, "HatchetError", "", run_id)
 
 
 def outputs_of(engine: Engine, records: Sequence[RunRecord]) -> list[Outputs]:
