@@ -1,0 +1,1 @@
+"""What a workload costs: every AWS request counted with its billed units, and priced by a dated table."""
