@@ -211,6 +211,78 @@ class V1LogLineList(_Model):
     rows: list[V1LogLine]
 
 
+class ResourceId(_Model):
+    """The identity of what has no history: a workflow, a worker."""
+
+    id: str
+
+
+class WorkflowVersion(_Model):
+    """A version of a workflow: its tasks by name, parents first."""
+
+    metadata: ResourceId
+    version: str
+    workflow_id: str
+    tasks: list[str]
+
+
+class Workflow(_Model):
+    """A workflow; `versions` holds the one that runs start with."""
+
+    metadata: ResourceId
+    name: str
+    versions: list[WorkflowVersion]
+    is_paused: bool = False
+    tenant_id: str = ""
+
+
+class WorkflowList(_Model):
+    """Workflows by name."""
+
+    pagination: PaginationResponse
+    rows: list[Workflow]
+
+
+class WorkerInfo(_Model):
+    """A worker as it is declared; `slots` is None where it is not capped."""
+
+    metadata: ResourceId
+    name: str
+    status: str = "ACTIVE"
+    slots: int | None = None
+    labels: Object = Field(default_factory=dict)
+
+
+class WorkerList(_Model):
+    """Workers by name."""
+
+    rows: list[WorkerInfo]
+
+
+class TaskMetrics(_Model):
+    """How many tasks have each status."""
+
+    cancelled: int = 0
+    completed: int = 0
+    failed: int = 0
+    queued: int = 0
+    running: int = 0
+
+
+class TaskStatusStat(_Model):
+    """How many tasks have a status, and since when the oldest has it."""
+
+    total: int = 0
+    oldest: datetime | None = None
+
+
+class TaskStat(_Model):
+    """The open runs of a task."""
+
+    queued: TaskStatusStat
+    running: TaskStatusStat
+
+
 class RunFilter(_Model):
     """Which runs: those created from `since` until `until` (None: now); None elsewhere means any. Pairs are ORed."""
 

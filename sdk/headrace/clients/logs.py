@@ -1,0 +1,60 @@
+"""`hatchet.logs`: the lines that tasks logged."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from headrace.clients.faces import aio
+from headrace.core.ids import split_task_run_id
+from headrace.engine.lines import MAX_LINES, LogLine, read_lines
+
+if TYPE_CHECKING:
+    from headrace.models import V1LogLine, V1LogLineList
+    from headrace.outcomes import Connected
+
+
+class LogsClient:
+    """Log lines of task runs, as long as the run is retained."""
+
+    def __init__(self, app: Connected) -> None:
+        self._app = app
+
+    def list(
+        self,
+        task_run_id: str,
+        limit: int = MAX_LINES,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> V1LogLineList:
+        """The lines of a task run, of all its attempts, oldest first. The id of a run gives the lines of all its tasks."""
+        from headrace.models import PaginationResponse, V1LogLineList
+
+        run_id, task = split_task_run_id(task_run_id)
+        lines = read_lines(
+            self._app.engine,
+            run_id,
+            task=task,
+            since_ms=None if since is None else int(since.timestamp() * 1000),
+            until_ms=None if until is None else int(until.timestamp() * 1000),
+            limit=limit,
+        )
+        return V1LogLineList(
+            rows=[_line(line) for line in lines], pagination=PaginationResponse(current_page=1, num_pages=1)
+        )
+
+    aio_list = aio(list)
+
+
+def _line(line: LogLine) -> V1LogLine:
+    from headrace.clients.details import at
+    from headrace.models import V1LogLine
+
+    return V1LogLine(
+        created_at=at(line.at_ms),
+        message=line.line,
+        level=line.level,
+        retry_count=line.retry_count,
+        attempt=line.retry_count + 1,
+        metadata={"task": line.task},
+    )

@@ -1,0 +1,135 @@
+"""`hatchet.metrics`: how much work there is, counted from the runs of a span of time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from headrace.clients.faces import aio
+from headrace.clients.naming import App, workflow_names
+from headrace.core.graph import TaskState, public_status, states
+from headrace.core.ids import split_task_run_id
+from headrace.core.owed import worker_of
+from headrace.core.record import RunRecord, RunStatus, TaskStatus
+from headrace.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from headrace.models import TaskMetrics, TaskStat
+
+DAY_MS = 86_400_000
+
+
+class MetricsClient:
+    """Counts of tasks, read from the records of runs: a read of each run in the span, so ask for short ones.
+
+    Rates and latencies over time are in CloudWatch, where the workers put them.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def get_task_metrics(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        workflow_ids: Sequence[str] | None = None,
+        parent_task_external_id: str | None = None,
+        triggering_event_external_id: str | None = None,
+    ) -> TaskMetrics:
+        """How many tasks have each status, of runs created from `since` (default: a day ago) until `until` (now)."""
+        from headrace.models import TaskMetrics
+
+        if triggering_event_external_id is not None:
+            raise NotSupportedError("tasks cannot be counted by the event that started their run")
+        found = self._records(since, until, workflow_ids, parent_task_external_id)
+        counts = Counter(public_status(state.status) for record in found for _, state in _due(record))
+        return TaskMetrics(**{status.value.lower(): counts[status] for status in RunStatus})
+
+    aio_get_task_metrics = aio(get_task_metrics)
+
+    def get_task_stats(self) -> dict[str, TaskStat]:
+        """For each task, by name, how many are queued and running, of the runs of the last day; and since when."""
+        from headrace.clients.details import at
+        from headrace.models import TaskStat, TaskStatusStat
+
+        since: dict[tuple[str, RunStatus], list[int]] = {}
+        for record in self._records(None, None, None, None):
+            for name, state in _due(record):
+                status = public_status(state.status)
+                if not state.settled:
+                    since.setdefault((name, status), []).append(_since(state, record))
+        names = sorted({name for name, _ in since})
+
+        def stat(name: str, status: RunStatus) -> TaskStatusStat:
+            times = since.get((name, status), [])
+            return TaskStatusStat(total=len(times), oldest=at(min(times)) if times else None)
+
+        return {
+            name: TaskStat(queued=stat(name, RunStatus.QUEUED), running=stat(name, RunStatus.RUNNING))
+            for name in names
+        }
+
+    aio_get_task_stats = aio(get_task_stats)
+
+    def get_queue_metrics(self) -> dict[str, Any]:
+        """How many tasks are queued and running, in all and by worker, of the runs of the last day."""
+        queues: dict[str, Counter[str]] = {}
+        for record in self._records(None, None, None, None):
+            for name, state in _due(record):
+                if not state.settled:
+                    worker = worker_of(record, name)
+                    queues.setdefault(worker, Counter())[public_status(state.status).value.lower()] += 1
+        return {
+            "total": _counts(queues.values()),
+            "queues": {worker: _counts([counts]) for worker, counts in sorted(queues.items())},
+        }
+
+    aio_get_queue_metrics = aio(get_queue_metrics)
+
+    def scrape_tenant_prometheus_metrics(self) -> NoReturn:
+        """Not supported: metrics go to CloudWatch."""
+        raise NotSupportedError(
+            "there is no Prometheus endpoint: workers write their metrics to CloudWatch (EMF)"
+        )
+
+    aio_scrape_tenant_prometheus_metrics = aio(scrape_tenant_prometheus_metrics)
+
+    def _records(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        workflow_ids: Sequence[str] | None,
+        parent: str | None,
+    ) -> Iterator[RunRecord]:
+        from headrace.clients.listing import Wanted, runs
+
+        now_ms = self._app.engine.clock.now_ms()
+        wanted = Wanted(
+            workflows=workflow_names(self._app, workflow_ids),
+            since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
+            until_ms=now_ms if until is None else int(until.timestamp() * 1000),
+            parent=split_task_run_id(parent) if parent else None,
+        )
+        return runs(self._app.engine, wanted)
+
+
+def _due(record: RunRecord) -> Iterator[tuple[str, TaskState]]:
+    """The tasks that are due or were."""
+    return ((name, state) for name, state in states(record).items() if state.status is not TaskStatus.WAITING)
+
+
+def _since(state: TaskState, record: RunRecord) -> int:
+    row = state.row
+    if row is None:
+        return state.due_since_ms or record.created_at_ms
+    started = row.started_at_ms if row.status is TaskStatus.RUNNING else None
+    return started or row.queued_at_ms or record.created_at_ms
+
+
+def _counts(each: Iterable[Counter[str]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for counts in each:
+        total.update(counts)
+    return {"queued": total["queued"], "running": total["running"]}

@@ -1,0 +1,205 @@
+"""Run code that says `from hatchet_sdk import ...` as it is: `headrace.compat.install()` before the first such import.
+
+The modules of `hatchet_sdk` that user code imports are made here, as aliases that look each name up in Headrace when it is
+asked for. A name that Headrace does not have is an ImportError where it is imported. Nothing in Headrace needs this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from types import ModuleType
+from typing import Any
+
+NAME = "hatchet_sdk"
+
+
+def install() -> None:
+    """Make `hatchet_sdk` and its deep paths resolve to Headrace. Installing twice is harmless.
+
+    ImportError if the real `hatchet_sdk` was imported in this process: two of them would not know each other's classes.
+    """
+    found = sys.modules.get(NAME)
+    if found is not None and not isinstance(found, _Alias):
+        raise ImportError(
+            "the real hatchet_sdk is imported already: call headrace.compat.install() before its first import"
+        )
+    for path in _paths():
+        if path not in sys.modules:
+            sys.modules[path] = _Alias(path, _MODULES.get(path.removeprefix(f"{NAME}."), {}))
+    for path in _paths():
+        parent, _, child = path.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, sys.modules[path])
+
+
+def uninstall() -> None:
+    """Take the aliases out again; names that were imported stay what they are."""
+    for path in _paths():
+        if isinstance(sys.modules.get(path), _Alias):
+            del sys.modules[path]
+
+
+def semver_less_than(a: str, b: str) -> bool:
+    """Whether version `a` ("v0.78.23", with or without the v) is before `b`; what follows a dash does not count."""
+
+    def parts(version: str) -> list[int]:
+        return [int(part) for part in version.lstrip("v").partition("-")[0].split(".")]
+
+    return parts(a) < parts(b)
+
+
+class MinEngineVersion(str, Enum):  # noqa: UP042  # Hatchet's is a str with the Enum's own str()
+    """From which version of Hatchet's engine on a feature is there."""
+
+    SLOT_CONFIG = "v0.78.23"
+    DURABLE_EVICTION = "v0.80.0"
+    OBSERVABILITY = "v0.82.0"
+    BATCHING = "v0.88.1"
+
+
+class _Alias(ModuleType):
+    """A module whose names are Headrace's: `names` maps each to "module:attribute"."""
+
+    def __init__(self, name: str, names: Mapping[str, str]) -> None:
+        super().__init__(name, f"Alias of Headrace for code written for {NAME}.")
+        self.__path__: list[str] = []  # a package: its submodules are importable
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        target = self._names.get(name) or (f"headrace:{name}" if self.__name__ == NAME else None)
+        if target is None:
+            raise AttributeError(f"{self.__name__}.{name} has no counterpart in Headrace")
+        return _resolve(self.__name__, name, target)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names})
+
+    @property
+    def __all__(self) -> list[str]:
+        if self.__name__ == NAME:
+            return list(importlib.import_module("headrace").__all__)
+        return [name for name in self._names if _exists(self.__name__, name, self._names[name])]
+
+
+def _resolve(module: str, name: str, target: str) -> Any:
+    path, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(path), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise AttributeError(f"{module}.{name} has no counterpart in Headrace yet") from error
+
+
+def _exists(module: str, name: str, target: str) -> bool:
+    try:
+        _resolve(module, name, target)
+    except AttributeError:
+        return False
+    return True
+
+
+def _paths() -> Iterator[str]:
+    """Every module to make, parents first."""
+    yield NAME
+    made = {NAME}
+    for path in _MODULES:
+        parts = [NAME, *path.split(".")]
+        for end in range(2, len(parts) + 1):
+            name = ".".join(parts[:end])
+            if name not in made:
+                made.add(name)
+                yield name
+
+
+def _top(*names: str) -> dict[str, str]:
+    return {name: f"headrace:{name}" for name in names}
+
+
+def _models(*names: str) -> dict[str, str]:
+    return {name: f"headrace.models:{name}" for name in names}
+
+
+_ERRORS = (
+    "BulkTriggerIdempotencyCollisionError",
+    "DedupeViolationError",
+    "EvictionNotSupportedError",
+    "FailedTaskRunExceptionGroup",
+    "IdempotencyCollisionError",
+    "IllegalTaskOutputError",
+    "InvalidDependencyError",
+    "LifespanSetupError",
+    "LoopAlreadyRunningError",
+    "NonDeterminismError",
+    "NonRetryableException",
+    "TaskRunError",
+)
+
+_REST = "clients.rest.models"
+
+_MODULES: Mapping[str, Mapping[str, str]] = {
+    "exceptions": {name: f"headrace.errors:{name}" for name in _ERRORS},
+    "hatchet": _top("Hatchet"),
+    "config": _top("ClientConfig", "ClientTLSConfig", "OpenTelemetryConfig", "HealthcheckConfig"),
+    "context.context": _top("Context", "DurableContext"),
+    "context.worker_context": _top("WorkerContext"),
+    "labels": _top("DesiredWorkerLabel", "WorkerLabel", "WorkerLabelComparator"),
+    "rate_limit": _top("RateLimit", "RateLimitDuration"),
+    "conditions": _top(
+        "Condition", "OrGroup", "ParentCondition", "SleepCondition", "UserEventCondition", "or_"
+    ),
+    "serde": _top("is_in_hatchet_serialization_context", "remove_null_unicode_character"),
+    "worker.worker": _top("Worker", "WorkerStartOptions", "WorkerStatus"),
+    "workflow_run": _top("TaskRunRef", "WorkflowRunRef"),
+    "runnables.types": _top(
+        "BatchMemberId",
+        "ConcurrencyExpression",
+        "ConcurrencyLimitStrategy",
+        "EmptyModel",
+        "StickyStrategy",
+        "TaskDefaults",
+        "WorkflowConfig",
+    ),
+    "runnables.workflow": _top("BaseWorkflow", "MCPProvider", "Standalone", "Workflow")
+    | {name: f"headrace.workflow:{name}" for name in ("BaseWorkflow", "Standalone", "Workflow")},
+    "runnables.task": _top("Depends", "Task"),
+    "runnables.eviction": _top("EvictionPolicy", "DEFAULT_DURABLE_TASK_EVICTION_POLICY"),
+    "runnables.contextvars": {
+        name: f"headrace.context:{name}"
+        for name in (
+            "ctx_action_key",
+            "ctx_additional_metadata",
+            "ctx_step_run_id",
+            "ctx_worker_id",
+            "ctx_workflow_run_id",
+            "workflow_spawn_indices",
+        )
+    },
+    "clients.admin": _top(
+        "ScheduleTriggerWorkflowOptions", "TriggerWorkflowOptions", "WorkflowRunTriggerConfig"
+    )
+    | _models("TaskRunDetail", "WorkflowRunDetail"),
+    "clients.events": _top("BulkPushEventOptions", "BulkPushEventWithMetadata", "PushEventOptions"),
+    "clients.listeners.run_event_listener": {"StepRunEventType": "headrace.compat:StepRunEventType"},
+    "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
+    | {"RunsClient": "headrace.clients.runs:RunsClient"},
+    _REST: _models("V1LogLine", "V1LogLineList", "V1TaskEventType", "V1TaskStatus", "V1TaskSummary")
+    | _models("V1TaskSummaryList", "V1WorkflowRunDetails"),
+    f"{_REST}.v1_task_status": _models("V1TaskStatus"),
+    f"{_REST}.v1_task_summary": _models("V1TaskSummary"),
+    f"{_REST}.v1_task_summary_list": _models("V1TaskSummaryList"),
+    f"{_REST}.v1_task_event": _models("V1TaskEvent"),
+    f"{_REST}.v1_task_event_type": _models("V1TaskEventType"),
+    f"{_REST}.v1_workflow_run_details": _models("V1WorkflowRunDetails"),
+    f"{_REST}.v1_workflow_type": _models("V1WorkflowType"),
+    f"{_REST}.v1_log_line": _models("V1LogLine"),
+    f"{_REST}.v1_log_line_list": _models("V1LogLineList"),
+    f"{_REST}.v1_event": _models("V1Event"),
+    "deprecated.deprecation": {"semver_less_than": "headrace.compat:semver_less_than"},
+    "engine_version": {"MinEngineVersion": "headrace.compat:MinEngineVersion"},
+    "opentelemetry.instrumentor": _top("HatchetInstrumentor"),
+}
+"""Path under `hatchet_sdk` -> its names. What Headrace has not (yet) is an ImportError when somebody asks for it."""
