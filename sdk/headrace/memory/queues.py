@@ -1,0 +1,147 @@
+"""Queues in memory: at least once, with delays, visibility, receive counts and redrive, all on the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from headrace.errors import HeadraceError
+from headrace.memory.faults import Faults, NoFaults
+from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Received
+
+DEAD_LETTERS = "dead-letters"
+
+
+@dataclass(slots=True)
+class _Message:
+    number: int
+    body: str
+    sent_at_ms: int
+    visible_at_ms: int
+    receive_count: int = 0
+    receipt: str = ""
+
+
+@dataclass(slots=True)
+class _Queue:
+    messages: dict[int, _Message] = field(default_factory=dict)
+
+
+class MemoryQueues:
+    """`visibility_s` is each queue's default; after `max_receive_count` deliveries a message goes to the dead letters."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        visibility_s: int = 60,
+        max_receive_count: int = 12,
+        faults: Faults | None = None,
+    ) -> None:
+        self._clock = clock
+        self._queues: dict[str, _Queue] = {}
+        self._numbers = count(1)
+        self._lock = threading.RLock()
+        self.visibility_s = visibility_s
+        self.max_receive_count = max_receive_count
+        self.faults: Faults = faults or NoFaults()
+
+    def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            if not 0 <= message.delay_s <= MAX_DELAY_S:
+                raise HeadraceError(f"a delay of {message.delay_s} s: SQS takes 0 to {MAX_DELAY_S}")
+            if len(message.body.encode()) > MAX_MESSAGE_BYTES:
+                raise HeadraceError(
+                    f"a message of {len(message.body.encode()):,} bytes; the limit is {MAX_MESSAGE_BYTES:,}"
+                )
+        self.faults.before("queues", "send")
+        now_ms = self._clock.now_ms()
+        with self._lock:
+            rows = self._queues.setdefault(queue, _Queue()).messages
+            for message in messages:
+                number = next(self._numbers)
+                rows[number] = _Message(number, message.body, now_ms, now_ms + message.delay_s * 1000)
+        self.faults.after("queues", "send")
+
+    def receive(
+        self, queue: str, *, limit: int, wait_s: int, visibility_s: int | None = None
+    ) -> list[Received]:
+        self.faults.before("queues", "receive")
+        now_ms = self._clock.now_ms()
+        out: list[Received] = []
+        with self._lock:
+            rows = self._queues.setdefault(queue, _Queue()).messages
+            ready = sorted((m for m in rows.values() if m.visible_at_ms <= now_ms), key=lambda m: m.number)
+            for message in ready:
+                if len(out) == limit:
+                    break
+                if queue != DEAD_LETTERS and message.receive_count >= self.max_receive_count:
+                    self._redrive(rows, message, now_ms)
+                    continue
+                message.receive_count += 1
+                message.receipt = f"{message.number}.{message.receive_count}"
+                hidden_s = self.visibility_s if visibility_s is None else visibility_s
+                message.visible_at_ms = now_ms + hidden_s * 1000
+                out.append(_received(queue, message))
+        self.faults.after("queues", "receive")
+        return out
+
+    def _redrive(self, rows: dict[int, _Message], message: _Message, now_ms: int) -> None:
+        del rows[message.number]
+        message.receive_count, message.visible_at_ms = 0, now_ms
+        self._queues.setdefault(DEAD_LETTERS, _Queue()).messages[message.number] = message
+
+    def delete(self, message: Received) -> None:
+        self.faults.before("queues", "delete")
+        with self._lock:
+            rows = self._queues.setdefault(message.queue, _Queue()).messages
+            number = int(message.receipt.split(".")[0])
+            found = rows.get(number)
+            if found is not None and found.receipt == message.receipt:
+                del rows[number]
+        self.faults.after("queues", "delete")
+
+    def hide(self, message: Received, seconds: int) -> None:
+        self.faults.before("queues", "hide")
+        with self._lock:
+            found = self._queues.setdefault(message.queue, _Queue()).messages.get(
+                int(message.receipt.split(".")[0])
+            )
+            if found is not None and found.receipt == message.receipt:
+                found.visible_at_ms = self._clock.now_ms() + seconds * 1000
+        self.faults.after("queues", "hide")
+
+    def known(self) -> Iterable[str]:
+        return tuple(name for name in self._queues if name != DEAD_LETTERS)
+
+    # ---- for tests and the simulation
+
+    def next_visible_ms(self) -> int | None:
+        """When the next message, of any queue, can be received; None: there is no message."""
+        with self._lock:
+            times = [m.visible_at_ms for q in self._queues.values() for m in q.messages.values()]
+        return min(times, default=None)
+
+    def depth(self, queue: str | None = None) -> int:
+        """Messages held, visible or not: of one queue or of all."""
+        with self._lock:
+            names = [queue] if queue is not None else list(self._queues)
+            return sum(len(self._queues[name].messages) for name in names if name in self._queues)
+
+    def bodies(self, queue: str) -> list[str]:
+        """The bodies in a queue, oldest first."""
+        with self._lock:
+            return [m.body for m in self._queues.get(queue, _Queue()).messages.values()]
+
+
+def _received(queue: str, message: _Message) -> Received:
+    return Received(
+        queue=queue,
+        body=message.body,
+        receipt=message.receipt,
+        receive_count=message.receive_count,
+        sent_at_ms=message.sent_at_ms,
+        message_id=str(message.number),
+    )

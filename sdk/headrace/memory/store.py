@@ -1,0 +1,115 @@
+"""The table in memory: `core.changes.apply` on a dict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from headrace.core.changes import Applied, Item, Key, Refused, Value, Write, Written, apply
+from headrace.memory.faults import Faults, NoFaults
+
+INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
+
+
+def _copied(item: Item) -> Item:
+    return {name: _copied_value(value) for name, value in item.items()}
+
+
+def _copied_value(value: Value) -> Value:
+    if isinstance(value, dict):
+        return {name: _copied_value(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_copied_value(each) for each in value]
+    return value
+
+
+class MemoryStore:
+    """A table of items and a place for objects. One lock: every write is atomic, as DynamoDB's are."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self._partitions: dict[str, dict[str, Item]] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._lock = threading.RLock()
+        self.faults: Faults = faults or NoFaults()
+
+    def write(self, write: Write) -> Written:
+        self.faults.before("store", "write")
+        with self._lock:
+            rows = self._partitions.setdefault(write.key.pk, {})
+            result = apply(write, rows.get(write.key.sk))
+            if isinstance(result, Applied):
+                if result.item is None:
+                    rows.pop(write.key.sk, None)
+                else:
+                    rows[write.key.sk] = result.item
+            if not rows:
+                del self._partitions[write.key.pk]
+            copy = _copied(result.item) if result.item is not None else None
+        self.faults.after("store", "write")
+        return Applied(copy) if isinstance(result, Applied) else Refused(copy)
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written]:
+        return [self.write(write) for write in writes]
+
+    def get(self, key: Key, *, consistent: bool = True) -> Item | None:
+        self.faults.before("store", "get")
+        with self._lock:
+            found = self._partitions.get(key.pk, {}).get(key.sk)
+            copy = _copied(found) if found is not None else None
+        self.faults.after("store", "get")
+        return copy
+
+    def get_many(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
+        return [self.get(key, consistent=consistent) for key in keys]
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> list[Item]:
+        self.faults.before("store", "query")
+        with self._lock:
+            rows = self._partitions.get(pk, {})
+            names = sorted(sk for sk in rows if sk.startswith(prefix) and (after is None or sk > after))
+            found = [_copied(rows[sk]) for sk in names[:limit]]
+        self.faults.after("store", "query")
+        return found
+
+    def query_index(
+        self,
+        index: str,
+        pk: str,
+        *,
+        low: str = "",
+        high: str = "~",
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> list[Item]:
+        partition, order = INDEXES[index]
+        with self._lock:
+            found = [
+                {name: item[name] for name in ("pk", "sk", partition, order)}
+                for rows in self._partitions.values()
+                for item in rows.values()
+                if item.get(partition) == pk and order in item and low <= str(item[order]) <= high
+            ]
+        found.sort(key=lambda item: str(item[order]), reverse=newest_first)
+        return found[:limit]
+
+    def put_blob(self, name: str, body: bytes) -> None:
+        self.faults.before("store", "put_blob")
+        self._blobs[name] = body
+        self.faults.after("store", "put_blob")
+
+    def get_blob(self, name: str) -> bytes | None:
+        self.faults.before("store", "get_blob")
+        return self._blobs.get(name)
+
+    def items(self) -> list[Item]:
+        """Everything in the table, in no order: for checks."""
+        with self._lock:
+            return [_copied(item) for rows in self._partitions.values() for item in rows.values()]
