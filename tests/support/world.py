@@ -1,0 +1,201 @@
+"""An engine on the memory ports, tasks as plain functions, and delivery as the event source mapping does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from headrace.core.plan import Json, RunPlan
+from headrace.core.record import ErrorInfo, RunRecord, record_of, run_key
+from headrace.engine.attempt import Claimed
+from headrace.engine.bury import bury
+from headrace.engine.control import LiveControl
+from headrace.engine.deadline import Ending
+from headrace.engine.deliver import deliver
+from headrace.engine.engine import Engine, Limits
+from headrace.engine.runnable import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.tick import tick
+from headrace.engine.trigger import NewRun, start
+from headrace.errors import QueueUnavailable, StoreUnavailable
+from headrace.memory.clock import SeededIds, VirtualClock
+from headrace.memory.faults import Faults
+from headrace.memory.queues import DEAD_LETTERS, MemoryQueues
+from headrace.memory.store import MemoryStore
+
+Body = Callable[[Work], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A task's code as a function of its work; what it raises fails the attempt."""
+
+    body: Body
+    is_async: bool = False
+
+    def call(self, work: Work) -> Outcome:
+        try:
+            value = self.body(work)
+        except Exception as error:  # noqa: BLE001  # user code
+            return Raised(
+                ErrorInfo(type=type(error).__name__, message=str(error)),
+                not isinstance(error, PermanentError),
+            )
+        return Succeeded(None if value is None else json.dumps(value))
+
+    async def acall(self, work: Work) -> Outcome:
+        return self.call(work)
+
+
+class PermanentError(Exception):
+    """Not to be retried."""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def run_at_once(
+    engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
+) -> Ending:
+    """A runner without deadline and heartbeat: time stands still."""
+    return runnable.call(work)
+
+
+@dataclass(slots=True)
+class World:
+    """One engine; a host for each worker; `ran` is what user code was started, in order."""
+
+    plans: Mapping[str, RunPlan]
+    code: Mapping[str, Body]
+    faults: Faults | None = None
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    ran: list[str] = field(default_factory=list)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    max_receive_count: int = 12
+    engine: Engine = field(init=False)
+    store: MemoryStore = field(init=False)
+    queues: MemoryQueues = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.faults)
+        self.queues = MemoryQueues(self.clock, faults=self.faults, max_receive_count=self.max_receive_count)
+        self.engine = Engine(
+            store=self.store,
+            queues=self.queues,
+            clock=self.clock,
+            ids=SeededIds(self.seed),
+            limits=self.limits,
+            expressions=PythonExpressions(),
+        )
+
+    # ---- the client
+
+    def start(self, workflow: str, value: Json = None, **options: object) -> str:
+        text = None if value is None else json.dumps(value)
+        new = NewRun(plan=self.plans[workflow], input=text, **options)  # type: ignore[arg-type]  # NewRun's fields
+        return start(self.engine, new).run_id
+
+    def record(self, run_id: str) -> RunRecord:
+        item = self.store.get(run_key(run_id))
+        assert item is not None, f"run {run_id} has no record"
+        return record_of(item)
+
+    # ---- the workers
+
+    def host(self, worker: str) -> Host:
+        runnables = {
+            (plan.workflow, task.name): Code(self._noted(task.name))
+            for plan in self.plans.values()
+            for task in plan.tasks
+            if task.worker == worker and task.name in self.code
+        }
+        return Host(worker=worker, runnables=runnables, visibility_s=60)
+
+    def _noted(self, name: str) -> Body:
+        def body(work: Work) -> Json:
+            self.ran.append(name)
+            return self.code[name](work)
+
+        return body
+
+    def deliver_next(self) -> bool:
+        """Receive and process one message of any queue, as Lambda would. False: none is visible."""
+        try:
+            return any(self._deliver_from(queue) for queue in (*self.queues.known(), DEAD_LETTERS))
+        except (Killed, StoreUnavailable, QueueUnavailable):
+            return True  # the message comes back
+
+    def _deliver_from(self, queue: str) -> bool:
+        for received in self.queues.receive(queue, limit=1, wait_s=0):
+            if queue == DEAD_LETTERS:
+                verdict = bury(self.engine, received, reason="delivered too often")
+            else:
+                verdict = deliver(self.engine, self.host(queue), received, runner=run_at_once)
+            if isinstance(verdict, Done) or queue == DEAD_LETTERS:
+                self.queues.delete(received)
+            return True
+        return False
+
+    def drain(self, *, limit: int = 10_000) -> None:
+        """Deliver until nothing is left, moving time to whatever is due next."""
+        for _ in range(limit):
+            if self.deliver_next():
+                continue
+            due_ms = self.queues.next_visible_ms()
+            if due_ms is None and not self._timers():
+                return
+            if due_ms is None or due_ms - self.clock.now_ms() > 60_000:
+                due_ms = self.clock.now_ms() + 60_000
+            self.clock.advance_to(due_ms)
+            with contextlib.suppress(Killed):
+                tick(self.engine)
+        raise AssertionError(f"not quiet after {limit} deliveries: {self.queues.depth()} messages left")
+
+    def _timers(self) -> bool:
+        return any(str(item["pk"]).startswith("timer#") for item in self.store.items())
+
+
+class PythonExpressions:
+    """Conditions as Python over `output`: a stand-in for CEL where only truth matters."""
+
+    def evaluate(self, expression: str, variables: Mapping[str, Json]) -> Json:
+        from headrace.errors import ExpressionError
+
+        try:
+            value: Json = eval(expression, {"__builtins__": {}}, dict(variables))
+        except Exception as error:
+            raise ExpressionError(f"{expression!r}: {error}") from error
+        return value
+
+
+@dataclass(slots=True)
+class KillAt:
+    """Kills the process at the n-th port call (counting from 0), before or after its effect; once."""
+
+    n: int
+    after_effect: bool
+    calls: int = 0
+    armed: bool = True
+    hit: str = ""
+
+    def before(self, port: str, call: str) -> None:
+        if self.armed and not self.after_effect and self.calls == self.n:
+            self._kill(port, call)
+        if self.armed and not self.after_effect:
+            self.calls += 1
+
+    def after(self, port: str, call: str) -> None:
+        if self.armed and self.after_effect and self.calls == self.n:
+            self._kill(port, call)
+        if self.armed and self.after_effect:
+            self.calls += 1
+
+    def _kill(self, port: str, call: str) -> None:
+        self.armed, self.hit = False, f"{port}.{call}"
+        raise Killed(self.hit)
+
+
+__all__ = ["Code", "KillAt", "Killed", "PermanentError", "World", "replace", "run_at_once"]
