@@ -1,0 +1,67 @@
+"""A stack in memory, as the clients see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from support.lives import item_of
+
+from headrace.core.changes import Key, Put
+from headrace.core.plan import RunPlan
+from headrace.core.record import RunRecord
+from headrace.engine.engine import Engine
+from headrace.memory.clock import VirtualClock
+from headrace.memory.wiring import connect
+
+
+@dataclass(frozen=True)
+class Quick:
+    """The settings that the clients read."""
+
+    poll_s: float = 0.001
+    longest_poll_s: float = 0.005
+    namespace: str = ""
+    stack: str = "headrace"
+
+
+@dataclass(frozen=True)
+class Planned:
+    of: RunPlan
+
+    def plan(self) -> RunPlan:
+        return self.of
+
+
+@dataclass
+class Desk:
+    """What of an app the clients need, on ports in memory."""
+
+    engine: Engine
+    clock: VirtualClock
+    settings: Quick = field(default_factory=Quick)
+    workflows_by_name: Mapping[str, Planned] = field(default_factory=dict)
+
+    def keep(self, *records: RunRecord) -> None:
+        """The runs are as these records say."""
+        for record in records:
+            item = {name: value for name, value in item_of(record).items() if name not in ("pk", "sk")}
+            if "F" in {row.get("s") for row in item["tasks"].values()}:  # as the transition leaves it
+                item |= {"fpk": item["lpk"], "fsk": item["lsk"]}
+            self.engine.store.write(Put(key=record.key, item=item))
+
+    def body(self, key: Key, text: str) -> None:
+        """A payload that is an item of its own."""
+        self.engine.store.write(Put(key=key, item={"body": text, "expires_at": 1}))
+
+    def has(self, *plans: RunPlan) -> None:
+        """The app defines these workflows."""
+        self.workflows_by_name = {plan.workflow: Planned(plan) for plan in plans}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    ports = connect()
+    assert isinstance(ports.clock, VirtualClock)
+    return Desk(engine=Engine.on(ports), clock=ports.clock)

@@ -1,0 +1,295 @@
+"""hatchet.runs: read, list, create and cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.lives import born, cancelled, raised, returned, started
+from support.records import plan, task
+
+from headrace.clients.listing import PAGE
+from headrace.clients.runs import RunsClient
+from headrace.core.ids import workflow_id
+from headrace.core.message import decode_message
+from headrace.core.plan import RunPlan
+from headrace.core.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key
+from headrace.engine.registry import register
+from headrace.errors import NotSupportedError
+from headrace.models import BulkCancelReplayOpts, RunFilter
+
+if TYPE_CHECKING:
+    from conftest import Desk
+
+PAIR = plan(task("a"), task("b", "a"), workflow="pair")
+SOLO = RunPlan(workflow="solo", version="1", tasks=(task("solo"),), standalone=True)
+MINUTE = 60_000
+DAY = 86_400_000
+
+
+@pytest.fixture
+def runs(desk: Desk) -> RunsClient:
+    desk.has(PAIR, SOLO)
+    return RunsClient(desk)
+
+
+def made(desk: Desk, run_id: str, *, of: RunPlan = SOLO, ago_ms: int = 0, **fields: Any) -> RunRecord:
+    return born(of, run_id, at_ms=desk.clock.now_ms() - ago_ms, **fields)
+
+
+def solo(desk: Desk, run_id: str, ago_ms: int, status: str = "queued", **fields: Any) -> RunRecord:
+    run = made(desk, run_id, ago_ms=ago_ms, **fields)
+    now = run.created_at_ms
+    match status:
+        case "running":
+            return started(run, "solo", now + 1)
+        case "completed":
+            return returned(run, "solo", {"id": run_id}, now + 2)
+        case "failed":
+            return raised(run, "solo", at_ms=now + 2)
+        case "cancelled":
+            return cancelled(run, now + 2)
+        case _:
+            return run
+
+
+def at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+# ---------------------------------------------------------------- one run
+
+
+def test_one_run(desk: Desk, runs: RunsClient) -> None:
+    run = replace(made(desk, "r1", of=PAIR), input=Payload(place=Place.ITEM))
+    desk.body(input_key("r1"), '{"big": true}')
+    desk.keep(returned(run, "a", {"n": 1}, run.created_at_ms + 2))
+    details = runs.get("r1")
+    assert details.run.status is RunStatus.RUNNING
+    assert details.run.input == {"big": True}
+    assert details.run.output == {"a": {"n": 1}}
+    assert [each.task_external_id for each in details.tasks] == ["r1:a", "r1:b"]
+    assert runs.get("r1:b") == details
+    assert runs.get_status("r1") is RunStatus.RUNNING
+    assert runs.get_details("r1").task_runs["a"].output == {"n": 1}
+    assert runs.get_task_run("r1:b").status is RunStatus.QUEUED
+    assert asyncio.run(runs.aio_get("r1")) == details
+    assert asyncio.run(runs.aio_get_status("r1")) is RunStatus.RUNNING
+
+
+def test_a_standalone_run_s_id_is_its_task_s(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(solo(desk, "r1", 0, "completed"))
+    assert runs.get_task_run("r1").task_name == "solo"
+    assert runs.get_result("r1") == {"solo": {"id": "r1"}}
+    assert asyncio.run(runs.aio_get_result("r1")) == {"solo": {"id": "r1"}}
+    assert runs.get_run_ref("r1").result() == {"solo": {"id": "r1"}}
+
+
+@pytest.mark.parametrize("method", ["get", "get_details", "get_status", "get_task_run"])
+def test_no_such_run(runs: RunsClient, method: str) -> None:
+    with pytest.raises(ValueError, match="Workflow run nobody not found"):
+        getattr(runs, method)("nobody")
+
+
+def test_no_such_task_run(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(made(desk, "r1", of=PAIR))
+    for unknown in ("r1:b", "r1:zzz"):
+        with pytest.raises(ValueError, match=f"Task run {unknown} not found"):
+            runs.get_task_run(unknown)
+
+
+def test_reading_a_run_cancels_what_waited_too_long(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(made(desk, "r1", ago_ms=10 * MINUTE))
+    row = runs.list().rows[0]
+    assert row.status is RunStatus.CANCELLED
+    assert row.error_message == "Task solo did not start within 300s"
+
+
+# ---------------------------------------------------------------- list
+
+
+def listed(runs: RunsClient, **options: Any) -> list[str]:
+    return [row.metadata.id for row in runs.list(**options).rows]
+
+
+def test_newest_first_over_days_shards_and_workflows(desk: Desk, runs: RunsClient) -> None:
+    ages = [number * 7 * 60 * MINUTE for number in range(20)]  # every seven hours
+    for number, ago in enumerate(ages):
+        of = SOLO if number % 3 else PAIR
+        desk.keep(cancelled(made(desk, f"r{number:02}", of=of, ago_ms=ago), desk.clock.now_ms()))
+    week = at(desk.clock.now_ms() - 7 * DAY)
+    assert listed(runs, since=week) == [f"r{number:02}" for number in range(20)]
+    assert listed(runs) == ["r00", "r01", "r02", "r03"]  # a day
+    assert listed(runs, since=week, limit=3, offset=2) == ["r02", "r03", "r04"]
+    assert listed(runs, since=week, workflow_ids=[workflow_id("pair")], limit=3) == ["r00", "r03", "r06"]
+    assert listed(runs, since=week, workflow_ids=["solo"], limit=2) == ["r01", "r02"]
+    assert listed(runs, since=week, workflow_ids=["unknown"]) == []
+    until = at(desk.clock.now_ms() - ages[5])
+    assert listed(runs, since=week, until=until, limit=2) == ["r05", "r06"]
+    assert listed(runs, since=until) == [f"r{number:02}" for number in range(6)]
+
+
+def test_pages_say_whether_more_follow(desk: Desk, runs: RunsClient) -> None:
+    for number in range(5):
+        desk.keep(solo(desk, f"r{number}", number, "completed"))
+    first, last = runs.list(limit=2), runs.list(limit=2, offset=4)
+    assert (first.pagination.current_page, first.pagination.next_page) == (1, 2)
+    assert (last.pagination.current_page, last.pagination.next_page, last.pagination.num_pages) == (
+        3,
+        None,
+        3,
+    )
+    assert [row.metadata.id for row in last.rows] == ["r4"]
+
+
+def test_more_than_a_page_of_one_partition(desk: Desk, runs: RunsClient) -> None:
+    ids = [f"{'a' * (number // 26)}{chr(97 + number % 26)}" for number in range(40)]
+    same_shard = [f"x{number:04}" for number in range(2000) if sum(f"x{number:04}".encode()) % 8 == 3]
+    wanted = same_shard[: 2 * PAGE + 30]
+    assert len(wanted) == 2 * PAGE + 30
+    for number, run_id in enumerate(wanted):
+        desk.keep(solo(desk, run_id, number, "completed"))
+    for run_id in ids:
+        desk.keep(solo(desk, run_id, 5000, "completed"))
+    rows = runs.list_with_pagination(include_payloads=False)
+    assert [row.metadata.id for row in rows][: len(wanted)] == wanted
+    assert len(rows) == len(wanted) + len(ids)
+    assert len(runs.list_with_pagination(limit=7)) == 7
+
+
+def test_fifty_by_default(desk: Desk, runs: RunsClient) -> None:
+    for number in range(60):
+        desk.keep(solo(desk, f"r{number:02}", number, "completed"))
+    assert len(runs.list().rows) == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({}, "q r c f x", id="all"),
+        pytest.param({"statuses": [RunStatus.FAILED]}, "f", id="failed, by their own index"),
+        pytest.param({"statuses": [RunStatus.FAILED, RunStatus.CANCELLED]}, "f x", id="two"),
+        pytest.param({"statuses": [RunStatus.QUEUED, RunStatus.RUNNING]}, "q r", id="open"),
+        pytest.param({"additional_metadata": {"who": "ann"}}, "r f", id="one pair"),
+        pytest.param({"additional_metadata": {"who": "ann", "n": "3"}}, "r c f", id="pairs are ORed"),
+        pytest.param({"additional_metadata": {"who": "zoe"}}, "", id="no such pair"),
+        pytest.param({"worker_id": "w1"}, "r c f", id="by worker"),
+        pytest.param({"parent_task_external_id": "p:t"}, "c", id="by parent task"),
+        pytest.param({"parent_task_external_id": "p"}, "c f", id="by parent run"),
+    ],
+)
+def test_filters(desk: Desk, runs: RunsClient, options: dict[str, Any], expected: str) -> None:
+    desk.keep(
+        solo(desk, "q", 0),
+        solo(desk, "r", 1, "running", metadata={"who": "ann"}),
+        solo(desk, "c", 2, "completed", metadata={"n": 3}, parent=ParentLink(run_id="p", task="t")),
+        solo(desk, "f", 3, "failed", metadata={"who": "ann"}, parent=ParentLink(run_id="p", task="u")),
+        solo(desk, "x", 4, "cancelled"),
+    )
+    assert listed(runs, **options) == expected.split()
+
+
+def test_tasks_in_place_of_runs(desk: Desk, runs: RunsClient) -> None:
+    pair = made(desk, "r1", of=PAIR)
+    desk.keep(returned(pair, "a", {"n": 1}, pair.created_at_ms + 2), solo(desk, "r2", 5, "completed"))
+    rows = runs.list(only_tasks=True).rows
+    assert [row.task_external_id for row in rows] == ["r1:a", "r1:b", "r2"]
+    assert [row.task_external_id for row in runs.list(only_tasks=True, offset=1, limit=1).rows] == ["r1:b"]
+
+
+def test_payloads_can_be_left_out(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(solo(desk, "r1", 0, "completed", input={"n": 1}))
+    assert runs.list().rows[0].output == {"id": "r1"}
+    assert runs.list().rows[0].input == {"n": 1}
+    bare = runs.list(include_payloads=False).rows[0]
+    assert (bare.input, bare.output) == ({}, {})
+    assert asyncio.run(runs.aio_list(limit=1)).rows[0].output == {"id": "r1"}
+
+
+def test_by_event_is_not_supported(runs: RunsClient) -> None:
+    with pytest.raises(NotSupportedError, match="event"):
+        runs.list(triggering_event_external_id="e")
+
+
+# ---------------------------------------------------------------- create
+
+
+def test_create_by_name(desk: Desk, runs: RunsClient) -> None:
+    details = runs.create("solo", {"n": 1}, additional_metadata={"who": "ann"}, priority=3)
+    run_id = details.run.metadata.id
+    assert details.run.status is RunStatus.QUEUED
+    assert details.run.input == {"n": 1}
+    assert runs.get(run_id).run.additional_metadata == {"who": "ann"}
+    (received,) = desk.engine.queues.receive("default", limit=1, wait_s=0)
+    message = decode_message(received.body)
+    assert (message.run_id, message.task) == (run_id, "solo")
+    assert message.record is not None
+    assert (message.record.priority, json.loads(message.record.input.text or "")) == (3, {"n": 1})
+
+
+def test_create_what_another_app_registered(desk: Desk) -> None:
+    register(desk.engine, [PAIR])
+    details = RunsClient(desk).create("pair", {})
+    assert [each.task_name for each in details.tasks] == ["a"]
+
+
+def test_create_in_a_namespace(desk: Desk) -> None:
+    desk.settings = replace(desk.settings, namespace="Dev")
+    desk.has(replace(SOLO, workflow="dev_solo"))
+    details = RunsClient(desk).create("solo", {})
+    assert RunsClient(desk).list().rows[0].workflow_name == "dev_solo"
+    assert details.run.workflow_id == workflow_id("dev_solo")
+
+
+def test_create_an_unknown_workflow(runs: RunsClient) -> None:
+    with pytest.raises(ValueError, match="no workflow 'nope' is registered in stack 'headrace'"):
+        runs.create("nope", {})
+
+
+# ---------------------------------------------------------------- cancel
+
+
+def test_cancel(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(solo(desk, "q", 0), solo(desk, "c", 1, "completed"))
+    runs.cancel("q")
+    runs.cancel("c")
+    runs.cancel("nobody")
+    assert runs.get_status("q") is RunStatus.CANCELLED
+    assert runs.get_status("c") is RunStatus.COMPLETED
+    assert runs.get("q").run.error_message == "CANCELLED_BY_USER"
+
+
+def test_cancel_many(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(*(solo(desk, f"r{number}", number, metadata={"n": number % 2}) for number in range(6)))
+    runs.bulk_cancel(BulkCancelReplayOpts(ids=["r0", "r1"]))
+    assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1"]
+    since = at(desk.clock.now_ms()) - timedelta(hours=1)
+    filters = RunFilter(since=since, additional_metadata={"n": "0"})
+    asyncio.run(runs.aio_bulk_cancel(BulkCancelReplayOpts(filters=filters)))
+    assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1", "r2", "r4"]
+    before = desk.clock.now_ms()
+    runs.bulk_cancel_by_filters_with_pagination(since=since, chunk_size=1)
+    assert listed(runs, statuses=[RunStatus.QUEUED]) == []
+    assert desk.clock.now_ms() - before == 3000  # one pause between two chunks
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"ids": ["r"], "filters": {"since": datetime(2026, 1, 1, tzinfo=UTC)}}]
+)
+def test_either_ids_or_filters(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="either ids or filters"):
+        BulkCancelReplayOpts(**given)
+
+
+def test_not_there_yet(runs: RunsClient) -> None:
+    for refused in (
+        lambda: runs.replay("r"),
+        lambda: runs.bulk_replay(BulkCancelReplayOpts(ids=["r"])),
+        lambda: runs.reset_durable_task("r", 1),
+    ):
+        with pytest.raises(NotSupportedError):
+            refused()

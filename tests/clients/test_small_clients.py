@@ -1,0 +1,154 @@
+"""hatchet.logs, metrics, workflows, workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from support.lives import born, raised, returned, started
+from support.records import plan, task
+
+from headrace.clients.logs import LogsClient
+from headrace.clients.metrics import MetricsClient
+from headrace.clients.workers import WorkersClient
+from headrace.clients.workflows import WorkflowsClient
+from headrace.core.ids import workflow_id
+from headrace.core.plan import RunPlan
+from headrace.engine.lines import LogLine, write_lines
+from headrace.engine.registry import register
+from headrace.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from conftest import Desk
+
+PAIR = plan(task("a"), task("b", "a"), workflow="pair")
+SOLO = RunPlan(workflow="solo", version="7", tasks=(task("solo", worker="gpu"),), standalone=True)
+
+
+# ---------------------------------------------------------------- logs
+
+
+def line(task: str, at_ms: int, text: str, retry_count: int = 0) -> LogLine:
+    return LogLine(task=task, at_ms=at_ms, level="INFO", line=text, retry_count=retry_count)
+
+
+def test_lines_of_a_task_and_of_a_run(desk: Desk) -> None:
+    lines = [(1, line("a", 1000, "one")), (2, line("b", 2000, "two")), (3, line("a", 3000, "three", 1))]
+    write_lines(desk.engine, "r1", lines, owner="o", expires_at_s=9)
+    logs = LogsClient(desk)
+    assert [row.message for row in logs.list("r1:a").rows] == ["one", "three"]
+    assert [row.message for row in logs.list("r1").rows] == ["one", "two", "three"]
+    assert [row.message for row in logs.list("r1", limit=1).rows] == ["one"]
+    second = datetime.fromtimestamp(2, UTC)
+    assert [row.message for row in logs.list("r1", since=second).rows] == ["two", "three"]
+    assert [row.message for row in logs.list("r1", until=second).rows] == ["one", "two"]
+    last = asyncio.run(logs.aio_list("r1:a")).rows[-1]
+    assert (last.retry_count, last.attempt, last.level, last.created_at) == (
+        1,
+        2,
+        "INFO",
+        datetime.fromtimestamp(3, UTC),
+    )
+
+
+def test_no_lines(desk: Desk) -> None:
+    assert LogsClient(desk).list("nobody").rows == []
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def test_tasks_are_counted_by_status(desk: Desk) -> None:
+    desk.has(PAIR, SOLO)
+    now = desk.clock.now_ms()
+    desk.keep(
+        returned(born(PAIR, "r1", at_ms=now - 9), "a", at_ms=now),  # b is queued
+        raised(born(PAIR, "r2", at_ms=now - 8), "a", at_ms=now),  # b is cancelled
+        started(born(SOLO, "r3", at_ms=now - 7), "solo", now - 5),
+        born(SOLO, "r4", at_ms=now - 6),
+    )
+    metrics = MetricsClient(desk)
+    counted = metrics.get_task_metrics()
+    assert counted.model_dump() == {"cancelled": 1, "completed": 1, "failed": 1, "queued": 2, "running": 1}
+    assert metrics.get_task_metrics(workflow_ids=["solo"]).model_dump() == {
+        "cancelled": 0,
+        "completed": 0,
+        "failed": 0,
+        "queued": 1,
+        "running": 1,
+    }
+    assert metrics.get_queue_metrics() == {
+        "total": {"queued": 2, "running": 1},
+        "queues": {"default": {"queued": 1, "running": 0}, "gpu": {"queued": 1, "running": 1}},
+    }
+    stats = metrics.get_task_stats()
+    assert (stats["solo"].queued.total, stats["solo"].running.total, stats["b"].queued.total) == (1, 1, 1)
+    assert stats["solo"].running.oldest == datetime.fromtimestamp((now - 5) / 1000, UTC)
+    assert stats["b"].running.oldest is None
+
+
+def test_what_metrics_cannot_do(desk: Desk) -> None:
+    with pytest.raises(NotSupportedError, match="CloudWatch"):
+        MetricsClient(desk).scrape_tenant_prometheus_metrics()
+    with pytest.raises(NotSupportedError, match="event"):
+        MetricsClient(desk).get_task_metrics(triggering_event_external_id="e")
+
+
+# ---------------------------------------------------------------- workflows
+
+
+def test_workflows(desk: Desk) -> None:
+    desk.has(SOLO, PAIR)
+    register(desk.engine, [replace(PAIR, workflow="elsewhere")])
+    workflows = WorkflowsClient(desk)
+    assert [row.name for row in workflows.list().rows] == ["pair", "solo"]
+    assert [row.name for row in workflows.list(limit=1, offset=1).rows] == ["solo"]
+    assert [row.name for row in workflows.list("elsewhere").rows] == ["elsewhere"]
+    assert workflows.list("nowhere").rows == []
+    found = workflows.get(workflow_id("solo"))
+    assert (found.name, found.versions[0].version, found.versions[0].tasks) == ("solo", "7", ["solo"])
+    assert workflows.get("elsewhere").versions[0].tasks == ["a", "b"]
+    assert workflows.get_version("solo", "7").version == "7"
+    with pytest.raises(ValueError, match="solo is at version 7; 6 is not kept"):
+        workflows.get_version("solo", "6")
+    with pytest.raises(ValueError, match="no workflow 'nowhere'"):
+        workflows.get("nowhere")
+    for refused in (workflows.delete, workflows.pause, workflows.unpause):
+        with pytest.raises(NotSupportedError):
+            refused("solo")
+
+
+# ---------------------------------------------------------------- workers
+
+
+@dataclass
+class Declared:
+    name: str
+    slots: int | None = None
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass
+class Fleet:
+    workers: list[Declared]
+
+    def fleet(self) -> list[Declared]:
+        return self.workers
+
+
+def test_workers() -> None:
+    workers = WorkersClient(Fleet([Declared("slow"), Declared("gpu", slots=2, labels={"model": "large"})]))
+    assert [(row.name, row.slots, row.labels) for row in workers.list().rows] == [
+        ("gpu", 2, {"model": "large"}),
+        ("slow", None, {}),
+    ]
+    assert workers.get("slow").status == "ACTIVE"
+    with pytest.raises(ValueError, match="no worker is called 'fast'"):
+        workers.get("fast")
+    for refused in (workers.pause, workers.unpause):
+        with pytest.raises(NotSupportedError):
+            refused("slow")
