@@ -90,6 +90,13 @@ def test_a_retried_task_that_completes_shows_no_error() -> None:
     assert run_detail(Loaded(record=run)).task_runs["solo"].error is None
 
 
+def test_a_run_cancelled_before_its_retry_says_so() -> None:
+    run = cancelled(raised(born(SOLO), "solo", "first"))
+    assert run_summary(Loaded(record=run)).error_message == "CANCELLED_BY_USER"
+    (shown,) = run_detail(Loaded(record=run)).task_runs.values()
+    assert TaskRunError.deserialize(shown.error or "").exc == "CANCELLED_BY_USER"
+
+
 def test_a_spawned_run_names_the_task_that_spawned_it() -> None:
     link = ParentLink(run_id="p", task="t")
     assert run_summary(Loaded(record=born(SOLO, parent=link))).parent_task_external_id == "p:t"

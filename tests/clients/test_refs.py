@@ -207,9 +207,24 @@ def test_a_wait_can_be_given_up_and_taken_up_again(desk: Desk) -> None:
         return await ref.aio_result()
 
     assert asyncio.run(main()) == {"solo": {"n": 1}}
-    from headrace.waiting import _pollers
-
     assert _pollers == {}
+
+
+def test_a_wait_given_up_is_read_for_no_longer(desk: Desk) -> None:
+    desk.keep(named(started(born(SOLO), "solo"), "a"), named(started(born(SOLO), "solo"), "b"))
+
+    async def main() -> set[str]:
+        kept = asyncio.create_task(WorkflowRunRef(desk, "a").aio_result())
+        given_up = asyncio.create_task(WorkflowRunRef(desk, "b").aio_result())
+        await asyncio.sleep(0.01)
+        given_up.cancel()
+        await asyncio.sleep(0.02)
+        (poller,) = _pollers.values()
+        watched = set(poller._watches)
+        kept.cancel()
+        return watched
+
+    assert asyncio.run(main()) == {"a"}
 
 
 def test_a_failing_read_reaches_every_waiter(desk: Desk) -> None:

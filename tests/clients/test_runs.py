@@ -14,10 +14,11 @@ from support.records import plan, task
 
 from headrace.clients.listing import PAGE
 from headrace.clients.runs import RunsClient
+from headrace.core.changes import Put
 from headrace.core.ids import workflow_id
 from headrace.core.message import decode_message
 from headrace.core.plan import RunPlan
-from headrace.core.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key
+from headrace.core.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
 from headrace.engine.registry import register
 from headrace.errors import NotSupportedError
 from headrace.models import BulkCancelReplayOpts, RunFilter
@@ -193,6 +194,17 @@ def test_filters(desk: Desk, runs: RunsClient, options: dict[str, Any], expected
     assert listed(runs, **options) == expected.split()
 
 
+def test_failed_runs_are_found_without_reading_the_others(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(
+        *(solo(desk, f"c{number}", number, "completed") for number in range(20)),
+        solo(desk, "f", 30, "failed"),
+    )
+    desk.engine.store.write(
+        Put(key=run_key("c3"), item={"lpk": "kept out of sight"})
+    )  # reading it would fail
+    assert listed(runs, statuses=[RunStatus.FAILED]) == ["f"]
+
+
 def test_tasks_in_place_of_runs(desk: Desk, runs: RunsClient) -> None:
     pair = made(desk, "r1", of=PAIR)
     desk.keep(returned(pair, "a", {"n": 1}, pair.created_at_ms + 2), solo(desk, "r2", 5, "completed"))
@@ -241,6 +253,7 @@ def test_create_in_a_namespace(desk: Desk) -> None:
     desk.settings = replace(desk.settings, namespace="Dev")
     desk.has(replace(SOLO, workflow="dev_solo"))
     details = RunsClient(desk).create("solo", {})
+    assert RunsClient(desk).create("dev_solo", {}).run.workflow_id == details.run.workflow_id
     assert RunsClient(desk).list().rows[0].workflow_name == "dev_solo"
     assert details.run.workflow_id == workflow_id("dev_solo")
 
@@ -267,10 +280,12 @@ def test_cancel_many(desk: Desk, runs: RunsClient) -> None:
     desk.keep(*(solo(desk, f"r{number}", number, metadata={"n": number % 2}) for number in range(6)))
     runs.bulk_cancel(BulkCancelReplayOpts(ids=["r0", "r1"]))
     assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1"]
+    desk.keep(solo(desk, "over", 9, "completed", metadata={"n": 0}))
     since = at(desk.clock.now_ms()) - timedelta(hours=1)
     filters = RunFilter(since=since, additional_metadata={"n": "0"})
     asyncio.run(runs.aio_bulk_cancel(BulkCancelReplayOpts(filters=filters)))
     assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1", "r2", "r4"]
+    assert "x" not in (desk.engine.store.get(run_key("over")) or {})  # a settled run is left alone
     before = desk.clock.now_ms()
     runs.bulk_cancel_by_filters_with_pagination(since=since, chunk_size=1)
     assert listed(runs, statuses=[RunStatus.QUEUED]) == []
