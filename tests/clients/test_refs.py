@@ -16,6 +16,7 @@ from headrace.core.record import Payload, Place, RunRecord, output_key
 from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup
 from headrace.outcomes import Outputs, outcome_of, outcomes_of
 from headrace.refs import TaskRunRef, WorkflowRunRef, gather
+from headrace.waiting import _pollers
 
 if TYPE_CHECKING:
     from conftest import Desk
