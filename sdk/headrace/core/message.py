@@ -35,6 +35,18 @@ class TaskMessage:
         return f"{self.task}/{self.ticket}"
 
 
+def riders(record: RunRecord, message: TaskMessage) -> list[str]:
+    """The other tasks that this message answers for: those that rode on it in a fused chain.
+
+    A duplicate of a chain's message that comes in the gap between a commit and the claim of what follows finds nothing running,
+    sends what is ready, and deletes the message under the chain's feet. What it sent carries the chain from there: so a
+    message also answers for whatever rides on the message that its own task rode on.
+    """
+    own = record.tasks.get(message.task)
+    carriers = {message.name} if own is None or own.via is None else {message.name, own.via}
+    return [name for name, row in record.tasks.items() if row.via in carriers and name != message.task]
+
+
 def encode_message(message: TaskMessage) -> str:
     out: dict[str, Json] = {
         "run": message.run_id,

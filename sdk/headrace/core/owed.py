@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.graph import finished, made_ready_by, ready, states
-from headrace.core.message import TaskMessage
+from headrace.core.message import TaskMessage, riders
 from headrace.core.record import RunRecord, TaskStatus
 
 
@@ -53,9 +53,8 @@ def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
 
 def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     """What the record owes on account of `message`, whatever was paid of it: for whoever receives it again."""
-    mine = [message.task, *(name for name, row in record.tasks.items() if row.via == message.name)]
     out: list[Effect] = []
-    for task in dict.fromkeys(mine):
+    for task in (message.task, *riders(record, message)):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
     out.extend(owed_at_the_end(record))

@@ -26,7 +26,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.graph import states
-from headrace.core.message import TaskMessage
+from headrace.core.message import TaskMessage, riders
 from headrace.core.record import (
     ErrorInfo,
     Payload,
@@ -202,9 +202,8 @@ def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms:
     """What the record says to whoever holds `message` and could not claim with it."""
     if record.cancelled_at_ms is not None:
         return Stale(record)
-    own = record.tasks.get(message.task)
-    riders = [(name, row) for name, row in record.tasks.items() if row.via == message.name]
-    for name, row in [(message.task, own), *riders]:
+    for name in (message.task, *riders(record, message)):
+        row = record.tasks.get(name)
         if row is None or row.status is not TaskStatus.RUNNING:
             continue
         if name == message.task and row.ticket != message.ticket:

@@ -1,0 +1,182 @@
+"""Engines with one mistake each. The simulation must find every one: that is the test of the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from headrace.core import transitions
+from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
+from headrace.engine import attempt, bury, claiming, deliver, trigger
+from headrace.engine.runnable import Done
+
+Mutation = Callable[[], list[Any]]
+
+
+def _unfenced(*arguments: Any, **options: Any) -> Update:
+    update: Update = transitions.complete(*arguments, **options)
+    return replace(update, require=ITEM_EXISTS)
+
+
+def _drop_the_fence() -> list[Any]:
+    return [patch.object(attempt, "complete", _unfenced)]
+
+
+def _no_repair() -> list[Any]:
+    return [
+        patch.object(module, "owed_to", lambda record, message: ()) for module in (claiming, deliver, bury)
+    ]
+
+
+def _no_pay_after_commit() -> list[Any]:
+    return [patch.object(deliver, "owed_after", lambda record, task: ())]
+
+
+def _ignore_the_ticket() -> list[Any]:
+    original = transitions.claim
+
+    def claim(at: Any, *, queued_at_ms: int) -> Update:
+        update = original(at, queued_at_ms=queued_at_ms)
+        return replace(update, require=every(ITEM_EXISTS, transitions.NOT_CANCELLED))
+
+    return [patch.object(claiming, "claim", claim)]
+
+
+def _ignore_the_lease() -> list[Any]:
+    original = transitions.judge_record
+
+    def judge(record: Any, message: Any, *, owner: str, now_ms: int) -> Any:
+        return original(record, message, owner=owner, now_ms=now_ms + 10**9)
+
+    return [
+        patch.object(transitions, "judge_record", judge),
+        patch.object(bury, "judge_record", judge),
+        patch.object(transitions, "MAX_TAKEOVERS", 2),
+    ]
+
+
+def _take_over_unfenced() -> list[Any]:
+    original = transitions.take_over
+    return [patch.object(claiming, "take_over", lambda at, row: replace(original(at, row), require=ALWAYS))]
+
+
+def _commit_ignores_cancel() -> list[Any]:
+    def complete(*arguments: Any, **options: Any) -> Update:
+        update = transitions.complete(*arguments, **options)
+        at = arguments[1]
+        return replace(update, require=every(*transitions._fence(at.task, at.owner)))
+
+    return [patch.object(attempt, "complete", complete), patch.object(transitions, "NOT_CANCELLED", ALWAYS)]
+
+
+def _put_blindly() -> list[Any]:
+    original = transitions.create
+    return [patch.object(trigger, "create", lambda record: replace(original(record), require=ALWAYS))]
+
+
+def _forget_the_other_roots() -> list[Any]:
+    return [patch.object(claiming, "first_messages", lambda record: ())]
+
+
+def _same_ticket_again() -> list[Any]:
+    original = transitions.fail
+
+    def fail(record: Any, at: Any, error: Any, **options: Any) -> Update:
+        update = original(record, at, error, **options)
+        path = ("tasks", at.task)
+        row = update.sets.get(path)
+        if isinstance(row, dict) and row.get("s") == "Q":
+            row["t"] = at.ticket
+        return update
+
+    return [patch.object(attempt, "fail", fail)]
+
+
+def _delete_before_pay() -> list[Any]:
+    original = deliver._advance
+
+    def advance(engine: Any, host: Any, message: Any, claimed: Any, runner: Any) -> Any:
+        engine.queues.delete(claimed.received)
+        return original(engine, host, message, claimed, runner)
+
+    return [patch.object(deliver, "_advance", advance)]
+
+
+def _riders_are_forgotten() -> list[Any]:
+    original = transitions.judge_record
+
+    def judge(record: Any, message: Any, *, owner: str, now_ms: int) -> Any:
+        rows = {name: replace(row, via=None) for name, row in record.tasks.items()}
+        return original(replace(record, tasks=rows), message, owner=owner, now_ms=now_ms)
+
+    return [patch.object(transitions, "judge_record", judge)]
+
+
+def _fenced_is_done() -> list[Any]:
+    """A lost response of a commit is taken for a fence, and the message deleted."""
+    return [
+        patch.object(attempt, "judge_commit", lambda item, at: transitions.Fenced(None)),
+        patch.object(deliver, "_fenced", lambda *arguments: Done()),
+    ]
+
+
+def _retry_counts_lost_workers() -> list[Any]:
+    original = transitions.take_over
+
+    def take_over(at: Any, row: Any) -> Update:
+        update = original(at, row)
+        return replace(update, sets={**update.sets, ("tasks", at.task, "a"): row.app_retry_count + 1})
+
+    return [patch.object(claiming, "take_over", take_over)]
+
+
+def _join_fires_early() -> list[Any]:
+    from headrace.core import graph
+
+    def by_parents(record: Any, task: Any, known: Any) -> Any:
+        parents = {name: known[name] for name in task.parents}
+        if parents and any(state.settled for state in parents.values()) and not task.leaves:
+            return graph.TaskState(
+                status=graph.TaskStatus.QUEUED, ready=True, due_since_ms=record.created_at_ms
+            )
+        return original(record, task, known)
+
+    original = graph._by_parents
+    return [patch.object(graph, "_by_parents", by_parents)]
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "a commit is not fenced": _drop_the_fence,
+    "a redelivered message repairs nothing": _no_repair,
+    "a commit pays nothing": _no_pay_after_commit,
+    "a used ticket claims again": _ignore_the_ticket,
+    "a live lease is taken over": _ignore_the_lease,
+    "a takeover is not fenced": _take_over_unfenced,
+    "a commit ignores the cancel mark": _commit_ignores_cancel,
+    "a client overwrites the record": _put_blindly,
+    "a worker that puts the record forgets the other roots": _forget_the_other_roots,
+    "a retry issues no new ticket": _same_ticket_again,
+    "the message is deleted before the work is done": _delete_before_pay,
+    "a crashed chain forgets its riders": _riders_are_forgotten,
+    "a commit whose response was lost counts as fenced": _fenced_is_done,
+    "a lost worker uses up a retry": _retry_counts_lost_workers,
+    "a join fires at its first parent": _join_fires_early,
+}
+
+__all__ = ["MUTATIONS", "mutated"]
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """The engine with that mistake."""
+    patches = MUTATIONS[name]()
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in reversed(patches):
+            each.stop()

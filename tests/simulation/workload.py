@@ -1,0 +1,149 @@
+"""What is asked of the engine: random workflows, what their code does, and what must come of each run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from headrace.core.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.record import TaskStatus
+
+WORKERS = ("default", "default", "gpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What a task's code does: fails its first `failures` attempts, permanently or not, after `duration_ms` each."""
+
+    failures: int = 0
+    permanent: bool = False
+    slow_attempts: int = 0  # so many first attempts outlast their limit
+    duration_ms: int = 100
+    output: int = 0
+    output_chars: int = 0
+
+    def fate(self, app_retry_count: int) -> str:
+        """What this attempt does: succeed, fail, fail for good, or time out."""
+        if app_retry_count < self.slow_attempts:
+            return "slow"
+        if app_retry_count < self.slow_attempts + self.failures:
+            return "permanent" if self.permanent else "fail"
+        return "succeed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """A workflow and the scripts of its tasks."""
+
+    plan: RunPlan
+    scripts: Mapping[str, Script]
+
+
+def draw_flow(random: Random, name: str) -> Flow:
+    """A random DAG of one to seven tasks."""
+    tasks: list[TaskPlan] = []
+    scripts: dict[str, Script] = {}
+    leaves = 0
+    for index in range(random.choice((1, 1, 2, 3, 4, 5, 7))):
+        parents = tuple(task.name for task in tasks if random.random() < 0.45)[:3]
+        options: dict[str, object] = {}
+        if parents and random.random() < 0.3:
+            action = random.choice(("skip_if", "cancel_if", "wait_for"))
+            leaf = ParentLeaf(
+                number=leaves,
+                parent=random.choice(parents),
+                expression=f"output['n'] > {random.randrange(100)}",
+            )
+            leaves += 1
+            options[action] = ((leaf,),)
+        retries = random.choice((0, 0, 1, 2))
+        task = TaskPlan(
+            name=f"t{index}",
+            worker=random.choice(WORKERS),
+            parents=parents,
+            retries=retries,
+            backoff_factor=random.choice((None, None, 2.0, 1500.0)) if retries else None,
+            backoff_max_s=2_000,
+            execution_timeout_ms=5_000,
+            schedule_timeout_ms=10**9,
+            isolated=random.random() < 0.2,
+            **options,  # type: ignore[arg-type]  # groups of leaves
+        )
+        tasks.append(task)
+        scripts[task.name] = _draw_script(random, retries)
+    if random.random() < 0.25:
+        tasks.append(TaskPlan(name="t-on-failure", kind=TaskKind.ON_FAILURE, schedule_timeout_ms=10**9))
+        scripts["t-on-failure"] = Script(duration_ms=50, output=1)
+    return Flow(plan=RunPlan(workflow=name, version="1", tasks=tuple(tasks)), scripts=scripts)
+
+
+def _draw_script(random: Random, retries: int) -> Script:
+    kind = random.random()
+    failures = 0
+    if kind < 0.3:
+        failures = random.randrange(1, retries + 2)
+    return Script(
+        failures=failures,
+        permanent=random.random() < 0.15,
+        slow_attempts=1 if random.random() < 0.08 else 0,
+        duration_ms=random.choice((1, 20, 200, 2_000)),
+        output=random.randrange(100),
+        output_chars=random.choice((0, 0, 0, 1_200)),
+    )
+
+
+# ---------------------------------------------------------------- the model of what was asked for
+
+
+def predict(flow: Flow) -> dict[str, tuple[TaskStatus, int]]:
+    """Each task's status and user retries in a run that nobody cancels. Written apart from `core.graph`, on purpose."""
+    done: dict[str, tuple[TaskStatus, int]] = {}
+    for task in flow.plan.tasks:
+        if task.kind is TaskKind.NORMAL:
+            done[task.name] = _predict_task(flow, task, done)
+    if any(status is TaskStatus.FAILED for status, _ in done.values()):
+        for task in flow.plan.tasks:
+            if task.kind is TaskKind.ON_FAILURE:
+                done[task.name] = _predict_run(flow.scripts[task.name], task.retries)
+    return done
+
+
+def _predict_task(
+    flow: Flow, task: TaskPlan, done: Mapping[str, tuple[TaskStatus, int]]
+) -> tuple[TaskStatus, int]:
+    parents = [done[name][0] for name in task.parents]
+    if any(status in (TaskStatus.FAILED, TaskStatus.CANCELLED) for status in parents):
+        return TaskStatus.CANCELLED, 0
+    if parents and all(status is TaskStatus.SKIPPED for status in parents) and not task.skip_if:
+        return TaskStatus.SKIPPED, 0
+
+    def true(groups: tuple[tuple[ParentLeaf, ...], ...]) -> bool:
+        return all(any(_leaf_true(flow, leaf, done) for leaf in group) for group in groups)
+
+    if task.skip_if and true(task.skip_if):
+        return TaskStatus.SKIPPED, 0
+    if task.cancel_if and true(task.cancel_if):
+        return TaskStatus.CANCELLED, 0
+    if not true(task.wait_for):
+        return TaskStatus.SKIPPED, 0
+    return _predict_run(flow.scripts[task.name], task.retries)
+
+
+def _leaf_true(flow: Flow, leaf: ParentLeaf, done: Mapping[str, tuple[TaskStatus, int]]) -> bool:
+    if done[leaf.parent][0] is not TaskStatus.COMPLETED:
+        return False
+    bound = int((leaf.expression or "").rsplit(" ", 1)[1])
+    return flow.scripts[leaf.parent].output > bound
+
+
+def _predict_run(script: Script, retries: int) -> tuple[TaskStatus, int]:
+    for attempt in range(retries + 1):
+        match script.fate(attempt):
+            case "succeed":
+                return TaskStatus.COMPLETED, attempt
+            case "permanent":
+                return TaskStatus.FAILED, attempt
+            case _:
+                pass
+    return TaskStatus.FAILED, retries
