@@ -12,8 +12,9 @@ from simulation.runner import Failure, simulate
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
 
-FOUND_BUGS = (3825,)
-"""Seeds that once failed: a duplicate deleted a chain's message in the gap between a commit and the next claim."""
+FOUND_BUGS = (3825, 6124)
+"""Seeds that once failed: a duplicate deleted a chain's message in the gap between a commit and the next claim; a put whose
+response was lost forgot the other roots."""
 
 BUDGET_S = 60.0
 FIRST, LAST = 0, 20_000

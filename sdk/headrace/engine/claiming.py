@@ -8,7 +8,7 @@ from typing import assert_never
 from headrace.core.changes import Applied
 from headrace.core.graph import states
 from headrace.core.message import TaskMessage
-from headrace.core.owed import first_messages, owed_after, owed_to
+from headrace.core.owed import first_messages, owed_after, owed_by_starter, owed_to
 from headrace.core.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, input_key, record_of, run_key
 from headrace.core.transitions import (
     MAX_TAKEOVERS,
@@ -83,6 +83,7 @@ def _try(
     verdict = judge_claim(written.item, message, owner=attempt.owner, now_ms=engine.clock.now_ms())
     match verdict:
         case Mine(record):
+            pay(engine, record, owed_by_starter(record, message.task))
             return _claimed(engine, received, message, record, attempt)
         case Vanished():
             return _put_record(engine, received, message, attempt)
