@@ -1,1 +1,1 @@
-"""TODO"""
+"""The ports on AWS: the only place that knows boto3."""

@@ -1,0 +1,163 @@
+"""The Store port on DynamoDB, with S3 for what is too large for an item."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from headrace.aws.clients import Clients
+from headrace.aws.expressions import request_of
+from headrace.aws.faults import translated
+from headrace.aws.items import item_from_wire, key_to_wire
+from headrace.core.changes import Applied, Item, Key, Put, Refused, Write, Written
+from headrace.errors import StoreUnavailable
+
+BATCH_GET = 100
+"""Keys a BatchGetItem (DynamoDB API reference)."""
+
+PARALLEL = 16
+UNPROCESSED_TRIES = 8
+
+INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
+
+
+class AwsStore:
+    """One table and one bucket. Thread-safe."""
+
+    def __init__(self, clients: Clients, *, table: str, bucket: Callable[[], str], stack: str) -> None:
+        self._clients = clients
+        self._table = table
+        self._bucket = bucket
+        self._stack = stack
+
+    def write(self, write: Write) -> Written:
+        method, request = request_of(write, self._table)
+        with translated("store", f"table {self._table}", self._stack):
+            try:
+                answer = getattr(self._clients.dynamodb, method)(**request)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                found = error.response.get("Item")
+                return Refused(item_from_wire(found) if found else None)  # type: ignore[arg-type]  # the stub lacks Item
+        if isinstance(write, Put):
+            return Applied({**write.item, "pk": write.key.pk, "sk": write.key.sk})
+        attributes = answer.get("Attributes")
+        return Applied(item_from_wire(attributes) if attributes else None)
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written]:
+        if len(writes) <= 1:
+            return [self.write(write) for write in writes]
+        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(writes))) as pool:
+            return list(pool.map(self.write, writes))
+
+    def get(self, key: Key, *, consistent: bool = True) -> Item | None:
+        with translated("store", f"table {self._table}", self._stack):
+            answer = self._clients.dynamodb.get_item(
+                TableName=self._table, Key=key_to_wire(key), ConsistentRead=consistent
+            )
+        found = answer.get("Item")
+        return item_from_wire(found) if found else None
+
+    def get_many(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
+        distinct = list(dict.fromkeys(keys))
+        batches = [distinct[at : at + BATCH_GET] for at in range(0, len(distinct), BATCH_GET)]
+        found: dict[Key, Item] = {}
+        if len(batches) <= 1:
+            for batch in batches:
+                found.update(self._get_batch(batch, consistent))
+        else:
+            with ThreadPoolExecutor(max_workers=min(PARALLEL, len(batches))) as pool:
+                for part in pool.map(lambda batch: self._get_batch(batch, consistent), batches):
+                    found.update(part)
+        return [found.get(key) for key in keys]
+
+    def _get_batch(self, keys: Sequence[Key], consistent: bool) -> dict[Key, Item]:
+        found: dict[Key, Item] = {}
+        wanted: list[Any] = [key_to_wire(key) for key in keys]
+        for attempt in range(UNPROCESSED_TRIES):
+            with translated("store", f"table {self._table}", self._stack):
+                answer: Any = self._clients.dynamodb.batch_get_item(
+                    RequestItems={self._table: {"Keys": wanted, "ConsistentRead": consistent}}
+                )
+            for wire in answer["Responses"].get(self._table, []):
+                item = item_from_wire(wire)
+                found[Key(str(item["pk"]), str(item["sk"]))] = item
+            wanted = list(answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []))
+            if not wanted:
+                return found
+            time.sleep(0.05 * 2**attempt)
+        raise StoreUnavailable(f"table {self._table} left {len(wanted)} keys unread: it is throttled")
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> list[Item]:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": pk}},
+            "ConsistentRead": consistent,
+        }
+        if prefix:
+            request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
+            request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
+        if after is not None:
+            request["ExclusiveStartKey"] = key_to_wire(Key(pk, after))
+        return self._pages(request, limit)
+
+    def query_index(
+        self,
+        index: str,
+        pk: str,
+        *,
+        low: str = "",
+        high: str = "~",
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> list[Item]:
+        partition, order = INDEXES[index]
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": index,
+            "KeyConditionExpression": "#p = :pk AND #s BETWEEN :low AND :high",
+            "ExpressionAttributeNames": {"#p": partition, "#s": order},
+            "ExpressionAttributeValues": {":pk": {"S": pk}, ":low": {"S": low or " "}, ":high": {"S": high}},
+            "ScanIndexForward": not newest_first,
+        }
+        return self._pages(request, limit)
+
+    def _pages(self, request: dict[str, Any], limit: int | None) -> list[Item]:
+        out: list[Item] = []
+        while True:
+            if limit is not None:
+                request["Limit"] = limit - len(out)
+            with translated("store", f"table {self._table}", self._stack):
+                answer = self._clients.dynamodb.query(**request)
+            out.extend(item_from_wire(wire) for wire in answer["Items"])
+            last = answer.get("LastEvaluatedKey")
+            if not last or (limit is not None and len(out) >= limit):
+                return out
+            request["ExclusiveStartKey"] = last
+
+    def put_blob(self, name: str, body: bytes) -> None:
+        with translated("store", "payload bucket", self._stack):
+            self._clients.s3.put_object(Bucket=self._bucket(), Key=name, Body=body)
+
+    def get_blob(self, name: str) -> bytes | None:
+        with translated("store", "payload bucket", self._stack):
+            try:
+                return self._clients.s3.get_object(Bucket=self._bucket(), Key=name)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                    return None
+                raise
