@@ -31,6 +31,14 @@ def library_files() -> Iterator[str]:
             yield relative.as_posix()
 
 
+def sample(files: list[str], limit: int) -> list[str]:
+    """About `limit` files, evenly chosen from each kind, so that every kind is there."""
+    step = max(1, len(files) // limit)
+    return [
+        path for kind in sorted(KINDS) for path in [file for file in files if file.endswith(kind)][::step]
+    ]
+
+
 def collect(runs: list[tuple[str, TaskRunRef[File, Measured]]]) -> Results:
     results = Results()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -51,7 +59,7 @@ def main() -> None:
     limit = arguments.parse_args().files
     files = list(library_files())
     if limit:
-        files = files[:: max(1, len(files) // limit)]
+        files = sample(files, limit)
     with running(hatchet):
         started = time.monotonic()
         runs = measure_module.run_many(

@@ -190,16 +190,20 @@ def encode_error(error: ErrorInfo) -> Value:
     return [error.type, error.message, error.trace]
 
 
-_ZERO = {"retry_count", "app_retry_count", "takeovers", "spawned"}
+_DEFAULTS = {"retry_count": 0, "app_retry_count": 0, "takeovers": 0, "spawned": 0, "ticket": 1}
+_SPANS = ("queued_at_ms", "finished_at_ms")
+"""In a settled row these are stored as their distance from the start: two bytes in place of eight."""
 
 
 def encode_row(row: TaskRow) -> Item:
-    """A row as a map, without what is empty."""
+    """A row as a map, without what is empty or as always."""
     out: Item = {}
     for name, short in ROW_NAMES.items():
         value = getattr(row, name)
-        if value is None or (name in _ZERO and value == 0):
+        if value is None or value == _DEFAULTS.get(name):
             continue
+        if name in _SPANS and row.settled and row.started_at_ms is not None:
+            value -= row.started_at_ms
         out[short] = _STATUS_CODES[value] if name == "status" else value
     out.update(encode_payload(row.output, "p", "out"))
     if row.error is not None:
@@ -215,10 +219,13 @@ def encode_row(row: TaskRow) -> Item:
 
 def decode_row(raw: Mapping[str, Any]) -> TaskRow:
     plain = {name: raw[short] for name, short in ROW_NAMES.items() if short in raw and name != "status"}
+    status, started_at_ms = _STATUSES[raw["s"]], raw.get("b")
+    if status in SETTLED and started_at_ms is not None:
+        plain |= {name: plain[name] + started_at_ms for name in _SPANS if name in plain}
     error = raw.get("e")
     return TaskRow(
         **plain,
-        status=_STATUSES[raw["s"]],
+        status=status,
         output=_decode_payload(raw, "p", "out"),
         error=ErrorInfo(type=error[0], message=error[1], trace=error[2]) if error else None,
         met=tuple(sorted(raw.get("m", ()))),

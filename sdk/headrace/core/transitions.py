@@ -49,7 +49,7 @@ NOT_CANCELLED = Missing(("x",))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a task: who makes it, when it began, until when its lease holds, which message carries it."""
+    """One attempt at a task: who makes it, when it began, until when its lease holds, and which message carries it."""
 
     run_id: str
     task: str
@@ -57,7 +57,6 @@ class Attempt:
     owner: str
     now_ms: int
     lease_until_ms: int
-    worker: str = "default"
     via: str | None = None
 
 
@@ -67,6 +66,12 @@ def _row_path(task: str, *names: str) -> Path:
 
 def _status_is(task: str, status: TaskStatus) -> Condition:
     return Equal(_row_path(task, "s"), status_code(status))
+
+
+def _ticket_is(task: str, ticket: int) -> Condition:
+    """Ticket 1 is not stored."""
+    path = _row_path(task, "t")
+    return Missing(path) if ticket == 1 else Equal(path, ticket)
 
 
 def create(record: RunRecord) -> Put:
@@ -87,7 +92,6 @@ def first_row(attempt: Attempt, *, queued_at_ms: int) -> TaskRow:
         queued_at_ms=queued_at_ms,
         started_at_ms=attempt.now_ms,
         via=attempt.via,
-        worker=attempt.worker,
     )
 
 
@@ -103,7 +107,7 @@ def claim(attempt: Attempt, *, queued_at_ms: int) -> Update:
         key=run_key(attempt.run_id),
         require=every(
             NOT_CANCELLED,
-            Equal(_row_path(attempt.task, "t"), attempt.ticket),
+            _ticket_is(attempt.task, attempt.ticket),
             either(_status_is(attempt.task, TaskStatus.QUEUED), _status_is(attempt.task, TaskStatus.PARKED)),
         ),
         sets=_running(attempt),
@@ -118,7 +122,6 @@ def _running(attempt: Attempt) -> dict[Path, Value]:
         _row_path(task, "o"): attempt.owner,
         _row_path(task, "l"): attempt.lease_until_ms,
         _row_path(task, "b"): attempt.now_ms,
-        _row_path(task, "w"): attempt.worker,
     }
     if attempt.via is not None:
         out[_row_path(task, "v")] = attempt.via
@@ -137,9 +140,7 @@ def take_over(attempt: Attempt, row: TaskRow) -> Update:
     sets[_row_path(attempt.task, "r")] = row.retry_count + 1
     return Update(
         key=run_key(attempt.run_id),
-        require=every(
-            NOT_CANCELLED, *_fence(attempt.task, row.owner), Equal(_row_path(attempt.task, "t"), row.ticket)
-        ),
+        require=every(NOT_CANCELLED, *_fence(attempt.task, row.owner), _ticket_is(attempt.task, row.ticket)),
         sets=sets,
     )
 
@@ -294,7 +295,7 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
     partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
     return Update(
         key=record.key,
-        require=every(NOT_CANCELLED, *_fence(task, row.owner), Equal(_row_path(task, "t"), row.ticket)),
+        require=every(NOT_CANCELLED, *_fence(task, row.owner), _ticket_is(task, row.ticket)),
         sets={_row_path(task): encode_row(failed), ("fpk",): partition, ("fsk",): order},
     )
 
@@ -338,7 +339,7 @@ def settle_unrun(
         row = TaskRow(status=status, ticket=ticket, queued_at_ms=states(record)[task].due_since_ms)
     else:
         waits = either(_status_is(task, TaskStatus.QUEUED), _status_is(task, TaskStatus.PARKED))
-        require = every(NOT_CANCELLED, waits, Equal(_row_path(task, "t"), ticket))
+        require = every(NOT_CANCELLED, waits, _ticket_is(task, ticket))
     ended = replace(
         row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None
     )

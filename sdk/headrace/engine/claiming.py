@@ -52,7 +52,6 @@ def new_attempt(
         owner=engine.ids.owner(),
         now_ms=now_ms,
         lease_until_ms=now_ms + host.visibility_s * 950,
-        worker=host.worker,
         via=via,
     )
 
