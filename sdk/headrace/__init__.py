@@ -1,0 +1,150 @@
+"""Headrace: Hatchet's task model with no server to run.
+
+    from headrace import Context, Headrace
+
+    hatchet = Headrace()
+
+    @hatchet.task(input_validator=Order)
+    def ship(input: Order, ctx: Context) -> Receipt: ...
+
+    receipt = ship.run(Order(...))
+
+Tasks become SQS messages, Lambda functions run them, DynamoDB remembers them. Names are Hatchet's: a module that says
+`from hatchet_sdk import ...` works with that one line changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.app import Hatchet, Headrace
+from headrace.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
+from headrace.conditions import (
+    Condition,
+    OrGroup,
+    ParentCondition,
+    SleepCondition,
+    UserEventCondition,
+    or_,
+)
+from headrace.config import ClientConfig, Settings
+from headrace.context import Context
+from headrace.core.record import RunStatus
+from headrace.depends import Depends
+from headrace.errors import (
+    BulkTriggerIdempotencyCollisionError,
+    CompileError,
+    DedupeViolationError,
+    DefinitionError,
+    EvictionNotSupportedError,
+    ExpressionError,
+    FailedTaskRunExceptionGroup,
+    HeadraceError,
+    IdempotencyCollisionError,
+    IllegalTaskOutputError,
+    InvalidDependencyError,
+    LifespanSetupError,
+    LoopAlreadyRunningError,
+    NonDeterminismError,
+    NonRetryableException,
+    NotSupportedError,
+    PayloadTooLargeError,
+    TaskRunError,
+)
+from headrace.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
+from headrace.labels import DesiredWorkerLabel, SlotType, StickyStrategy, WorkerLabel, WorkerLabelComparator
+from headrace.options import (
+    ScheduleTriggerWorkflowOptions,
+    TriggerWorkflowOptions,
+    WorkflowRunTriggerConfig,
+)
+from headrace.priority import Priority
+from headrace.rate_limits import RateLimit, RateLimitDuration
+from headrace.refs import TaskRunRef, WorkflowRunRef
+from headrace.serde import EmptyModel, is_in_hatchet_serialization_context, remove_null_unicode_character
+from headrace.task import Task, TaskDefaults
+from headrace.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
+from headrace.workflow import Standalone, Workflow, WorkflowConfig
+
+if TYPE_CHECKING:
+    from headrace.models import BulkCancelReplayOpts, RunFilter
+
+V1TaskStatus = RunStatus
+
+_LATER = {"BulkCancelReplayOpts": "headrace.models", "RunFilter": "headrace.models"}
+"""Names whose modules a worker has no use for: imported when they are asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+
+
+__all__ = [
+    "BulkCancelReplayOpts",
+    "BulkTriggerIdempotencyCollisionError",
+    "ClientConfig",
+    "CompileError",
+    "ConcurrencyExpression",
+    "ConcurrencyLimitStrategy",
+    "Condition",
+    "Context",
+    "DedupeViolationError",
+    "DefinitionError",
+    "Depends",
+    "DesiredWorkerLabel",
+    "EmptyModel",
+    "EvictionNotSupportedError",
+    "ExpressionError",
+    "FailedTaskRunExceptionGroup",
+    "Hatchet",
+    "Headrace",
+    "HeadraceError",
+    "IdempotencyCollisionError",
+    "IllegalTaskOutputError",
+    "InvalidDependencyError",
+    "LifespanSetupError",
+    "LoopAlreadyRunningError",
+    "NonDeterminismError",
+    "NonRetryableException",
+    "NotSupportedError",
+    "OrGroup",
+    "ParentCondition",
+    "PayloadTooLargeError",
+    "Priority",
+    "RateLimit",
+    "RateLimitDuration",
+    "RunFilter",
+    "RunStatus",
+    "ScheduleTriggerWorkflowOptions",
+    "Settings",
+    "SleepCondition",
+    "SlotType",
+    "Standalone",
+    "StatusBasedIdempotencyConfig",
+    "StickyStrategy",
+    "TTLBasedIdempotencyConfig",
+    "Task",
+    "TaskDefaults",
+    "TaskRunError",
+    "TaskRunRef",
+    "TriggerWorkflowOptions",
+    "UserEventCondition",
+    "V1TaskStatus",
+    "VpcOptions",
+    "Worker",
+    "WorkerLabel",
+    "WorkerLabelComparator",
+    "WorkerOptions",
+    "WorkerStatus",
+    "Workflow",
+    "WorkflowConfig",
+    "WorkflowRunRef",
+    "WorkflowRunTriggerConfig",
+    "is_in_hatchet_serialization_context",
+    "or_",
+    "remove_null_unicode_character",
+]

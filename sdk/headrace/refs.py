@@ -65,19 +65,19 @@ def _as_it_is(outputs: Outputs) -> Outputs:
     return outputs
 
 
-class WorkflowRunRef(_Ref[Outputs]):
+class TaskRunRef(_Ref[R]):
+    """A run of a standalone task; `parse` makes the task's result of `{task name: output}`."""
+
+    __slots__ = ()
+
+
+class WorkflowRunRef(TaskRunRef[Outputs]):
     """A run of a workflow; its result is `{task name: output}`."""
 
     __slots__ = ()
 
     def __init__(self, app: Connected, run_id: str) -> None:
         super().__init__(app, run_id, _as_it_is)
-
-
-class TaskRunRef(_Ref[R]):
-    """A run of a standalone task; `parse` makes the task's result of `{task name: output}`."""
-
-    __slots__ = ()
 
 
 @overload

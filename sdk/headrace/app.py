@@ -1,0 +1,489 @@
+"""The Headrace app: where tasks and workflows are declared, and from where they are run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+
+from headrace.concurrency import Concurrency
+from headrace.config import Settings
+from headrace.core.plan import RunPlan
+from headrace.durations import Duration
+from headrace.engine.engine import Engine, Limits
+from headrace.errors import DefinitionError, NotSupportedError
+from headrace.expressions import LazyExpressions
+from headrace.idempotency import Idempotency
+from headrace.labels import DesiredLabels, StickyStrategy, score
+from headrace.lifespan import LifespanFn
+from headrace.priority import Priority
+from headrace.rate_limits import RateLimit
+from headrace.serde import EmptyModel
+from headrace.spawning import current
+from headrace.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
+from headrace.worker import VpcOptions, Worker, WorkerOptions
+from headrace.workflow import BaseWorkflow, Standalone, Workflow, WorkflowConfig
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from headrace.clients.logs import LogsClient
+    from headrace.clients.metrics import MetricsClient
+    from headrace.clients.rate_limits import RateLimitsClient
+    from headrace.clients.runs import RunsClient
+    from headrace.clients.stubs import StubsClient
+    from headrace.clients.workers import WorkersClient
+    from headrace.clients.workflows import WorkflowsClient
+    from headrace.context import Context
+    from headrace.ports import Ports
+
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
+P = ParamSpec("P")
+
+ENGINE_VERSION = "v0.88.1"
+"""The version of Hatchet's engine whose behaviour is matched."""
+
+BACKEND = "headrace.aws.wiring"
+
+
+class Headrace:
+    """An app: tasks, workflows, workers, and the clients to run and watch them.
+
+    Made at import time by every module that defines tasks: it does no I/O and needs no token. AWS is reached when the first run
+    is started or read, by the settings (HEADRACE_… in the environment) and boto3's own configuration.
+    """
+
+    def __init__(self, debug: bool | None = None, client: Any = None, config: Settings | None = None) -> None:
+        self._config = config
+        self.debug = bool(debug)
+        self.workflows_by_name: dict[str, BaseWorkflow[Any, Any]] = {}
+        self.workers_declared: list[Worker] = []
+        self.registered_plans: dict[str, RunPlan] = {}
+        self.bulk_progress: Callable[[int], None] | None = None
+        """Called with the number of runs started so far while a large `run_many` is sent."""
+        self._plans: dict[str, RunPlan] = {}
+        self._default_worker: Worker | None = None
+        self._engine: Engine | None = None
+        self._lock = threading.RLock()
+
+    # ---- settings and engine
+
+    @cached_property
+    def settings(self) -> Settings:
+        return self._config if self._config is not None else Settings()
+
+    @property
+    def config(self) -> Settings:
+        return self.settings
+
+    @property
+    def namespace(self) -> str:
+        return self.settings.prefix
+
+    @property
+    def tenant_id(self) -> str:
+        """The stack's name."""
+        return self.settings.stack
+
+    @property
+    def logger(self) -> logging.Logger:
+        return self.settings.logger or logging.getLogger("headrace")
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on this app's ports; connected to AWS when first asked for, unless `use` installed others."""
+        with self._lock:
+            if self._engine is None:
+                ports: Ports = importlib.import_module(BACKEND).connect(self.settings)
+                self._engine = self._engine_on(ports)
+            return self._engine
+
+    def use(self, ports: Ports | None, *, limits: Limits | None = None) -> None:
+        """Run on other ports (None: on AWS again): for tests and local runtimes."""
+        with self._lock:
+            self._engine = self._engine_on(ports, limits) if ports is not None else None
+            self.registered_plans.clear()
+
+    def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
+        limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
+        return Engine.on(ports, expressions=LazyExpressions(), limits=limits)
+
+    # ---- what is declared
+
+    def register(self, workflow: BaseWorkflow[Any, Any]) -> None:
+        """Take a workflow in; DefinitionError where its name is taken."""
+        if workflow.name in self.workflows_by_name:
+            raise DefinitionError(f"two workflows are named {workflow.name!r}: give one of them name=...")
+        self.workflows_by_name[workflow.name] = workflow
+
+    def definitions_changed(self) -> None:
+        """Forget plans that were made before a task, workflow or worker was added."""
+        with self._lock:
+            self._plans.clear()
+            self._default_worker = None
+
+    def fleet(self) -> list[Worker]:
+        """The declared workers; where none was declared, one named `default` with every workflow."""
+        if self.workers_declared:
+            return list(self.workers_declared)
+        with self._lock:
+            if self._default_worker is None:
+                worker = Worker(self, "default")
+                worker.workflows = list(self.workflows_by_name.values())
+                self._default_worker = worker
+            return [self._default_worker]
+
+    def knows_workers(self, workflow: BaseWorkflow[Any, Any]) -> bool:
+        """Whether this process knows which worker runs the workflow."""
+        return any(workflow in worker.workflows for worker in self.workers_declared)
+
+    def plan_of(self, workflow: BaseWorkflow[Any, Any]) -> RunPlan:
+        """The workflow's plan, made once after each change of the definitions."""
+        with self._lock:
+            found = self._plans.get(workflow.name)
+            if found is None:
+                found = self._plans[workflow.name] = workflow.build_plan(self.worker_for)
+            return found
+
+    def worker_for(self, workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> str:
+        """The worker whose labels suit the task best, of those that registered its workflow."""
+        candidates = [worker for worker in self.fleet() if workflow in worker.workflows]
+        if not candidates:
+            return "default"
+        scores = {worker.name: score(task.wishes, worker.labels) for worker in candidates}
+        fitting = {name: points for name, points in scores.items() if points is not None}
+        if not fitting:
+            wishes = ", ".join(f"{wish.key}={wish.value!r}" for wish in task.wishes if wish.required)
+            raise DefinitionError(
+                f"{task.where} requires a worker with {wishes}; of the workers that register it "
+                f"({', '.join(scores)}) none has such labels"
+            )
+        return max(fitting, key=lambda name: fitting[name])
+
+    # ---- declaring
+
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        input_validator: type[I],
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        concurrency: Concurrency = None,
+        schedule_timeout: Duration = SCHEDULE_TIMEOUT,
+        execution_timeout: Duration = EXECUTION_TIMEOUT,
+        retries: int = 0,
+        rate_limits: Sequence[RateLimit] | None = None,
+        desired_worker_labels: DesiredLabels = None,
+        backoff_factor: float | None = None,
+        backoff_max_seconds: int | None = None,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        slot_cost: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> TypedTaskDecorator[I]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        input_validator: None = None,
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        concurrency: Concurrency = None,
+        schedule_timeout: Duration = SCHEDULE_TIMEOUT,
+        execution_timeout: Duration = EXECUTION_TIMEOUT,
+        retries: int = 0,
+        rate_limits: Sequence[RateLimit] | None = None,
+        desired_worker_labels: DesiredLabels = None,
+        backoff_factor: float | None = None,
+        backoff_max_seconds: int | None = None,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        slot_cost: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> AnyTaskDecorator: ...
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        input_validator: Any = None,
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        concurrency: Concurrency = None,
+        idempotency: Idempotency | None = None,
+        **options: Any,
+    ) -> Any:
+        """Declare a standalone task: `@hatchet.task(input_validator=In) def f(input: In, ctx: Context) -> Out`.
+
+        Defaults: no retries, 60 s of execution_timeout, 5 minutes of schedule_timeout, priority LOW. A name defaults to the
+        function's. Without `input_validator` the input's type is what the function's first parameter says.
+        """
+        where = f"task {name or ''}".strip()
+        _refuse_triggers(where, on_events=on_events, on_crons=on_crons, default_filters=default_filters)
+        return AnyTaskDecorator(
+            self,
+            name,
+            {
+                "description": description,
+                "version": version,
+                "sticky": sticky,
+                "default_priority": default_priority,
+                "input_validator": input_validator,
+                "default_additional_metadata": dict(default_additional_metadata or {}),
+                "idempotency": idempotency,
+            },
+            TaskOptions(concurrency=concurrency, **options),
+        )
+
+    @overload
+    def workflow(
+        self,
+        *,
+        name: str,
+        description: str | None = None,
+        input_validator: type[I],
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        concurrency: Concurrency = None,
+        task_defaults: TaskDefaults = ...,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Workflow[I]: ...
+    @overload
+    def workflow(
+        self,
+        *,
+        name: str,
+        description: str | None = None,
+        input_validator: None = None,
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        concurrency: Concurrency = None,
+        task_defaults: TaskDefaults = ...,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Workflow[EmptyModel]: ...
+    def workflow(
+        self,
+        *,
+        name: str,
+        description: str | None = None,
+        input_validator: Any = None,
+        on_events: Sequence[str] | None = None,
+        on_crons: Sequence[str] | None = None,
+        cron_input: Any = None,
+        version: str | None = None,
+        sticky: StickyStrategy | None = None,
+        default_priority: Priority | int = Priority.LOW,
+        concurrency: Concurrency = None,
+        task_defaults: TaskDefaults | None = None,
+        default_filters: Sequence[Any] | None = None,
+        default_additional_metadata: Mapping[str, Any] | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Any:
+        """Declare a workflow; add tasks with `@workflow.task(parents=[...])`."""
+        _refuse_triggers(
+            f"workflow {name}", on_events=on_events, on_crons=on_crons, default_filters=default_filters
+        )
+        config = WorkflowConfig(
+            name=name,
+            description=description,
+            version=version,
+            sticky=sticky,
+            default_priority=default_priority,
+            concurrency=concurrency,
+            input_validator=input_validator,
+            task_defaults=task_defaults or TaskDefaults(),
+            default_additional_metadata=dict(default_additional_metadata or {}),
+            idempotency=idempotency,
+        )
+        return Workflow(self, config)
+
+    def durable_task(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise NotSupportedError("durable tasks are not available in this version of Headrace")
+
+    def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise NotSupportedError("batch tasks are not available in this version of Headrace")
+
+    def worker(
+        self,
+        name: str,
+        slots: int | None = None,
+        durable_slots: int | None = None,
+        labels: Mapping[str, str | int] | None = None,
+        workflows: Sequence[BaseWorkflow[Any, Any]] | None = None,
+        lifespan: LifespanFn | None = None,
+        *,
+        memory: int = 512,
+        timeout: timedelta | None = None,
+        architecture: Literal["x86_64", "arm64"] = "x86_64",
+        runtime: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        policies: Sequence[Any] = (),
+        vpc: VpcOptions | None = None,
+        batch_size: int = 1,
+        maximum_concurrency: int | None = None,
+        snap_start: bool = False,
+    ) -> Worker:
+        """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options."""
+        if any(worker.name == name for worker in self.workers_declared):
+            raise DefinitionError(f"two workers are named {name!r}")
+        options = WorkerOptions(
+            memory=memory,
+            timeout=timeout,
+            architecture=architecture,
+            runtime=runtime,
+            environment=dict(environment or {}),
+            policies=tuple(policies),
+            vpc=vpc,
+            batch_size=batch_size,
+            maximum_concurrency=maximum_concurrency,
+            snap_start=snap_start,
+        )
+        worker = Worker(self, name, slots=slots, labels=labels, lifespan=lifespan, options=options)
+        worker.register_workflows(workflows or ())
+        self.workers_declared.append(worker)
+        self.definitions_changed()
+        return worker
+
+    # ---- clients
+
+    @cached_property
+    def runs(self) -> RunsClient:
+        """Runs: get, list, cancel, results, streams."""
+        from headrace.clients.runs import RunsClient
+
+        return RunsClient(self)
+
+    @cached_property
+    def logs(self) -> LogsClient:
+        from headrace.clients.logs import LogsClient
+
+        return LogsClient(self)
+
+    @cached_property
+    def stubs(self) -> StubsClient:
+        """Workflows and tasks by name, without their code."""
+        from headrace.clients.stubs import StubsClient
+
+        return StubsClient(self)
+
+    @cached_property
+    def workflows(self) -> WorkflowsClient:
+        from headrace.clients.workflows import WorkflowsClient
+
+        return WorkflowsClient(self)
+
+    @cached_property
+    def rate_limits(self) -> RateLimitsClient:
+        from headrace.clients.rate_limits import RateLimitsClient
+
+        return RateLimitsClient(self)
+
+    @cached_property
+    def metrics(self) -> MetricsClient:
+        from headrace.clients.metrics import MetricsClient
+
+        return MetricsClient(self)
+
+    @cached_property
+    def workers(self) -> WorkersClient:
+        from headrace.clients.workers import WorkersClient
+
+        return WorkersClient(self)
+
+    @property
+    def current_context(self) -> Context | None:
+        """The context of the task that runs here; None outside of tasks."""
+        spawner = current.get()
+        return spawner.context if spawner is not None else None
+
+    def get_current_context(self) -> Context | None:
+        """Deprecated: use `current_context`."""
+        return self.current_context
+
+    async def aio_get_engine_version(self) -> str | None:
+        """The version of Hatchet's engine whose behaviour is matched."""
+        return ENGINE_VERSION
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("event", "cron", "scheduled", "filters", "webhooks", "cel", "dispatcher", "listener"):
+            raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _refuse_triggers(where: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise NotSupportedError(f"{where}: {name} is not available in this version of Headrace")
+
+
+class AnyTaskDecorator:
+    """Makes a standalone task of a function; the input's type is what its first parameter says."""
+
+    def __init__(
+        self, app: Headrace, name: str | None, config: Mapping[str, Any], options: TaskOptions
+    ) -> None:
+        self._app = app
+        self._name = name
+        self._config = config
+        self._options = options
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]
+    ) -> Standalone[I, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
+        config = WorkflowConfig(name=self._name or fn.__name__, **self._config)
+        return Standalone(self._app, config, fn, self._options)
+
+
+class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):
+    """The same, where the input's type was declared."""
+
+    @overload  # type: ignore[override]  # the input is fixed here
+    def __call__(
+        self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]
+    ) -> Standalone[I, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
+        return super().__call__(fn)
+
+
+Hatchet = Headrace

@@ -1,0 +1,85 @@
+"""Settings: the only reader of the environment."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class HealthcheckConfig(BaseModel):
+    """The worker process's health endpoint: `GET /health` and `/metrics` (PARITY H17)."""
+
+    enabled: bool = False
+    port: int = 8001
+    bind_address: str = "0.0.0.0"
+    event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
+
+
+class Settings(BaseSettings):
+    """Where the stack is, and how this process talks to it.
+
+    Every field can be set by the environment as HEADRACE_<FIELD> or in a `.env` file; region, credentials and endpoint are
+    boto3's business (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL …). Unknown keys are ignored, so that a migrated `.env` loads.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_",
+        env_file=(".env", ".env.headrace", ".env.dev", ".env.local"),
+        env_nested_delimiter="__",
+        extra="ignore",
+        arbitrary_types_allowed=True,
+    )
+
+    stack: str = "headrace"
+    """Name of the deployed stack: table and queues are named for it."""
+    namespace: str = ""
+    """Prefix of workflow names, lower case with `_` appended: tells environments of one stack apart."""
+    table: str | None = None
+    """Name of the table; default: the stack's name."""
+    bucket: str | None = None
+    """Name of the payload bucket; default: <stack>-<account>-<region>."""
+    queues: dict[str, str] = Field(default_factory=dict)
+    """Worker -> queue URL, as JSON; others are looked up as <stack>-<worker>."""
+    app: str | None = None
+    """module:attribute of the app, for handlers and the command line."""
+    worker: str | None = None
+    """The worker that this function is."""
+    visibility_s: int = 360
+    """The visibility timeout of this worker's queue, in seconds."""
+    retention_days: int = 30
+    """How long a run's record and results are kept, in days."""
+    poll_s: float = 0.02
+    """The first pause between two looks of whoever waits for a result, in seconds."""
+    longest_poll_s: float = 1.0
+    """The longest such pause, in seconds."""
+    log_payloads: bool = False
+    """Whether inputs and outputs may be logged."""
+
+    # Hatchet's ClientConfig (PARITY A2): what has a meaning here.
+    debug: bool = False
+    logger: logging.Logger | None = None
+    healthcheck: HealthcheckConfig = Field(default_factory=HealthcheckConfig)
+    worker_preset_labels: dict[str, str | int] = Field(default_factory=dict)
+    terminate_worker_after_num_tasks: int | None = None
+    disable_log_capture: bool = False
+    force_shutdown_on_shutdown_signal: bool = False
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every workflow name: the namespace, lower case, with `_`."""
+        space = self.namespace.lower()
+        return space if not space or space.endswith("_") else f"{space}_"
+
+    def apply_namespace(self, name: str) -> str:
+        """The name with the namespace in front, unless it is there already."""
+        return name if name.startswith(self.prefix) else self.prefix + name
+
+
+ClientConfig = Settings

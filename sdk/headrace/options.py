@@ -1,0 +1,49 @@
+"""Options of a trigger, and items of a bulk run (Hatchet's names; the flat keyword arguments of `run` are preferred)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.labels import DesiredWorkerLabel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerWorkflowOptions:
+    """Deprecated as an argument: give the fields to `run` themselves."""
+
+    parent_id: str | None = None
+    parent_step_run_id: str | None = None
+    child_index: int | None = None
+    child_key: str | None = None
+    namespace: str | None = None
+    additional_metadata: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+    desired_worker_id: str | None = None
+    sticky: bool = False
+    key: str | None = None
+    desired_worker_label: Mapping[str, DesiredWorkerLabel] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleTriggerWorkflowOptions:
+    """The options of a scheduled run."""
+
+    parent_id: str | None = None
+    parent_step_run_id: str | None = None
+    child_index: int | None = None
+    child_key: str | None = None
+    namespace: str | None = None
+    additional_metadata: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRunTriggerConfig:
+    """One item of `run_many`. `key` is a label only."""
+
+    workflow_name: str
+    input: str | None
+    options: TriggerWorkflowOptions = field(default_factory=TriggerWorkflowOptions)
+    key: str | None = None

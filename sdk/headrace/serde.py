@@ -1,0 +1,138 @@
+"""Values in and out of JSON, through pydantic: models, dataclasses, TypedDicts, dicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import PydanticSerializationError, to_json
+
+from headrace.errors import IllegalTaskOutputError
+
+HATCHET_PYDANTIC_SENTINEL = "hatchet_serialization_context"
+
+
+class EmptyModel(BaseModel):
+    """The input of a task that declares none; whatever is given is kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+CONTEXT: dict[str, Any] = {HATCHET_PYDANTIC_SENTINEL: True}
+"""The pydantic context of everything that goes over the wire, so that validators can tell (PARITY A15)."""
+
+
+def is_in_hatchet_serialization_context(info: Any) -> bool:
+    """Whether a pydantic validator or serializer is at work on what goes over the wire. `info` is pydantic's."""
+    context = getattr(info, "context", None)
+    return isinstance(context, Mapping) and bool(context.get(HATCHET_PYDANTIC_SENTINEL))
+
+
+def remove_null_unicode_character(data: Any, replacement: str = "") -> Any:
+    """`data` (a string, or lists, tuples and dicts of them) without the character U+0000, which JSON stores refuse."""
+    match data:
+        case str():
+            return data.replace("\u0000", replacement)
+        case dict():
+            return {
+                remove_null_unicode_character(k, replacement): remove_null_unicode_character(v, replacement)
+                for k, v in data.items()
+            }
+        case list():
+            return [remove_null_unicode_character(each, replacement) for each in data]
+        case tuple():
+            return tuple(remove_null_unicode_character(each, replacement) for each in data)
+        case _:
+            return data
+
+
+class Codec:
+    """JSON texts of one type. The adapter is built when first needed."""
+
+    __slots__ = ("_adapter", "type")
+
+    def __init__(self, type_: Any) -> None:
+        self.type = type_
+        self._adapter: TypeAdapter[Any] | None = None
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        if self._adapter is None:
+            self._adapter = TypeAdapter(self.type)
+        return self._adapter
+
+    def parse(self, text: str | None) -> Any:
+        """The value of a JSON text (None: an empty object). Raises pydantic's ValidationError."""
+        return self.adapter.validate_json(text if text is not None else "{}", context=CONTEXT)
+
+    def of(self, value: Any) -> Any:
+        """The value that an already parsed JSON document stands for."""
+        return self.adapter.validate_python({} if value is None else value, context=CONTEXT)
+
+
+def input_text(value: Any) -> str | None:
+    """The JSON text of an input; None for an empty one. TypeError where it is no JSON object."""
+    if value is None:
+        return None
+    if isinstance(value, BaseModel):
+        text = value.__pydantic_serializer__.to_json(value, context=CONTEXT, by_alias=True).decode()
+    elif isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
+        text = _json(value)
+    else:
+        raise TypeError(
+            f"an input is a dict, a pydantic model or a dataclass, not {type(value).__name__}: {_short(value)}"
+        )
+    return None if text == "{}" else text
+
+
+def output_text(value: Any) -> str | None:
+    """The JSON text of what a task returned; None for nothing. IllegalTaskOutputError where it is no JSON object."""
+    if value is None:
+        return None
+    if isinstance(value, BaseModel):
+        text = _model_json(value)
+    elif isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
+        try:
+            text = _json(value)
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            raise IllegalTaskOutputError(f"the output cannot be serialised to JSON: {error}") from error
+    else:
+        raise IllegalTaskOutputError(
+            "Tasks must return either a dictionary, a Pydantic BaseModel, or a dataclass which can be serialized to a "
+            f"JSON object. Got object of type {type(value)} instead."
+        )
+    if "\\u0000" in text:
+        raise IllegalTaskOutputError(
+            'the output holds the character "\\u0000"; remove it with remove_null_unicode_character(output)'
+        )
+    return None if text == "{}" and not isinstance(value, BaseModel) else text
+
+
+def _model_json(value: BaseModel) -> str:
+    try:
+        return value.__pydantic_serializer__.to_json(value, context=CONTEXT, by_alias=True).decode()
+    except (PydanticSerializationError, ValueError) as error:
+        raise IllegalTaskOutputError(f"the output cannot be serialised to JSON: {error}") from error
+
+
+def _json(value: Any) -> str:
+    return to_json(value, context=CONTEXT, by_alias=True).decode()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def metadata_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Metadata as plain JSON. TypeError, which names the key, where a value is not JSON."""
+    out: dict[str, Any] = {}
+    for key, each in (value or {}).items():
+        try:
+            out[str(key)] = json.loads(to_json(each))
+        except (PydanticSerializationError, ValueError) as error:
+            raise TypeError(f"additional_metadata[{key!r}] is no JSON: {error}") from error
+    return out

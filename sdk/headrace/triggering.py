@@ -1,0 +1,99 @@
+"""From what a caller gave to runs: names, plans, metadata, children, keys, and the workers that their labels choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headrace.core.record import ParentLink
+from headrace.engine.registry import lookup
+from headrace.engine.results import read_many
+from headrace.engine.trigger import NewRun, start, start_many
+from headrace.errors import DedupeViolationError
+from headrace.idempotency import key_of
+from headrace.priority import check_priority
+from headrace.serde import metadata_of
+from headrace.spawning import Spawner, child_of, current, merged_metadata
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.core.plan import RunPlan
+    from headrace.options import WorkflowRunTriggerConfig
+
+
+def trigger(app: Headrace, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+    """Start a run for each item; their ids in the order given. Inside a task they are its children."""
+    spawner = current.get()
+    news = [_new_run(app, item, spawner) for item in items]
+    if spawner is not None:
+        _check_children(app, news, again=spawner.context.attempt_number > 1)
+    if len(news) == 1:
+        return [start(app.engine, news[0]).run_id]
+    return [record.run_id for record in start_many(app.engine, news, progress=app.bulk_progress)]
+
+
+def _new_run(app: Headrace, item: WorkflowRunTriggerConfig, spawner: Spawner | None) -> NewRun:
+    options = item.options
+    name = app.settings.apply_namespace(item.workflow_name)
+    workflow = app.workflows_by_name.get(name)
+    config = workflow.config if workflow is not None else None
+    defaults = metadata_of(config.default_additional_metadata if config is not None else {})
+    metadata = merged_metadata(defaults, metadata_of(options.additional_metadata), spawner)
+    priority = options.priority if options.priority is not None else config.default_priority if config else 1
+    check_priority(priority, f"workflow {name}: priority")
+    run_id: str | None = None
+    parent: ParentLink | None = None
+    if spawner is not None:
+        run_id, parent = child_of(spawner, name, options.child_key)
+    return NewRun(
+        plan=plan_to_run(app, name),
+        input=item.input,
+        metadata=metadata,
+        priority=int(priority),
+        parent=parent,
+        run_id=run_id,
+        idempotency=key_of(config.idempotency, app.engine.expressions, name, item.input, metadata)
+        if config is not None and config.idempotency is not None
+        else None,
+    )
+
+
+def plan_to_run(app: Headrace, name: str) -> RunPlan:
+    """The plan of a workflow: the code's where this process knows its workers, else what the stack has registered.
+
+    A process that triggers may import a workflow without the module that says which worker runs it.
+    """
+    workflow = app.workflows_by_name.get(name)
+    if workflow is not None and app.knows_workers(workflow):
+        return workflow.plan()
+    known = app.registered_plans.get(name)
+    if known is None:
+        known = lookup(app.engine, name)
+        if known is not None:
+            app.registered_plans[name] = known
+    if known is not None:
+        return known
+    if workflow is not None:
+        return workflow.plan()
+    raise ValueError(
+        f"no workflow {name!r} is registered in stack {app.settings.stack!r}: is it deployed, or its worker started?"
+    )
+
+
+def _check_children(app: Headrace, news: Sequence[NewRun], *, again: bool) -> None:
+    """A child key that names another workflow's run already is an error. Only keys and retries can meet one."""
+    asked = [
+        new
+        for new in news
+        if new.run_id is not None and (again or (new.parent and new.parent.key is not None))
+    ]
+    if not asked:
+        return
+    records = read_many(app.engine, [new.run_id or "" for new in asked])
+    for new, record in zip(asked, records, strict=True):
+        if record is not None and record.plan.workflow != new.plan.workflow:
+            key = new.parent.key if new.parent is not None else None
+            raise DedupeViolationError(
+                f"DUPLICATE_WORKFLOW_RUN: child {key or 'at this place'!r} is a run of {record.plan.workflow}, "
+                f"not of {new.plan.workflow}"
+            )

@@ -1,0 +1,161 @@
+"""A worker: one queue and one Lambda function, or a process on the same queue."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from headrace.errors import DefinitionError, LoopAlreadyRunningError
+from headrace.lifespan import Lifespan, LifespanFn
+from headrace.runnable import TaskRunnable
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.engine.runnable import Runnable
+    from headrace.workflow import BaseWorkflow
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,39}")
+RESERVED_NAMES = frozenset({"dead-letters", "clock"})
+
+
+class WorkerStatus(StrEnum):
+    INITIALIZED = "INITIALIZED"
+    STARTING = "STARTING"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VpcOptions:
+    """The subnets and security groups of a worker's function."""
+
+    subnet_ids: Sequence[str]
+    security_group_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker is deployed as a Lambda function.
+
+    memory: MB. timeout: of the function; default: the longest execution timeout of its tasks and a margin. runtime: such as
+    "python3.13"; default: the Python that compiles. policies: SAM policies beside those that Headrace needs. batch_size:
+    messages an invocation, 1 to 10. maximum_concurrency: at most so many invocations at once, at least 2, not exact.
+    """
+
+    memory: int = 512
+    timeout: timedelta | None = None
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    runtime: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    policies: Sequence[Any] = ()
+    vpc: VpcOptions | None = None
+    batch_size: int = 1
+    maximum_concurrency: int | None = None
+    snap_start: bool = False
+
+    def check(self, worker: str) -> None:
+        """DefinitionError, which names worker, option and value, where AWS would refuse."""
+        where = f"worker {worker}"
+        if not 128 <= self.memory <= 10_240:
+            raise DefinitionError(f"{where}: memory is {self.memory} MB: Lambda takes 128 to 10,240")
+        if self.timeout is not None and not timedelta(seconds=1) <= self.timeout <= timedelta(minutes=15):
+            raise DefinitionError(f"{where}: timeout is {self.timeout}: Lambda takes 1 second to 15 minutes")
+        if self.architecture not in ("x86_64", "arm64"):
+            raise DefinitionError(f"{where}: architecture is {self.architecture!r}: give 'x86_64' or 'arm64'")
+        if not 1 <= self.batch_size <= 10:
+            raise DefinitionError(
+                f"{where}: batch_size is {self.batch_size}: give 1 to 10 messages an invocation"
+            )
+        if self.maximum_concurrency is not None and not 2 <= self.maximum_concurrency <= 1_000:
+            raise DefinitionError(
+                f"{where}: maximum_concurrency is {self.maximum_concurrency}: SQS takes 2 to 1,000"
+            )
+
+
+class Worker:
+    """The workflows that one queue serves. Made by `hatchet.worker(...)`."""
+
+    def __init__(
+        self,
+        app: Headrace,
+        name: str,
+        *,
+        slots: int | None = None,
+        labels: Mapping[str, str | int] | None = None,
+        lifespan: LifespanFn | None = None,
+        options: WorkerOptions | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+            raise DefinitionError(
+                f"worker {name!r}: a worker's name is part of a queue's: 1 to 40 letters, digits, '-' and '_', "
+                f"not {' or '.join(sorted(RESERVED_NAMES))}"
+            )
+        if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int) or slots < 1):
+            raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")
+        self.app = app
+        self.name = name
+        self.slots = slots
+        self.labels = dict(labels or {})
+        self.options = options or WorkerOptions()
+        self.options.check(name)
+        self.workflows: list[BaseWorkflow[Any, Any]] = []
+        self.lifespan = Lifespan(lifespan)
+        self.lifespan_fn = lifespan
+        self.status = WorkerStatus.INITIALIZED
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    def register_workflow(self, workflow: BaseWorkflow[Any, Any]) -> None:
+        """Have this worker run the workflow's tasks. TypeError where it is none."""
+        from headrace.workflow import BaseWorkflow
+
+        if not isinstance(workflow, BaseWorkflow):
+            raise TypeError(
+                f"worker {self.name}: {workflow!r} is no workflow: give what @hatchet.task or hatchet.workflow made"
+            )
+        if workflow.app is not self.app:
+            raise DefinitionError(
+                f"worker {self.name}: workflow {workflow.name} belongs to another Headrace()"
+            )
+        if workflow not in self.workflows:
+            self.workflows.append(workflow)
+            self.app.definitions_changed()
+
+    def register_workflows(self, workflows: Sequence[BaseWorkflow[Any, Any]]) -> None:
+        for workflow in workflows:
+            self.register_workflow(workflow)
+
+    @property
+    def lifespan_value(self) -> Any:
+        """What the lifespan yielded; it is started on first use."""
+        return self.lifespan.start()
+
+    def runnables(self) -> dict[tuple[str, str], Runnable]:
+        """(workflow name, task name) -> code, for every task of this worker's workflows."""
+        return {
+            (workflow.name, task.name): TaskRunnable(task, self)
+            for workflow in self.workflows
+            for task in workflow.tasks
+        }
+
+    def start(self) -> None:
+        """Run as a process: poll the queue until SIGTERM or SIGINT, then drain. LoopAlreadyRunningError in a running loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise LoopAlreadyRunningError("worker.start() blocks: call it outside of a running event loop")
+        from headrace.process import serve
+
+        serve(self)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name}: {', '.join(workflow.name for workflow in self.workflows)}>"
