@@ -1,0 +1,76 @@
+"""From the environment to an app and its worker, once an execution environment."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from headrace.app import Headrace
+from headrace.config import Settings
+from headrace.engine.runnable import Host, Observer
+from headrace.errors import NotConfigured
+from headrace.worker import Worker
+
+
+@cache
+def settings() -> Settings:
+    return Settings()
+
+
+@cache
+def app_from_environment() -> Headrace:
+    """The app that HEADRACE_APP=module:attribute names. NotConfigured where it names none."""
+    path = settings().app
+    if not path:
+        raise NotConfigured("HEADRACE_APP is not set: give it as module:attribute, such as app:hatchet")
+    return load_app(path)
+
+
+def load_app(path: str) -> Headrace:
+    """The app at module:attribute. NotConfigured, with the reason, where there is none."""
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise NotConfigured(f"the app is given as {path!r}: give module:attribute, such as app:hatchet")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise
+        raise NotConfigured(f"there is no module {module_name!r}, which the app {path!r} is in") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Headrace):
+        raise NotConfigured(f"{path!r} is {type(found).__name__}, not a Headrace()")
+    return found
+
+
+def worker_named(app: Headrace, name: str) -> Worker:
+    """The app's worker of that name. NotConfigured where it has none."""
+    fleet = {worker.name: worker for worker in app.fleet()}
+    if name not in fleet:
+        raise NotConfigured(f"the app has no worker {name!r}; it has {', '.join(fleet)}")
+    return fleet[name]
+
+
+def host_for(
+    app: Headrace,
+    worker_name: str,
+    *,
+    visibility_s: int | None = None,
+    observer: Observer | None = None,
+    stop_process: Callable[[str], None] | None = None,
+    time_left_ms: Callable[[], int] | None = None,
+) -> Host:
+    """A host for one of the app's workers; its lifespan is started."""
+    worker = worker_named(app, worker_name)
+    worker.lifespan.start()
+    extra: dict[str, Any] = {} if time_left_ms is None else {"time_left_ms": time_left_ms}
+    return Host(
+        worker=worker.name,
+        runnables=worker.runnables(),
+        visibility_s=visibility_s if visibility_s is not None else app.settings.visibility_s,
+        observer=observer,
+        stop_process=stop_process,
+        **extra,
+    )

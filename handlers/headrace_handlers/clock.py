@@ -1,0 +1,34 @@
+"""The Lambda of the clock, once a minute: registers the app's workflows and sends the timers that are due soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace.app import Headrace
+from headrace.engine.registry import register
+from headrace.engine.tick import tick
+from headrace_handlers import boot
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def make_handler(app: Headrace) -> Handler:
+    """The clock of an app."""
+    registered = False
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        nonlocal registered
+        if not registered:
+            register(app.engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
+            registered = True
+        return {"sent": tick(app.engine)}
+
+    return handler
+
+
+def __getattr__(name: str) -> Any:
+    if name == "handler":
+        found = globals()["handler"] = make_handler(boot.app_from_environment())
+        return found
+    raise AttributeError(name)

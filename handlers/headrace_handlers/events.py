@@ -1,0 +1,20 @@
+"""SQS's records in a Lambda event, as the engine receives messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.ports import Received
+
+
+def received(record: dict[str, Any], queue: str) -> Received:
+    """One record of an SQS event."""
+    attributes = record.get("attributes", {})
+    return Received(
+        queue=queue,
+        body=record["body"],
+        receipt=record["receiptHandle"],
+        receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
+        sent_at_ms=int(attributes.get("SentTimestamp", 0)),
+        message_id=record["messageId"],
+    )

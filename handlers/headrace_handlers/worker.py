@@ -1,0 +1,62 @@
+"""The Lambda of a worker: messages of its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace.app import Headrace
+from headrace.engine.deadline import end_process
+from headrace.engine.deliver import deliver
+from headrace.errors import NotConfigured
+from headrace_handlers import boot, logs
+from headrace_handlers.batches import answer
+from headrace_handlers.events import received
+from headrace_handlers.observing import EmfObserver
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def make_handler(
+    app: Headrace,
+    worker_name: str,
+    *,
+    stop_process: Callable[[str], None] | None = None,
+    visibility_s: int | None = None,
+    observer: EmfObserver | None = None,
+) -> Handler:
+    """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind."""
+    logs.set_up()
+    metrics = observer or EmfObserver(worker_name)
+    engine = app.engine
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        host = boot.host_for(
+            app,
+            worker_name,
+            visibility_s=visibility_s,
+            observer=metrics,
+            stop_process=stop_process,
+            time_left_ms=getattr(context, "get_remaining_time_in_millis", None),
+        )
+        try:
+            return answer(event, context, lambda record: deliver(engine, host, received(record, worker_name)))
+        finally:
+            metrics.flush()
+
+    return handler
+
+
+def _from_environment() -> Handler:
+    name = boot.settings().worker
+    if not name:
+        raise NotConfigured("HEADRACE_WORKER is not set: it names the worker that this function is")
+    return make_handler(boot.app_from_environment(), name, stop_process=end_process)
+
+
+def __getattr__(name: str) -> Any:
+    """`handler`, made when the Lambda runtime asks for it: importing this module in a test needs no environment."""
+    if name == "handler":
+        found = globals()["handler"] = _from_environment()
+        return found
+    raise AttributeError(name)
