@@ -1,0 +1,188 @@
+"""An app as a SAM template.
+
+`compile_app` gives the template as plain data, `render` gives its text. What cannot work on AWS is refused with a
+CompileError that names the workflow, the task, the value and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os.path
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from headrace.core.plan import RunPlan, TaskPlan
+from headrace.errors import CompileError
+from headrace_infra.template.alarms import alarms
+from headrace_infra.template.bucket import bucket
+from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
+from headrace_infra.template.outputs import outputs
+from headrace_infra.template.parameters import conditions, parameters
+from headrace_infra.template.queues import queues
+from headrace_infra.template.rendering import render
+from headrace_infra.template.schedules import clock_events
+from headrace_infra.template.tables import table
+from headrace_infra.template.unit import Unit, logical_id, unit_of
+
+__all__ = ["compile_app", "load_app", "main", "render", "units_of"]
+
+RESERVED_IDS = frozenset({"DeadLetters", "Clock"})
+
+
+class AppLike(Protocol):
+    """What the compiler reads of an app."""
+
+    @property
+    def settings(self) -> Any: ...
+
+    @property
+    def workflows_by_name(self) -> Mapping[str, Any]: ...
+
+    def fleet(self) -> Sequence[Any]: ...
+
+
+def compile_app(
+    app: AppLike, *, app_path: str, code_uri: str = ".", runtime: str | None = None
+) -> dict[str, Any]:
+    """The SAM template of an app.
+
+    app_path: the app as module:attribute, which the functions import. code_uri: the folder that `sam build` packs, as seen
+    from the template. runtime: such as "python3.12", for workers that name none; default: the Python that compiles.
+    CompileError where the app cannot be deployed.
+    """
+    check_app_path(app_path)
+    units = units_of(app, runtime)
+    source = Source(code_uri=code_uri, app=app_path, namespace=app.settings.namespace)
+    resources = {
+        **table(),
+        **bucket(),
+        **queues(units),
+        **_merged(worker_function(unit, units, source) for unit in units),
+        **dead_letters_function(units, source),
+        **clock_function(units, source, clock_events()),
+        **alarms(units),
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
+        "Parameters": parameters(app.settings.retention_days),
+        "Conditions": conditions(),
+        "Resources": resources,
+        "Outputs": outputs(units),
+    }
+
+
+def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
+    """The workers of an app as units of deployment, checked. CompileError where they cannot be deployed."""
+    fleet = list(app.fleet())
+    if not fleet or not app.workflows_by_name:
+        raise CompileError("the app has no workflow: declare one with @hatchet.task or hatchet.workflow")
+    _check_names([worker.name for worker in fleet])
+    _check_homes(app, fleet)
+    plans: list[RunPlan] = [workflow.plan() for workflow in app.workflows_by_name.values()]
+    return [unit_of(worker, _tasks_on(worker.name, plans), runtime) for worker in fleet]
+
+
+def _tasks_on(worker: str, plans: list[RunPlan]) -> list[tuple[str, TaskPlan]]:
+    return [(plan.workflow, task) for plan in plans for task in plan.tasks if task.worker == worker]
+
+
+def _check_names(names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+            raise CompileError(
+                f"worker {name!r}: the name is part of a queue's: give 1 to 40 letters, digits, '-' and '_'"
+            )
+        found = logical_id(name)
+        if found in RESERVED_IDS:
+            raise CompileError(f"worker {name!r}: the template has a resource of that name: give another")
+        if found in seen:
+            raise CompileError(
+                f"workers {seen[found]!r} and {name!r} would both be {found} in the template: rename one"
+            )
+        seen[found] = name
+
+
+def _check_homes(app: AppLike, fleet: list[Any]) -> None:
+    """Every workflow is on a worker, under a name that no other has."""
+    homes: dict[str, Any] = {}
+    for worker in fleet:
+        for workflow in worker.workflows:
+            other = homes.setdefault(workflow.name, workflow)
+            if other is not workflow:
+                raise CompileError(f"two workflows have the name {workflow.name!r}: rename one of them")
+    for name in app.workflows_by_name:
+        if name not in homes:
+            workers = ", ".join(worker.name for worker in fleet)
+            raise CompileError(
+                f"workflow {name} is on no worker, so nothing would ever run it: "
+                f"add it to the workflows of a worker ({workers})"
+            )
+
+
+def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: block for part in parts for name, block in part.items()}
+
+
+def check_app_path(app_path: str) -> None:
+    """CompileError unless it reads `module:attribute`."""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", app_path):
+        raise CompileError(f"{app_path!r} names no app: give module:attribute, such as app:hatchet")
+
+
+def load_app(app_path: str, folder: Path | None = None) -> Any:
+    """Import the app that `module:attribute` names, from `folder` (default: the current one). CompileError if there is none."""
+    check_app_path(app_path)
+    module_name, attribute = app_path.split(":")
+    place = str((folder or Path.cwd()).resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0]:
+            raise
+        raise CompileError(f"there is no module {module_name} in {place}: run this where it is") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise CompileError(f"module {module_name} has no {attribute}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m headrace_infra.compile app:hatchet --folder examples -o template.yaml`."""
+    parser = argparse.ArgumentParser(prog="headrace compile", description="Compile an app to a SAM template.")
+    parser.add_argument("app", help="the app as module:attribute")
+    parser.add_argument("--folder", type=Path, default=Path(), help="folder of the app; default: this one")
+    parser.add_argument("-o", "--output", type=Path, default=Path("template.yaml"), help="the file to write")
+    parser.add_argument("--runtime", help="such as python3.12; default: that of this Python")
+    given = parser.parse_args(arguments)
+    try:
+        write_template(given.app, given.folder, given.output, runtime=given.runtime)
+    except CompileError as error:
+        parser.exit(1, f"{error}\n")
+    return 0
+
+
+def write_template(app_path: str, folder: Path, output: Path, *, runtime: str | None = None) -> None:
+    """Compile the app in `folder` into the file `output`."""
+    code_uri = relative(folder, output)
+    template = compile_app(
+        load_app(app_path, folder), app_path=app_path, code_uri=code_uri, runtime=runtime
+    )
+    output.write_text(render(template, app_path=app_path))
+
+
+def relative(folder: Path, output: Path) -> str:
+    """The folder as CodeUri, seen from the template's own."""
+    return Path(os.path.relpath(folder.resolve(), output.resolve().parent)).as_posix()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The SAM template as data, one resource family a file."""

@@ -1,0 +1,65 @@
+"""The bucket of payloads that are too large for an item of the table."""
+
+from __future__ import annotations
+
+from headrace_infra.template.intrinsics import Block, ref, sub
+
+BUCKET = "PayloadBucket"
+
+
+def bucket() -> Block:
+    """Private, encrypted, reached by TLS only; objects end with the retention, as the runs do."""
+    return {
+        BUCKET: {
+            "Type": "AWS::S3::Bucket",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {
+                "BucketName": sub("${AWS::StackName}-${AWS::AccountId}-${AWS::Region}"),
+                "BucketEncryption": {
+                    "ServerSideEncryptionConfiguration": [
+                        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                    ]
+                },
+                "PublicAccessBlockConfiguration": {
+                    "BlockPublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "IgnorePublicAcls": True,
+                    "RestrictPublicBuckets": True,
+                },
+                "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+                "LifecycleConfiguration": {
+                    "Rules": [
+                        {
+                            "Id": "retention",
+                            "Status": "Enabled",
+                            "ExpirationInDays": ref("RetentionDays"),
+                            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                        }
+                    ]
+                },
+            },
+        },
+        f"{BUCKET}Policy": {
+            "Type": "AWS::S3::BucketPolicy",
+            "Properties": {
+                "Bucket": ref(BUCKET),
+                "PolicyDocument": {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Sid": "TlsOnly",
+                            "Effect": "Deny",
+                            "Principal": "*",
+                            "Action": "s3:*",
+                            "Resource": [
+                                sub(f"${{{BUCKET}.Arn}}"),
+                                sub(f"${{{BUCKET}.Arn}}/*"),
+                            ],
+                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                        }
+                    ],
+                },
+            },
+        },
+    }

@@ -1,0 +1,172 @@
+"""A function for each worker, one for the dead letters and the clock's; with their mappings and log groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_infra.template.bucket import BUCKET
+from headrace_infra.template.intrinsics import Block, att, named, ref
+from headrace_infra.template.policies import clock_policies, dead_letters_policies, worker_policies
+from headrace_infra.template.queues import DEAD_LETTERS
+from headrace_infra.template.tables import TABLE
+from headrace_infra.template.unit import Unit, queue_urls
+
+ALIAS = "live"
+SUPPORT_MEMORY = 512
+SUPPORT_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the code is: the folder that `sam build` packs, and the app in it as module:attribute."""
+
+    code_uri: str
+    app: str
+    namespace: str = ""
+
+
+def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
+    options = unit.options
+    properties: dict[str, Any] = {
+        **_common(unit.name, unit.function, "worker", source, unit.runtime, options.architecture),
+        "Description": f"Worker {unit.name}",
+        "MemorySize": options.memory,
+        "Timeout": unit.timeout_s,
+        "Environment": {
+            "Variables": {
+                **_environment(units, source),
+                "HEADRACE_WORKER": unit.name,
+                "HEADRACE_VISIBILITY_S": str(unit.visibility_s),
+                "POWERTOOLS_SERVICE_NAME": unit.name,
+                **options.environment,
+            }
+        },
+        "Policies": worker_policies(unit, units),
+    }
+    if options.vpc is not None:
+        properties["VpcConfig"] = {
+            "SubnetIds": list(options.vpc.subnet_ids),
+            "SecurityGroupIds": list(options.vpc.security_group_ids),
+        }
+    if options.snap_start:
+        properties |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": ALIAS}
+    return {
+        unit.function: _function(properties),
+        f"{unit.id}Mapping": _mapping(unit),
+        **_log_group(unit.name, unit.function),
+    }
+
+
+def _mapping(unit: Unit) -> Block:
+    """A plain mapping rather than SAM's event: SAM's adds a role that may receive from every queue of the account."""
+    options = unit.options
+    target = f"{unit.function}Alias{ALIAS}" if options.snap_start else unit.function
+    properties: dict[str, Any] = {
+        "EventSourceArn": att(unit.queue, "Arn"),
+        "FunctionName": ref(target),
+        "BatchSize": options.batch_size,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    if options.maximum_concurrency is not None:
+        properties["ScalingConfig"] = {"MaximumConcurrency": options.maximum_concurrency}
+    return {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}
+
+
+def dead_letters_function(units: list[Unit], source: Source) -> Block:
+    """Ends the task of a message that nobody could process as FAILED, with the reason."""
+    function = "DeadLettersFunction"
+    first = units[0]
+    properties = {
+        **_common("dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture),
+        "Description": "Ends as FAILED what no worker could finish",
+        "MemorySize": SUPPORT_MEMORY,
+        "Timeout": SUPPORT_TIMEOUT_S,
+        "Environment": {
+            "Variables": {**_environment(units, source), "POWERTOOLS_SERVICE_NAME": "dead-letters"}
+        },
+        "Policies": dead_letters_policies(units),
+    }
+    mapping = {
+        "Type": "AWS::Lambda::EventSourceMapping",
+        "Properties": {
+            "EventSourceArn": att(DEAD_LETTERS, "Arn"),
+            "FunctionName": ref(function),
+            "BatchSize": 10,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        },
+    }
+    return {
+        function: _function(properties),
+        "DeadLettersMapping": mapping,
+        **_log_group("dead-letters", function),
+    }
+
+
+def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
+    """Once a minute it sends what is due later than SQS can delay. A tick that fails is not tried again: the next one comes."""
+    function = "ClockFunction"
+    first = units[0]
+    properties = {
+        **_common("clock", function, "clock", source, first.runtime, first.options.architecture),
+        "Description": "Sends, once a minute, what is due soon",
+        "MemorySize": SUPPORT_MEMORY,
+        "Timeout": SUPPORT_TIMEOUT_S,
+        "Environment": {"Variables": {**_environment(units, source), "POWERTOOLS_SERVICE_NAME": "clock"}},
+        "EventInvokeConfig": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
+        "Policies": clock_policies(units),
+        "Events": events,
+    }
+    return {function: _function(properties), **_log_group("clock", function)}
+
+
+def _common(
+    name: str, function: str, handler: str, source: Source, runtime: str, architecture: str
+) -> dict[str, Any]:
+    return {
+        "FunctionName": named(name),
+        "CodeUri": source.code_uri,
+        "Handler": f"headrace_handlers.{handler}.handler",
+        "Runtime": runtime,
+        "Architectures": [architecture],
+        "LoggingConfig": {"LogGroup": ref(f"{function}Logs")},
+    }
+
+
+def _environment(units: list[Unit], source: Source) -> dict[str, Any]:
+    variables: dict[str, Any] = {
+        "HEADRACE_APP": source.app,
+        "HEADRACE_STACK": ref("AWS::StackName"),
+        "HEADRACE_TABLE": ref(TABLE),
+        "HEADRACE_BUCKET": ref(BUCKET),
+        "HEADRACE_QUEUES": queue_urls(units),
+        "HEADRACE_RETENTION_DAYS": ref("RetentionDays"),
+        "POWERTOOLS_METRICS_NAMESPACE": "Headrace",
+        "POWERTOOLS_LOG_LEVEL": ref("LogLevel"),
+    }
+    if source.namespace:
+        variables["HEADRACE_NAMESPACE"] = source.namespace
+    return variables
+
+
+def _function(properties: dict[str, Any]) -> Block:
+    """`make` builds it, by the Makefile of its folder: SAM's own builder leaves out the bytecode."""
+    return {
+        "Type": "AWS::Serverless::Function",
+        "Metadata": {"BuildMethod": "makefile"},
+        "Properties": properties,
+    }
+
+
+def _log_group(name: str, function: str) -> Block:
+    return {
+        f"{function}Logs": {
+            "Type": "AWS::Logs::LogGroup",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {
+                "LogGroupName": {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name}"},
+                "RetentionInDays": ref("LogRetentionDays"),
+            },
+        }
+    }

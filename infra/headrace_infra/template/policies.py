@@ -1,0 +1,71 @@
+"""What each function may do: the calls that the adapters make, on the stack's own resources."""
+
+from __future__ import annotations
+
+from headrace_infra.template.bucket import BUCKET
+from headrace_infra.template.intrinsics import Block, att, sub
+from headrace_infra.template.queues import DEAD_LETTERS
+from headrace_infra.template.tables import TABLE
+from headrace_infra.template.unit import Unit
+
+
+def worker_policies(unit: Unit, units: list[Unit]) -> list[object]:
+    """Its own queue, the table and its indexes, payloads; and sending to every worker, since tasks start each other."""
+    return [
+        _policy(_items(), _indexes(), *_payloads(), _sends(units), _receives(unit.queue)),
+        *unit.options.policies,
+    ]
+
+
+def dead_letters_policies(units: list[Unit]) -> list[object]:
+    """It writes how a task ended, and pays what is then owed: other tasks' messages."""
+    return [_policy(_items(), *_payloads(), _sends(units), _receives(DEAD_LETTERS))]
+
+
+def clock_policies(units: list[Unit]) -> list[object]:
+    return [_policy(_items(), _sends(units))]
+
+
+def _policy(*statements: Block) -> Block:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _allow(sid: str, actions: list[str], *resources: Block) -> Block:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": list(resources) if len(resources) > 1 else resources[0],
+    }
+
+
+def _items() -> Block:
+    verbs = ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
+    return _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn"))
+
+
+def _indexes() -> Block:
+    """Listing runs, for tasks that look at other runs."""
+    return _allow("Indexes", ["dynamodb:Query"], sub(f"${{{TABLE}.Arn}}/index/*"))
+
+
+def _payloads() -> list[Block]:
+    """ListBucket makes S3 say of a payload that has expired that it is not there, rather than that access is denied."""
+    return [
+        _allow("Payloads", ["s3:GetObject", "s3:PutObject"], sub(f"${{{BUCKET}.Arn}}/*")),
+        _allow("PayloadsThatAreGone", ["s3:ListBucket"], att(BUCKET, "Arn")),
+    ]
+
+
+def _sends(units: list[Unit]) -> Block:
+    return _allow(
+        "Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(unit.queue, "Arn") for unit in units)
+    )
+
+
+def _receives(queue: str) -> Block:
+    """What the event source mapping does in the function's name, and hiding a message while its attempt lives."""
+    verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
+    return _allow("Receives", [f"sqs:{verb}" for verb in verbs], att(queue, "Arn"))
+
+
