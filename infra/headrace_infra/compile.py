@@ -173,9 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write_template(app_path: str, folder: Path, output: Path, *, runtime: str | None = None) -> None:
     """Compile the app in `folder` into the file `output`."""
     code_uri = relative(folder, output)
-    template = compile_app(
-        load_app(app_path, folder), app_path=app_path, code_uri=code_uri, runtime=runtime
-    )
+    template = compile_app(load_app(app_path, folder), app_path=app_path, code_uri=code_uri, runtime=runtime)
     output.write_text(render(template, app_path=app_path))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace_infra.template.intrinsics import Block, ref, sub
+from headrace_infra.template.intrinsics import Block, att, ref, sub
 
 BUCKET = "PayloadBucket"
 
@@ -53,7 +53,7 @@ def bucket() -> Block:
                             "Principal": "*",
                             "Action": "s3:*",
                             "Resource": [
-                                sub(f"${{{BUCKET}.Arn}}"),
+                                att(BUCKET, "Arn"),
                                 sub(f"${{{BUCKET}.Arn}}/*"),
                             ],
                             "Condition": {"Bool": {"aws:SecureTransport": "false"}},

@@ -78,7 +78,9 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
     function = "DeadLettersFunction"
     first = units[0]
     properties = {
-        **_common("dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture),
+        **_common(
+            "dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture
+        ),
         "Description": "Ends as FAILED what no worker could finish",
         "MemorySize": SUPPORT_MEMORY,
         "Timeout": SUPPORT_TIMEOUT_S,

@@ -29,4 +29,4 @@ def when(condition: str, then: Any, otherwise: Any = NO_VALUE) -> Block:
 
 def named(suffix: str = "") -> Block:
     """The stack's name, with a suffix: what physical names are made of, so that clients find them by the stack."""
-    return sub("${AWS::StackName}" + (f"-{suffix}" if suffix else ""))
+    return sub(f"${{AWS::StackName}}-{suffix}") if suffix else ref("AWS::StackName")

@@ -42,7 +42,8 @@ def conditions() -> Block:
     return {
         "HasAlarmTopic": {"Fn::Not": [{"Fn::Equals": [ref("AlarmTopicArn"), ""]}]},
         **{
-            name: {"Fn::Equals": [ref(name), "true"]} for name in ("PointInTimeRecovery", "DeletionProtection")
+            name: {"Fn::Equals": [ref(name), "true"]}
+            for name in ("PointInTimeRecovery", "DeletionProtection")
         },
     }
 

@@ -67,5 +67,3 @@ def _receives(queue: str) -> Block:
     """What the event source mapping does in the function's name, and hiding a message while its attempt lives."""
     verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
     return _allow("Receives", [f"sqs:{verb}" for verb in verbs], att(queue, "Arn"))
-
-

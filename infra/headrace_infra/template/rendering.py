@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
-TAGS = {"Ref": "!Ref", "Fn::Sub": "!Sub", "Fn::GetAtt": "!GetAtt", "Fn::If": "!If", "Fn::Equals": "!Equals", "Fn::Not": "!Not"}
+TAGS = {
+    "Ref": "!Ref",
+    "Fn::Sub": "!Sub",
+    "Fn::GetAtt": "!GetAtt",
+    "Fn::If": "!If",
+    "Fn::Equals": "!Equals",
+    "Fn::Not": "!Not",
+}
 WIDTH = 120
+_QUOTED = re.compile(r"(!Ref|!GetAtt) '([\w:.]+)'")
+"""PyYAML quotes every tagged scalar; these need no quotes."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -43,4 +53,5 @@ def render(template: dict[str, Any], *, app_path: str | None = None) -> str:
     """The template's text: the same for the same template."""
     source = f" {app_path}" if app_path else ""
     head = f"# Compiled by `headrace compile{source}`: change the app and compile again, rather than this file.\n"
-    return head + yaml.dump(template, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
+    text = yaml.dump(template, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
+    return head + _QUOTED.sub(r"\1 \2", text)

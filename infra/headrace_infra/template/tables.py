@@ -1,22 +1,28 @@
-"""The table: runs, payloads, gates, timers, all in one."""
+"""The table that remembers."""
 
 from __future__ import annotations
 
-from headrace_infra.template.names import TABLE, Resources, sub
+from headrace_infra.template.intrinsics import Block, named, when
 
+TABLE = "Table"
 INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 
 
-def table() -> Resources:
-    """On demand, encrypted, with TTL. Kept when the stack is deleted: it holds the results of runs."""
-    attributes = ["pk", "sk", *(name for keys in INDEXES.values() for name in keys)]
+def table() -> Block:
+    """On demand, encrypted, with TTL.
+
+    It goes with its stack: what it holds ends with the retention anyway, and a table that stayed would keep the next stack
+    of that name from being created. Who wants to be safe from that sets the parameter DeletionProtection. A replacement
+    (which only a change of its keys or its name could ask for) leaves the old table where it is.
+    """
+    attributes = ["pk", "sk", *(name for pair in INDEXES.values() for name in pair)]
     return {
         TABLE: {
             "Type": "AWS::DynamoDB::Table",
-            "DeletionPolicy": "RetainExceptOnCreate",
+            "DeletionPolicy": "Delete",
             "UpdateReplacePolicy": "Retain",
             "Properties": {
-                "TableName": sub("${AWS::StackName}"),
+                "TableName": named(),
                 "BillingMode": "PAY_PER_REQUEST",
                 "AttributeDefinitions": [
                     {"AttributeName": name, "AttributeType": "S"} for name in attributes
@@ -24,23 +30,24 @@ def table() -> Resources:
                 "KeySchema": _keys("pk", "sk"),
                 "GlobalSecondaryIndexes": [
                     {
-                        "IndexName": name,
-                        "KeySchema": _keys(*keys),
+                        "IndexName": index,
+                        "KeySchema": _keys(*pair),
                         "Projection": {"ProjectionType": "KEYS_ONLY"},
                     }
-                    for name, keys in INDEXES.items()
+                    for index, pair in INDEXES.items()
                 ],
                 "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
                 "SSESpecification": {"SSEEnabled": True},
                 "PointInTimeRecoverySpecification": {
-                    "PointInTimeRecoveryEnabled": {"Fn::If": ["KeepsHistory", True, False]}
+                    "PointInTimeRecoveryEnabled": when("PointInTimeRecovery", True, False)
                 },
+                "DeletionProtectionEnabled": when("DeletionProtection", True, False),
             },
         }
     }
 
 
-def _keys(partition: str, order: str) -> list[dict[str, str]]:
+def _keys(partition: str, order: str) -> list[Block]:
     return [
         {"AttributeName": partition, "KeyType": "HASH"},
         {"AttributeName": order, "KeyType": "RANGE"},
