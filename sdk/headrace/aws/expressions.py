@@ -49,8 +49,12 @@ class _Names:
         return out
 
 
+ALWAYS, NEVER = "", "attribute_exists(pk) AND attribute_not_exists(pk)"
+"""A condition that needs no expression, and one that no item meets."""
+
+
 def _condition(condition: Condition, names: _Names) -> str:
-    """The expression of a condition; empty where it always holds."""
+    """The expression of a condition; ALWAYS is empty."""
     match condition:
         case Exists(path):
             return f"attribute_exists({names.path(path)})"
@@ -65,16 +69,26 @@ def _condition(condition: Condition, names: _Names) -> str:
         case SizeBelow(path, size):
             return f"size({names.path(path)}) < {names.value(size)}"
         case All(parts):
-            return _joined(parts, " AND ", names)
+            texts = [_condition(part, names) for part in parts if not _always(part)]
+            return f"({' AND '.join(texts)})" if len(texts) > 1 else "".join(texts)
         case AnyOf(parts):
-            return _joined(parts, " OR ", names)
+            if _always(condition):
+                return ALWAYS
+            texts = [_condition(part, names) for part in parts]
+            return f"({' OR '.join(texts)})" if texts else f"({NEVER})"
         case _:
             assert_never(condition)
 
 
-def _joined(parts: tuple[Condition, ...], word: str, names: _Names) -> str:
-    texts = [text for text in (_condition(part, names) for part in parts) if text]
-    return f"({word.join(texts)})" if len(texts) > 1 else "".join(texts)
+def _always(condition: Condition) -> bool:
+    """Whether it holds of anything: DynamoDB has no literal for that. Known first, as unused placeholders are refused."""
+    match condition:
+        case All(parts):
+            return all(_always(part) for part in parts)
+        case AnyOf(parts):
+            return any(_always(part) for part in parts)
+        case _:
+            return False
 
 
 def _update_expression(update: Update, names: _Names) -> str:

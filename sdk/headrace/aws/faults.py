@@ -8,11 +8,19 @@ from contextlib import contextmanager
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from headrace.errors import (
     AccessDenied,
@@ -23,6 +31,17 @@ from headrace.errors import (
     StoreUnavailable,
 )
 
+NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    SSOError,
+    TokenRetrievalError,
+)
 MISSING = frozenset(
     {
         "ResourceNotFoundException",
@@ -31,21 +50,61 @@ MISSING = frozenset(
         "NoSuchBucket",
     }
 )
-DENIED = frozenset(
+BAD_CREDENTIALS = frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
         "UnrecognizedClientException",
         "InvalidClientTokenId",
+        "InvalidAccessKeyId",
         "ExpiredToken",
         "ExpiredTokenException",
         "InvalidSignatureException",
         "SignatureDoesNotMatch",
+        "RequestTimeTooSkewed",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "IncompleteSignature",
+    }
+)
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "KMS.AccessDeniedException",
+        "KmsAccessDenied",
     }
 )
 FINAL = frozenset(
-    {"ValidationException", "InvalidParameterValue", "InvalidMessageContents", "InvalidAttributeValue"}
+    {
+        "ValidationException",
+        "SerializationException",
+        "InvalidParameterValue",
+        "InvalidParameterCombination",
+        "MissingParameter",
+        "InvalidMessageContents",
+        "InvalidAttributeValue",
+        "InvalidAddress",
+        "AWS.SimpleQueueService.BatchRequestTooLong",
+        "EntityTooLarge",
+        "InvalidBucketName",
+        "KeyTooLongError",
+        "PermanentRedirect",
+    }
 )
+"""The same request would be refused again. What is in no list here is tried again: the queue's redrive ends it."""
+
+
+def is_throttle(code: str) -> bool:
+    """Whether the code of an entry of a batch asks for patience."""
+    return "throttl" in code.lower() or code in ("OverLimit", "RequestLimitExceeded")
+
+
+SIGN_IN = "Set AWS_PROFILE, or run `aws configure` or `aws sso login`, or work locally with `headrace dev`."
+
+PREFIXES = {"PutObject": "s3", "GetObject": "s3", "GetCallerIdentity": "sts"}
+SERVICES = {"store": "dynamodb", "queues": "sqs"}
+ACTIONS = {"SendMessageBatch": "SendMessage"}
+"""Operations whose IAM action has another name (service authorization reference)."""
 
 
 @contextmanager
@@ -53,17 +112,17 @@ def translated(service: str, what: str, stack: str) -> Iterator[None]:
     """Errors of boto3 inside become Headrace's. `service`: store or queues; `what`: the thing asked for."""
     try:
         yield
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-        raise NotConfigured(
-            f"AWS credentials are not configured: {error}. Set AWS_PROFILE, or run `aws configure`, or use headrace dev."
-        ) from error
+    except NO_CREDENTIALS as error:
+        raise NotConfigured(f"AWS credentials are not configured: {error}. {SIGN_IN}") from error
     except NoRegionError as error:
         raise NotConfigured(
             "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION."
         ) from error
     except ClientError as error:
         raise _client_error(error, service, what, stack) from error
-    except BotoCoreError as error:
+    except ParamValidationError as error:
+        raise HeadraceError(f"AWS takes no such request on {what}: {error}") from error
+    except (BotoCoreError, ResponseParserError) as error:
         raise _unavailable(service, f"{what}: {error}") from error
 
 
@@ -75,8 +134,14 @@ def _client_error(error: ClientError, service: str, what: str, stack: str) -> He
             f"There is no {what}: is the stack {stack!r} deployed in this account and region? "
             "Run `sam deploy`, or name the stack with HEADRACE_STACK."
         )
+    if code in BAD_CREDENTIALS:
+        return NotConfigured(f"AWS does not take these credentials: {code}: {message}. {SIGN_IN}")
     if code in DENIED:
-        return AccessDenied(f"AWS refused {error.operation_name} on {what}: {code}: {message}")
+        operation = error.operation_name
+        action = f"{PREFIXES.get(operation, SERVICES[service])}:{ACTIONS.get(operation, operation)}"
+        return AccessDenied(
+            f"Allow {action} on {what} in the policy of the caller's role: AWS refused it ({message})."
+        )
     if code in FINAL:
         return HeadraceError(f"AWS takes no such {error.operation_name} on {what}: {code}: {message}")
     return _unavailable(service, f"{error.operation_name} on {what}: {code}: {message}")

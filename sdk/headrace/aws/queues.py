@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from headrace.aws.clients import Clients
-from headrace.aws.faults import translated
+from headrace.aws.faults import is_throttle, translated
 from headrace.errors import HeadraceError, PayloadTooLargeError, QueueUnavailable
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Outgoing, Received
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as Entry
 
 BATCH = 10
 """Messages a SendMessageBatch (SQS quotas)."""
 
+MAX_HIDDEN_S = 43_200
+"""The longest visibility timeout, in seconds (SQS quotas: 12 hours)."""
+
 PARALLEL = 8
 TRIES = 6
+
+GONE = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "AWS.SimpleQueueService.ReceiptHandleIsInvalid",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+    }
+)
+"""What SQS says of a delivery that is over: deleted, visible again, received by another, or past its 12 hours."""
+
+_GROUP = re.compile(r"[!-~]{1,128}")
+_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
 class AwsQueues:
     """The stack's queues by the name of their worker. Thread-safe."""
 
-    def __init__(self, clients: Clients, *, stack: str, urls: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        stack: str,
+        urls: Mapping[str, str],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._clients = clients
         self._stack = stack
         self._urls = dict(urls)
         self._lock = threading.Lock()
+        self._pause = pause
 
     def url(self, queue: str) -> str:
         """The queue's URL: told by the settings, else asked for once."""
@@ -45,33 +75,28 @@ class AwsQueues:
         return known
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
-        for message in messages:
-            _check(message)
-        if not messages:
+        entries = [_entry(number, message) for number, message in enumerate(messages)]
+        if not entries:
             return
         url = self.url(queue)
-        if len(messages) == 1:
-            self._send_one(url, queue, messages[0])
+        if len(entries) == 1:
+            self._send_one(url, queue, entries[0])
             return
-        batches = _batches(messages)
+        batches = _batches(entries)
         if len(batches) == 1:
             self._send_batch(url, queue, batches[0])
             return
         with ThreadPoolExecutor(max_workers=min(PARALLEL, len(batches))) as pool:
             list(pool.map(lambda batch: self._send_batch(url, queue, batch), batches))
 
-    def _send_one(self, url: str, queue: str, message: Outgoing) -> None:
-        extra: dict[str, Any] = {}
-        if message.delay_s:
-            extra["DelaySeconds"] = message.delay_s
-        if message.group:
-            extra["MessageGroupId"] = message.group
+    def _send_one(self, url: str, queue: str, entry: Entry) -> None:
+        message: Any = {name: value for name, value in entry.items() if name != "Id"}
         with translated("queues", f"queue {queue}", self._stack):
-            self._clients.sqs.send_message(QueueUrl=url, MessageBody=message.body, **extra)
+            self._clients.sqs.send_message(QueueUrl=url, **message)
 
-    def _send_batch(self, url: str, queue: str, batch: Sequence[Outgoing]) -> None:
+    def _send_batch(self, url: str, queue: str, batch: Sequence[Entry]) -> None:
         """Entries that SQS refuses are sent again; raises if any is left."""
-        left = [_entry(number, message) for number, message in enumerate(batch)]
+        left = list(batch)
         why = ""
         for attempt in range(TRIES):
             with translated("queues", f"queue {queue}", self._stack):
@@ -80,10 +105,11 @@ class AwsQueues:
             if not failed:
                 return
             why = next(iter(failed.values())).get("Message", "no reason given")
-            if any(entry.get("SenderFault") for entry in failed.values()):
+            if any(entry["SenderFault"] and not is_throttle(entry["Code"]) for entry in failed.values()):
                 raise HeadraceError(f"queue {queue} takes no such message: {why}")
             left = [entry for entry in left if entry["Id"] in failed]
-            time.sleep(0.05 * 2**attempt)
+            if attempt + 1 < TRIES:
+                self._pause(0.05 * 2**attempt)
         raise QueueUnavailable(
             f"queue {queue} refused {len(left)} of {len(batch)} messages {TRIES} times: {why}"
         )
@@ -104,58 +130,73 @@ class AwsQueues:
         return [_received(queue, message) for message in answer.get("Messages", [])]
 
     def delete(self, message: Received) -> None:
-        with translated("queues", f"queue {message.queue}", self._stack):
+        """A message that has left meanwhile is no error."""
+        with translated("queues", f"queue {message.queue}", self._stack), _gone_is_fine():
             self._clients.sqs.delete_message(QueueUrl=self.url(message.queue), ReceiptHandle=message.receipt)
 
     def hide(self, message: Received, seconds: int) -> None:
         """A message that has left meanwhile is no error: somebody else holds or has deleted it."""
-        try:
-            with translated("queues", f"queue {message.queue}", self._stack):
-                self._clients.sqs.change_message_visibility(
-                    QueueUrl=self.url(message.queue), ReceiptHandle=message.receipt, VisibilityTimeout=seconds
-                )
-        except (HeadraceError, self._clients.sqs.exceptions.ClientError) as error:
-            text = str(error.__cause__ or error)
-            if not any(
-                code in text
-                for code in ("ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue")
-            ):
-                raise
+        if not 0 <= seconds <= MAX_HIDDEN_S:
+            raise HeadraceError(f"a visibility timeout of {seconds} s: SQS takes 0 to {MAX_HIDDEN_S} s")
+        with translated("queues", f"queue {message.queue}", self._stack), _gone_is_fine():
+            self._clients.sqs.change_message_visibility(
+                QueueUrl=self.url(message.queue), ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+            )
 
     def known(self) -> Iterable[str]:
         with self._lock:
             return tuple(self._urls)
 
 
-def _check(message: Outgoing) -> None:
-    if not 0 <= message.delay_s <= MAX_DELAY_S:
-        raise HeadraceError(f"a message delay of {message.delay_s} s: SQS takes 0 to {MAX_DELAY_S} s")
-    size = len(message.body.encode())
-    if size > MAX_MESSAGE_BYTES:
-        raise PayloadTooLargeError("a message", size, MAX_MESSAGE_BYTES)
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in GONE:
+            raise
 
 
-def _batches(messages: Sequence[Outgoing]) -> list[list[Outgoing]]:
+def _size(entry: Entry) -> int:
+    return len(entry["MessageBody"].encode())
+
+
+def _batches(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Groups of at most 10 messages and 1 MiB."""
-    out: list[list[Outgoing]] = [[]]
+    out: list[list[Entry]] = [[]]
     room = MAX_MESSAGE_BYTES
-    for message in messages:
-        size = len(message.body.encode())
+    for entry in entries:
+        size = _size(entry)
         if len(out[-1]) == BATCH or size > room:
             out.append([])
             room = MAX_MESSAGE_BYTES
-        out[-1].append(message)
+        out[-1].append(entry)
         room -= size
     return out
 
 
-def _entry(number: int, message: Outgoing) -> SendMessageBatchRequestEntryTypeDef:
-    entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(number), "MessageBody": message.body}
+def _entry(number: int, message: Outgoing) -> Entry:
+    """A message as an entry of a batch; refuses what SQS would refuse."""
+    if not 0 <= message.delay_s <= MAX_DELAY_S:
+        raise HeadraceError(f"a message delay of {message.delay_s} s: SQS takes 0 to {MAX_DELAY_S} s")
+    entry: Entry = {"Id": str(number), "MessageBody": _NOT_XML.sub(_escaped, message.body)}
+    if (size := _size(entry)) > MAX_MESSAGE_BYTES:
+        raise PayloadTooLargeError("a message", size, MAX_MESSAGE_BYTES)
     if message.delay_s:
         entry["DelaySeconds"] = message.delay_s
     if message.group:
-        entry["MessageGroupId"] = message.group
+        entry["MessageGroupId"] = _group(message.group)
     return entry
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """As JSON escapes it: bodies are JSON, and SQS takes no character that XML does not have."""
+    return f"\\u{ord(found.group()):04x}"
+
+
+def _group(key: str) -> str:
+    """The key itself, or its hash where SQS takes no such group id (up to 128 printable ASCII characters, no space)."""
+    return key if _GROUP.fullmatch(key) else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _received(queue: str, message: Mapping[str, Any]) -> Received:

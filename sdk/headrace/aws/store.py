@@ -28,11 +28,20 @@ INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 class AwsStore:
     """One table and one bucket. Thread-safe."""
 
-    def __init__(self, clients: Clients, *, table: str, bucket: Callable[[], str], stack: str) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        table: str,
+        bucket: Callable[[], str],
+        stack: str,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._clients = clients
         self._table = table
         self._bucket = bucket
         self._stack = stack
+        self._pause = pause
 
     def write(self, write: Write) -> Written:
         method, request = request_of(write, self._table)
@@ -90,7 +99,7 @@ class AwsStore:
             wanted = list(answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []))
             if not wanted:
                 return found
-            time.sleep(0.05 * 2**attempt)
+            self._pause(0.05 * 2**attempt)
         raise StoreUnavailable(f"table {self._table} left {len(wanted)} keys unread: it is throttled")
 
     def query(
@@ -102,6 +111,10 @@ class AwsStore:
         limit: int | None = None,
         consistent: bool = True,
     ) -> list[Item]:
+        if after is not None and after < prefix:
+            after = None
+        if after is not None and not after.startswith(prefix):
+            return []  # past them all; DynamoDB refuses a start outside of the condition
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
@@ -126,18 +139,25 @@ class AwsStore:
         newest_first: bool = True,
     ) -> list[Item]:
         partition, order = INDEXES[index]
+        if low > high:
+            return []
         request: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": index,
-            "KeyConditionExpression": "#p = :pk AND #s BETWEEN :low AND :high",
+            "KeyConditionExpression": "#p = :pk AND #s <= :high",
             "ExpressionAttributeNames": {"#p": partition, "#s": order},
-            "ExpressionAttributeValues": {":pk": {"S": pk}, ":low": {"S": low or " "}, ":high": {"S": high}},
+            "ExpressionAttributeValues": {":pk": {"S": pk}, ":high": {"S": high}},
             "ScanIndexForward": not newest_first,
         }
+        if low:  # an empty string is no key value
+            request["KeyConditionExpression"] = "#p = :pk AND #s BETWEEN :low AND :high"
+            request["ExpressionAttributeValues"][":low"] = {"S": low}
         return self._pages(request, limit)
 
     def _pages(self, request: dict[str, Any], limit: int | None) -> list[Item]:
         out: list[Item] = []
+        if limit is not None and limit <= 0:
+            return out
         while True:
             if limit is not None:
                 request["Limit"] = limit - len(out)

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, PayloadTooLargeError
 from headrace.memory.faults import Faults, NoFaults
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Received
 
 DEAD_LETTERS = "dead-letters"
+
+MOST_RECEIVED = 10
+"""Messages a ReceiveMessage brings at most (SQS API reference)."""
 
 
 @dataclass(slots=True)
@@ -52,10 +55,9 @@ class MemoryQueues:
         for message in messages:
             if not 0 <= message.delay_s <= MAX_DELAY_S:
                 raise HeadraceError(f"a delay of {message.delay_s} s: SQS takes 0 to {MAX_DELAY_S}")
-            if len(message.body.encode()) > MAX_MESSAGE_BYTES:
-                raise HeadraceError(
-                    f"a message of {len(message.body.encode()):,} bytes; the limit is {MAX_MESSAGE_BYTES:,}"
-                )
+            size = len(message.body.encode())
+            if size > MAX_MESSAGE_BYTES:
+                raise PayloadTooLargeError("a message", size, MAX_MESSAGE_BYTES)
         self.faults.before("queues", "send")
         now_ms = self._clock.now_ms()
         with self._lock:
@@ -68,6 +70,7 @@ class MemoryQueues:
     def receive(
         self, queue: str, *, limit: int, wait_s: int, visibility_s: int | None = None
     ) -> list[Received]:
+        """Up to 10 that are visible now. `wait_s` is ignored: virtual time does not pass by itself."""
         self.faults.before("queues", "receive")
         now_ms = self._clock.now_ms()
         out: list[Received] = []
@@ -75,7 +78,7 @@ class MemoryQueues:
             rows = self._queues.setdefault(queue, _Queue()).messages
             ready = sorted((m for m in rows.values() if m.visible_at_ms <= now_ms), key=lambda m: m.number)
             for message in ready:
-                if len(out) == limit:
+                if len(out) == min(limit, MOST_RECEIVED):
                     break
                 if queue != DEAD_LETTERS and message.receive_count >= self.max_receive_count:
                     self._redrive(rows, message, now_ms)
@@ -104,13 +107,15 @@ class MemoryQueues:
         self.faults.after("queues", "delete")
 
     def hide(self, message: Received, seconds: int) -> None:
+        """Without effect once the message is visible again: SQS changes only what is in flight."""
         self.faults.before("queues", "hide")
         with self._lock:
             found = self._queues.setdefault(message.queue, _Queue()).messages.get(
                 int(message.receipt.split(".")[0])
             )
-            if found is not None and found.receipt == message.receipt:
-                found.visible_at_ms = self._clock.now_ms() + seconds * 1000
+            now_ms = self._clock.now_ms()
+            if found is not None and found.receipt == message.receipt and found.visible_at_ms > now_ms:
+                found.visible_at_ms = now_ms + seconds * 1000
         self.faults.after("queues", "hide")
 
     def known(self) -> Iterable[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from headrace.core.changes import Applied, Item, Key, Refused, Value, Write, Written, apply
+from headrace.core.changes import Applied, Item, Key, PathError, Refused, Value, Write, Written, apply
 from headrace.memory.faults import Faults, NoFaults
+from headrace.memory.validity import InvalidWrite, check_operands, check_request, check_size
 
 INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 
@@ -34,19 +35,31 @@ class MemoryStore:
 
     def write(self, write: Write) -> Written:
         self.faults.before("store", "write")
+        check_request(write)
         with self._lock:
-            rows = self._partitions.setdefault(write.key.pk, {})
-            result = apply(write, rows.get(write.key.sk))
-            if isinstance(result, Applied):
-                if result.item is None:
-                    rows.pop(write.key.sk, None)
-                else:
-                    rows[write.key.sk] = result.item
-            if not rows:
-                del self._partitions[write.key.pk]
+            result = self._apply(write)
             copy = _copied(result.item) if result.item is not None else None
         self.faults.after("store", "write")
         return Applied(copy) if isinstance(result, Applied) else Refused(copy)
+
+    def _apply(self, write: Write) -> Written:
+        key = write.key
+        before = self._partitions.get(key.pk, {}).get(key.sk)
+        try:
+            result = apply(write, before)
+        except PathError as error:
+            raise InvalidWrite(str(error)) from error
+        if isinstance(result, Refused):
+            return result
+        check_operands(write, before)
+        check_size(result.item)
+        if result.item is not None:
+            self._partitions.setdefault(key.pk, {})[key.sk] = result.item
+        elif before is not None:
+            del self._partitions[key.pk][key.sk]
+            if not self._partitions[key.pk]:
+                del self._partitions[key.pk]
+        return result
 
     def write_many(self, writes: Sequence[Write]) -> list[Written]:
         return [self.write(write) for write in writes]
@@ -90,14 +103,16 @@ class MemoryStore:
         newest_first: bool = True,
     ) -> list[Item]:
         partition, order = INDEXES[index]
+        self.faults.before("store", "query_index")
         with self._lock:
             found = [
-                {name: item[name] for name in ("pk", "sk", partition, order)}
+                {name: item[name] for name in sorted({"pk", "sk", partition, order})}
                 for rows in self._partitions.values()
                 for item in rows.values()
                 if item.get(partition) == pk and order in item and low <= str(item[order]) <= high
             ]
         found.sort(key=lambda item: str(item[order]), reverse=newest_first)
+        self.faults.after("store", "query_index")
         return found[:limit]
 
     def put_blob(self, name: str, body: bytes) -> None:
@@ -107,7 +122,9 @@ class MemoryStore:
 
     def get_blob(self, name: str) -> bytes | None:
         self.faults.before("store", "get_blob")
-        return self._blobs.get(name)
+        found = self._blobs.get(name)
+        self.faults.after("store", "get_blob")
+        return found
 
     def items(self) -> list[Item]:
         """Everything in the table, in no order: for checks."""
