@@ -21,7 +21,6 @@ REASON = (
 
 def make_handler(app: Headrace) -> Handler:
     """The undertaker of an app. What names no run of ours is logged and dropped."""
-    logs.set_up()
 
     def end(record: dict[str, Any]) -> Disposition:
         outcome = bury(app.engine, received(record, QUEUE), reason=REASON)
@@ -35,6 +34,7 @@ def make_handler(app: Headrace) -> Handler:
 
 def __getattr__(name: str) -> Any:
     if name == "handler":
+        logs.set_up()
         found = globals()["handler"] = make_handler(boot.app_from_environment())
         return found
     raise AttributeError(name)

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from headrace.core.record import RunRecord
+from headrace.engine.runnable import Observer
 
 NAMESPACE = "Headrace"
 METRICS = {
@@ -25,6 +26,12 @@ METRICS = {
     "cancelled": "RunsCancelled",
     "fenced": "AttemptsFenced",
 }
+
+
+class Metrics(Observer, Protocol):
+    """An observer that is told when an invocation ends."""
+
+    def flush(self) -> None: ...
 
 
 class EmfObserver:

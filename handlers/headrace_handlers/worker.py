@@ -12,7 +12,7 @@ from headrace.errors import NotConfigured
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
 from headrace_handlers.events import received
-from headrace_handlers.observing import EmfObserver
+from headrace_handlers.observing import EmfObserver, Metrics
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -23,10 +23,9 @@ def make_handler(
     *,
     stop_process: Callable[[str], None] | None = None,
     visibility_s: int | None = None,
-    observer: EmfObserver | None = None,
+    observer: Metrics | None = None,
 ) -> Handler:
     """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind."""
-    logs.set_up()
     metrics = observer or EmfObserver(worker_name)
     engine = app.engine
 
@@ -51,6 +50,7 @@ def _from_environment() -> Handler:
     name = boot.settings().worker
     if not name:
         raise NotConfigured("HEADRACE_WORKER is not set: it names the worker that this function is")
+    logs.set_up()
     return make_handler(boot.app_from_environment(), name, stop_process=end_process)
 
 

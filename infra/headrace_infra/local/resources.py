@@ -1,0 +1,84 @@
+"""Create what a compiled template describes: the table, the queues with their redrive, the bucket."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+
+from headrace_infra.template.bucket import BUCKET
+from headrace_infra.template.queues import DEAD_LETTERS
+from headrace_infra.template.tables import TABLE
+from headrace_infra.template.unit import Unit
+
+
+@dataclass(slots=True)
+class Deployed:
+    """What was created: names, and by worker the queue's URL and visibility, the function's timeout and batch size."""
+
+    stack: str
+    table: str
+    bucket: str
+    urls: dict[str, str] = field(default_factory=dict)
+    visibility_s: dict[str, int] = field(default_factory=dict)
+    timeout_s: dict[str, int] = field(default_factory=dict)
+    batch_size: dict[str, int] = field(default_factory=dict)
+
+
+DEAD_LETTERS_QUEUE = "dead-letters"
+"""What the engine calls the dead-letter queue."""
+
+LATER = (
+    "TimeToLiveSpecification",
+    "PointInTimeRecoverySpecification",
+    "SSESpecification",
+    "DeletionProtectionEnabled",
+)
+"""Properties of the table that say nothing to an emulator."""
+
+
+def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: str, region: str) -> Deployed:
+    """Create the template's table, queues and bucket through boto3, wherever its endpoint is."""
+    resources = template["Resources"]
+    values = {"AWS::StackName": stack, "AWS::AccountId": account, "AWS::Region": region}
+    table = {name: _resolve(value, values) for name, value in resources[TABLE]["Properties"].items()}
+    boto3.client("dynamodb").create_table(**{name: table[name] for name in table if name not in LATER})
+    bucket = _resolve(resources[BUCKET]["Properties"]["BucketName"], values)
+    place: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    boto3.client("s3").create_bucket(Bucket=bucket, **({} if region == "us-east-1" else place))
+    done = Deployed(stack=stack, table=table["TableName"], bucket=bucket)
+    dead = _create_queue(resources[DEAD_LETTERS]["Properties"], values, None)
+    done.urls[DEAD_LETTERS_QUEUE] = dead
+    sqs = boto3.client("sqs")
+    dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for unit in units:
+        properties = resources[unit.queue]["Properties"]
+        done.urls[unit.name] = _create_queue(properties, values, dead_arn)
+        done.visibility_s[unit.name] = properties["VisibilityTimeout"]
+        done.timeout_s[unit.name] = resources[unit.function]["Properties"]["Timeout"]
+        done.batch_size[unit.name] = unit.options.batch_size
+    return done
+
+
+def _create_queue(properties: dict[str, Any], values: dict[str, str], dead_arn: str | None) -> str:
+    attributes: Any = {
+        "VisibilityTimeout": str(properties["VisibilityTimeout"]),
+        "MessageRetentionPeriod": str(properties["MessageRetentionPeriod"]),
+    }
+    if dead_arn is not None:
+        count = properties["RedrivePolicy"]["maxReceiveCount"]
+        attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": count})
+    name = _resolve(properties["QueueName"], values)
+    return boto3.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+
+
+def _resolve(value: Any, values: dict[str, str]) -> Any:
+    """`Ref` and `Fn::Sub` of pseudo parameters; everything else as it is."""
+    if isinstance(value, dict) and list(value) == ["Ref"]:
+        return values[value["Ref"]]
+    if isinstance(value, dict) and list(value) == ["Fn::Sub"]:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: values[found.group(1)], value["Fn::Sub"])
+    return value

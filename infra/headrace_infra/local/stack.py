@@ -1,0 +1,241 @@
+"""An app on an emulated AWS: deployed from its template, delivered to, watched."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from headrace.app import Headrace
+from headrace.core.record import RunRecord, record_of
+from headrace.engine.registry import register
+from headrace.engine.tick import tick
+from headrace.ports import Ports
+from headrace_handlers import dead_letters, worker
+from headrace_infra.compile import compile_app, units_of
+from headrace_infra.local.clock import OffsetClock
+from headrace_infra.local.dispatcher import Dispatcher, Target
+from headrace_infra.local.moto_backend import ACCOUNT, moto_aws, next_visible_ms
+from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed, deploy
+from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from headrace.engine.engine import Engine
+
+POLL_S = 0.004
+LONGEST_POLL_S = 0.02
+MINUTE_MS = 60_000
+DEPTHS = frozenset(
+    {
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    }
+)
+
+
+class EventCounter:
+    """What happened to tasks, counted by kind."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
+        self.counts[kind] += 1
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class LocalStack:
+    """A running local stack. `drain` delivers until nothing is left; time can be moved."""
+
+    def __init__(
+        self,
+        app: Headrace,
+        deployed: Deployed,
+        clock: OffsetClock,
+        dispatcher: Dispatcher,
+        events: EventCounter,
+        region: str,
+    ) -> None:
+        self.app = app
+        self.deployed = deployed
+        self.clock = clock
+        self.events = events
+        self._dispatcher = dispatcher
+        self._region = region
+        self._next_tick_ms = clock.now_ms() + MINUTE_MS
+
+    @property
+    def engine(self) -> Engine:
+        return self.app.engine
+
+    def advance(self, by: timedelta) -> None:
+        """Move time forward: delays, visibility timeouts and schedule timeouts pass."""
+        self.clock.advance(int(by.total_seconds() * 1000))
+        self._tick()
+
+    def drain(self, timeout: timedelta | float = 60.0) -> None:
+        """Deliver until no message, delayed message or timer is left, moving time to whatever is due next.
+
+        Without background threads everything happens on the calling thread, in the order of the queues. TimeoutError after
+        `timeout` (seconds of real time), with what is left.
+        """
+        limit_s = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        deadline = monotonic() + limit_s
+        while monotonic() < deadline:
+            if not self._dispatcher.running and self._dispatcher.deliver_one():
+                continue
+            if self._dispatcher.is_busy():
+                sleep(0.002)
+                continue
+            due_ms = self._next_due_ms()
+            if due_ms is None:
+                return
+            ahead_ms = due_ms - self.clock.now_ms()
+            if ahead_ms > 0:
+                self.clock.advance(min(ahead_ms, MINUTE_MS))
+                self._tick()
+            else:
+                sleep(0.001)
+        raise TimeoutError(
+            f"not drained after {limit_s:g} s: the next message or timer is due at {self._next_due_ms()}"
+        )
+
+    def _next_due_ms(self) -> int | None:
+        times = [time for time in (next_visible_ms(self._region), self._next_timer_ms()) if time is not None]
+        return min(times, default=None)
+
+    def _next_timer_ms(self) -> int | None:
+        items = boto3.client("dynamodb").scan(
+            TableName=self.deployed.table,
+            FilterExpression="begins_with(pk, :timer)",
+            ExpressionAttributeValues={":timer": {"S": "timer#"}},
+        )["Items"]
+        return min((int(item["due"]["N"]) for item in items), default=None)
+
+    def _tick(self) -> None:
+        if self.clock.now_ms() >= self._next_tick_ms:
+            tick(self.engine)
+            self._next_tick_ms = self.clock.now_ms() + MINUTE_MS
+
+    def runs(self) -> list[RunRecord]:
+        """Every run in the table."""
+        pages = (
+            boto3.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(
+                TableName=self.deployed.table,
+                FilterExpression="sk = :run",
+                ExpressionAttributeValues={":run": {"S": "run"}},
+            )
+        )
+        from headrace.aws.items import item_from_wire
+
+        return [record_of(item_from_wire(wire)) for page in pages for wire in page["Items"]]
+
+    def depth(self, worker: str) -> int:
+        """Messages in a worker's queue, visible or not."""
+        answer: Any = boto3.client("sqs").get_queue_attributes(
+            QueueUrl=self.deployed.urls[worker], AttributeNames=["All"]
+        )
+        return sum(int(value) for name, value in answer["Attributes"].items() if name in DEPTHS)
+
+    def dead_letters(self) -> int:
+        """Messages in the dead-letter queue."""
+        return self.depth(DEAD_LETTERS_QUEUE)
+
+
+def _targets(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[str, Target]:
+    targets = {
+        name: Target(
+            queue=name,
+            handler=worker.make_handler(app, name, visibility_s=deployed.visibility_s[name], observer=events),
+            batch_size=deployed.batch_size[name],
+            timeout_s=deployed.timeout_s[name],
+        )
+        for name in deployed.timeout_s
+    }
+    buried = dead_letters.make_handler(app)
+    targets[DEAD_LETTERS_QUEUE] = Target(
+        queue=DEAD_LETTERS_QUEUE, handler=buried, batch_size=10, timeout_s=SUPPORT_TIMEOUT_S
+    )
+    return targets
+
+
+@contextmanager
+def run_local(
+    app: Headrace,
+    *,
+    concurrency: int,
+    background: bool,
+    stack_name: str,
+    on_invocation: Callable[[str, float], None] | None,
+) -> Iterator[LocalStack]:
+    """See `headrace_infra.testing.local`."""
+    clock = OffsetClock()
+    with ExitStack() as stack:
+        stack.enter_context(moto_aws(clock))
+        stack.enter_context(_quiet())
+        region = str(boto3.session.Session().region_name)
+        template = compile_app(app, app_path="local:app")
+        deployed = deploy(template, units_of(app), stack=stack_name, account=ACCOUNT, region=region)
+        stack.enter_context(_connected(app, deployed, clock))
+        register(app.engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
+        events = EventCounter()
+        dispatcher = Dispatcher(
+            app.engine.queues,
+            _targets(app, deployed, events),
+            region=region,
+            concurrency=concurrency,
+            on_invocation=on_invocation,
+        )
+        for each in app.fleet():
+            stack.callback(each.lifespan.stop)
+        if background:
+            dispatcher.start()
+        stack.callback(dispatcher.stop)
+        yield LocalStack(app, deployed, clock, dispatcher, events, region)
+
+
+@contextmanager
+def _connected(app: Headrace, deployed: Deployed, clock: OffsetClock) -> Iterator[None]:
+    """The app on the deployed resources, with quick polls; as it was afterwards."""
+    from headrace.aws.wiring import connect
+
+    settings = app.settings
+    before = (settings.poll_s, settings.longest_poll_s)
+    changes: dict[str, Any] = {
+        "stack": deployed.stack,
+        "table": deployed.table,
+        "bucket": deployed.bucket,
+        "queues": dict(deployed.urls),
+    }
+    ports: Ports = replace(connect(settings.model_copy(update=changes)), clock=clock)
+    settings.poll_s, settings.longest_poll_s = POLL_S, LONGEST_POLL_S
+    app.use(ports)
+    try:
+        yield
+    finally:
+        app.use(None)
+        settings.poll_s, settings.longest_poll_s = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The handlers' own lines are for CloudWatch; warnings stay."""
+    logger = logging.getLogger("headrace")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,42 @@
+"""Run an app in one process, with no account: for tests, examples and trying things out.
+
+    from headrace_infra.testing import local
+
+    with local(hatchet) as stack:
+        result = simple.run(SimpleInput(message="Hello"))
+
+Real boto3 calls go to moto; the resources are those of the compiled template; messages go to the real Lambda handlers as the event
+source mapping sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace_infra.local.stack import LocalStack
+
+
+def local(
+    app: Headrace,
+    *,
+    concurrency: int = 8,
+    background: bool = True,
+    stack: str = "headrace",
+    on_invocation: Callable[[str, float], None] | None = None,
+) -> AbstractContextManager[LocalStack]:
+    """A local stack for the length of a `with` block.
+
+    concurrency: how many Lambdas run at once. background: deliver on threads of its own, so that `run()` just returns; False:
+    nothing happens until `stack.drain()`, which then runs everything on the calling thread, in order. on_invocation is told the
+    queue and the seconds of each invocation. Execution timeouts are real time; delays and schedule timeouts are virtual and
+    pass in `drain()` and `advance()`. ImportError, which says what to install, where moto is missing.
+    """
+    from headrace_infra.local.stack import run_local
+
+    return run_local(
+        app, concurrency=concurrency, background=background, stack_name=stack, on_invocation=on_invocation
+    )
