@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.core.record import RunRecord
 
+I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 
 
@@ -65,13 +66,13 @@ def _as_it_is(outputs: Outputs) -> Outputs:
     return outputs
 
 
-class TaskRunRef(_Ref[R]):
+class TaskRunRef(_Ref[R], Generic[I, R]):
     """A run of a standalone task; `parse` makes the task's result of `{task name: output}`."""
 
     __slots__ = ()
 
 
-class WorkflowRunRef(TaskRunRef[Outputs]):
+class WorkflowRunRef(TaskRunRef[Any, Outputs]):
     """A run of a workflow; its result is `{task name: output}`."""
 
     __slots__ = ()

@@ -33,7 +33,7 @@ class Triggered(Generic[I, R]):
     def _parse(self, outputs: Mapping[str, Any]) -> R:
         raise NotImplementedError
 
-    def _ref(self, run_id: str) -> TaskRunRef[R]:
+    def _ref(self, run_id: str) -> TaskRunRef[I, R]:
         return TaskRunRef(self.app, run_id, self._parse)
 
     # ---- items of a bulk run
@@ -101,10 +101,10 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-    ) -> TaskRunRef[R]: ...
+    ) -> TaskRunRef[I, R]: ...
     def run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
-    ) -> R | TaskRunRef[R]:
+    ) -> R | TaskRunRef[I, R]:
         """Start a run and, unless `wait_for_result=False`, wait for its result. Inside a task: a child run.
 
         FailedTaskRunExceptionGroup where the run FAILED, ValueError where it was CANCELLED.
@@ -139,10 +139,10 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-    ) -> TaskRunRef[R]: ...
+    ) -> TaskRunRef[I, R]: ...
     async def aio_run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
-    ) -> R | TaskRunRef[R]:
+    ) -> R | TaskRunRef[I, R]:
         """As `run`, on the event loop."""
         item = self.create_bulk_run_item(input, None, options, *rest, **named)
         [run_id] = await asyncio.to_thread(self._trigger, [item])
@@ -170,7 +170,7 @@ class Triggered(Generic[I, R]):
         return_exceptions: bool = False,
         *,
         wait_for_result: Literal[False],
-    ) -> list[TaskRunRef[R]]: ...
+    ) -> list[TaskRunRef[I, R]]: ...
     def run_many(
         self,
         workflows: Sequence[WorkflowRunTriggerConfig],
@@ -202,7 +202,7 @@ class Triggered(Generic[I, R]):
         return_exceptions: bool = False,
         *,
         wait_for_result: Literal[False],
-    ) -> list[TaskRunRef[R]]: ...
+    ) -> list[TaskRunRef[I, R]]: ...
     async def aio_run_many(
         self,
         workflows: Sequence[WorkflowRunTriggerConfig],
@@ -216,13 +216,13 @@ class Triggered(Generic[I, R]):
             await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
         )
 
-    def run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[R]:
+    def run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
         """Deprecated: `run(..., wait_for_result=False)`."""
         _deprecated("run_no_wait", "run(..., wait_for_result=False)")
         [run_id] = self._trigger([self.create_bulk_run_item(input, None, *rest, **named)])
         return self._ref(run_id)
 
-    async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[R]:
+    async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
         """Deprecated: `aio_run(..., wait_for_result=False)`."""
         _deprecated("aio_run_no_wait", "aio_run(..., wait_for_result=False)")
         [run_id] = await asyncio.to_thread(
@@ -230,19 +230,19 @@ class Triggered(Generic[I, R]):
         )
         return self._ref(run_id)
 
-    def run_many_no_wait(self, workflows: Sequence[WorkflowRunTriggerConfig]) -> list[TaskRunRef[R]]:
+    def run_many_no_wait(self, workflows: Sequence[WorkflowRunTriggerConfig]) -> list[TaskRunRef[I, R]]:
         """Deprecated: `run_many(..., wait_for_result=False)`."""
         _deprecated("run_many_no_wait", "run_many(..., wait_for_result=False)")
         return [self._ref(run_id) for run_id in self._trigger(workflows)]
 
     async def aio_run_many_no_wait(
         self, workflows: Sequence[WorkflowRunTriggerConfig]
-    ) -> list[TaskRunRef[R]]:
+    ) -> list[TaskRunRef[I, R]]:
         """Deprecated: `aio_run_many(..., wait_for_result=False)`."""
         _deprecated("aio_run_many_no_wait", "aio_run_many(..., wait_for_result=False)")
         return [self._ref(run_id) for run_id in await asyncio.to_thread(self._trigger, workflows)]
 
-    def get_run_ref(self, run_id: str) -> TaskRunRef[R]:
+    def get_run_ref(self, run_id: str) -> TaskRunRef[I, R]:
         """A reference to a run that was started anywhere."""
         return self._ref(run_id)
 
