@@ -80,7 +80,9 @@ class Dispatcher:
         region: str,
         concurrency: int,
         on_invocation: Callable[[str, float], None] | None = None,
+        has_messages: Callable[[str], bool] = lambda queue: True,
     ) -> None:
+        self._has_messages = has_messages
         self._queues = queues
         self._targets = targets
         self._region = region
@@ -89,6 +91,7 @@ class Dispatcher:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._busy = 0
+        self.invocations = 0
         self._thread: threading.Thread | None = None
         self._on_invocation = on_invocation
 
@@ -124,7 +127,7 @@ class Dispatcher:
                 return True
             with self._lock:
                 self._busy += 1
-            batch = self._receive(target)
+            batch = self._receive(target) if self._has_messages(target.queue) else []
             if not batch:
                 self._done()
                 continue
@@ -149,6 +152,8 @@ class Dispatcher:
     def deliver_one(self) -> bool:
         """Receive and handle one batch on the calling thread. False: no message is visible."""
         for target in self._targets.values():
+            if not self._has_messages(target.queue):
+                continue
             batch = self._receive(target)
             if batch:
                 self.invoke(target, batch)
@@ -157,6 +162,8 @@ class Dispatcher:
 
     def invoke(self, target: Target, batch: list[Received]) -> None:
         """One invocation; what it does not report as failed is deleted. If it raises, the whole batch stays."""
+        with self._lock:
+            self.invocations += 1
         context = LambdaContext(target.queue, target.timeout_s)
         answer = target.handler(event_of(batch, self._region), context)
         failed = {each["itemIdentifier"] for each in answer.get("batchItemFailures", [])}

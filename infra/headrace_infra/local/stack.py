@@ -22,7 +22,7 @@ from headrace_handlers import dead_letters, worker
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.clock import OffsetClock
 from headrace_infra.local.dispatcher import Dispatcher, Target
-from headrace_infra.local.moto_backend import ACCOUNT, moto_aws, next_visible_ms
+from headrace_infra.local.moto_backend import ACCOUNT, moto_aws, next_visible_ms, queued
 from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed, deploy
 from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 
@@ -109,6 +109,20 @@ class LocalStack:
         raise TimeoutError(
             f"not drained after {limit_s:g} s: the next message or timer is due at {self._next_due_ms()}"
         )
+
+    @property
+    def invocations(self) -> int:
+        """Invocations so far."""
+        return self._dispatcher.invocations
+
+    def deliver_all(self) -> None:
+        """Deliver every visible message, and those that follow from it, on the calling thread; time stands still."""
+        while self.depth_of_all() and self._dispatcher.deliver_one():
+            pass
+
+    def depth_of_all(self) -> int:
+        """Messages in all queues, visible or not, as the emulator holds them: costs no request."""
+        return queued(self._region)
 
     def _next_due_ms(self) -> int | None:
         times = [time for time in (next_visible_ms(self._region), self._next_timer_ms()) if time is not None]
@@ -197,6 +211,7 @@ def run_local(
             region=region,
             concurrency=concurrency,
             on_invocation=on_invocation,
+            has_messages=lambda queue: queued(region, f"{stack_name}-{queue}") > 0,
         )
         for each in app.fleet():
             stack.callback(each.lifespan.stop)
