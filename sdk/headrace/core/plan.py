@@ -127,13 +127,16 @@ _SHORT = {
 _GROUPS = {"wait_for": "wf", "skip_if": "si", "cancel_if": "ci"}
 
 
-def _encode_task(task: TaskPlan, place: dict[str, int]) -> Json:
+def _encode_task(task: TaskPlan, place: dict[str, int], usual_worker: str) -> Json:
     out: dict[str, Json] = {}
     for name, short in _SHORT.items():
         value = getattr(task, name)
         if name == "parents":
             if value:
                 out[short] = [place[parent] for parent in value]
+        elif name == "worker":
+            if value != usual_worker:
+                out[short] = value
         elif value != _DEFAULTS[name]:
             out[short] = value
     for name, short in _GROUPS.items():
@@ -156,7 +159,10 @@ def _encode_gate(gate: GatePlan) -> Json:
 def encode_plan(plan: RunPlan) -> str:
     """Compact JSON; `decode_plan` gives the same plan back."""
     place = {task.name: index for index, task in enumerate(plan.tasks)}
-    out: dict[str, Json] = {"t": [_encode_task(task, place) for task in plan.tasks]}
+    usual_worker = plan.tasks[0].worker if plan.tasks else ""
+    out: dict[str, Json] = {"t": [_encode_task(task, place, usual_worker) for task in plan.tasks]}
+    if usual_worker != _DEFAULTS["worker"]:
+        out["w"] = usual_worker
     if plan.gates:
         out["g"] = [_encode_gate(gate) for gate in plan.gates]
     if plan.standalone:
