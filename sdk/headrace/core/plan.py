@@ -204,6 +204,7 @@ def decode_plan(workflow: str, version: str, text: str) -> RunPlan:
             for name, short in _SHORT.items()
             if short in entry and name not in ("parents", "kind")
         }
+        plain.setdefault("worker", raw.get("w", _DEFAULTS["worker"]))
         plain |= {
             name: _decode_groups(entry[short], names) for name, short in _GROUPS.items() if short in entry
         }
