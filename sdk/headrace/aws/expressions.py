@@ -49,7 +49,7 @@ class _Names:
         return out
 
 
-ALWAYS, NEVER = "", "attribute_exists(pk) AND attribute_not_exists(pk)"
+ALWAYS, NEVER = "", "(attribute_exists(pk) AND attribute_not_exists(pk))"
 """A condition that needs no expression, and one that no item meets."""
 
 
@@ -69,15 +69,18 @@ def _condition(condition: Condition, names: _Names) -> str:
         case SizeBelow(path, size):
             return f"size({names.path(path)}) < {names.value(size)}"
         case All(parts):
-            texts = [_condition(part, names) for part in parts if not _always(part)]
-            return f"({' AND '.join(texts)})" if len(texts) > 1 else "".join(texts)
+            return _joined([_condition(part, names) for part in parts if not _always(part)], " AND ")
         case AnyOf(parts):
             if _always(condition):
                 return ALWAYS
-            texts = [_condition(part, names) for part in parts]
-            return f"({' OR '.join(texts)})" if texts else f"({NEVER})"
+            return _joined([_condition(part, names) for part in parts] or [NEVER], " OR ")
         case _:
             assert_never(condition)
+
+
+def _joined(texts: list[str], word: str) -> str:
+    """In parentheses only where there is something to join: DynamoDB refuses redundant ones."""
+    return f"({word.join(texts)})" if len(texts) > 1 else "".join(texts)
 
 
 def _always(condition: Condition) -> bool:

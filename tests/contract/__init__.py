@@ -1,0 +1,1 @@
+"""ONE suite for every Store and Queues: in memory, on moto and on MiniStack."""

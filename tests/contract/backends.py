@@ -1,0 +1,181 @@
+"""The worlds the suite runs in: ports, a way to let time pass, and the names of what was made for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import boto3
+from moto import mock_aws
+from moto.core import botocore_stubber
+from moto.sqs import models as moto_sqs
+
+from headrace.aws.wiring import connect
+from headrace.memory import wiring as memory
+from headrace.memory.clock import VirtualClock
+from headrace.ports import Queues, Store
+
+STACK = "contract"
+SCENARIOS = 20
+"""Queues of one test each, for the scenarios that run side by side."""
+
+VISIBILITY_S = 30
+MAX_RECEIVE_COUNT = 3
+REPOSITORY = Path(__file__).parents[2]
+MINISTACK_PYTHON = REPOSITORY / ".venv-ministack" / "bin" / "python"
+PORTS = range(14600, 14650)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One implementation of the ports. `elapse` lets so many seconds pass: virtually where it can be."""
+
+    name: str
+    store: Store
+    queues: Queues
+    elapse: Callable[[float], None] = field(repr=False)
+
+
+def in_memory() -> Backend:
+    ports = memory.connect(visibility_s=VISIBILITY_S, max_receive_count=MAX_RECEIVE_COUNT)
+    assert isinstance(ports.clock, VirtualClock)
+    clock = ports.clock
+    return Backend("memory", ports.store, ports.queues, lambda s: clock.advance(int(s * 1000)))
+
+
+@contextmanager
+def on_moto() -> Iterator[Backend]:
+    """moto is not thread-safe: one lock around it. Its SQS clock is set forward, so that no test waits."""
+    lock, ahead = threading.RLock(), SimpleNamespace(seconds=0.0)
+    process = botocore_stubber.BotocoreStubber.process_request
+    seconds, millis = moto_sqs.unix_time, moto_sqs.unix_time_millis
+
+    def process_alone(self: Any, request: Any) -> Any:
+        with lock:
+            return process(self, request)
+
+    def elapse(span_s: float) -> None:
+        ahead.seconds += span_s
+
+    with (
+        mock_aws(),
+        environment(AWS_DEFAULT_REGION="us-east-1"),
+        mock.patch.object(botocore_stubber.BotocoreStubber, "process_request", process_alone),
+        mock.patch.object(moto_sqs, "unix_time", lambda *a: seconds(*a) + ahead.seconds),
+        mock.patch.object(moto_sqs, "unix_time_millis", lambda *a: millis(*a) + ahead.seconds * 1000),
+    ):
+        yield _connected("moto", elapse)
+
+
+@contextmanager
+def on_ministack(scratch: Path) -> Iterator[Backend]:
+    """A server of its own, on the loopback; real time."""
+    port = next(each for each in PORTS if _is_free(each))
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "TMPDIR": str(scratch),
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with (scratch / "ministack.log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(MINISTACK_PYTHON), "-c", "from ministack.app import main; main()"],
+            env=inherited | settings,
+            cwd=scratch,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _await_health(server, url, scratch / "ministack.log")
+            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+            with environment(AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1", **keys):
+                backend = _connected("ministack", time.sleep)
+            yield backend
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    with mock.patch.dict(os.environ, values):
+        yield
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _await_health(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(200):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                f"{url}/_ministack/health"
+            ):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"MiniStack did not start: {log.read_text()[-2000:]}")
+
+
+def _connected(name: str, elapse: Callable[[float], None]) -> Backend:
+    make_stack()
+    settings = SimpleNamespace(stack=STACK, table=None, bucket=f"{STACK}-payloads", queues={})
+    ports = connect(settings)
+    return Backend(name, ports.store, ports.queues, elapse)
+
+
+def make_stack() -> None:
+    """The table, the queues and the bucket, as the compiled template has them."""
+    session = boto3.session.Session()
+    session.client("s3").create_bucket(Bucket=f"{STACK}-payloads")
+    make_table(session.client("dynamodb"), STACK)
+    sqs = session.client("sqs")
+    dead = sqs.create_queue(QueueName=f"{STACK}-dead-letters")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{MAX_RECEIVE_COUNT}}}'
+    for queue in ("work", "times", *(f"scenario-{number}" for number in range(SCENARIOS))):
+        attributes = {"VisibilityTimeout": str(VISIBILITY_S), "RedrivePolicy": redrive}
+        sqs.create_queue(QueueName=f"{STACK}-{queue}", Attributes=attributes)
+
+
+def make_table(dynamodb: Any, name: str) -> None:
+    keys = ("pk", "sk", "lpk", "lsk", "fpk", "fsk")
+    indexes = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=_schema("pk", "sk"),
+        GlobalSecondaryIndexes=[
+            {"IndexName": index, "KeySchema": _schema(*pair), "Projection": {"ProjectionType": "KEYS_ONLY"}}
+            for index, pair in indexes.items()
+        ],
+    )
+
+
+def _schema(partition: str, order: str) -> Any:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": order, "KeyType": "RANGE"},
+    ]

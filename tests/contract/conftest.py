@@ -1,0 +1,57 @@
+"""Each test that takes `backend` runs on all three; one that takes `emulator` on the two that hold memory to AWS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from contract.backends import MINISTACK_PYTHON, Backend, in_memory, on_ministack, on_moto
+from contract.differences import known
+
+
+@pytest.fixture(autouse=True)
+def known_difference(request: pytest.FixtureRequest) -> None:
+    """Expect the failure of a test that meets a known difference of its emulator."""
+    if (row := known(request.node.name)) is not None:
+        request.node.add_marker(pytest.mark.xfail(reason=str(row), strict=True))
+
+
+@pytest.fixture(scope="package")
+def memory() -> Backend:
+    return in_memory()
+
+
+@pytest.fixture(scope="package")
+def moto() -> Iterator[Backend]:
+    with on_moto() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="package")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    if not MINISTACK_PYTHON.exists():
+        reason = f"MiniStack is not installed: `make {MINISTACK_PYTHON.parents[1].name}/.locked` installs it"
+        if os.environ.get("HEADRACE_REQUIRE_MINISTACK") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with on_ministack(tmp_path_factory.mktemp("ministack")) as backend:
+        yield backend
+
+
+EMULATORS = [pytest.param("moto"), pytest.param("ministack", marks=pytest.mark.ministack)]
+
+
+@pytest.fixture(params=["memory", *EMULATORS])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Backend)
+    return found
+
+
+@pytest.fixture(params=EMULATORS)
+def emulator(request: pytest.FixtureRequest) -> Backend:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Backend)
+    return found
