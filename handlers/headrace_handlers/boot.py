@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.config import Settings
+from headrace.config import Settings, from_environment
 from headrace.engine.runnable import Host, Observer
 from headrace.errors import NotConfigured
 from headrace.worker import Worker
@@ -16,7 +16,7 @@ from headrace.worker import Worker
 
 @cache
 def settings() -> Settings:
-    return Settings()
+    return from_environment()
 
 
 @cache

@@ -27,7 +27,7 @@ from headrace.conditions import (
     UserEventCondition,
     or_,
 )
-from headrace.config import ClientConfig, Settings
+from headrace.config import Settings
 from headrace.context import Context
 from headrace.core.record import RunStatus
 from headrace.depends import Depends
@@ -67,11 +67,16 @@ from headrace.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
 from headrace.workflow import Standalone, Workflow, WorkflowConfig
 
 if TYPE_CHECKING:
+    from headrace.environment import ClientConfig
     from headrace.models import BulkCancelReplayOpts, RunFilter
 
 V1TaskStatus = RunStatus
 
-_LATER = {"BulkCancelReplayOpts": "headrace.models", "RunFilter": "headrace.models"}
+_LATER = {
+    "BulkCancelReplayOpts": "headrace.models",
+    "ClientConfig": "headrace.environment",
+    "RunFilter": "headrace.models",
+}
 """Names whose modules a worker has no use for: imported when they are asked for."""
 
 

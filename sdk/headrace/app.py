@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from headrace.concurrency import Concurrency
-from headrace.config import Settings
+from headrace.config import Settings, from_environment
 from headrace.core.plan import RunPlan
 from headrace.durations import Duration
 from headrace.engine.engine import Engine, Limits
@@ -74,7 +74,7 @@ class Headrace:
 
     @cached_property
     def settings(self) -> Settings:
-        return self._config if self._config is not None else Settings()
+        return self._config if self._config is not None else from_environment()
 
     @property
     def config(self) -> Settings:

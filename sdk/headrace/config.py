@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class HealthcheckConfig(BaseModel):
@@ -19,20 +20,14 @@ class HealthcheckConfig(BaseModel):
     event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Where the stack is, and how this process talks to it.
 
-    Every field can be set by the environment as HEADRACE_<FIELD> or in a `.env` file; region, credentials and endpoint are
-    boto3's business (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL …). Unknown keys are ignored, so that a migrated `.env` loads.
+    Every field can be set by the environment as HEADRACE_<FIELD> or in a `.env` file (`from_environment`, `ClientConfig`);
+    region, credentials and endpoint are boto3's business (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL …).
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="HEADRACE_",
-        env_file=(".env", ".env.headrace", ".env.dev", ".env.local"),
-        env_nested_delimiter="__",
-        extra="ignore",
-        arbitrary_types_allowed=True,
-    )
+    model_config = ConfigDict(extra="ignore", arbitrary_types_allowed=True)
 
     stack: str = "headrace"
     """Name of the deployed stack: table and queues are named for it."""
@@ -68,9 +63,6 @@ class Settings(BaseSettings):
     disable_log_capture: bool = False
     force_shutdown_on_shutdown_signal: bool = False
 
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
-
     @property
     def prefix(self) -> str:
         """What stands before every workflow name: the namespace, lower case, with `_`."""
@@ -82,4 +74,19 @@ class Settings(BaseSettings):
         return name if name.startswith(self.prefix) else self.prefix + name
 
 
-ClientConfig = Settings
+PREFIX = "HEADRACE_"
+
+
+def from_environment() -> Settings:
+    """The settings of this process. In a Lambda function the template has set them and there are no files: they are read
+    without pydantic-settings, whose import would be a tenth of a cold start."""
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        from headrace.environment import ClientConfig
+
+        return ClientConfig()
+    found: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        value = os.environ.get(PREFIX + name.upper())
+        if value is not None:
+            found[name] = json.loads(value) if field.annotation == dict[str, str] else value
+    return Settings.model_validate(found)
