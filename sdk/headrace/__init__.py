@@ -28,7 +28,7 @@ from headrace.conditions import (
     or_,
 )
 from headrace.config import Settings
-from headrace.context import Context
+from headrace.context import Context, DurableContext
 from headrace.core.record import RunStatus
 from headrace.depends import Depends
 from headrace.errors import (
@@ -101,6 +101,7 @@ __all__ = [
     "DefinitionError",
     "Depends",
     "DesiredWorkerLabel",
+    "DurableContext",
     "EmptyModel",
     "EvictionNotSupportedError",
     "ExpressionError",

@@ -332,8 +332,18 @@ class Headrace:
         )
         return Workflow(self, config)
 
-    def durable_task(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise NotSupportedError("durable tasks are not available in this version of Headrace")
+    def durable_task(self, **options: Any) -> AnyTaskDecorator:
+        """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation.
+
+        It starts again from the top when it is woken; its children are memoised by key or by the order of spawning, so code before
+        a wait runs again and should be quick. Sleeps, events and memos are not available in this version.
+        """
+        options.pop("eviction_policy", None)
+        if "slot_cost" in options:
+            raise DefinitionError("a durable task has no slot_cost")
+        decorator: AnyTaskDecorator = self.task(**options)
+        decorator.durable = True
+        return decorator
 
     def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
@@ -461,6 +471,7 @@ class AnyTaskDecorator:
         self._name = name
         self._config = config
         self._options = options
+        self.durable = False
 
     @overload
     def __call__(
@@ -470,7 +481,7 @@ class AnyTaskDecorator:
     def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
         config = WorkflowConfig(name=self._name or fn.__name__, **self._config)
-        return Standalone(self._app, config, fn, self._options)
+        return Standalone(self._app, config, fn, self._options, durable=self.durable)
 
 
 class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from headrace.core.graph import states
 from headrace.core.ids import task_run_id, workflow_id
@@ -235,3 +235,18 @@ class Context:
     def upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
         """Not available in this version."""
         raise NotSupportedError("ctx.upsert_worker_labels is not available in this version of Headrace")
+
+
+class DurableContext(Context):
+    """The context of a durable task. It runs again from the top each time it is woken; its children are memoised, so what it has
+    waited for is there at once. Sleeps, events and memos are not available in this version."""
+
+    @property
+    def invocation_count(self) -> int:
+        """How often the task was started, by wakes, retries and lost workers. The first invocation has 1."""
+        return self._row.ticket + self._row.takeovers
+
+    async def aio_sleep_for(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise NotSupportedError("durable sleeps are not available in this version of Headrace")
+
+    aio_sleep_until = aio_wait_for = aio_wait_for_event = aio_now = aio_sleep_for

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from headrace.errors import FailedTaskRunExceptionGroup, TaskRunError
 from headrace.outcomes import Connected, Outputs, not_found, outcomes_of
+from headrace.spawning import current
 from headrace.waiting import aio_wait, wait
 
 if TYPE_CHECKING:
@@ -113,9 +115,27 @@ async def aio_gather(
 async def aio_gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool = False) -> Any:
     """As `gather`, on the event loop, with the reading of `aio_result`."""
     records = await aio_wait(app, [ref.workflow_run_id for ref in refs])
-    return await asyncio.to_thread(
-        _results, app, refs, records, return_exceptions=return_exceptions, lenient=True
+    spawner = current.get()
+    durable = spawner is not None and spawner.durable
+    found: list[Any] = await asyncio.to_thread(
+        _results, app, refs, records, return_exceptions=return_exceptions or durable, lenient=not durable
     )
+    if not durable:
+        return found
+    found = [_inside_durable(each) for each in found]
+    failed = next((each for each in found if isinstance(each, Exception)), None)
+    if failed is not None and not return_exceptions:
+        raise failed
+    return found
+
+
+def _inside_durable(result: Any) -> Any:
+    """A durable parent gets the first failed task's own error, and of a cancelled child that it was cancelled (PARITY C5)."""
+    if isinstance(result, FailedTaskRunExceptionGroup) and result.exceptions:
+        return result.exceptions[0]
+    if isinstance(result, ValueError) and str(result).endswith("was cancelled."):
+        return TaskRunError("task was cancelled", "CancelledError")
+    return result
 
 
 def _results(

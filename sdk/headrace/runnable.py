@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from headrace.context import Context
+from headrace.context import Context, DurableContext
 from headrace.core.record import ErrorInfo
 from headrace.depends import aio_resolve, resolve
-from headrace.engine.runnable import Outcome, Raised, Succeeded, Work
+from headrace.engine.runnable import Outcome, Raised, Succeeded, Suspended, Work
 from headrace.errors import NonRetryableException
 from headrace.serde import output_text
 from headrace.spawning import Spawner, current
+from headrace.waiting import Suspend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,14 +57,17 @@ class TaskRunnable:
             return invalid_input(work, error)
         try:
             ctx = self._context(work)
-            with _running(work, ctx):
+            with _running(work, ctx, durable=self.task.is_durable):
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
+        except Suspend as suspend:
+            return Suspended(suspend.join)
         except Exception as error:  # noqa: BLE001  # user code
             return raised(error)
 
     def _context(self, work: Work) -> Context:
         lifespan = self.worker.lifespan_value
-        return Context(work, worker=self.worker.name, labels=self.worker.labels, lifespan=lifespan)
+        kind = DurableContext if self.task.is_durable else Context
+        return kind(work, worker=self.worker.name, labels=self.worker.labels, lifespan=lifespan)
 
 
 def invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapping[str, Any]) -> Any:
@@ -79,8 +83,8 @@ async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapp
 
 
 @contextmanager
-def _running(work: Work, ctx: Context) -> Iterator[None]:
-    token = current.set(Spawner(work.record, work.task, ctx))
+def _running(work: Work, ctx: Context, *, durable: bool = False) -> Iterator[None]:
+    token = current.set(Spawner(work.record, work.task, ctx, durable=durable))
     try:
         yield
     finally:

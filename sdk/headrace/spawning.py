@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 from headrace.core.ids import task_run_id
@@ -30,12 +29,18 @@ class Spawner:
     record: RunRecord
     task: str
     context: Context
-    _indexes: count[int] = field(default_factory=count)
+    durable: bool = False
+    joins: dict[str, str] = field(default_factory=dict)
+    """Of a durable task: each child's run id -> the join that its group leaves."""
+    _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next_index(self) -> int:
+    def take_indexes(self, size: int) -> int:
+        """The first of the next `size` indexes."""
         with self._lock:
-            return next(self._indexes)
+            first = self._next
+            self._next += size
+            return first
 
     @property
     def step_run_id(self) -> str:
@@ -46,12 +51,13 @@ current: ContextVar[Spawner | None] = ContextVar("headrace_task", default=None)
 """The attempt whose code runs in this context; None outside of tasks."""
 
 
-def child_of(spawner: Spawner, workflow: str, child_key: str | None) -> tuple[str, ParentLink]:
+def child_of(spawner: Spawner, index: int, child_key: str | None, join: str | None) -> tuple[str, ParentLink]:
     """A child's run id and link: the same for the same key, or the same place in the order of spawning, in every attempt."""
-    index = spawner.next_index()
     name = f"{spawner.task}/{'key/' + child_key if child_key is not None else 'index/' + str(index)}"
     run_id = str(uuid.uuid5(_namespace(spawner.record.run_id), name))
-    return run_id, ParentLink(run_id=spawner.record.run_id, task=spawner.task, index=index, key=child_key)
+    return run_id, ParentLink(
+        run_id=spawner.record.run_id, task=spawner.task, index=index, key=child_key, join=join
+    )
 
 
 def _namespace(run_id: str) -> uuid.UUID:

@@ -95,8 +95,10 @@ class Task(Generic[I, R]):
         options: TaskOptions,
         parents: Sequence[Task[Any, Any]] = (),
         kind: TaskKind = TaskKind.NORMAL,
+        durable: bool = False,
     ) -> None:
         self.fn = fn
+        self.is_durable = durable
         self.name = check_name(name, f"task {name!r} of workflow {workflow}")
         self.workflow = workflow
         self.options = options
@@ -106,6 +108,8 @@ class Task(Generic[I, R]):
         self.input_codec = Codec(input_type)
         self.output_codec = Codec(output_type_of(fn))
         check_signature(fn, self.where)
+        if durable and not self.is_async_function:
+            raise DefinitionError(f"{self.where}: a durable task must be async: declare it with `async def`")
         self.dependencies = dependencies_of(fn)
         self.wishes = wishes_of(options.desired_worker_labels)
         self._plan = self._checked_plan()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.record import ParentLink
+from headrace.engine.joins import join_name, leaf_for, open_join
 from headrace.engine.registry import lookup
 from headrace.engine.results import read_many
 from headrace.engine.trigger import NewRun, start, start_many
@@ -24,15 +25,38 @@ if TYPE_CHECKING:
 def trigger(app: Headrace, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
     """Start a run for each item; their ids in the order given. Inside a task they are its children."""
     spawner = current.get()
-    news = [_new_run(app, item, spawner) for item in items]
-    if spawner is not None:
-        _check_children(app, news, again=spawner.context.attempt_number > 1)
+    first = spawner.take_indexes(len(items)) if spawner is not None else 0
+    news = [_new_run(app, item, spawner, first, first + place) for place, item in enumerate(items)]
+    if spawner is None:
+        return _start(app, news)
+    existing = _existing_children(app, spawner, news)
+    missing = [new for new in news if new.run_id not in existing]
+    if spawner.durable:
+        _join(app, spawner, news, missing, first)
+    if missing:
+        _start(app, missing)
+    return [new.run_id or "" for new in news]
+
+
+def _start(app: Headrace, news: Sequence[NewRun]) -> list[str]:
     if len(news) == 1:
         return [start(app.engine, news[0]).run_id]
     return [record.run_id for record in start_many(app.engine, news, progress=app.bulk_progress)]
 
 
-def _new_run(app: Headrace, item: WorkflowRunTriggerConfig, spawner: Spawner | None) -> NewRun:
+def _join(
+    app: Headrace, spawner: Spawner, news: Sequence[NewRun], missing: Sequence[NewRun], first: int
+) -> None:
+    """The join of a durable task's children is there before any of them can end. Opening it twice is harmless."""
+    root = join_name(spawner.record.run_id, spawner.task, first)
+    spawner.joins.update({new.run_id or "": root for new in news})
+    if missing:
+        open_join(app.engine, spawner.record, spawner.task, range(first, first + len(news)), first=first)
+
+
+def _new_run(
+    app: Headrace, item: WorkflowRunTriggerConfig, spawner: Spawner | None, first: int, index: int
+) -> NewRun:
     options = item.options
     name = app.settings.apply_namespace(item.workflow_name)
     workflow = app.workflows_by_name.get(name)
@@ -44,7 +68,8 @@ def _new_run(app: Headrace, item: WorkflowRunTriggerConfig, spawner: Spawner | N
     run_id: str | None = None
     parent: ParentLink | None = None
     if spawner is not None:
-        run_id, parent = child_of(spawner, name, options.child_key)
+        join = leaf_for(spawner.record.run_id, spawner.task, first, index) if spawner.durable else None
+        run_id, parent = child_of(spawner, index, options.child_key, join)
     return NewRun(
         plan=plan_to_run(app, name),
         input=item.input,
@@ -80,20 +105,24 @@ def plan_to_run(app: Headrace, name: str) -> RunPlan:
     )
 
 
-def _check_children(app: Headrace, news: Sequence[NewRun], *, again: bool) -> None:
-    """A child key that names another workflow's run already is an error. Only keys and retries can meet one."""
-    asked = [
-        new
-        for new in news
-        if new.run_id is not None and (again or (new.parent and new.parent.key is not None))
-    ]
+def _existing_children(app: Headrace, spawner: Spawner, news: Sequence[NewRun]) -> set[str]:
+    """The children that an earlier attempt spawned, or that another call gave the same key: they are not started again.
+
+    DedupeViolationError where one is a run of another workflow. Only keys and later attempts can meet one: others cost no read.
+    """
+    again = spawner.record.tasks[spawner.task].ticket > 1 or spawner.context.attempt_number > 1
+    asked = [new for new in news if again or (new.parent is not None and new.parent.key is not None)]
     if not asked:
-        return
-    records = read_many(app.engine, [new.run_id or "" for new in asked])
-    for new, record in zip(asked, records, strict=True):
-        if record is not None and record.plan.workflow != new.plan.workflow:
+        return set()
+    found: set[str] = set()
+    for new, record in zip(asked, read_many(app.engine, [new.run_id or "" for new in asked]), strict=True):
+        if record is None:
+            continue
+        if record.plan.workflow != new.plan.workflow:
             key = new.parent.key if new.parent is not None else None
             raise DedupeViolationError(
                 f"DUPLICATE_WORKFLOW_RUN: child {key or 'at this place'!r} is a run of {record.plan.workflow}, "
                 f"not of {new.plan.workflow}"
             )
+        found.add(record.run_id)
+    return found

@@ -11,6 +11,7 @@ from headrace.core.graph import finished
 from headrace.core.record import RunRecord
 from headrace.engine import results
 from headrace.engine.results import UNKNOWN_PAUSE_S, UNKNOWN_TRIES
+from headrace.spawning import Spawner, current
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
@@ -27,7 +28,13 @@ def wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
 
 
 async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
-    """As `wait`, without a thread a waiter. All waits of one event loop share their reads (100 runs a request)."""
+    """As `wait`, without a thread a waiter. All waits of one event loop share their reads (100 runs a request).
+
+    Inside a durable task, children that are not done soon end the invocation: it goes on when all of the group are.
+    """
+    spawner = current.get()
+    if spawner is not None and spawner.durable:
+        return await _wait_or_suspend(app, spawner, run_ids)
     poller = _poller(app)
     futures = [poller.watch(run_id) for run_id in run_ids]
     try:
@@ -35,6 +42,36 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
     finally:
         for future in futures:
             future.cancel()
+
+
+class Suspend(BaseException):
+    """Ends a durable task's invocation: it goes on once everybody has left `join`. Not an Exception: no code should catch it."""
+
+    def __init__(self, join: str) -> None:
+        super().__init__(join)
+        self.join = join
+
+
+HOLD_S = 1.0
+"""How long a durable task waits for children before it ends its invocation."""
+
+
+async def _wait_or_suspend(
+    app: Connected, spawner: Spawner, run_ids: Sequence[str]
+) -> list[RunRecord | None]:
+    deadline = asyncio.get_running_loop().time() + HOLD_S
+    pause_s = app.settings.poll_s
+    while True:
+        records = await asyncio.to_thread(results.read_many, app.engine, run_ids)
+        if all(record is not None and finished(record) for record in records):
+            return records
+        if asyncio.get_running_loop().time() >= deadline:
+            waited = (spawner.joins[run_id] for run_id in run_ids if run_id in spawner.joins)
+            join = next(waited, None)
+            if join is not None:
+                raise Suspend(join)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * GROWTH, app.settings.longest_poll_s)
 
 
 @dataclass(slots=True)

@@ -273,8 +273,12 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             )
         )
 
-    def durable_task(self, *arguments: Any, **options: Any) -> Any:
-        raise NotSupportedError("durable tasks are not available in this version of Headrace")
+    def durable_task(self, *arguments: Any, **options: Any) -> TaskDecorator[I]:
+        """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation."""
+        options.pop("eviction_policy", None)
+        decorator = self.task(*arguments, **options)
+        decorator.durable = True
+        return decorator
 
     def batch_task(self, *arguments: Any, **options: Any) -> Any:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
@@ -317,6 +321,7 @@ class TaskDecorator(Generic[I]):
         self._parents = parents
         self._kind = kind
         self._suffix = suffix
+        self.durable = False
 
     @overload
     def __call__(self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]) -> Task[I, R]: ...
@@ -331,6 +336,7 @@ class TaskDecorator(Generic[I]):
             options=self._options,
             parents=self._parents,
             kind=self._kind,
+            durable=self.durable,
         )
         self._workflow.add(task)
         return task
@@ -340,7 +346,13 @@ class Standalone(BaseWorkflow[I, R]):
     """A task that is a workflow of its own. A run's result is what the task returns."""
 
     def __init__(
-        self, app: Headrace, config: WorkflowConfig, fn: Callable[..., Any], options: TaskOptions
+        self,
+        app: Headrace,
+        config: WorkflowConfig,
+        fn: Callable[..., Any],
+        options: TaskOptions,
+        *,
+        durable: bool = False,
     ) -> None:
         super().__init__(app, config)
         self.task: Task[I, R] = Task(
@@ -349,6 +361,7 @@ class Standalone(BaseWorkflow[I, R]):
             workflow=self.name,
             input_type=input_type_of(fn, config.input_validator),
             options=options,
+            durable=durable,
         )
         self.tasks = [self.task]
         self.app.definitions_changed()

@@ -55,7 +55,6 @@ def _attempt(record: RunRecord, task: str, at_ms: int) -> Attempt:
         owner=f"owner-of-{task}-{row.ticket if row is not None else 1}",
         now_ms=at_ms,
         lease_until_ms=at_ms + 30_000,
-        worker="w1",
     )
 
 

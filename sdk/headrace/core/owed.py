@@ -40,7 +40,18 @@ class ReleaseKey:
     name: str
 
 
-Effect: TypeAlias = SendTask | TellParent | ReleaseKey
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtJoin:
+    """A task is parked at a join: wake it if everybody has left already."""
+
+    task: str
+    join: str
+
+
+Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin
+
+JOIN = "join#"
+"""What the names of joins begin with, among the gates that a task can be parked at."""
 
 HELD_KEY = "ik"
 """In a record's `extra`: the idempotency key to release at the run's end."""
@@ -88,6 +99,8 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
         return []
     if row.status is TaskStatus.QUEUED and ticket in (None, row.ticket - 1):
         return [_next_message(record, task)]
+    if row.status is TaskStatus.PARKED and ticket in (None, row.ticket - 1):
+        return [LookAtJoin(task=task, join=row.gate)] if row.gate and row.gate.startswith(JOIN) else []
     if row.settled and ticket in (None, row.ticket):
         return [first_message(record, child) for child in made_ready_by(record, task)]
     return []

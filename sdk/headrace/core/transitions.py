@@ -300,6 +300,21 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
     )
 
 
+def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
+    """RUNNING -> PARKED with the next ticket: the task waits at `gate`, and whoever opens it owes the ticket's message."""
+    row = record.tasks[attempt.task]
+    parked = replace(
+        row,
+        status=TaskStatus.PARKED,
+        ticket=row.ticket + 1,
+        lease_until_ms=None,
+        queued_at_ms=now_ms,
+        due_at_ms=None,
+        gate=gate,
+    )
+    return _settle(attempt, {_row_path(attempt.task): encode_row(parked)})
+
+
 def _settle(attempt: Attempt, sets: dict[Path, Value]) -> Update:
     return Update(
         key=run_key(attempt.run_id),

@@ -11,7 +11,7 @@ from headrace.core.graph import ancestors, states
 from headrace.core.owed import owed_after
 from headrace.core.plan import TaskPlan
 from headrace.core.record import ErrorInfo, Payload, RunRecord, TaskStatus, output_key, record_of
-from headrace.core.transitions import Attempt, Evaluated, Fenced, complete, fail, judge_commit
+from headrace.core.transitions import Attempt, Evaluated, Fenced, complete, fail, judge_commit, park
 from headrace.engine.control import LiveControl
 from headrace.engine.deadline import Ending, Interrupted, TimedOut, execute
 from headrace.engine.engine import Engine
@@ -19,7 +19,7 @@ from headrace.engine.heartbeat import Heartbeat
 from headrace.engine.pay import pay
 from headrace.engine.payloads import load_output, place_output, save
 from headrace.engine.results import SKIPPED_OUTPUT
-from headrace.engine.runnable import Host, Raised, Runnable, Succeeded, Work
+from headrace.engine.runnable import Host, Raised, Runnable, Succeeded, Suspended, Work
 from headrace.errors import ExpressionError, PayloadTooLargeError
 from headrace.ports import Received
 
@@ -181,6 +181,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             write = fail(record, attempt, _cut(error), now_ms=now_ms, retryable=retryable)
         case TimedOut(limit_s):
             write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
+        case Suspended(join):
+            write = park(record, attempt, gate=join, now_ms=now_ms)
         case Interrupted():
             return Fenced(None)
     written = engine.store.write(write)

@@ -26,7 +26,7 @@ from typing import TypeAlias
 
 from headrace.engine.control import LiveControl
 from headrace.engine.loop import ProcessLoop, abandon_process_loop, process_loop
-from headrace.engine.runnable import Outcome, Raised, Runnable, Succeeded, TaskTimeout, Work
+from headrace.engine.runnable import Outcome, Raised, Runnable, Succeeded, Suspended, TaskTimeout, Work
 
 CANCEL_GRACE_S = 1.0
 """How long an async task may react to `is_cancelled` before it is cancelled (Hatchet waits about 1 s)."""
@@ -45,7 +45,7 @@ class Interrupted:
     """The run was cancelled or the attempt fenced, and the code has ended because of it."""
 
 
-Ending: TypeAlias = Succeeded | Raised | TimedOut | Interrupted
+Ending: TypeAlias = Succeeded | Raised | Suspended | TimedOut | Interrupted
 LastWords: TypeAlias = Callable[[TimedOut], None]
 
 

@@ -146,6 +146,8 @@ def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, attem
     if isinstance(ran.ending, TimedOut):
         _tell(host, "timed_out", record, attempt.task, run_ms=run_ms)
     row = record.tasks[attempt.task]
+    if row.status is TaskStatus.PARKED:
+        return
     again = row.status is TaskStatus.QUEUED
     kind = "retried" if again else "completed" if row.status is TaskStatus.COMPLETED else "failed"
     _tell(host, kind, record, attempt.task, run_ms=run_ms)

@@ -8,10 +8,10 @@ from typing import assert_never
 
 from headrace.core.idempotency import release
 from headrace.core.message import TaskMessage, encode_message
-from headrace.core.owed import Effect, ReleaseKey, SendTask, TellParent
+from headrace.core.owed import Effect, LookAtJoin, ReleaseKey, SendTask, TellParent
 from headrace.core.record import RunRecord
 from headrace.engine.engine import Engine
-from headrace.engine.joins import leave_join
+from headrace.engine.joins import is_empty, leave_join, wake_parent
 from headrace.engine.timers import set_timer
 from headrace.ports import MAX_DELAY_S, Outgoing
 
@@ -25,6 +25,9 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
                 by_worker[effect.worker].append(effect)
             case TellParent(join=join, index=index):
                 leave_join(engine, join, index)
+            case LookAtJoin(task=task, join=join):
+                if is_empty(engine, join):
+                    wake_parent(engine, record.run_id, task, join)
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id))
             case _:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from headrace.core.changes import Applied
 from headrace.core.graph import finished, states
-from headrace.core.owed import owed_after
-from headrace.core.record import RunRecord, TaskStatus, record_of, run_key
+from headrace.core.owed import JOIN, owed_after
+from headrace.core.record import RunRecord, TaskRow, TaskStatus, record_of, run_key
 from headrace.core.transitions import overdue, schedule_timed_out, settle_unrun
 from headrace.engine.engine import Engine
 from headrace.engine.pay import pay
@@ -39,7 +39,7 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
     """Cancel what waited past its schedule timeout: nobody else may look at it."""
     now_ms = engine.clock.now_ms()
     for name, state in states(record).items():
-        if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED):
+        if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED) or waits_for_children(state.row):
             continue
         since = (
             state.row.queued_at_ms if state.row is not None and state.row.queued_at_ms else state.due_since_ms
@@ -72,6 +72,11 @@ def output_text(engine: Engine, record: RunRecord, task: str) -> str | None:
     if state is not None and state.status is TaskStatus.SKIPPED:
         return SKIPPED_OUTPUT
     return load_output(engine, record, task) if task in record.tasks else None
+
+
+def waits_for_children(row: TaskRow | None) -> bool:
+    """Whether the task is parked at a join: it has started, so its schedule timeout does not run."""
+    return row is not None and row.status is TaskStatus.PARKED and (row.gate or "").startswith(JOIN)
 
 
 class _Waiting:

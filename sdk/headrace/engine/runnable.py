@@ -29,7 +29,14 @@ class Raised:
     retryable: bool = True
 
 
-Outcome: TypeAlias = Succeeded | Raised
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The task ends its invocation and goes on once everybody has left `join`."""
+
+    join: str
+
+
+Outcome: TypeAlias = Succeeded | Raised | Suspended
 
 
 class Control(Protocol):

@@ -13,6 +13,9 @@ from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Rece
 
 DEAD_LETTERS = "dead-letters"
 
+MAX_HIDDEN_S = 43_200
+"""The longest visibility timeout, in seconds (SQS quotas: 12 hours)."""
+
 MOST_RECEIVED = 10
 """Messages a ReceiveMessage brings at most (SQS API reference)."""
 
@@ -108,6 +111,8 @@ class MemoryQueues:
 
     def hide(self, message: Received, seconds: int) -> None:
         """Without effect once the message is visible again: SQS changes only what is in flight."""
+        if not 0 <= seconds <= MAX_HIDDEN_S:
+            raise HeadraceError(f"a visibility timeout of {seconds} s: SQS takes 0 to {MAX_HIDDEN_S}")
         self.faults.before("queues", "hide")
         with self._lock:
             found = self._queues.setdefault(message.queue, _Queue()).messages.get(
