@@ -29,6 +29,7 @@ class Triggered(Generic[I, R]):
 
     app: Headrace
     name: str
+    default_additional_metadata: Mapping[str, Any]
 
     def _parse(self, outputs: Mapping[str, Any]) -> R:
         raise NotImplementedError
@@ -59,7 +60,11 @@ class Triggered(Generic[I, R]):
             options=TriggerWorkflowOptions(
                 child_key=child_key if child_key is not None else given.child_key,
                 namespace=given.namespace,
-                additional_metadata={**given.additional_metadata, **(additional_metadata or {})},
+                additional_metadata={
+                    **self.default_additional_metadata,
+                    **given.additional_metadata,
+                    **(additional_metadata or {}),
+                },
                 priority=priority if priority is not None else given.priority,
                 desired_worker_id=desired_worker_id or given.desired_worker_id,
                 sticky=sticky or given.sticky,

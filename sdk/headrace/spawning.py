@@ -67,13 +67,11 @@ def _namespace(run_id: str) -> uuid.UUID:
         return uuid.uuid5(uuid.NAMESPACE_OID, run_id)
 
 
-def merged_metadata(
-    defaults: Mapping[str, Json], given: Mapping[str, Json], spawner: Spawner | None
-) -> dict[str, Json]:
-    """Defaults under the parent's under what is given; the reserved keys are Headrace's."""
+def merged_metadata(given: Mapping[str, Json], spawner: Spawner | None) -> dict[str, Json]:
+    """The parent's metadata under what is given; the reserved keys are Headrace's."""
     mine = {key: value for key, value in given.items() if not key.startswith(RESERVED)}
     if spawner is None:
-        return {**defaults, **mine}
+        return mine
     inherited = {k: v for k, v in spawner.record.metadata.items() if not k.startswith(RESERVED)}
     links: dict[str, Json] = {PARENT_RUN: spawner.record.run_id, PARENT_STEP: spawner.step_run_id}
-    return {**defaults, **inherited, **mine, **links}
+    return {**inherited, **mine, **links}

@@ -61,8 +61,7 @@ def _new_run(
     name = app.settings.apply_namespace(item.workflow_name)
     workflow = app.workflows_by_name.get(name)
     config = workflow.config if workflow is not None else None
-    defaults = metadata_of(config.default_additional_metadata if config is not None else {})
-    metadata = merged_metadata(defaults, metadata_of(options.additional_metadata), spawner)
+    metadata = merged_metadata(metadata_of(options.additional_metadata), spawner)
     priority = options.priority if options.priority is not None else config.default_priority if config else 1
     check_priority(priority, f"workflow {name}: priority")
     run_id: str | None = None

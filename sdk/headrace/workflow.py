@@ -65,6 +65,7 @@ class BaseWorkflow(Triggered[I, R]):
         self.name = check_name(app.settings.apply_namespace(config.name), f"workflow {config.name!r}")
         self.config = config
         self.tasks: list[Task[Any, Any]] = []
+        self.default_additional_metadata: Mapping[str, Any] = config.default_additional_metadata
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
         self._gates = gates_of(config.concurrency, self.name)

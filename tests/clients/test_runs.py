@@ -178,7 +178,7 @@ def test_fifty_by_default(desk: Desk, runs: RunsClient) -> None:
         pytest.param({"additional_metadata": {"who": "ann"}}, "r f", id="one pair"),
         pytest.param({"additional_metadata": {"who": "ann", "n": "3"}}, "r c f", id="pairs are ORed"),
         pytest.param({"additional_metadata": {"who": "zoe"}}, "", id="no such pair"),
-        pytest.param({"worker_id": "w1"}, "r c f", id="by worker"),
+        pytest.param({"worker_id": "default"}, "r c f", id="by worker"),
         pytest.param({"parent_task_external_id": "p:t"}, "c", id="by parent task"),
         pytest.param({"parent_task_external_id": "p"}, "c f", id="by parent run"),
     ],

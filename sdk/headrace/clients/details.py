@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.core.graph import TaskState, finished_at_ms, public_status, run_status, started_at_ms, states
 from headrace.core.ids import task_run_id, workflow_id
+from headrace.core.owed import ran_on
 from headrace.core.plan import Json, TaskKind
 from headrace.core.record import RunRecord, RunStatus, TaskStatus
 from headrace.models import (
@@ -163,7 +164,7 @@ def run_summary(loaded: Loaded) -> V1TaskSummary:
         error_message=error_text(record),
         retry_count=retries,
         attempt=retries + 1,
-        worker_id=only.worker if only is not None else None,
+        worker_id=ran_on(record, next(iter(record.tasks))) if only is not None else None,
         children=[] if record.plan.standalone else task_summaries(loaded),
         num_spawned_children=sum(row.spawned for row in rows),
     )
@@ -202,7 +203,7 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         error_message=str(error) if error is not None else None,
         retry_count=retries,
         attempt=retries + 1,
-        worker_id=row.worker if row is not None else None,
+        worker_id=ran_on(record, task),
         num_spawned_children=row.spawned if row is not None else 0,
     )
 

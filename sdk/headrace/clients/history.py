@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from headrace.clients.details import at, display_name, shown
 from headrace.core.graph import TaskState
 from headrace.core.ids import task_run_id
+from headrace.core.owed import ran_on
 from headrace.core.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.transitions import SCHEDULING_TIMED_OUT
 from headrace.models import V1TaskEvent
@@ -53,8 +54,7 @@ _MESSAGES = {
 
 
 def _worker(record: RunRecord, task: str) -> str | None:
-    row = record.tasks.get(task)
-    return row.worker if row is not None else None
+    return ran_on(record, task)
 
 
 def _told(record: RunRecord, task: str, state: TaskState) -> Iterator[_Told]:

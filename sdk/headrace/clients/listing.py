@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.graph import run_status
+from headrace.core.owed import ran_on
 from headrace.core.record import INDEX_SHARDS, RunRecord, RunStatus, index_day, index_partition
 from headrace.engine.results import read_many
 
@@ -42,7 +43,7 @@ class Wanted:
         """Whether the record is one of these; what the index knows already is not looked at again."""
         if self.parent is not None and not _is_child(record, self.parent):
             return False
-        if self.worker is not None and all(row.worker != self.worker for row in record.tasks.values()):
+        if self.worker is not None and all(ran_on(record, task) != self.worker for task in record.tasks):
             return False
         if self.metadata and not any(_says(record.metadata.get(k), v) for k, v in self.metadata.items()):
             return False

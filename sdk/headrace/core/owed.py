@@ -136,6 +136,12 @@ def worker_of(record: RunRecord, task: str) -> str:
     return record.extra.get(f"w:{task}", record.plan.task(task).worker)
 
 
+def ran_on(record: RunRecord, task: str) -> str | None:
+    """The worker that started `task`; None where none did."""
+    row = record.tasks.get(task)
+    return worker_of(record, task) if row is not None and row.started_at_ms is not None else None
+
+
 def first_messages(record: RunRecord) -> tuple[SendTask, ...]:
     """The messages that start a run: one for each task without parents."""
     return tuple(first_message(record, task) for task in ready(record))

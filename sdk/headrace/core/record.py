@@ -106,7 +106,6 @@ class TaskRow:
     error: ErrorInfo | None = None
     met: tuple[int, ...] = ()  # numbers of the conditions on this task's output that hold
     broken: Mapping[int, str] = field(default_factory=dict)  # conditions that could not be evaluated, and why
-    worker: str | None = None  # the worker that ran it
     gates: tuple[str, ...] = ()  # the gates it holds or wants, in order
     gate: str | None = None  # PARKED: the gate it waits at
     spawned: int = 0  # how many child runs it has
@@ -157,7 +156,7 @@ def run_key(run_id: str) -> Key:
 ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
     "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
-    "via": "v", "worker": "w", "gate": "g", "spawned": "n",
+    "via": "v", "gate": "g", "spawned": "n",
 }  # fmt: skip
 """Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, h."""
 
