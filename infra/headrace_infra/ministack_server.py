@@ -1,11 +1,12 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. Three changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. Four changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
 - a Lambda that logs nothing is not waited for: the stock server looks 50 ms for lines after every invocation;
-- the TTL of a table in a template is kept: the stock CloudFormation drops it.
+- the TTL of a table in a template is kept: the stock CloudFormation drops it;
+- a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`.
 """
 
 from __future__ import annotations
@@ -56,10 +57,23 @@ def tables_with_ttl() -> None:
     handlers["create"] = create_with_ttl
 
 
+def batches_by_single_permission() -> None:
+    from ministack.core import iam_actions  # type: ignore[import-not-found]  # is not in this environment
+
+    extract = iam_actions.extract_iam_action
+
+    def extract_single(service: str, *rest: Any, **named: Any) -> Any:
+        action = extract(service, *rest, **named)
+        return action.removesuffix("Batch") if service == "sqs" and action else action
+
+    iam_actions.extract_iam_action = extract_single
+
+
 def main() -> None:
     quick_schedules()
     quick_answers()
     tables_with_ttl()
+    batches_by_single_permission()
     from ministack.app import main as serve  # type: ignore[import-not-found]  # is not in this environment
 
     serve()
