@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import socket
 import subprocess
@@ -19,17 +21,13 @@ from unittest import mock
 import boto3
 from moto import mock_aws
 from moto.core import botocore_stubber
-from moto.sqs import models as moto_sqs
 
 from headrace.aws.wiring import connect
 from headrace.memory import wiring as memory
 from headrace.memory.clock import VirtualClock
-from headrace.ports import Queues, Store
+from headrace.ports import MAX_MESSAGE_BYTES, Queues, Store
 
 STACK = "contract"
-SCENARIOS = 20
-"""Queues of one test each, for the scenarios that run side by side."""
-
 VISIBILITY_S = 30
 MAX_RECEIVE_COUNT = 3
 REPOSITORY = Path(__file__).parents[2]
@@ -39,19 +37,26 @@ PORTS = range(14600, 14650)
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One implementation of the ports. `elapse` lets so many seconds pass: virtually where it can be."""
+    """One implementation of the ports. `elapse` lets so many seconds pass, virtually where it can; `make` makes a queue."""
 
     name: str
-    store: Store
-    queues: Queues
+    store: Store = field(repr=False)
+    queues: Queues = field(repr=False)
     elapse: Callable[[float], None] = field(repr=False)
+    make: Callable[[str], object] = field(repr=False)
 
 
 def in_memory() -> Backend:
     ports = memory.connect(visibility_s=VISIBILITY_S, max_receive_count=MAX_RECEIVE_COUNT)
     assert isinstance(ports.clock, VirtualClock)
     clock = ports.clock
-    return Backend("memory", ports.store, ports.queues, lambda s: clock.advance(int(s * 1000)))
+    return Backend(
+        "memory",
+        ports.store,
+        ports.queues,
+        lambda span_s: clock.advance(round(span_s * 1000)),
+        lambda name: None,
+    )
 
 
 @contextmanager
@@ -59,6 +64,7 @@ def on_moto() -> Iterator[Backend]:
     """moto is not thread-safe: one lock around it. Its SQS clock is set forward, so that no test waits."""
     lock, ahead = threading.RLock(), SimpleNamespace(seconds=0.0)
     process = botocore_stubber.BotocoreStubber.process_request
+    moto_sqs = importlib.import_module("moto.sqs.models")
     seconds, millis = moto_sqs.unix_time, moto_sqs.unix_time_millis
 
     def process_alone(self: Any, request: Any) -> Any:
@@ -139,24 +145,24 @@ def _await_health(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _connected(name: str, elapse: Callable[[float], None]) -> Backend:
-    make_stack()
-    settings = SimpleNamespace(stack=STACK, table=None, bucket=f"{STACK}-payloads", queues={})
-    ports = connect(settings)
-    return Backend(name, ports.store, ports.queues, elapse)
-
-
-def make_stack() -> None:
-    """The table, the queues and the bucket, as the compiled template has them."""
     session = boto3.session.Session()
     session.client("s3").create_bucket(Bucket=f"{STACK}-payloads")
     make_table(session.client("dynamodb"), STACK)
-    sqs = session.client("sqs")
+    settings = SimpleNamespace(stack=STACK, table=None, bucket=f"{STACK}-payloads", queues={})
+    ports = connect(settings)
+    return Backend(name, ports.store, ports.queues, elapse, _queue_maker(session.client("sqs")))
+
+
+def _queue_maker(sqs: Any) -> Callable[[str], object]:
     dead = sqs.create_queue(QueueName=f"{STACK}-dead-letters")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    redrive = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{MAX_RECEIVE_COUNT}}}'
-    for queue in ("work", "times", *(f"scenario-{number}" for number in range(SCENARIOS))):
-        attributes = {"VisibilityTimeout": str(VISIBILITY_S), "RedrivePolicy": redrive}
-        sqs.create_queue(QueueName=f"{STACK}-{queue}", Attributes=attributes)
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT})
+    attributes = {
+        "VisibilityTimeout": str(VISIBILITY_S),
+        "RedrivePolicy": redrive,
+        "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
+    }
+    return lambda name: sqs.create_queue(QueueName=f"{STACK}-{name}", Attributes=attributes)
 
 
 def make_table(dynamodb: Any, name: str) -> None:

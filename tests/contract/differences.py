@@ -60,6 +60,9 @@ KNOWN = (
     _row("ministack", f"{_INVALID}[{{}}-an addition through nothing]", "makes the map", "answers ValidationException"),
     _row("ministack", f"{_INVALID}[{{}}-the same path twice]", "takes it", "answers ValidationException"),
     _row("ministack", f"{_INVALID}[{{}}-a path and one under it]", "takes it", "answers ValidationException"),
+    _row("moto", "test_a_delivery_that_is_over_changes_no_later_one[{}]", "hides by an older receipt too", "wants the last one", VISIBILITY),
+    _row("moto", "test_hiding_what_is_visible_again_has_no_effect[{}]", "hides it", "answers MessageNotInflight", VISIBILITY),
+    _row("ministack", "test_hiding_what_is_visible_again_has_no_effect[{}]", "hides it", "answers MessageNotInflight", VISIBILITY),
 )  # fmt: skip
 
 

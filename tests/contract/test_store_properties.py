@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contract.backends import Backend
 from contract.differences import misjudged
 from headrace.core.changes import (
+    ALWAYS,
     ITEM_EXISTS,
     AtLeast,
     AtMost,
@@ -33,8 +34,11 @@ from headrace.memory.store import MemoryStore
 from headrace.memory.validity import InvalidWrite
 
 NUMBERS = count(1)
-NAMES = st.sampled_from(["a", "b", "size", "x.y", "#p :v[0]", "é"])
-PATHS = st.lists(NAMES, min_size=1, max_size=3).map(tuple)
+NAMES = st.sampled_from(["a", "size", "x.y #p :v[0]", "é"])
+NUMBERS_AT = st.one_of(st.just(("size",)), NAMES.map(lambda name: ("a", "size", name)))
+SETS_AT = st.one_of(st.just(("é",)), NAMES.map(lambda name: ("x.y #p :v[0]", name)))
+ANYTHING_AT = NAMES.map(lambda name: ("a", "a", name))
+PATHS = st.one_of(NUMBERS_AT, SETS_AT, ANYTHING_AT, st.lists(NAMES, min_size=1, max_size=3).map(tuple))
 INTEGERS = st.one_of(st.integers(-3, 3), st.integers(-(10**37), 10**37))
 SETS = st.frozensets(st.integers(0, 4), min_size=1, max_size=4)
 SCALARS = st.one_of(INTEGERS, st.booleans(), st.none(), st.text(max_size=3), st.binary(max_size=3), SETS)
@@ -44,6 +48,14 @@ VALUES: st.SearchStrategy[Value] = st.recursive(
     max_leaves=5,
 )
 ITEMS: st.SearchStrategy[Item] = st.dictionaries(NAMES, VALUES, max_size=4)
+TREES: st.SearchStrategy[Item] = st.fixed_dictionaries(
+    {
+        "a": st.fixed_dictionaries({"a": ITEMS, "size": st.dictionaries(NAMES, st.integers(0, 3))}),
+        "x.y #p :v[0]": st.dictionaries(NAMES, SETS),
+    },
+    optional={"size": st.integers(-3, 3), "é": SETS},
+)
+"""Items with maps to go into: what most paths find."""
 LEAVES: st.SearchStrategy[Condition] = st.one_of(
     PATHS.map(Exists),
     PATHS.map(Missing),
@@ -51,13 +63,14 @@ LEAVES: st.SearchStrategy[Condition] = st.one_of(
     st.builds(AtMost, PATHS, st.integers(-3, 3)),
     st.builds(AtLeast, PATHS, st.integers(-3, 3)),
 )
-CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
+CHOICES: st.SearchStrategy[Condition] = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3).flatmap(
         lambda parts: st.sampled_from([every(*parts), either(*parts)])
     ),
     max_leaves=4,
 )
+CONDITIONS = st.one_of(st.just(ALWAYS), st.just(ITEM_EXISTS), CHOICES, CHOICES)
 
 
 def _apart(paths: list[Path]) -> bool:
@@ -73,11 +86,12 @@ def updates(draw: st.DrawFn, key: Key) -> Update:
     takes: dict[Path, frozenset[int]] = {}
     removes: list[Path] = []
     for path in paths:
-        match draw(st.sampled_from(["set", "add", "take", "remove"])):
+        numbers, members = path[:2] == ("a", "size") or path == ("size",), path[0] in ("x.y #p :v[0]", "é")
+        match draw(st.sampled_from(["set", "add", "take" if members else "set", "remove"])):
             case "set":
-                sets[path] = draw(VALUES)
+                sets[path] = draw(st.integers(-3, 3) if numbers else SETS if members else VALUES)
             case "add":
-                adds[path] = draw(st.one_of(st.integers(-3, 3), SETS))
+                adds[path] = draw(SETS) if members else draw(st.integers(-3, 3))
             case "take":
                 takes[path] = draw(SETS)
             case _:
@@ -90,10 +104,10 @@ def updates(draw: st.DrawFn, key: Key) -> Update:
 
 @st.composite
 def writes(draw: st.DrawFn) -> Write:
-    key = Key("", draw(st.sampled_from(["run", "log#1"])))
+    key = Key("", draw(st.sampled_from(["run", "run", "log#1"])))
     match draw(st.sampled_from(["put", "update", "update", "update", "delete"])):
         case "put":
-            return Put(key=key, item=draw(ITEMS), require=draw(CONDITIONS))
+            return Put(key=key, item=draw(TREES), require=draw(CONDITIONS))
         case "update":
             return draw(updates(key))
         case _:
@@ -115,7 +129,7 @@ def placed(write: Write, pk: str) -> Write:
 
 
 RUNS = settings(
-    max_examples=120,
+    max_examples=250,
     deadline=None,
     database=None,
     derandomize=True,
@@ -124,11 +138,11 @@ RUNS = settings(
 
 
 @RUNS
-@given(plan=st.lists(writes(), min_size=2, max_size=8))
-def test_the_same_writes_give_the_same_answers(emulator: Backend, plan: list[Write]) -> None:
+@given(tree=TREES, plan=st.lists(writes(), min_size=2, max_size=8))
+def test_the_same_writes_give_the_same_answers(emulator: Backend, tree: Item, plan: list[Write]) -> None:
     """What is invalid, or known to be judged otherwise, is left out: the tables have it."""
     memory, pk = MemoryStore(), f"random#{next(NUMBERS)}"
-    for write in plan:
+    for write in [Put(key=Key("", "run"), item=tree), *plan]:
         here = placed(write, pk)
         if misjudged(emulator.name, here, memory.get(here.key)):
             continue
