@@ -32,13 +32,13 @@ def to_wire(value: Value) -> Wire:
 
 
 def from_wire(wire: Mapping[str, Any]) -> Value:
-    """The value of a wire attribute. Numbers are whole: Headrace writes no others."""
+    """The value of a wire attribute. Numbers are whole: Headrace writes no others, and ValueError says so."""
     for kind, body in wire.items():
         match kind:
             case "S":
                 return str(body)
             case "N":
-                return int(body) if "." not in body and "E" not in body else int(float(body))
+                return int(body)
             case "M":
                 return {name: from_wire(each) for name, each in body.items()}
             case "L":

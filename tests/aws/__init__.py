@@ -1,0 +1,1 @@
+"""What only the AWS adapters do: errors, expressions, batches."""
