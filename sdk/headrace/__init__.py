@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from headrace.environment import ClientConfig
     from headrace.models import BulkCancelReplayOpts, RunFilter
 
+__version__ = "0.1.0"
+
 V1TaskStatus = RunStatus
 
 _LATER = {

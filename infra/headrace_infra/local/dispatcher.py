@@ -81,7 +81,9 @@ class Dispatcher:
         concurrency: int,
         on_invocation: Callable[[str, float], None] | None = None,
         has_messages: Callable[[str], bool] = lambda queue: True,
+        idle_pause_s: float = IDLE_PAUSE_S,
     ) -> None:
+        self._idle_pause_s = idle_pause_s
         self._has_messages = has_messages
         self._queues = queues
         self._targets = targets
@@ -117,7 +119,7 @@ class Dispatcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             if not self._round():
-                self._stop.wait(IDLE_PAUSE_S)
+                self._stop.wait(self._idle_pause_s)
 
     def _round(self) -> bool:
         """Receive once for each target that a thread is free for. False: there was nothing."""

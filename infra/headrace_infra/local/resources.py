@@ -55,12 +55,23 @@ def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: 
     sqs = boto3.client("sqs")
     dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     for unit in units:
-        properties = resources[unit.queue]["Properties"]
-        done.urls[unit.name] = _create_queue(properties, values, dead_arn)
-        done.visibility_s[unit.name] = properties["VisibilityTimeout"]
+        done.urls[unit.name] = _create_queue(resources[unit.queue]["Properties"], values, dead_arn)
+    _describe(done, resources, units)
+    return done
+
+
+def described(template: dict[str, Any], units: list[Unit], *, stack: str) -> Deployed:
+    """What the template says of a stack that exists already; its queues are found by their names."""
+    done = Deployed(stack=stack, table=stack, bucket="")
+    _describe(done, template["Resources"], units)
+    return done
+
+
+def _describe(done: Deployed, resources: dict[str, Any], units: list[Unit]) -> None:
+    for unit in units:
+        done.visibility_s[unit.name] = resources[unit.queue]["Properties"]["VisibilityTimeout"]
         done.timeout_s[unit.name] = resources[unit.function]["Properties"]["Timeout"]
         done.batch_size[unit.name] = unit.options.batch_size
-    return done
 
 
 def _create_queue(properties: dict[str, Any], values: dict[str, str], dead_arn: str | None) -> str:

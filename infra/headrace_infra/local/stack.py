@@ -168,7 +168,8 @@ class LocalStack:
         return self.depth(DEAD_LETTERS_QUEUE)
 
 
-def _targets(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[str, Target]:
+def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[str, Target]:
+    """Each worker's queue with the handler that Lambda would run, and the dead letters'."""
     targets = {
         name: Target(
             queue=name,
@@ -207,7 +208,7 @@ def run_local(
         events = EventCounter()
         dispatcher = Dispatcher(
             app.engine.queues,
-            _targets(app, deployed, events),
+            targets_of(app, deployed, events),
             region=region,
             concurrency=concurrency,
             on_invocation=on_invocation,

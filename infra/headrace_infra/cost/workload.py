@@ -1,0 +1,59 @@
+"""Run a workload on the local runtime and count what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace_infra.cost.meter import Meter
+from headrace_infra.cost.prices import PRICES
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Units of `runs` runs of a workflow with so many tasks."""
+
+    runs: int
+    tasks: int
+    units: Mapping[str, float]
+
+    def units_a_run(self) -> dict[str, float]:
+        return {kind: units / self.runs for kind, units in self.units.items()}
+
+    def dollars_a_run(self) -> dict[str, float]:
+        return {kind: units * PRICES[kind].dollars for kind, units in self.units_a_run().items()}
+
+
+def measure(
+    app: Headrace, workflow: str, value: Mapping[str, Any], *, runs: int, memory_mb: int | None = None
+) -> Measured:
+    """Start `runs` runs one after the other, deliver them, and count every AWS request and invocation.
+
+    ValueError where the app has no such workflow.
+    """
+    from headrace_infra.testing import local
+
+    name = app.settings.apply_namespace(workflow)
+    if name not in app.workflows_by_name:
+        raise ValueError(f"the app has no workflow {workflow!r}; it has {', '.join(app.workflows_by_name)}")
+    memories = {worker.name: memory_mb or worker.options.memory for worker in app.fleet()}
+    meter = Meter()
+
+    def invoked(worker: str, seconds: float) -> None:
+        meter.invoked(seconds=seconds, memory_mb=memories.get(worker, 512))
+
+    flow = app.workflows_by_name[name]
+    with local(app, background=False, on_invocation=invoked) as stack:
+        flow.run(dict(value), wait_for_result=False)
+        stack.drain()  # what a process asks for once is asked for now
+        meter.invocations, meter.gb_seconds = 0, 0.0
+        with meter:
+            for _ in range(runs):
+                flow.run(dict(value), wait_for_result=False)
+                stack.deliver_all()
+            stack.drain()
+    return Measured(runs=runs, tasks=len(flow.tasks), units=meter.totals())
