@@ -14,13 +14,10 @@ def main() -> None:
             sys.exit("the command line needs its extra: pip install 'headrace[cli]'")
         raise
     from headrace.errors import HeadraceError
-    from headrace_infra.cli.console import errors
+    from headrace_infra.cli.console import complain
 
     try:
         app()
-    except HeadraceError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except ImportError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    except (HeadraceError, ImportError) as error:
+        complain(str(error))
         sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 
 from headrace.core.record import RunStatus
 
@@ -16,6 +17,11 @@ COLOURS = {
     RunStatus.FAILED: "red",
     RunStatus.CANCELLED: "magenta",
 }
+
+
+def complain(text: str) -> None:
+    """An error, as one sentence; square brackets in it are no markup."""
+    errors.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def painted(status: RunStatus) -> str:

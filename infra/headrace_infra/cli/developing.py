@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ def develop(path: str, *, port: int, reload: bool, emulator: str) -> None:
     """Run until it is interrupted."""
     if emulator not in ("auto", "ministack", "moto"):
         raise NotConfigured(f"the emulator is {emulator!r}: give ministack, moto or auto")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = app_named(path)
     kind = ("ministack" if python_with_ministack() else "moto") if emulator == "auto" else emulator
     stack_name = app.settings.stack
