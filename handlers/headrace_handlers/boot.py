@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.config import Settings, from_environment
+from headrace.config import Settings
 from headrace.engine.runnable import Host, Observer
+from headrace.environment import from_environment
 from headrace.errors import NotConfigured
 from headrace.worker import Worker
 

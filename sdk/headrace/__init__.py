@@ -67,7 +67,7 @@ from headrace.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
 from headrace.workflow import Standalone, Workflow, WorkflowConfig
 
 if TYPE_CHECKING:
-    from headrace.environment import ClientConfig
+    from headrace.client_config import ClientConfig
     from headrace.models import BulkCancelReplayOpts, RunFilter
 
 __version__ = "0.1.0"
@@ -76,7 +76,7 @@ V1TaskStatus = RunStatus
 
 _LATER = {
     "BulkCancelReplayOpts": "headrace.models",
-    "ClientConfig": "headrace.environment",
+    "ClientConfig": "headrace.client_config",
     "RunFilter": "headrace.models",
 }
 """Names whose modules a worker has no use for: imported when they are asked for."""

@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from headrace.concurrency import Concurrency
-from headrace.config import Settings, from_environment
+from headrace.config import Settings
 from headrace.core.plan import RunPlan
 from headrace.durations import Duration
 from headrace.engine.engine import Engine, Limits
+from headrace.environment import from_environment
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.expressions import LazyExpressions
 from headrace.idempotency import Idempotency

@@ -1,12 +1,9 @@
-"""Settings: the only reader of the environment."""
+"""The settings of a process: where the stack is, and how to talk to it."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from datetime import timedelta
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,18 +72,3 @@ class Settings(BaseModel):
 
 
 PREFIX = "HEADRACE_"
-
-
-def from_environment() -> Settings:
-    """The settings of this process. In a Lambda function the template has set them and there are no files: they are read
-    without pydantic-settings, whose import would be a tenth of a cold start."""
-    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
-        from headrace.environment import ClientConfig
-
-        return ClientConfig()
-    found: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
-        value = os.environ.get(PREFIX + name.upper())
-        if value is not None:
-            found[name] = json.loads(value) if field.annotation == dict[str, str] else value
-    return Settings.model_validate(found)

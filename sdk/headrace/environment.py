@@ -1,20 +1,24 @@
-"""Settings from the environment and from `.env` files, by pydantic-settings."""
+"""Settings from the environment: with `client_config`, the only reader of it."""
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import json
+import os
+from typing import Any
 
 from headrace.config import PREFIX, Settings
 
 
-class ClientConfig(Settings, BaseSettings):
-    """`Settings` where what is not given is read from HEADRACE_<FIELD>, or from `.env`, `.env.headrace`, `.env.dev` and
-    `.env.local`. Unknown keys are ignored, so that a migrated file loads."""
+def from_environment() -> Settings:
+    """The settings of this process. In a Lambda function the template has set them and there are no files: they are read
+    without pydantic-settings, whose import would be a tenth of a cold start."""
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        from headrace.client_config import ClientConfig
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file=(".env", ".env.headrace", ".env.dev", ".env.local"),
-        env_nested_delimiter="__",
-        extra="ignore",
-        arbitrary_types_allowed=True,
-    )
+        return ClientConfig()
+    found: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        value = os.environ.get(PREFIX + name.upper())
+        if value is not None:
+            found[name] = json.loads(value) if field.annotation == dict[str, str] else value
+    return Settings.model_validate(found)
