@@ -9,7 +9,7 @@ from typing import TypeAlias
 from headrace.core.changes import Applied
 from headrace.core.graph import ancestors, states
 from headrace.core.owed import owed_after
-from headrace.core.plan import TaskPlan
+from headrace.core.plan import TaskKind, TaskPlan
 from headrace.core.record import ErrorInfo, Payload, RunRecord, TaskStatus, output_key, record_of
 from headrace.core.transitions import Attempt, Evaluated, Fenced, complete, fail, judge_commit, park
 from headrace.engine.control import LiveControl
@@ -102,8 +102,10 @@ def _unknown(host: Host, claimed: Claimed) -> Ran:
 def _work(engine: Engine, claimed: Claimed, control: LiveControl) -> Work:
     record, task = claimed.record, claimed.attempt.task
 
+    readable = record.plan.by_name.keys() if _is_on_failure(claimed) else ancestors(record.plan, task)
+
     def output_of(name: str) -> str | None:
-        if name not in ancestors(record.plan, task):
+        if name not in readable:
             raise KeyError(name)
         state = states(record)[name]
         if state.status is TaskStatus.SKIPPED:
@@ -122,6 +124,11 @@ def _work(engine: Engine, claimed: Claimed, control: LiveControl) -> Work:
         output_of=output_of,
         control=control,
     )
+
+
+def _is_on_failure(claimed: Claimed) -> bool:
+    """An on-failure task comes after all others and may read what any of them returned."""
+    return claimed.plan.kind is TaskKind.ON_FAILURE
 
 
 def _stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
