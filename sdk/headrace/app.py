@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
-    from headrace.clients.rate_limits import RateLimitsClient
     from headrace.clients.runs import RunsClient
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
@@ -419,12 +418,6 @@ class Headrace:
         return WorkflowsClient(self)
 
     @cached_property
-    def rate_limits(self) -> RateLimitsClient:
-        from headrace.clients.rate_limits import RateLimitsClient
-
-        return RateLimitsClient(self)
-
-    @cached_property
     def metrics(self) -> MetricsClient:
         from headrace.clients.metrics import MetricsClient
 
@@ -451,7 +444,17 @@ class Headrace:
         return ENGINE_VERSION
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("event", "cron", "scheduled", "filters", "webhooks", "cel", "dispatcher", "listener"):
+        if name in (
+            "event",
+            "cron",
+            "scheduled",
+            "filters",
+            "webhooks",
+            "cel",
+            "rate_limits",
+            "dispatcher",
+            "listener",
+        ):
             raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

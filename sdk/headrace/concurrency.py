@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from headrace.core.plan import GatePlan, GateStrategy
-from headrace.errors import DefinitionError
+from headrace.errors import DefinitionError, NotSupportedError
 from headrace.expressions import check
 
 
@@ -19,6 +19,9 @@ class ConcurrencyLimitStrategy(StrEnum):
     CANCEL_IN_PROGRESS = "CANCEL_IN_PROGRESS"  # the oldest run of the key is cancelled
     CANCEL_NEWEST = "CANCEL_NEWEST"  # it is cancelled
 
+
+ADMISSION = False
+"""Whether the engine admits by gates and rate limits."""
 
 _STRATEGIES = {
     ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN: GateStrategy.GROUP_ROUND_ROBIN,
@@ -43,6 +46,11 @@ def gates_of(concurrency: Concurrency, owner: str) -> tuple[GatePlan, ...]:
     """The gates that a concurrency setting means; `owner` names the workflow or task and tells their gates apart."""
     if concurrency is None:
         return ()
+    if not ADMISSION:
+        raise NotSupportedError(
+            f"{owner}: concurrency limits are not available in this version of Headrace; "
+            "hatchet.worker(..., maximum_concurrency=n) caps a worker's invocations, not exactly"
+        )
     if isinstance(concurrency, int):
         concurrency = ConcurrencyExpression("'constant'", concurrency)
     if isinstance(concurrency, ConcurrencyExpression):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.concurrency import ADMISSION
 from headrace.core.plan import RatePlan
-from headrace.errors import DefinitionError
+from headrace.errors import DefinitionError, NotSupportedError
 from headrace.expressions import check
 
 
@@ -56,6 +57,8 @@ class RateLimit:
 
 def rates_of(limits: Sequence[RateLimit] | None, owner: str) -> tuple[RatePlan, ...]:
     """The plan's rate limits; expressions are checked, `owner` names the task."""
+    if limits and not ADMISSION:
+        raise NotSupportedError(f"{owner}: rate limits are not available in this version of Headrace")
     return tuple(_rate(each, owner) for each in limits or ())
 
 

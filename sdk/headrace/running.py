@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from headrace.errors import NotSupportedError
 from headrace.labels import DesiredWorkerLabel
 from headrace.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.priority import Priority
@@ -22,6 +23,14 @@ R = TypeVar("R")
 
 def _deprecated(name: str, instead: str) -> None:
     warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
+
+
+def _refuse(workflow: str, **given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise NotSupportedError(
+                f"workflow {workflow}: {name} of a run is not available in this version of Headrace"
+            )
 
 
 class Triggered(Generic[I, R]):
@@ -53,6 +62,12 @@ class Triggered(Generic[I, R]):
     ) -> WorkflowRunTriggerConfig:
         """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child."""
         given = options or TriggerWorkflowOptions()
+        _refuse(
+            self.name,
+            sticky=sticky or given.sticky,
+            desired_worker_id=desired_worker_id or given.desired_worker_id,
+        )
+        _refuse(self.name, desired_worker_labels=desired_worker_labels or given.desired_worker_label)
         return WorkflowRunTriggerConfig(
             workflow_name=self.name,
             input=input_text(input),

@@ -66,6 +66,10 @@ class BaseWorkflow(Triggered[I, R]):
         self.config = config
         self.tasks: list[Task[Any, Any]] = []
         self.default_additional_metadata: Mapping[str, Any] = config.default_additional_metadata
+        if config.sticky is not None:
+            raise NotSupportedError(
+                f"workflow {self.name}: sticky is not available in this version of Headrace"
+            )
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
         self._gates = gates_of(config.concurrency, self.name)

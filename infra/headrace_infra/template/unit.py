@@ -29,6 +29,9 @@ class WorkerLike(Protocol):
     def name(self) -> str: ...
 
     @property
+    def slots(self) -> int | None: ...
+
+    @property
     def options(self) -> WorkerOptions: ...
 
 
@@ -69,6 +72,11 @@ def logical_id(name: str) -> str:
 def unit_of(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]], runtime: str | None) -> Unit:
     """The worker's unit. `tasks` are those planned onto it, each with its workflow's name."""
     options = worker.options
+    if worker.slots is not None:
+        raise CompileError(
+            f"worker {worker.name} has slots={worker.slots}, which caps a worker process; a Lambda worker scales as its queue "
+            "asks. Leave slots out, or give maximum_concurrency, which caps its invocations, not exactly"
+        )
     chosen = options.runtime or runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     _check_runtime(worker.name, options, chosen)
     return Unit(
