@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -94,6 +95,32 @@ def test_a_single_message_is_no_batch() -> None:
             {"QueueUrl": URL, "MessageBody": "x", "DelaySeconds": 3, "MessageGroupId": "key"},
         )
         world.queues.send("work", [Outgoing(body="x", delay_s=3, group="key")])
+
+
+GROUPS = {
+    "key": "key",
+    "a/b:c": "a/b:c",
+    "x" * 128: "x" * 128,
+    "x" * 129: sha256(b"x" * 129).hexdigest(),
+    "with space": sha256(b"with space").hexdigest(),
+    "ü": sha256("ü".encode()).hexdigest(),
+    "line\n": sha256(b"line\n").hexdigest(),
+}
+
+
+@pytest.mark.parametrize(("key", "group"), GROUPS.items(), ids=lambda value: repr(value[:12]))
+def test_a_group_that_sqs_does_not_take_is_hashed(key: str, group: str) -> None:
+    with scripted() as world:
+        request = {"QueueUrl": URL, "MessageBody": "x", "MessageGroupId": group}
+        world.sqs.add_response("send_message", {"MessageId": "m"}, request)
+        world.queues.send("work", [Outgoing(body="x", group=key)])
+
+
+def test_characters_that_sqs_does_not_take_are_sent_as_json_escapes() -> None:
+    with scripted() as world:
+        request = {"QueueUrl": URL, "MessageBody": r'"\ufffe\ud800ä"'}
+        world.sqs.add_response("send_message", {"MessageId": "m"}, request)
+        world.queues.send("work", [Outgoing(body='"\ufffe\ud800ä"')])
 
 
 def test_a_queue_is_looked_up_once() -> None:
