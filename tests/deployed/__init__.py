@@ -1,0 +1,1 @@
+"""What is really built by sam and deployed to an emulated AWS that enforces IAM."""

@@ -1,0 +1,43 @@
+"""The README's commands on a deployed stack: the process that triggers does not know which worker runs what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deployed.conftest import Stack
+from deployed.sam import REPOSITORY
+from deployed.waiting import until
+
+pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
+
+
+@pytest.mark.parametrize("arguments", [["quickstart.py"], ["stdlib_report.py", "--files", "40"]])
+def test_the_readme_s_commands_on_a_deployed_stack(examples: Stack, arguments: list[str]) -> None:
+    """As a process of its own that has nothing but the environment; the workers were registered by the clock."""
+    table = examples.client("dynamodb")
+    key = {"pk": {"S": "workflow#simple"}, "sk": {"S": "plan"}}
+    until(
+        lambda: table.get_item(TableName=examples.name, Key=key).get("Item"),
+        within_s=75,
+        what="the clock registered the workflows",
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    roots = os.pathsep.join(str(REPOSITORY / root) for root in ("sdk", "handlers", "infra"))
+    environment = kept | {"HEADRACE_STACK": examples.name, "PYTHONPATH": roots}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY / "examples",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = "hello, world!" if arguments == ["quickstart.py"] else "failed after all attempts"
+    assert expected in " ".join(done.stdout.split())
