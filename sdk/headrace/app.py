@@ -484,7 +484,7 @@ class AnyTaskDecorator:
     @overload
     def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
-        config = WorkflowConfig(name=self._name or fn.__name__, **self._config)
+        config = WorkflowConfig(name=self._name if self._name is not None else fn.__name__, **self._config)
         return Standalone(self._app, config, fn, self._options, durable=self.durable)
 
 

@@ -335,7 +335,7 @@ class TaskDecorator(Generic[I]):
     def __call__(self, fn: Callable[..., Any]) -> Task[Any, Any]:
         task: Task[Any, Any] = Task(
             fn,
-            name=(self._name or fn.__name__) + self._suffix,
+            name=(self._name if self._name is not None else fn.__name__) + self._suffix,
             workflow=self._workflow.name,
             input_type=input_type_of(fn, self._workflow.config.input_validator),
             options=self._options,

@@ -1,0 +1,36 @@
+"""What mypy --strict must refuse. Each line that says so is an error; see test_typing.py."""
+
+from pydantic import BaseModel
+
+from headrace import Context, Headrace
+
+hatchet = Headrace()
+
+
+class In(BaseModel):
+    n: int
+
+
+class Other(BaseModel):
+    s: str
+
+
+@hatchet.task(input_validator=In)
+def task(input: In, ctx: Context) -> In:
+    return input
+
+
+task.run(Other(s="x"))  # refused
+task.run("text")  # refused
+task.create_bulk_run_item(Other(s="x"))  # refused
+number: int = task.run(In(n=1))  # refused
+task.mock_run(Other(s="x"))  # refused
+
+
+@hatchet.task(input_validator=In)  # refused
+def wrong(input: Other, ctx: Context) -> In:
+    return In(n=1)
+
+
+flow = hatchet.workflow(name="flow", input_validator=In)
+flow.run(Other(s="x"))  # refused
