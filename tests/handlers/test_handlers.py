@@ -1,0 +1,137 @@
+"""The Lambda handlers on real boto3 and moto: partial failures, poison, logs, metrics, dead letters."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.probe import hatchet, probe
+
+from headrace.core.message import TaskMessage, encode_message
+from headrace.engine.results import read
+from headrace.errors import NotConfigured
+from headrace.ports import Outgoing
+from headrace_handlers import boot, clock, dead_letters, logs, worker
+from headrace_handlers.observing import EmfObserver
+from headrace_infra.local.dispatcher import LambdaContext, event_of
+from headrace_infra.local.stack import LocalStack
+from headrace_infra.testing import local
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with local(hatchet, background=False) as running:
+        yield running
+
+
+def batch(stack: LocalStack, size: int = 10) -> dict[str, Any]:
+    return event_of(stack.engine.queues.receive("probe", limit=size, wait_s=0), "us-east-1")
+
+
+def finish(stack: LocalStack, event: dict[str, Any], answer: dict[str, Any]) -> None:
+    """What the event source mapping does with an answer."""
+    failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
+    for record in event["Records"]:
+        if record["messageId"] not in failed:
+            from headrace_handlers.events import received
+
+            stack.engine.queues.delete(received(record, "probe"))
+
+
+def test_a_batch_reports_only_what_is_not_done(stack: LocalStack) -> None:
+    refs = [probe.run(wait_for_result=False) for _ in range(3)]
+    stack.engine.queues.send("probe", [Outgoing(body="no JSON")])
+    event = batch(stack)
+    bad = [record["messageId"] for record in event["Records"] if record["body"] == "no JSON"]
+    answer = worker.make_handler(hatchet, "probe")(event, LambdaContext("probe", 60))
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == bad
+    assert [ref.result()["worker"] for ref in refs] == ["probe"] * 3
+    finish(stack, event, answer)
+    stack.drain()
+    assert stack.depth("probe") == stack.dead_letters() == 0
+
+
+def test_metrics_are_one_line_of_emf(stack: LocalStack) -> None:
+    out = io.StringIO()
+    probe.run(wait_for_result=False)
+    event = batch(stack, 1)
+    handler = worker.make_handler(hatchet, "probe", observer=EmfObserver("probe", out))
+    finish(stack, event, handler(event, LambdaContext("probe", 60)))
+    [line] = out.getvalue().splitlines()
+    found = json.loads(line)
+    [directive] = found["_aws"]["CloudWatchMetrics"]
+    assert (found["Worker"], found["Workflow"]) == ("probe", "probe")
+    assert (found["RunsStarted"], found["RunsCompleted"]) == (1, 1)
+    assert found["QueueLatency"][0] >= 0
+    assert {each["Name"] for each in directive["Metrics"]} == {
+        "RunsStarted",
+        "RunsCompleted",
+        "QueueLatency",
+        "TaskDuration",
+    }
+
+
+def test_every_line_of_an_attempt_names_run_and_task(stack: LocalStack) -> None:
+    out = io.StringIO()
+    root = logging.getLogger()
+    handler, level = logging.StreamHandler(out), root.level
+    root.addHandler(handler)
+    try:
+        logs.set_up()
+        ref = probe.run(wait_for_result=False)
+        event = batch(stack, 1)
+        finish(stack, event, worker.make_handler(hatchet, "probe")(event, LambdaContext("probe", 60)))
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    [mine] = [line for line in lines if line["message"] == "probing probe"]
+    assert (mine["run_id"], mine["task"], mine["workflow"]) == (ref.workflow_run_id, "probe", "probe")
+    assert mine["attempt"] == 1
+
+
+def test_a_dead_letter_ends_its_task_as_failed(stack: LocalStack) -> None:
+    ref = probe.run(wait_for_result=False)
+    event = batch(stack, 1)
+    gone = TaskMessage(run_id="gone", task="probe", queued_at_ms=0, start_by_ms=1)
+    event["Records"] += event_of([], "us-east-1")["Records"]
+    for number, body in enumerate((encode_message(gone), "no JSON")):
+        event["Records"].append({**event["Records"][0], "messageId": f"bad {number}", "body": body})
+    answer = dead_letters.make_handler(hatchet)(event, LambdaContext("dead-letters", 60))
+    assert answer == {"batchItemFailures": []}
+    record = read(stack.engine, ref.workflow_run_id)
+    assert record is not None
+    error = record.tasks["probe"].error
+    assert error is not None
+    assert (error.type, "delivered too often" in error.message) == ("DeadLetterError", True)
+    stack.drain()
+
+
+def test_the_clock_registers_and_sends(stack: LocalStack) -> None:
+    from headrace.engine.registry import lookup
+
+    assert clock.make_handler(hatchet)({}, None) == {"sent": 0}
+    assert lookup(stack.engine, "probe") == probe.plan()
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("probe", "give module:attribute"),
+        ("no.such.module:app", "there is no module 'no.such.module'"),
+        ("support.probe:worker", "is Worker, not a Headrace"),
+        ("support.probe:nothing", "is NoneType, not a Headrace"),
+    ],
+)
+def test_a_bad_app_path_says_so(path: str, why: str) -> None:
+    with pytest.raises(NotConfigured, match=why):
+        boot.load_app(path)
+
+
+def test_an_unknown_worker_says_which_there_are() -> None:
+    with pytest.raises(NotConfigured, match="the app has no worker 'x'; it has probe"):
+        boot.worker_named(hatchet, "x")
