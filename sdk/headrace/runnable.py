@@ -47,7 +47,7 @@ class TaskRunnable:
             ctx = self._context(work)
             with _running(work, ctx):
                 return Succeeded(output_text(invoke(self.task, value, ctx, {})))
-        except Exception as error:  # noqa: BLE001  # user code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
             return raised(error)
 
     async def acall(self, work: Work) -> Outcome:
@@ -61,7 +61,7 @@ class TaskRunnable:
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
         except Suspend as suspend:
             return Suspended(suspend.join)
-        except Exception as error:  # noqa: BLE001  # user code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
             return raised(error)
 
     def _context(self, work: Work) -> Context:
@@ -99,7 +99,7 @@ def invalid_input(work: Work, error: ValidationError) -> Raised:
     return Raised(ErrorInfo(type="ValidationError", message=message), retryable=False)
 
 
-def raised(error: Exception) -> Raised:
+def raised(error: BaseException) -> Raised:
     """What user code raised, with its traceback from the user's own first line on."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace.errors import NotConfigured
 from headrace_infra.cost.meter import Meter
 from headrace_infra.cost.prices import PRICES
 
@@ -33,13 +34,15 @@ def measure(
 ) -> Measured:
     """Start `runs` runs one after the other, deliver them, and count every AWS request and invocation.
 
-    ValueError where the app has no such workflow.
+    NotConfigured where the app has no such workflow.
     """
     from headrace_infra.testing import local
 
     name = app.settings.apply_namespace(workflow)
     if name not in app.workflows_by_name:
-        raise ValueError(f"the app has no workflow {workflow!r}; it has {', '.join(app.workflows_by_name)}")
+        raise NotConfigured(
+            f"the app has no workflow {workflow!r}; it has {', '.join(app.workflows_by_name)}"
+        )
     memories = {worker.name: memory_mb or worker.options.memory for worker in app.fleet()}
     meter = Meter()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from headrace.ports import Queues, Received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 IDLE_PAUSE_S = 0.004
+logger = logging.getLogger("headrace.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,13 @@ class Dispatcher:
         with self._lock:
             self.invocations += 1
         context = LambdaContext(target.queue, target.timeout_s)
-        answer = target.handler(event_of(batch, self._region), context)
+        try:
+            answer = target.handler(event_of(batch, self._region), context)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # whatever ends an invocation: Lambda would end the process
+            logger.exception("an invocation of worker %s crashed; its messages come back", target.queue)
+            return
         failed = {each["itemIdentifier"] for each in answer.get("batchItemFailures", [])}
         if self._on_invocation is not None:
             self._on_invocation(target.queue, monotonic() - context.started)
