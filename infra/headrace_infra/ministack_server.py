@@ -1,12 +1,13 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. Four changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. Five changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
 - a Lambda that logs nothing is not waited for: the stock server looks 50 ms for lines after every invocation;
 - the TTL of a table in a template is kept: the stock CloudFormation drops it;
-- a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`.
+- a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`;
+- a request counts as made over TLS, which there is none of on loopback: else a bucket that insists on it is closed.
 """
 
 from __future__ import annotations
@@ -69,11 +70,23 @@ def batches_by_single_permission() -> None:
     iam_actions.extract_iam_action = extract_single
 
 
+def all_over_tls() -> None:
+    from ministack.core import iam_evaluator
+
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_as_secure(key: str, *rest: Any) -> Any:
+        return "true" if key.lower() == "aws:securetransport" else resolve(key, *rest)
+
+    iam_evaluator._resolve_condition_key = resolve_as_secure
+
+
 def main() -> None:
     quick_schedules()
     quick_answers()
     tables_with_ttl()
     batches_by_single_permission()
+    all_over_tls()
     from ministack.app import main as serve  # type: ignore[import-not-found]  # is not in this environment
 
     serve()

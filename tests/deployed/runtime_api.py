@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,7 +38,11 @@ class RuntimeApi:
                 self._answer(
                     200,
                     body,
-                    {"Lambda-Runtime-Aws-Request-Id": "1", "Lambda-Runtime-Deadline-Ms": "99999999999999"},
+                    {
+                        "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+                        "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:a-function",
+                        "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + 60_000),
+                    },
                 )
 
             def do_POST(self) -> None:
@@ -50,6 +55,7 @@ class RuntimeApi:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")  # the client crashes without one
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -94,7 +100,9 @@ def lambda_runtime(
         "LAMBDA_TASK_ROOT": str(artefact),
         **environment,
     }
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], env=variables, cwd=artefact)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "faulthandler", "-c", code], env=variables, cwd=artefact
+    )
     try:
         yield api
     finally:

@@ -15,6 +15,23 @@ pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
 FUNCTIONS = ["ExamplesFunction", "ReportsFunction", "DeadLettersFunction", "ClockFunction"]
 
 
+POISON = {
+    "Records": [
+        {
+            "messageId": "m-1",
+            "receiptHandle": "r-1",
+            "body": "no JSON",
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:a-queue",
+            "awsRegion": "us-east-1",
+        }
+    ]
+}
+"""A message that names no run: a worker leaves it to the dead-letter queue, whose function drops it."""
+
+
 class _Loader(yaml.SafeLoader):
     """Takes CloudFormation's tags for what stands behind them."""
 
@@ -48,7 +65,8 @@ def test_the_handler_is_imported_with_the_artefact_alone(
         what, why = api.said.get(timeout=60)
         assert (what, why) == ("ready", None)
         if name != "ClockFunction":  # whose event starts work at once
-            assert api.invoke({"Records": []})[0] == "response"
+            left = [] if name == "DeadLettersFunction" else [{"itemIdentifier": "m-1"}]
+            assert api.invoke(POISON) == ("response", {"batchItemFailures": left})
 
 
 def test_all_code_has_bytecode_that_needs_no_look_at_its_source(

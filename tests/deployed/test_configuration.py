@@ -61,12 +61,10 @@ def test_a_worker_s_options_reach_its_function_and_mapping(examples: Stack, trou
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
-def test_the_bucket_is_closed_and_forgets(examples: Stack) -> None:
+def test_the_bucket_takes_tls_only(examples: Stack) -> None:
     s3 = examples.client("s3")
     [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith(f"{STACK}-")]
     assert bucket == f"{STACK}-000000000000-us-east-1"
-    [rule] = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert str(rule["Expiration"]["Days"]) == "30"
     statement = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0]
     assert (statement["Effect"], statement["Condition"]) == (
         "Deny",

@@ -26,9 +26,7 @@ def test_code_that_no_signal_reaches_ends_with_its_process(trouble: Stack) -> No
 
 def test_a_lost_worker_is_taken_over_without_a_retry(trouble: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "died"
-    assert (
-        trouble.module.dies_once.run(trouble.module.Mark(path=str(mark)))["retry_count"] == 0 or mark.exists()
-    )
+    trouble.module.dies_once.run(trouble.module.Mark(path=str(mark)))  # it has no retries
     assert mark.exists()
 
 

@@ -1,0 +1,243 @@
+"""The template as data: what AWS is asked for, and what is refused before AWS is asked."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from headrace import Context, EmptyModel, Headrace
+from headrace.config import Settings
+from headrace.errors import CompileError, DefinitionError
+from headrace.worker import VpcOptions
+from headrace_infra.compile import compile_app, load_app, render
+
+
+def an_app(*names: str, execution_timeout: timedelta = timedelta(seconds=60), **settings: Any) -> Headrace:
+    app = Headrace(config=Settings(**settings))
+    for name in names:
+
+        @app.task(name=name, execution_timeout=execution_timeout)
+        def task(input: EmptyModel, ctx: Context) -> None: ...
+
+    return app
+
+
+def with_worker(
+    name: str = "main", execution_timeout: timedelta = timedelta(seconds=60), **options: Any
+) -> Headrace:
+    app = an_app("simple", execution_timeout=execution_timeout)
+    app.worker(name, workflows=list(app.workflows_by_name.values()), **options)
+    return app
+
+
+def resources(app: Headrace, **arguments: Any) -> dict[str, Any]:
+    found: dict[str, Any] = compile_app(app, app_path="app:hatchet", **arguments)["Resources"]
+    return found
+
+
+def properties(app: Headrace, name: str, **arguments: Any) -> dict[str, Any]:
+    found: dict[str, Any] = resources(app, **arguments)[name]["Properties"]
+    return found
+
+
+def test_an_app_without_workers_gets_one_with_everything() -> None:
+    found = resources(an_app("one", "two"))
+    assert {name for name, each in found.items() if each["Type"] == "AWS::SQS::Queue"} == {
+        "DefaultQueue",
+        "DeadLettersQueue",
+    }
+
+
+def test_each_worker_has_a_queue_a_function_and_a_mapping_between_them() -> None:
+    app = an_app("one", "two")
+    one, two = app.workflows_by_name.values()
+    app.worker("cpu", workflows=[one])
+    app.worker("gpu-large", workflows=[two], batch_size=5, maximum_concurrency=7)
+    found = resources(app)
+    mapping = found["GpuLargeMapping"]["Properties"]
+    assert mapping == {
+        "EventSourceArn": {"Fn::GetAtt": ["GpuLargeQueue", "Arn"]},
+        "FunctionName": {"Ref": "GpuLargeFunction"},
+        "BatchSize": 5,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 7},
+    }
+    assert "ScalingConfig" not in found["CpuMapping"]["Properties"]
+    assert found["GpuLargeQueue"]["Properties"]["QueueName"] == {"Fn::Sub": "${AWS::StackName}-gpu-large"}
+    urls = found["CpuFunction"]["Properties"]["Environment"]["Variables"]["HEADRACE_QUEUES"]["Fn::Sub"]
+    assert json.loads(urls) == {"cpu": "${CpuQueue}", "gpu-large": "${GpuLargeQueue}"}
+
+
+@pytest.mark.parametrize(
+    ("execution_timeout", "given", "timeout_s"),
+    [
+        (timedelta(seconds=60), None, 90),
+        (timedelta(milliseconds=1_500), None, 32),
+        (timedelta(seconds=880), None, 900),
+        (timedelta(seconds=890), None, 900),
+        (timedelta(seconds=60), timedelta(minutes=5), 300),
+        (timedelta(seconds=60), timedelta(seconds=70), 70),
+    ],
+)
+def test_a_function_outlasts_its_longest_task(
+    execution_timeout: timedelta, given: timedelta | None, timeout_s: int
+) -> None:
+    found = resources(with_worker(execution_timeout=execution_timeout, timeout=given))
+    function = found["MainFunction"]["Properties"]
+    assert function["Timeout"] == timeout_s
+    assert found["MainQueue"]["Properties"]["VisibilityTimeout"] >= timeout_s
+    visibility = function["Environment"]["Variables"]["HEADRACE_VISIBILITY_S"]
+    assert visibility == str(found["MainQueue"]["Properties"]["VisibilityTimeout"])
+
+
+def test_messages_are_delivered_more_often_than_the_engine_takes_lost_workers() -> None:
+    redrive = properties(with_worker(), "MainQueue")["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLettersQueue", "Arn"]}
+    assert redrive["maxReceiveCount"] > 11
+
+
+def test_options_of_a_worker() -> None:
+    statement = {"Statement": [{"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}]}
+    app = with_worker(
+        memory=2_048,
+        architecture="arm64",
+        runtime="python3.13",
+        environment={"LEVEL": "3"},
+        policies=["AmazonSESFullAccess", statement],
+        vpc=VpcOptions(subnet_ids=["subnet-1"], security_group_ids=["sg-1"]),
+        snap_start=True,
+    )
+    found = properties(app, "MainFunction")
+    assert (found["MemorySize"], found["Architectures"], found["Runtime"]) == (2_048, ["arm64"], "python3.13")
+    assert found["Environment"]["Variables"]["LEVEL"] == "3"
+    assert found["Policies"][1:] == ["AmazonSESFullAccess", statement]
+    assert found["VpcConfig"] == {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert found["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    assert properties(app, "MainMapping")["FunctionName"] == {"Ref": "MainFunctionAliaslive"}
+
+
+def test_the_namespace_and_the_retention_reach_the_functions() -> None:
+    app = an_app("simple", namespace="staging", retention_days=7)
+    template = compile_app(app, app_path="app:hatchet")
+    variables = template["Resources"]["ClockFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["HEADRACE_NAMESPACE"] == "staging"
+    assert variables["HEADRACE_RETENTION_DAYS"] == {"Ref": "RetentionDays"}
+    assert template["Parameters"]["RetentionDays"]["Default"] == 7
+
+
+def test_the_table_and_the_bucket_are_protected() -> None:
+    table = properties(with_worker(), "Table")
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    bucket = properties(with_worker(), "PayloadBucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == {"Ref": "RetentionDays"}
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+
+def test_every_reference_is_to_something_in_the_template() -> None:
+    app = an_app("one", "two")
+    one, two = app.workflows_by_name.values()
+    app.worker("a", workflows=[one], snap_start=True, runtime="python3.12")
+    app.worker("b", workflows=[two])
+    template = compile_app(app, app_path="app:hatchet")
+    known = {*template["Resources"], *template["Parameters"], "AFunctionAliaslive"}
+    assert {name for name in references(template) if not name.startswith("AWS::")} <= known
+
+
+def references(part: Any) -> set[str]:
+    """The names that a part of a template refers to."""
+    if isinstance(part, list):
+        return {name for each in part for name in references(each)}
+    if not isinstance(part, dict):
+        return set()
+    found = {name for each in part.values() for name in references(each)}
+    if set(part) == {"Ref"}:
+        found.add(part["Ref"])
+    if set(part) == {"Fn::GetAtt"}:
+        found.add(part["Fn::GetAtt"][0])
+    if set(part) == {"Fn::Sub"}:
+        found |= {piece.split("}")[0].split(".")[0] for piece in part["Fn::Sub"].split("${")[1:]}
+    return found
+
+
+def test_the_same_app_gives_the_same_text() -> None:
+    first, second = (render(compile_app(with_worker(), app_path="app:hatchet")) for _ in range(2))
+    assert first == second
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_no_workflow() -> None:
+    with pytest.raises(CompileError, match="no workflow: declare one"):
+        compile_app(an_app(), app_path="app:hatchet")
+
+
+def test_a_workflow_on_no_worker() -> None:
+    app = an_app("one", "two")
+    app.worker("main", workflows=[app.workflows_by_name["one"]])
+    with pytest.raises(CompileError, match=r"workflow two is on no worker.*add it to .* \(main\)"):
+        compile_app(app, app_path="app:hatchet")
+
+
+@pytest.mark.parametrize("timeout", [timedelta(seconds=891), timedelta(hours=1)])
+def test_an_execution_timeout_over_lambda_s_limit(timeout: timedelta) -> None:
+    seconds = f"{int(timeout.total_seconds()):,}"
+    with pytest.raises(
+        CompileError, match=rf"task simple of workflow simple.*{seconds} s.*worker main.*at most 890 s"
+    ):
+        compile_app(with_worker(execution_timeout=timeout), app_path="app:hatchet")
+
+
+def test_a_timeout_that_is_shorter_than_a_task() -> None:
+    app = with_worker(timeout=timedelta(seconds=30))
+    with pytest.raises(CompileError, match=r"worker main has a timeout of 30 s.*task simple.*at least 70 s"):
+        compile_app(app, app_path="app:hatchet")
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (("a-b", "a_b"), "'a-b' and 'a_b' would both be AB"),
+        (("x", "dead_letters"), "'dead_letters': the template has a resource of that name"),
+    ],
+)
+def test_workers_that_would_be_one_in_the_template(names: tuple[str, str], why: str) -> None:
+    app = an_app("one", "two")
+    for worker, workflow in zip(names, app.workflows_by_name.values(), strict=True):
+        app.worker(worker, workflows=[workflow])
+    with pytest.raises(CompileError, match=why):
+        compile_app(app, app_path="app:hatchet")
+
+
+@pytest.mark.parametrize("runtime", ["python3.10", "nodejs22.x", "3.12"])
+def test_a_runtime_that_headrace_does_not_run_on(runtime: str) -> None:
+    with pytest.raises(CompileError, match=rf"worker main: runtime is '{runtime}': give python3.11 or newer"):
+        compile_app(with_worker(runtime=runtime), app_path="app:hatchet")
+
+
+def test_snap_start_on_an_old_runtime() -> None:
+    with pytest.raises(CompileError, match=r"worker main: snap_start needs .*python3\.12"):
+        compile_app(with_worker(snap_start=True, runtime="python3.11"), app_path="app:hatchet")
+
+
+@pytest.mark.parametrize("name", ["with space", "ä", "a" * 41, "dead-letters", "clock", ""])
+def test_a_name_that_no_queue_can_have(name: str) -> None:
+    with pytest.raises(DefinitionError):
+        compile_app(with_worker(name), app_path="app:hatchet")
+
+
+@pytest.mark.parametrize("path", ["app", "app:", ":hatchet", "app.py:hatchet()", "app:hatchet:more"])
+def test_a_path_that_names_no_app(path: str) -> None:
+    with pytest.raises(CompileError, match="give module:attribute"):
+        compile_app(with_worker(), app_path=path)
+
+
+def test_a_module_that_is_not_there() -> None:
+    with pytest.raises(CompileError, match="there is no module nowhere_at_all"):
+        load_app("nowhere_at_all:hatchet")
