@@ -22,7 +22,6 @@ from headrace.labels import DesiredLabels, StickyStrategy, score
 from headrace.lifespan import LifespanFn
 from headrace.priority import Priority
 from headrace.rate_limits import RateLimit
-from headrace.serde import EmptyModel
 from headrace.spawning import current
 from headrace.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
 from headrace.worker import VpcOptions, Worker, WorkerOptions
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
     from headrace.context import Context
+    from headrace.empty import EmptyModel
     from headrace.ports import Ports
 
 I = TypeVar("I")  # noqa: E741  # the input

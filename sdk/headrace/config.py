@@ -1,14 +1,18 @@
-"""The settings of a process: where the stack is, and how to talk to it."""
+"""The settings of a process: where the stack is, and how to talk to it.
+
+Plain dataclasses: a worker's cold start pays for every import. `client_config` validates what a person gives.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 
-
-class HealthcheckConfig(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class HealthcheckConfig:
     """The worker process's health endpoint: `GET /health` and `/metrics` (PARITY H17)."""
 
     enabled: bool = False
@@ -17,14 +21,13 @@ class HealthcheckConfig(BaseModel):
     event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
 
 
-class Settings(BaseModel):
+@dataclass(kw_only=True)
+class Settings:
     """Where the stack is, and how this process talks to it.
 
     Every field can be set by the environment as HEADRACE_<FIELD> or in a `.env` file (`from_environment`, `ClientConfig`);
     region, credentials and endpoint are boto3's business (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL …).
     """
-
-    model_config = ConfigDict(extra="ignore", arbitrary_types_allowed=True)
 
     stack: str = "headrace"
     """Name of the deployed stack: table and queues are named for it."""
@@ -34,7 +37,7 @@ class Settings(BaseModel):
     """Name of the table; default: the stack's name."""
     bucket: str | None = None
     """Name of the payload bucket; default: <stack>-<account>-<region>."""
-    queues: dict[str, str] = Field(default_factory=dict)
+    queues: dict[str, str] = field(default_factory=dict)
     """Worker -> queue URL, as JSON; others are looked up as <stack>-<worker>."""
     app: str | None = None
     """module:attribute of the app, for handlers and the command line."""
@@ -54,11 +57,15 @@ class Settings(BaseModel):
     # Hatchet's ClientConfig (PARITY A2): what has a meaning here.
     debug: bool = False
     logger: logging.Logger | None = None
-    healthcheck: HealthcheckConfig = Field(default_factory=HealthcheckConfig)
-    worker_preset_labels: dict[str, str | int] = Field(default_factory=dict)
+    healthcheck: HealthcheckConfig = field(default_factory=HealthcheckConfig)
+    worker_preset_labels: dict[str, str | int] = field(default_factory=dict)
     terminate_worker_after_num_tasks: int | None = None
     disable_log_capture: bool = False
     force_shutdown_on_shutdown_signal: bool = False
+
+    def changed(self, **changes: Any) -> Settings:
+        """Plain settings with some fields changed."""
+        return Settings(**{each.name: getattr(self, each.name) for each in fields(self)} | changes)
 
     @property
     def prefix(self) -> str:

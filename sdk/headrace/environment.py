@@ -8,6 +8,12 @@ from typing import Any
 
 from headrace.config import PREFIX, Settings
 
+IN_LAMBDA: dict[str, Any] = {
+    "stack": str, "namespace": str, "table": str, "bucket": str, "queues": json.loads, "app": str, "worker": str,
+    "visibility_s": int, "retention_days": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
+}  # fmt: skip
+"""What the template sets, and how it is read."""
+
 
 def from_environment() -> Settings:
     """The settings of this process. In a Lambda function the template has set them and there are no files: they are read
@@ -16,9 +22,5 @@ def from_environment() -> Settings:
         from headrace.client_config import ClientConfig
 
         return ClientConfig()
-    found: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
-        value = os.environ.get(PREFIX + name.upper())
-        if value is not None:
-            found[name] = json.loads(value) if field.annotation == dict[str, str] else value
-    return Settings.model_validate(found)
+    found = {name: os.environ.get(PREFIX + name.upper()) for name in IN_LAMBDA}
+    return Settings(**{name: IN_LAMBDA[name](text) for name, text in found.items() if text is not None})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from headrace.errors import IllegalTaskOutputError
@@ -15,10 +15,8 @@ from headrace.errors import IllegalTaskOutputError
 HATCHET_PYDANTIC_SENTINEL = "hatchet_serialization_context"
 
 
-class EmptyModel(BaseModel):
-    """The input of a task that declares none; whatever is given is kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 CONTEXT: dict[str, Any] = {HATCHET_PYDANTIC_SENTINEL: True}
@@ -61,6 +59,8 @@ class Codec:
     @property
     def adapter(self) -> TypeAdapter[Any]:
         if self._adapter is None:
+            from pydantic import TypeAdapter
+
             self._adapter = TypeAdapter(self.type)
         return self._adapter
 

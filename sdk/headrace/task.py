@@ -18,7 +18,7 @@ from headrace.errors import DefinitionError, NotSupportedError
 from headrace.labels import DesiredLabels, wishes_of
 from headrace.priority import check_priority
 from headrace.rate_limits import RateLimit, rates_of
-from headrace.serde import Codec, EmptyModel
+from headrace.serde import Codec
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
@@ -217,6 +217,8 @@ class Task(Generic[I, R]):
         return cast(R, await aio_invoke(self, self._mock_input(input), ctx, dependencies or {}))
 
     def _mock_input(self, input: I | None) -> Any:
+        from headrace.empty import EmptyModel
+
         return EmptyModel() if input is None and self.input_codec.type is EmptyModel else input
 
     def __repr__(self) -> str:
@@ -247,7 +249,11 @@ def input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
         return declared
     first = next(iter(inspect.signature(fn).parameters), None)
     hint = hints_of(fn).get(first or "")
-    return hint if isinstance(hint, type) or is_typeddict(hint) or get_origin(hint) is dict else EmptyModel
+    if isinstance(hint, type) or is_typeddict(hint) or get_origin(hint) is dict:
+        return hint
+    from headrace.empty import EmptyModel
+
+    return EmptyModel
 
 
 def output_type_of(fn: Callable[..., Any]) -> Any:

@@ -19,7 +19,6 @@ from headrace.priority import Priority, check_priority
 from headrace.rate_limits import RateLimit
 from headrace.refs import WorkflowRunRef
 from headrace.running import Triggered
-from headrace.serde import EmptyModel
 from headrace.task import (
     EXECUTION_TIMEOUT,
     SCHEDULE_TIMEOUT,
@@ -97,6 +96,8 @@ class BaseWorkflow(Triggered[I, R]):
 
     @property
     def input_validator_type(self) -> Any:
+        from headrace.empty import EmptyModel
+
         return self.config.input_validator or EmptyModel
 
     @property

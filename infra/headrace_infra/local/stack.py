@@ -235,7 +235,7 @@ def _connected(app: Headrace, deployed: Deployed, clock: OffsetClock) -> Iterato
         "bucket": deployed.bucket,
         "queues": dict(deployed.urls),
     }
-    ports: Ports = replace(connect(settings.model_copy(update=changes)), clock=clock)
+    ports: Ports = replace(connect(settings.changed(**changes)), clock=clock)
     settings.poll_s, settings.longest_poll_s = POLL_S, LONGEST_POLL_S
     app.use(ports)
     try:

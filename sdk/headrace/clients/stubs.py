@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from headrace.refs import WorkflowRunRef
 from headrace.running import Triggered
-from headrace.serde import Codec, EmptyModel
+from headrace.serde import Codec
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.empty import EmptyModel
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
