@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -103,6 +104,7 @@ class RunPlan:
     standalone: bool = False
     sticky: str = ""
     by_name: dict[str, TaskPlan] = field(init=False, repr=False, compare=False)
+    text: str = field(default="", init=False, repr=False, compare=False)  # its encoding, once it was made
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {task.name: task for task in self.tasks})
@@ -158,6 +160,8 @@ def _encode_gate(gate: GatePlan) -> Json:
 
 def encode_plan(plan: RunPlan) -> str:
     """Compact JSON; `decode_plan` gives the same plan back."""
+    if plan.text:
+        return plan.text
     place = {task.name: index for index, task in enumerate(plan.tasks)}
     usual_worker = plan.tasks[0].worker if plan.tasks else ""
     out: dict[str, Json] = {"t": [_encode_task(task, place, usual_worker) for task in plan.tasks]}
@@ -169,7 +173,9 @@ def encode_plan(plan: RunPlan) -> str:
         out["s"] = 1
     if plan.sticky:
         out["y"] = plan.sticky
-    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+    object.__setattr__(plan, "text", text)
+    return text
 
 
 def plan_version(plan: RunPlan) -> str:
@@ -193,6 +199,7 @@ def _decode_gates(raw: Iterable[tuple[str, str, int, str]]) -> tuple[GatePlan, .
     return tuple(GatePlan(name=n, expression=e, max_runs=m, strategy=GateStrategy(s)) for n, e, m, s in raw)
 
 
+@lru_cache(maxsize=256)
 def decode_plan(workflow: str, version: str, text: str) -> RunPlan:
     """The plan that `encode_plan` wrote. ValueError / KeyError where the text is none."""
     raw = json.loads(text)

@@ -26,6 +26,7 @@ from typing import TypeAlias
 
 from headrace.engine.control import LiveControl
 from headrace.engine.loop import ProcessLoop, abandon_process_loop, process_loop
+from headrace.engine.pulse import PULSE
 from headrace.engine.runnable import Outcome, Raised, Runnable, Succeeded, Suspended, TaskTimeout, Work
 
 CANCEL_GRACE_S = 1.0
@@ -148,40 +149,43 @@ def _execute_with_alarm(
     stop_process: Callable[[str], None],
     last_words: LastWords,
 ) -> Ending:
-    timed_out = threading.Event()
-    over = threading.Event()
+    timed_out = over = False
 
     def on_alarm(signum: int, frame: FrameType | None) -> None:
+        nonlocal timed_out
         remaining_s = control.remaining_s()
-        if over.is_set():
+        if over:
             return
         if remaining_s > 0:  # the deadline was moved
             signal.setitimer(signal.ITIMER_REAL, remaining_s)
             return
-        timed_out.set()
+        timed_out = True
         raise TaskTimeout
 
     def watch() -> None:
-        while not over.wait(max(control.remaining_s(), 0) + grace_s):
-            if control.remaining_s() + grace_s <= 0:
-                last_words(TimedOut(control.limit_s))
-                stop_process("sync code could not be interrupted at its deadline")
-                return
+        late_s = control.remaining_s() + grace_s
+        if over:
+            return
+        if late_s > 0:  # the deadline was moved
+            watchdogs.append(PULSE.after(late_s, watch))
+            return
+        last_words(TimedOut(control.limit_s))
+        stop_process("sync code could not be interrupted at its deadline")
 
     previous = signal.signal(signal.SIGALRM, on_alarm)
-    watcher = threading.Thread(target=watch, name="headrace-watchdog", daemon=True)
+    watchdogs = [PULSE.after(max(control.remaining_s(), 0) + grace_s, watch)]
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, max(control.remaining_s(), 0.001))
-            watcher.start()
             outcome = runnable.call(work)
         finally:
-            over.set()
+            over = True
+            PULSE.cancel(watchdogs[-1])
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
     except TaskTimeout:
         return TimedOut(control.limit_s)
-    if timed_out.is_set():  # the code swallowed the exception and returned after its deadline
+    if timed_out:  # the code swallowed the exception and returned after its deadline
         return TimedOut(control.limit_s)
     return outcome
 

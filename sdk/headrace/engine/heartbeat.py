@@ -10,6 +10,7 @@ from headrace.core.transitions import Attempt, beat
 from headrace.engine.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.engine.control import LiveControl
 from headrace.engine.engine import Engine
+from headrace.engine.pulse import PULSE, Alarm
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Received
 
@@ -32,32 +33,36 @@ def beat_once(engine: Engine, received: Received, attempt: Attempt, control: Liv
 
 
 class Heartbeat:
-    """Beats in a thread of its own from `first_beat_s` on; a shorter attempt costs nothing but a timer."""
+    """Beats from `first_beat_s` on for as long as the block lasts; a shorter attempt costs next to nothing."""
 
     def __init__(self, engine: Engine, received: Received, attempt: Attempt, control: LiveControl) -> None:
         self._engine = engine
         self._received = received
         self._attempt = attempt
         self._control = control
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="headrace-heartbeat", daemon=True)
+        self._beating = threading.Lock()
+        self._over = False
+        self._alarm: Alarm | None = None
 
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
+        self._alarm = PULSE.after(self._engine.limits.first_beat_s, self._beat)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        self._over = True
+        with self._beating:  # a beat under way writes before the commit does
+            if self._alarm is not None:
+                PULSE.cancel(self._alarm)
 
-    def _run(self) -> None:
+    def _beat(self) -> None:
         limits = self._engine.limits
-        pause_s = limits.first_beat_s
-        while not self._stop.wait(pause_s):
+        with self._beating:
+            if self._over:
+                return
+            pause_s = limits.beat_every_s
             try:
                 if not beat_once(self._engine, self._received, self._attempt, self._control):
                     return
-                pause_s = limits.beat_every_s
             except (StoreUnavailable, QueueUnavailable):
                 pause_s = 1.0  # soon again: the lease is running out
+            self._alarm = PULSE.after(pause_s, self._beat)
