@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from headrace_infra.ministack import Ministack, ministack, python_with_ministack
 
 STACK = "headrace-test"
 TROUBLE_STACK = "trouble-test"
-PORTS = range(14_650, 14_700)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(repository: Path) -> Path:
-    """The repository's own template, built; the folder of the artefacts."""
-    sam(repository, "build", extra={})
+    """The repository's own template, built for this Python, which is the one that MiniStack runs; the artefacts' folder."""
+    template = repository / "template.yaml"
+    here = f"Runtime: python{sys.version_info.major}.{sys.version_info.minor}"
+    template.write_text(re.sub(r"Runtime: python3\.\d+", here, template.read_text()))
+    sam(repository, "build", extra={"PYTHON": sys.executable})
     return repository / ".aws-sam" / "build"
 
 

@@ -28,8 +28,8 @@ def checkout(to: Path) -> Path:
     return to
 
 
-def sam(folder: Path, *arguments: str, extra: dict[str, str]) -> None:
-    """Run `sam` in `folder`; what it printed is the error's text where it fails."""
+def sam(folder: Path, *arguments: str, extra: dict[str, str]) -> str:
+    """Run `sam` in `folder` and give what it printed, which is the error's text where it fails."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -58,6 +58,7 @@ def sam(folder: Path, *arguments: str, extra: dict[str, str]) -> None:
         raise AssertionError(
             f"sam {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
         )
+    return done.stdout
 
 
 def deploy(folder: Path, stack: str, *, extra: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from deployed.runtime_api import lambda_runtime, runtime_client
+from deployed.sam import sam
 
 pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
 
@@ -97,3 +98,9 @@ def test_what_no_worker_needs_is_not_shipped(functions: dict[str, Any], built: P
     shipped = {path.name for path in artefact.iterdir()}
     assert not shipped & {"headrace_infra", "moto", "ministack", "pytest", "bin", "Makefile", "tests"}
     assert {"app.py", "headrace", "headrace_handlers"} <= shipped
+
+
+def test_sam_s_own_linter_finds_nothing(repository: Path) -> None:
+    assert "is a valid SAM Template" in sam(
+        repository, "validate", "--lint", extra={"AWS_DEFAULT_REGION": "us-east-1"}
+    )

@@ -87,11 +87,14 @@ def test_the_clock_sends_what_is_due(trouble: Stack) -> None:
     found = until(timer, within_s=20, what="the timer")
     due_in_s = int(found["due"]["N"]) / 1000 - time.time()
     assert 900 < due_in_s <= 1_000
-    minute = until(cursor, within_s=75, what="the first tick")
-    now_ms = int(time.time() * 1000)
     shard = found["pk"]["S"].rpartition("#")[2]
-    moved = found | {"pk": {"S": f"timer#{minute}#{shard}"}, "due": {"N": str(now_ms)}}
-    dynamodb.put_item(TableName=trouble.name, Item=moved)
+    for _ in range(2):  # once more if the clock passed by in between
+        now_ms = int(time.time() * 1000)
+        minute = cursor() or now_ms // 60_000  # a clock without a cursor looks back
+        moved = found | {"pk": {"S": f"timer#{minute}#{shard}"}, "due": {"N": str(now_ms)}}
+        dynamodb.put_item(TableName=trouble.name, Item=moved)
+        if cursor() in (None, minute):
+            break
     dynamodb.delete_item(TableName=trouble.name, Key={"pk": found["pk"], "sk": found["sk"]})
     result = trouble.app.runs.get_run_ref(run_id).result()
     assert result["much-later"]["retry_count"] == 1

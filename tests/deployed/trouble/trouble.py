@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,13 +78,7 @@ def large(input: dict[str, str], ctx: Context) -> dict[str, str]:
     return {"text": input["text"] + "."}
 
 
-@hatchet.task(name="nap")
-def nap(input: EmptyModel, ctx: Context) -> dict[str, int]:
-    time.sleep(0.5)
-    return {"pid": os.getpid()}
-
-
-options = {"timeout": timedelta(seconds=15), "memory": 256}
-hatchet.worker("robust", workflows=[stubborn, dies_once, curious], **options)
+options = {"timeout": timedelta(seconds=11), "memory": 256}
+hatchet.worker("robust", workflows=[stubborn, dies_once], **options)
 hatchet.worker("doomed", workflows=[kills], **options)
-hatchet.worker("plain", workflows=[much_later, large, nap], maximum_concurrency=2)
+hatchet.worker("plain", workflows=[much_later, large, curious], maximum_concurrency=2)
