@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.engine.deadline import end_process
 from headrace.engine.deliver import deliver
+from headrace.engine.runnable import Host
 from headrace.errors import NotConfigured
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
@@ -28,16 +30,18 @@ def make_handler(
     """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind."""
     metrics = observer or EmfObserver(worker_name)
     engine = app.engine
+    boot.worker_named(app, worker_name)
+    hosts: list[Host] = []  # made at the first invocation: a SnapStart snapshot holds no lifespan
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        host = boot.host_for(
-            app,
-            worker_name,
-            visibility_s=visibility_s,
-            observer=metrics,
-            stop_process=stop_process,
-            time_left_ms=getattr(context, "get_remaining_time_in_millis", None),
-        )
+        if not hosts:
+            hosts.append(
+                boot.host_for(
+                    app, worker_name, visibility_s=visibility_s, observer=metrics, stop_process=stop_process
+                )
+            )
+        time_left_ms = getattr(context, "get_remaining_time_in_millis", None)
+        host = hosts[0] if time_left_ms is None else replace(hosts[0], time_left_ms=time_left_ms)
         try:
             return answer(event, context, lambda record: deliver(engine, host, received(record, worker_name)))
         finally:

@@ -148,7 +148,7 @@ def ready(record: RunRecord) -> tuple[str, ...]:
 def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:
     """The tasks that are ready now and were not before `task` was settled: its settlement owes their messages."""
     row = record.tasks.get(task)
-    if row is None or not row.settled:
+    if row is None or not row.settled or len(record.plan.tasks) == 1:
         return ()
     now_ready = ready(record)
     if not now_ready:

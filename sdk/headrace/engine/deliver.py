@@ -69,7 +69,7 @@ def _advance(
 
 def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran) -> Attempt | None:
     """The claim of an only child of this task, which goes into this task's commit."""
-    if not isinstance(ran.ending, Succeeded):
+    if not isinstance(ran.ending, Succeeded) or len(claimed.record.plan.tasks) == 1:
         return None
     task = claimed.attempt.task
     row = replace(

@@ -50,10 +50,12 @@ def place_output(engine: Engine, record: RunRecord, task: str, text: str | None)
     if text is None:
         return Payload()
     size = check_size(engine, f"the output of {task}", text)
-    after = record.with_row(task, _completed(record.tasks[task]))
+    if len(record.plan.tasks) == 1 and size <= engine.limits.inline_final_bytes:
+        return Payload.inline(text)
     weight = item_bytes(encode_record(record)) + _KEY_BYTES
     if weight + size <= engine.limits.record_target_bytes:
         return Payload.inline(text)
+    after = record.with_row(task, _completed(record.tasks[task]))
     if weight + size <= engine.limits.inline_final_bytes and finished(after):
         return Payload.inline(text)
     return Payload(place=Place.ITEM if size <= engine.limits.item_bytes else Place.BLOB)
