@@ -3,7 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SEEDS ?= 200
+SEEDS ?= 0:2000
 PYTEST_ARGS ?=
 APP ?= app:hatchet
 
@@ -82,8 +82,8 @@ template: $(VENV)/.installed ## Compile template.yaml from the example app
 bench: $(VENV)/.installed ## Run the benchmarks, each a ratio within one run
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
-simulate: $(VENV)/.installed ## Run the simulation over SEEDS=200 seeds
-	$(BIN)/python -m headrace_infra.simulate --seeds $(SEEDS)
+simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS)
 
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-strip-extras --custom-compile-command "make lock"
