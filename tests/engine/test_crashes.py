@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 import pytest
+from support.families import Family
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.graph import finished, run_status
+from headrace.core.idempotency import IdempotencyKey
 from headrace.core.plan import Json, RunPlan
-from headrace.core.record import RunStatus
-from headrace.engine.runnable import Work
+from headrace.core.record import RunRecord, RunStatus, record_of
+from headrace.engine.runnable import Outcome, Work
+from headrace.errors import IdempotencyCollisionError
 
 CHAIN = plan(task("a"), task("b", "a"), task("c", "b"), workflow="chain")
 DIAMOND = plan(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"), workflow="diamond")
@@ -77,3 +81,76 @@ def test_a_chain_that_crashes_repeats_nothing_that_was_committed() -> None:
             continue
         counts = {name: w.ran.count(name) for name in "abc"}
         assert sum(counts.values()) <= 4, (n, fault.hit, counts)
+
+
+CHILD = plan(task("child", retries=1), workflow="child")
+PARENT = plan(task("parent"), task("after", "parent"), workflow="parent")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A parent of three children that holds no invocation while it waits."""
+
+    w: World
+    is_async: bool = False
+
+    def call(self, work: Work) -> Outcome:
+        return Family(self.w.engine, CHILD, 3).call(work)
+
+    async def acall(self, work: Work) -> Outcome:
+        return self.call(work)
+
+
+def family(fault: KillAt) -> World:
+    w = World(plans={"child": CHILD, "parent": PARENT}, code={"child": body, "after": body}, faults=fault)
+    w.more["parent", "parent"] = Waits(w)
+    with contextlib.suppress(Killed):
+        w.start("parent")
+    w.drain()
+    return w
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_any_crash_point_of_a_fan_in(after_effect: bool) -> None:
+    clean = KillAt(10**9, after_effect)
+    assert {run_status(record) for record in records(family(clean))} == {RunStatus.COMPLETED}
+    for n in range(clean.calls):
+        fault = KillAt(n, after_effect)
+        w = family(fault)
+        where = f"killed at call {n} ({fault.hit}), {'after' if after_effect else 'before'} its effect"
+        assert w.queues.depth() == 0, where
+        found = records(w)
+        if not found:
+            continue
+        assert len(found) == 4, where
+        assert {run_status(record) for record in found} == {RunStatus.COMPLETED}, where
+
+
+def records(w: World) -> list[RunRecord]:
+    return [record_of(item) for item in w.store.items() if item["sk"] == "run"]
+
+
+KEYED = plan(task("only"), workflow="keyed")
+
+
+@pytest.mark.parametrize("until_over", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_crash_between_a_key_and_its_message_blocks_nobody(after_effect: bool, until_over: bool) -> None:
+    """A client dies at each call of a trigger with a key; a second client then meets the key or takes it."""
+    key = IdempotencyKey(key="order 1", ttl_ms=3_600_000, until_over=until_over)
+    for n in range(12):
+        fault = KillAt(n, after_effect)
+        w = World(plans={"keyed": KEYED}, code={"only": body}, faults=fault)
+        with contextlib.suppress(Killed):
+            w.start("keyed", idempotency=key)
+        died = bool(fault.hit)
+        fault.armed = False
+        with contextlib.suppress(IdempotencyCollisionError):
+            w.start("keyed", idempotency=key)
+        w.drain()
+        found = records(w)
+        assert [run_status(record) for record in found] == [RunStatus.COMPLETED], (n, fault.hit)
+        held = [item for item in w.store.items() if str(item["pk"]).startswith("idem#")]
+        assert len(held) == (0 if until_over else 1), (n, fault.hit)
+        if not died:
+            break
