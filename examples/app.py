@@ -6,6 +6,7 @@ from branching import branching
 from cancellation import endless, polite
 from dag import dag
 from dependencies import total
+from durable import render_book, render_page
 from fanout import map_package, reduce_library
 from measure import measure_module
 from nested import square, sum_of_squares
@@ -35,6 +36,8 @@ hatchet.worker(
         on_failure,
         square,
         sum_of_squares,
+        render_page,
+        render_book,
     ],
 )
 hatchet.worker(

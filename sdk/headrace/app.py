@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
-    from headrace.context import Context
+    from headrace.context import Context, DurableContext
     from headrace.empty import EmptyModel
     from headrace.ports import Ports
 
@@ -332,7 +332,7 @@ class Headrace:
         )
         return Workflow(self, config)
 
-    def durable_task(self, **options: Any) -> AnyTaskDecorator:
+    def durable_task(self, **options: Any) -> DurableTaskDecorator:
         """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation.
 
         It starts again from the top when it is woken; its children are memoised by key or by the order of spawning, so code before
@@ -341,9 +341,8 @@ class Headrace:
         options.pop("eviction_policy", None)
         if "slot_cost" in options:
             raise DefinitionError("a durable task has no slot_cost")
-        decorator: AnyTaskDecorator = self.task(**options)
-        decorator.durable = True
-        return decorator
+        made = self.task(**options)
+        return DurableTaskDecorator(made)
 
     def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
@@ -499,6 +498,21 @@ class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):
     def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
         return super().__call__(fn)
+
+
+class DurableTaskDecorator:
+    """Makes a durable standalone task of an async function with a DurableContext."""
+
+    def __init__(self, made: AnyTaskDecorator) -> None:
+        self._made = made
+        made.durable = True
+
+    def __call__(
+        self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]
+    ) -> Standalone[I, R]:
+        make: Any = self._made
+        made: Standalone[I, R] = make(fn)
+        return made
 
 
 Hatchet = Headrace

@@ -32,7 +32,7 @@ from headrace.task import (
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.conditions import Conditions
-    from headrace.context import Context
+    from headrace.context import Context, DurableContext
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
@@ -279,12 +279,10 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             )
         )
 
-    def durable_task(self, *arguments: Any, **options: Any) -> TaskDecorator[I]:
+    def durable_task(self, *arguments: Any, **options: Any) -> DurableTaskDecorator[I]:
         """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation."""
         options.pop("eviction_policy", None)
-        decorator = self.task(*arguments, **options)
-        decorator.durable = True
-        return decorator
+        return DurableTaskDecorator(self.task(*arguments, **options))
 
     def batch_task(self, *arguments: Any, **options: Any) -> Any:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
@@ -346,6 +344,19 @@ class TaskDecorator(Generic[I]):
         )
         self._workflow.add(task)
         return task
+
+
+class DurableTaskDecorator(Generic[I]):
+    """Makes a durable task of an async function with a DurableContext and adds it to its workflow."""
+
+    def __init__(self, made: TaskDecorator[I]) -> None:
+        self._made = made
+        made.durable = True
+
+    def __call__(self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]) -> Task[I, R]:
+        make: Any = self._made
+        made: Task[I, R] = make(fn)
+        return made
 
 
 class Standalone(BaseWorkflow[I, R]):

@@ -15,8 +15,20 @@ from deployed.waiting import until
 pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
 
 
-@pytest.mark.parametrize("arguments", [["quickstart.py"], ["stdlib_report.py", "--files", "40"]])
-def test_the_readme_s_commands_on_a_deployed_stack(examples: Stack, arguments: list[str]) -> None:
+COMMANDS = [
+    ("quickstart.py", "hello, world!"),
+    ("stdlib_report.py --files 40", "failed after all attempts"),
+    ("dag.py", "report: {'letters_a_word': 3.89}"),
+    ("branching.py", "accepted at once"),
+    ("fanout.py", "packages, "),
+    ("nested.py", "sum of squares: 30"),
+    ("on_failure.py", "cleaned up: {'freed': 'shelf-11'"),
+    ("durable.py", "2,190 words; the parent took"),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), COMMANDS, ids=[command for command, _ in COMMANDS])
+def test_the_readme_s_commands_on_a_deployed_stack(examples: Stack, command: str, expected: str) -> None:
     """As a process of its own that has nothing but the environment; the workers were registered by the clock."""
     table = examples.client("dynamodb")
     key = {"pk": {"S": "workflow#simple"}, "sk": {"S": "plan"}}
@@ -28,9 +40,8 @@ def test_the_readme_s_commands_on_a_deployed_stack(examples: Stack, arguments: l
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     roots = os.pathsep.join(str(REPOSITORY / root) for root in ("sdk", "handlers", "infra"))
     environment = kept | {"HEADRACE_STACK": examples.name, "PYTHONPATH": roots}
-    command = [sys.executable, *arguments]
     done = subprocess.run(
-        command,
+        [sys.executable, *command.split()],
         cwd=REPOSITORY / "examples",
         env=environment,
         capture_output=True,
@@ -39,5 +50,4 @@ def test_the_readme_s_commands_on_a_deployed_stack(examples: Stack, arguments: l
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    expected = "hello, world!" if arguments == ["quickstart.py"] else "failed after all attempts"
     assert expected in " ".join(done.stdout.split())

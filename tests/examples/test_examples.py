@@ -69,6 +69,7 @@ def run(*command: str) -> str:
         ),
         ("branching", [r"19\.99: accepted at once", r"750\.00: a person looks at it \(risk 75\)"]),
         ("nested", ["sum of squares: 30", "child runs, though the parent ran twice: 4"]),
+        ("durable", [r"2,190 words; the parent took [23] invocations and held none while it waited"]),
         (
             "on_failure",
             [
