@@ -11,7 +11,7 @@ from headrace.core.record import RunRecord, TaskStatus, record_of
 from headrace.core.transitions import MAX_TAKEOVERS
 from headrace.memory.faults import Faults
 from headrace.memory.store import MemoryStore
-from simulation.workload import predict
+from simulation.workload import CHILD, Script, predict
 
 if TYPE_CHECKING:
     from simulation.world import Simulation
@@ -101,7 +101,7 @@ def at_rest(sim: Simulation) -> None:
 
 
 def _held_against_the_model(sim: Simulation, run_id: str, record: RunRecord) -> None:
-    flow = sim.started[run_id]
+    flow = sim.started.get(run_id, CHILD)
     expected = predict(flow)
     found = states(record)
     lost = any(row.takeovers >= MAX_TAKEOVERS for row in record.tasks.values())
@@ -130,8 +130,10 @@ def _held_against_the_model(sim: Simulation, run_id: str, record: RunRecord) -> 
 
 
 def _ran_no_more_than_it_may(sim: Simulation, run_id: str, record: RunRecord) -> None:
+    scripts = sim.started.get(run_id, CHILD).scripts
     for name, row in record.tasks.items():
-        allowed = 1 + row.app_retry_count + row.takeovers
+        wakes = row.ticket - 1 - row.app_retry_count if scripts.get(name, Script()).children else 0
+        allowed = 1 + row.app_retry_count + row.takeovers + wakes
         if sim.ran[run_id, name] > allowed:
             raise Violation(
                 f"{name} of run {run_id} ran {sim.ran[run_id, name]} times; its record allows {allowed}"

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from headrace.core import transitions
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
-from headrace.engine import attempt, bury, claiming, deliver, trigger
+from headrace.engine import attempt, bury, claiming, deliver, joins, pay, trigger
 from headrace.engine.runnable import Done
 
 Mutation = Callable[[], list[Any]]
@@ -148,6 +148,23 @@ def _join_fires_early() -> list[Any]:
     return [patch.object(graph, "_by_parents", by_parents)]
 
 
+def _wakes_nobody() -> list[Any]:
+    return [patch.object(joins, "wake_parent", lambda *arguments: None)]
+
+
+def _does_not_look_again() -> list[Any]:
+    """A parent that parks does not look whether its last child has left meanwhile."""
+    return [patch.object(pay, "is_empty", lambda engine, name: False)]
+
+
+def _join_opened_again() -> list[Any]:
+    """A retried parent puts its join again, with everybody in it."""
+    original = joins._put_once
+    return [
+        patch.object(joins, "_put_once", lambda name, item: replace(original(name, item), require=ALWAYS))
+    ]
+
+
 MUTATIONS: dict[str, Mutation] = {
     "a commit is not fenced": _drop_the_fence,
     "a redelivered message repairs nothing": _no_repair,
@@ -164,6 +181,9 @@ MUTATIONS: dict[str, Mutation] = {
     "a commit whose response was lost counts as fenced": _fenced_is_done,
     "a lost worker uses up a retry": _retry_counts_lost_workers,
     "a join fires at its first parent": _join_fires_early,
+    "an empty join wakes nobody": _wakes_nobody,
+    "a parking parent does not look again": _does_not_look_again,
+    "a join is opened again": _join_opened_again,
 }
 
 __all__ = ["MUTATIONS", "mutated"]

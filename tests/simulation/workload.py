@@ -22,6 +22,7 @@ class Script:
     duration_ms: int = 100
     output: int = 0
     output_chars: int = 0
+    children: int = 0  # a parent that spawns so many, waits without holding an invocation, and counts those that completed
 
     def fate(self, app_retry_count: int) -> str:
         """What this attempt does: succeed, fail, fail for good, or time out."""
@@ -38,6 +39,15 @@ class Flow:
 
     plan: RunPlan
     scripts: Mapping[str, Script]
+
+
+CHILD = Flow(
+    plan=RunPlan(
+        workflow="child", version="1", tasks=(TaskPlan(name="c", retries=1, schedule_timeout_ms=10**9),)
+    ),
+    scripts={"c": Script(failures=1, duration_ms=30, output=1)},
+)
+"""What parents spawn: a task that fails once and then completes."""
 
 
 def draw_flow(random: Random, name: str) -> Flow:
@@ -79,6 +89,9 @@ def draw_flow(random: Random, name: str) -> Flow:
 
 
 def _draw_script(random: Random, retries: int) -> Script:
+    if random.random() < 0.08:
+        size = random.choice((1, 3, 5))
+        return Script(duration_ms=20, output=size, children=size)
     kind = random.random()
     failures = 0
     if kind < 0.3:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from greenlet import getcurrent, greenlet
+from support.families import Family
 from support.world import PythonExpressions
 
 from headrace.core.plan import RunPlan
@@ -34,7 +35,7 @@ from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import DEAD_LETTERS, MemoryQueues
 from headrace.ports import Received
 from simulation.checks import Watched
-from simulation.workload import Flow, draw_flow
+from simulation.workload import CHILD, Flow, Script, draw_flow
 
 VISIBILITY_S = 30
 MAX_STEPS = 60_000
@@ -131,14 +132,19 @@ class Simulation:
     queues: MemoryQueues = field(init=False)
     ids: SeededIds = field(init=False)
     flows: dict[str, Flow] = field(init=False)
+    deployed: list[Flow] = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         hooks = _Faults(self)
         self.store = Watched(hooks, retried=lambda: self._hit("retried"))
-        self.queues = MemoryQueues(self.clock, visibility_s=VISIBILITY_S, max_receive_count=40, faults=hooks)
+        redrive = self.random.choice((40, 40, 40, 6))
+        self.queues = MemoryQueues(
+            self.clock, visibility_s=VISIBILITY_S, max_receive_count=redrive, faults=hooks
+        )
         self.ids = SeededIds(self.seed)
         self.flows = {f"w{n}": draw_flow(self.random, f"w{n}") for n in range(self.random.randrange(1, 4))}
+        self.deployed = [*self.flows.values(), CHILD]
 
     # ---- processes
 
@@ -182,9 +188,11 @@ class Simulation:
     def run(self) -> Simulation:
         """Draw clients, then let everything happen until the world is at rest."""
         for n in range(self.random.randrange(1, 6)):
-            flow = self.random.choice(list(self.flows.values()))
+            name = self.random.choice(list(self.flows))
             delay_ms = self.random.randrange(0, 3_000)
-            self.spawn(f"client {n}", lambda flow=flow: self._client(flow), delay_ms)  # type: ignore[misc]  # bound now
+            self.spawn(f"client {n}", lambda name=name: self._client(self.flows[name]), delay_ms)  # type: ignore[misc]  # now
+        if self.random.random() < 0.3:
+            self.spawn("deployment", self._deploy, self.random.randrange(0, 3_000))
         next_tick_ms = self.clock.now_ms() + 60_000
         while self.steps < MAX_STEPS:
             self.steps += 1
@@ -253,6 +261,12 @@ class Simulation:
 
     # ---- what the processes do
 
+    def _deploy(self) -> None:
+        """Every workflow gets another shape. Workers have the new tasks beside the old; runs finish by their records."""
+        self.flows = {name: draw_flow(self.random, name) for name in self.flows}
+        self.deployed.extend(self.flows.values())
+        self.faults["deployment"] += 1
+
     def _client(self, flow: Flow) -> None:
         self.asked += 1
         run_id = self.ids.run_id()
@@ -277,10 +291,9 @@ class Simulation:
 
     def _host(self, worker: str) -> Host:
         runnables: dict[tuple[str, str], Runnable] = {
-            (flow.plan.workflow, task.name): Scripted(self, flow, task.name)
-            for flow in self.flows.values()
+            (flow.plan.workflow, task.name): Scripted(self, task.name)
+            for flow in self.deployed
             for task in flow.plan.tasks
-            if task.worker == worker
         }
         time_left_ms = self.random.choice((900_000, 20_000))
         return Host(
@@ -299,7 +312,7 @@ class Simulation:
         """User code in virtual time, with its heartbeats and its deadline."""
         assert isinstance(runnable, Scripted)
         self.ran[work.record.run_id, work.task] += 1
-        script = runnable.flow.scripts[work.task]
+        script = runnable.script(work)
         fate = script.fate(work.record.tasks[work.task].app_retry_count)
         limit_ms = claimed.plan.execution_timeout_ms
         left_ms = limit_ms + 1 if fate == "slow" else script.duration_ms
@@ -327,14 +340,22 @@ class Scripted:
     """A task's code by its script."""
 
     sim: Simulation
-    flow: Flow
     task: str
     is_async: bool = False
 
+    def flow(self, work: Work) -> Flow:
+        """The flow that this run was started with, whatever is deployed by now."""
+        return self.sim.started.get(work.record.run_id, CHILD)
+
+    def script(self, work: Work) -> Script:
+        return self.flow(work).scripts[self.task]
+
     def call(self, work: Work) -> Outcome:
-        script = self.flow.scripts[self.task]
+        script = self.script(work)
         for parent in work.record.plan.task(self.task).parents:
             self._sees(work, parent)
+        if script.children:
+            return Family(self.sim.engine(), CHILD.plan, script.children).call(work)
         match script.fate(work.record.tasks[self.task].app_retry_count):
             case "succeed":
                 return Succeeded(json.dumps({"n": script.output, "pad": "x" * script.output_chars}))
@@ -346,7 +367,7 @@ class Scripted:
     def _sees(self, work: Work, parent: str) -> None:
         """A parent's output is there, and is what its script says."""
         seen = json.loads(work.output_of(parent) or "null")
-        expected = self.flow.scripts[parent].output
+        expected = self.flow(work).scripts[parent].output
         if seen.get("skipped") is not True and seen["n"] != expected:
             raise AssertionError(f"{self.task} sees {seen} of {parent}, not {expected}")
 
