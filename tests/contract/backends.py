@@ -150,6 +150,9 @@ def _connected(name: str, elapse: Callable[[float], None]) -> Backend:
     make_table(session.client("dynamodb"), STACK)
     settings = SimpleNamespace(stack=STACK, table=None, bucket=f"{STACK}-payloads", queues={})
     ports = connect(settings)
+    ports.store.get_blob(
+        "none"
+    )  # S3's client is made when it is first needed: now, while the environment says where AWS is
     return Backend(name, ports.store, ports.queues, elapse, _queue_maker(session.client("sqs")))
 
 
