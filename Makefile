@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench simulate examples lock venvs clean
+.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 .venv-sam/.locked: requirements/sam.txt
 	$(call environment,.venv-sam,requirements/sam.txt)
+	@touch $@
+
+.venv-peers/.locked: requirements/peers.txt
+	$(call environment,.venv-peers,requirements/peers.txt)
 	@touch $@
 
 venvs: $(VENV)/.installed .venv-ministack/.locked .venv-sam/.locked ## Make the three virtual environments
@@ -79,8 +83,14 @@ format: $(VENV)/.installed ## Rewrite the code in the house style
 template: $(VENV)/.installed ## Compile template.yaml from the example app
 	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
 
-bench: $(VENV)/.installed ## Run the benchmarks, each a ratio within one run
-	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+bench: $(VENV)/.installed ## Run the benchmarks, each a ratio within one run; fails where a budget is missed
+	@failed=; for benchmark in import_time worker_overhead growth chain cel_engines; do \
+		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
+	test -z "$$failed" || { echo "over budget:$$failed"; exit 1; }
+
+bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked ## Compare with Celery, dramatiq and the durable execution SDK
+	$(BIN)/python benchmarks/peers/run.py
+	$(BIN)/python benchmarks/chain.py
 
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS)
@@ -92,6 +102,7 @@ lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index
 	$(LOCK) --extra dev pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(LOCK) requirements/ministack.in --output-file requirements/ministack.txt
 	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
+	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 
 clean: ## Remove the environments, caches and build artefacts
 	rm -rf .venv .venv-ministack .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,116 @@
+"""An engine on the memory ports that counts what AWS would bill: for shapes too large for an emulator."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.core.changes import Item, Key, Write, Written
+from headrace.core.plan import RunPlan
+from headrace.core.sizes import item_bytes
+from headrace.engine.attempt import Claimed
+from headrace.engine.control import LiveControl
+from headrace.engine.deadline import Ending
+from headrace.engine.deliver import deliver
+from headrace.engine.engine import Engine
+from headrace.engine.runnable import Done, Host, Outcome, Runnable, Succeeded, Work
+from headrace.memory.clock import SeededIds, VirtualClock
+from headrace.memory.queues import MemoryQueues
+from headrace.memory.store import MemoryStore
+from headrace.ports import Outgoing, Received
+
+
+class CountingStore(MemoryStore):
+    """Write units are KB of the item after, read units 4 KB, strongly consistent; the listing index adds one a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units: Counter[str] = Counter()
+
+    def write(self, write: Write) -> Written:
+        written = super().write(write)
+        self.units["write"] += -(-max(1, item_bytes(written.item or {})) // 1024)
+        self.units["calls"] += 1
+        return written
+
+    def get(self, key: Key, *, consistent: bool = True) -> Item | None:
+        found = super().get(key, consistent=consistent)
+        self.units["read"] += -(-max(1, item_bytes(found or {})) // 4096)
+        self.units["calls"] += 1
+        return found
+
+
+class CountingQueues(MemoryQueues):
+    """A send bills a request a batch of ten, a receive and a delete one each."""
+
+    units: Counter[str]
+
+    def send(self, queue: str, messages: Any) -> None:
+        sent: list[Outgoing] = list(messages)
+        super().send(queue, sent)
+        self.units["sqs"] += -(-len(sent) // 10)
+        self.units["calls"] += -(-len(sent) // 10)
+
+    def delete(self, message: Received) -> None:
+        super().delete(message)
+        self.units["sqs"] += 2
+        self.units["calls"] += 2
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """A task that returns one small object."""
+
+    is_async: bool = False
+
+    def call(self, work: Work) -> Outcome:
+        return Succeeded(json.dumps({"n": 1}))
+
+    async def acall(self, work: Work) -> Outcome:
+        return self.call(work)
+
+
+def at_once(
+    engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
+) -> Ending:
+    return runnable.call(work)
+
+
+@dataclass(slots=True)
+class Counted:
+    """One world; `run` delivers until nothing is left."""
+
+    plans: list[RunPlan]
+    code: Callable[[str, str], Runnable] = lambda workflow, task: Returns()
+    invocations: int = 0
+    store: CountingStore = field(default_factory=CountingStore)
+    engine: Engine = field(init=False)
+    queues: CountingQueues = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = VirtualClock()
+        self.queues = CountingQueues(clock)
+        self.queues.units = self.store.units
+        self.engine = Engine(store=self.store, queues=self.queues, clock=clock, ids=SeededIds(1))
+
+    @property
+    def units(self) -> Counter[str]:
+        return self.store.units
+
+    def run(self) -> None:
+        host = Host(
+            worker="default",
+            runnables={
+                (plan.workflow, task.name): self.code(plan.workflow, task.name)
+                for plan in self.plans
+                for task in plan.tasks
+            },
+        )
+        while batch := self.queues.receive("default", limit=10, wait_s=0):
+            for received in batch:
+                self.invocations += 1
+                if isinstance(deliver(self.engine, host, received, runner=at_once), Done):
+                    self.queues.delete(received)
