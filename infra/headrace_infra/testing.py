@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def local(
     app: Headrace,
     *,
+    backend: Literal["moto", "ministack"] = "moto",
     concurrency: int = 8,
     background: bool = True,
     stack: str = "headrace",
@@ -30,7 +31,8 @@ def local(
 ) -> AbstractContextManager[LocalStack]:
     """A local stack for the length of a `with` block.
 
-    concurrency: how many Lambdas run at once. background: deliver on threads of its own, so that `run()` just returns; False:
+    backend: "moto" is in this process, with time that can be moved; "ministack" is a server of its own, in real time, closer to AWS
+    (NotConfigured, which says how to install it, where it is missing). concurrency: how many Lambdas run at once. background: deliver on threads of its own, so that `run()` just returns; False:
     nothing happens until `stack.drain()`, which then runs everything on the calling thread, in order. on_invocation is told the
     queue and the seconds of each invocation. Execution timeouts are real time; delays and schedule timeouts are virtual and
     pass in `drain()` and `advance()`. ImportError, which says what to install, where moto is missing.
@@ -38,5 +40,10 @@ def local(
     from headrace_infra.local.stack import run_local
 
     return run_local(
-        app, concurrency=concurrency, background=background, stack_name=stack, on_invocation=on_invocation
+        app,
+        backend=backend,
+        concurrency=concurrency,
+        background=background,
+        stack_name=stack,
+        on_invocation=on_invocation,
     )

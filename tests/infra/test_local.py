@@ -9,7 +9,14 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
-from headrace import Context, EmptyModel, FailedTaskRunExceptionGroup, Headrace, RunStatus
+from headrace import (
+    Context,
+    EmptyModel,
+    FailedTaskRunExceptionGroup,
+    Headrace,
+    NotSupportedError,
+    RunStatus,
+)
 from headrace.core.graph import run_status
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
@@ -160,3 +167,23 @@ def test_the_pytest_plugin() -> None:
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+@pytest.mark.ministack
+def test_the_same_on_ministack() -> None:
+    """A server of its own, in real time: retries with backoff and the bucket included."""
+
+    @app.task(name="soon", retries=1, backoff_factor=1.0)
+    def soon(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        if ctx.retry_count == 0:
+            raise ValueError("in a second")
+        return {"attempt": ctx.attempt_number}
+
+    with local(app, backend="ministack") as stack:
+        assert noop.run(Number(n=7)) == {"n": 7}
+        ref = soon.run(wait_for_result=False)
+        stack.drain()
+        assert ref.result() == {"attempt": 2}
+        assert noop.run({"n": 1, "text": "x" * 500_000}) == {"n": 1}  # type: ignore[call-overload]  # any object will do
+        with pytest.raises(NotSupportedError, match="real time"):
+            stack.advance(timedelta(minutes=1))

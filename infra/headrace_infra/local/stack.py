@@ -17,12 +17,13 @@ from headrace.app import Headrace
 from headrace.core.record import RunRecord, record_of
 from headrace.engine.registry import register
 from headrace.engine.tick import tick
+from headrace.errors import NotSupportedError
 from headrace.ports import Ports
 from headrace_handlers import dead_letters, worker
 from headrace_infra.compile import compile_app, units_of
+from headrace_infra.local.backends import Backend, started
 from headrace_infra.local.clock import OffsetClock
-from headrace_infra.local.dispatcher import Dispatcher, Target
-from headrace_infra.local.moto_backend import ACCOUNT, moto_aws, next_visible_ms, queued
+from headrace_infra.local.dispatcher import IDLE_PAUSE_S, Dispatcher, Target
 from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed, deploy
 from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
 POLL_S = 0.004
 LONGEST_POLL_S = 0.02
 MINUTE_MS = 60_000
-DEPTHS = frozenset(
-    {
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    }
-)
+MINISTACK_PAUSE_S = 0.01
 
 
 class EventCounter:
@@ -64,14 +59,14 @@ class LocalStack:
         clock: OffsetClock,
         dispatcher: Dispatcher,
         events: EventCounter,
-        region: str,
+        backend: Backend,
     ) -> None:
         self.app = app
         self.deployed = deployed
         self.clock = clock
         self.events = events
         self._dispatcher = dispatcher
-        self._region = region
+        self._backend = backend
         self._next_tick_ms = clock.now_ms() + MINUTE_MS
 
     @property
@@ -79,7 +74,9 @@ class LocalStack:
         return self.app.engine
 
     def advance(self, by: timedelta) -> None:
-        """Move time forward: delays, visibility timeouts and schedule timeouts pass."""
+        """Move time forward: delays, visibility timeouts and schedule timeouts pass. NotSupportedError on MiniStack."""
+        if not self._backend.moves_time:
+            raise NotSupportedError("MiniStack runs in real time: only local(app) on moto can advance")
         self.clock.advance(int(by.total_seconds() * 1000))
         self._tick()
 
@@ -101,8 +98,11 @@ class LocalStack:
             if due_ms is None:
                 return
             ahead_ms = due_ms - self.clock.now_ms()
-            if ahead_ms > 0:
+            if ahead_ms > 0 and self._backend.moves_time:
                 self.clock.advance(min(ahead_ms, MINUTE_MS))
+                self._tick()
+            elif ahead_ms > 0:
+                sleep(min(ahead_ms / 1000, 1.0))
                 self._tick()
             else:
                 sleep(0.001)
@@ -122,10 +122,14 @@ class LocalStack:
 
     def depth_of_all(self) -> int:
         """Messages in all queues, visible or not, as the emulator holds them: costs no request."""
-        return queued(self._region)
+        return self._backend.queued()
 
     def _next_due_ms(self) -> int | None:
-        times = [time for time in (next_visible_ms(self._region), self._next_timer_ms()) if time is not None]
+        times = [
+            time
+            for time in (self._backend.next_visible_ms(self.clock), self._next_timer_ms())
+            if time is not None
+        ]
         return min(times, default=None)
 
     def _next_timer_ms(self) -> int | None:
@@ -158,10 +162,7 @@ class LocalStack:
 
     def depth(self, worker: str) -> int:
         """Messages in a worker's queue, visible or not."""
-        answer: Any = boto3.client("sqs").get_queue_attributes(
-            QueueUrl=self.deployed.urls[worker], AttributeNames=["All"]
-        )
-        return sum(int(value) for name, value in answer["Attributes"].items() if name in DEPTHS)
+        return self._backend.queued(f"{self.deployed.stack}-{worker}")
 
     def dead_letters(self) -> int:
         """Messages in the dead-letter queue."""
@@ -190,6 +191,7 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
 def run_local(
     app: Headrace,
     *,
+    backend: str,
     concurrency: int,
     background: bool,
     stack_name: str,
@@ -198,28 +200,35 @@ def run_local(
     """See `headrace_infra.testing.local`."""
     clock = OffsetClock()
     with ExitStack() as stack:
-        stack.enter_context(moto_aws(clock))
+        aws = stack.enter_context(started(backend, clock))
         stack.enter_context(_quiet())
-        region = str(boto3.session.Session().region_name)
         template = compile_app(app, app_path="local:app")
-        deployed = deploy(template, units_of(app), stack=stack_name, account=ACCOUNT, region=region)
+        deployed = deploy(template, units_of(app), stack=stack_name, account=aws.account, region=aws.region)
         stack.enter_context(_connected(app, deployed, clock))
         register(app.engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
         events = EventCounter()
         dispatcher = Dispatcher(
             app.engine.queues,
             targets_of(app, deployed, events),
-            region=region,
+            region=aws.region,
             concurrency=concurrency,
             on_invocation=on_invocation,
-            has_messages=lambda queue: queued(region, f"{stack_name}-{queue}") > 0,
+            has_messages=(lambda queue: aws.queued(f"{stack_name}-{queue}") > 0)
+            if aws.moves_time
+            else _perhaps,
+            idle_pause_s=IDLE_PAUSE_S if aws.moves_time else MINISTACK_PAUSE_S,
         )
         for each in app.fleet():
             stack.callback(each.lifespan.stop)
         if background:
             dispatcher.start()
         stack.callback(dispatcher.stop)
-        yield LocalStack(app, deployed, clock, dispatcher, events, region)
+        yield LocalStack(app, deployed, clock, dispatcher, events, aws)
+
+
+def _perhaps(queue: str) -> bool:
+    """Asking MiniStack whether a queue holds anything costs as much as receiving."""
+    return True
 
 
 @contextmanager
