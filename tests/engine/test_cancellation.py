@@ -1,0 +1,84 @@
+"""A parent's cancellation reaches its children: those that wait, those that run, and theirs."""
+
+from __future__ import annotations
+
+from support.records import plan, task
+from support.world import World
+
+from headrace.core.graph import run_status
+from headrace.core.plan import Json
+from headrace.core.record import ParentLink, RunStatus
+from headrace.engine.cancel import cancel
+from headrace.engine.control import LiveControl
+from headrace.engine.heartbeat import beat_once
+from headrace.engine.runnable import Work
+from headrace.ports import Received
+
+PARENT, CHILD = plan(task("parent"), workflow="parent"), plan(task("child"), workflow="child")
+
+
+HELD = Received(queue="default", body="", receipt="0.0", receive_count=1, sent_at_ms=0)
+"""A message that the queue no longer knows: hiding it has no effect."""
+
+
+def world(**code: object) -> World:
+    bodies = {"parent": lambda work: None, "child": lambda work: None} | code
+    return World(plans={"parent": PARENT, "child": CHILD}, code=bodies)  # type: ignore[arg-type]  # bodies
+
+
+def family(w: World) -> tuple[str, str]:
+    parent = w.start("parent")
+    return parent, w.start("child", parent=ParentLink(run_id=parent, task="parent"))
+
+
+def test_a_child_that_waits_is_not_started() -> None:
+    w = world()
+    parent, child = family(w)
+    assert cancel(w.engine, parent)
+    w.drain()
+    assert (w.ran, run_status(w.record(child))) == ([], RunStatus.CANCELLED)
+    assert w.record(child).cancel_reason == "PARENT_CANCELLED"
+
+
+def test_a_child_that_runs_learns_of_it_with_its_next_beat() -> None:
+    seen: list[bool] = []
+
+    def body(work: Work) -> Json:
+        control = LiveControl(w.engine, work.record, work.attempt, limit_s=60, ceiling_s=60)
+        seen.append(beat_once(w.engine, HELD, work.attempt, control))
+        cancel(w.engine, parent)
+        seen.append(beat_once(w.engine, HELD, work.attempt, control))
+        seen.append(control.is_cancelled())
+        return {"late": True}
+
+    w = world(child=body)
+    parent = w.start("parent")
+    [message] = w.queues.receive("default", limit=1, wait_s=0)
+    w.queues.hide(message, 600)
+    child = w.start("child", parent=ParentLink(run_id=parent, task="parent"))
+    w.drain()
+    assert seen == [True, False, True]
+    assert run_status(w.record(child)) is RunStatus.CANCELLED
+
+
+def test_a_grandchild_follows() -> None:
+    w = world()
+    parent, child = family(w)
+    grandchild = w.start("child", parent=ParentLink(run_id=child, task="child"))
+    cancel(w.engine, parent)
+    w.queues.receive("default", limit=10, wait_s=0)
+    w.clock.advance(61_000)
+    w.drain()
+    statuses = {run_status(w.record(run_id)) for run_id in (parent, child)}
+    assert statuses == {RunStatus.CANCELLED}
+    assert run_status(w.record(grandchild)) is RunStatus.CANCELLED
+
+
+def test_a_parent_that_has_ended_takes_nobody_with_it() -> None:
+    w = world()
+    parent = w.start("parent")
+    w.drain()
+    child = w.start("child", parent=ParentLink(run_id=parent, task="parent"))
+    assert not cancel(w.engine, parent)
+    w.drain()
+    assert run_status(w.record(child)) is RunStatus.COMPLETED
