@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from headrace.concurrency import Concurrency
 from headrace.config import Settings
 from headrace.core.plan import RunPlan
+from headrace.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
 from headrace.durations import Duration
 from headrace.engine.engine import Engine, Limits
 from headrace.environment import from_environment
@@ -25,7 +26,7 @@ from headrace.rate_limits import RateLimit
 from headrace.spawning import current
 from headrace.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
 from headrace.worker import VpcOptions, Worker, WorkerOptions
-from headrace.workflow import BaseWorkflow, Standalone, Workflow, WorkflowConfig
+from headrace.workflow import BaseWorkflow, Workflow, WorkflowConfig
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
-    from headrace.context import Context, DurableContext
+    from headrace.context import Context
     from headrace.empty import EmptyModel
     from headrace.ports import Ports
 
@@ -462,57 +463,6 @@ def _refuse_triggers(where: str, **given: Any) -> None:
     for name, value in given.items():
         if value:
             raise NotSupportedError(f"{where}: {name} is not available in this version of Headrace")
-
-
-class AnyTaskDecorator:
-    """Makes a standalone task of a function; the input's type is what its first parameter says."""
-
-    def __init__(
-        self, app: Headrace, name: str | None, config: Mapping[str, Any], options: TaskOptions
-    ) -> None:
-        self._app = app
-        self._name = name
-        self._config = config
-        self._options = options
-        self.durable = False
-
-    @overload
-    def __call__(
-        self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]
-    ) -> Standalone[I, R]: ...
-    @overload
-    def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
-    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
-        config = WorkflowConfig(name=self._name if self._name is not None else fn.__name__, **self._config)
-        return Standalone(self._app, config, fn, self._options, durable=self.durable)
-
-
-class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):
-    """The same, where the input's type was declared."""
-
-    @overload  # type: ignore[override]  # the input is fixed here
-    def __call__(
-        self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]
-    ) -> Standalone[I, R]: ...
-    @overload
-    def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Standalone[I, R]: ...
-    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
-        return super().__call__(fn)
-
-
-class DurableTaskDecorator:
-    """Makes a durable standalone task of an async function with a DurableContext."""
-
-    def __init__(self, made: AnyTaskDecorator) -> None:
-        self._made = made
-        made.durable = True
-
-    def __call__(
-        self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]
-    ) -> Standalone[I, R]:
-        make: Any = self._made
-        made: Standalone[I, R] = make(fn)
-        return made
 
 
 Hatchet = Headrace
