@@ -74,7 +74,14 @@ class Codec:
 
 
 def input_text(value: Any) -> str | None:
-    """The JSON text of an input; None for an empty one. TypeError where it is no JSON object."""
+    """The JSON text of an input; None for an empty one. TypeError where it is, or holds, what is no JSON."""
+    try:
+        return _input_text(value)
+    except (PydanticSerializationError, ValueError) as error:
+        raise TypeError(f"the input cannot be serialised to JSON: {error}") from error
+
+
+def _input_text(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, BaseModel):

@@ -196,3 +196,9 @@ def test_an_input_is_a_json_object() -> None:
     assert input_text({}) is None
     with pytest.raises(TypeError, match="not list"):
         input_text([1])
+
+
+@pytest.mark.parametrize("value", [{"a": object()}, {"a": "\ud800"}])
+def test_an_input_that_is_no_json_is_refused_at_the_call(value: object) -> None:
+    with pytest.raises(TypeError, match="the input cannot be serialised to JSON"):
+        input_text(value)
