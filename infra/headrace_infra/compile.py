@@ -85,7 +85,15 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     _check_names([worker.name for worker in fleet])
     _check_homes(app, fleet)
     plans: list[RunPlan] = [workflow.plan() for workflow in app.workflows_by_name.values()]
-    return [unit_of(worker, _tasks_on(worker.name, plans), runtime) for worker in fleet]
+    return [
+        unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans)) for worker in fleet
+    ]
+
+
+def _tasks_for(worker: Any, plans: list[RunPlan]) -> list[TaskPlan]:
+    """The tasks that runs may send to a worker: all of the workflows that it registers."""
+    names = {workflow.name for workflow in worker.workflows}
+    return [task for plan in plans if plan.workflow in names for task in plan.tasks]
 
 
 def _tasks_on(worker: str, plans: list[RunPlan]) -> list[tuple[str, TaskPlan]]:

@@ -13,13 +13,13 @@ from headrace.concurrency import Concurrency
 from headrace.config import Settings
 from headrace.core.plan import RunPlan
 from headrace.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
-from headrace.durations import Duration
+from headrace.durations import Duration, to_ms
 from headrace.engine.engine import Engine, Limits
 from headrace.environment import from_environment
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.expressions import LazyExpressions
 from headrace.idempotency import Idempotency
-from headrace.labels import DesiredLabels, StickyStrategy, score
+from headrace.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
 from headrace.lifespan import LifespanFn
 from headrace.priority import Priority
 from headrace.rate_limits import RateLimit
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
+    from headrace.clients.rate_limits import RateLimitsClient
     from headrace.clients.runs import RunsClient
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
     from headrace.context import Context
     from headrace.empty import EmptyModel
+    from headrace.engine.live_workers import DeclaredWorker
     from headrace.ports import Ports
 
 I = TypeVar("I")  # noqa: E741  # the input
@@ -64,9 +66,14 @@ class Headrace:
         self.workflows_by_name: dict[str, BaseWorkflow[Any, Any]] = {}
         self.workers_declared: list[Worker] = []
         self.registered_plans: dict[str, RunPlan] = {}
+        self.registered_workers: list[DeclaredWorker] = []
+        """The stack's workers, read with the plans of workflows whose workers this process does not know."""
+        self.declared_rate_limits: dict[str, tuple[int, int]] = {}
+        """Key of a rate limit -> its limit and its window in seconds."""
         self.bulk_progress: Callable[[int], None] | None = None
         """Called with the number of runs started so far while a large `run_many` is sent."""
         self._plans: dict[str, RunPlan] = {}
+        self._choices: dict[str, dict[str, Choice]] = {}
         self._default_worker: Worker | None = None
         self._engine: Engine | None = None
         self._lock = threading.RLock()
@@ -108,6 +115,7 @@ class Headrace:
         with self._lock:
             self._engine = self._engine_on(ports, limits) if ports is not None else None
             self.registered_plans.clear()
+            self.registered_workers.clear()
 
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
         limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
@@ -125,6 +133,7 @@ class Headrace:
         """Forget plans that were made before a task, workflow or worker was added."""
         with self._lock:
             self._plans.clear()
+            self._choices.clear()
             self._default_worker = None
 
     def fleet(self) -> list[Worker]:
@@ -150,20 +159,36 @@ class Headrace:
                 found = self._plans[workflow.name] = workflow.build_plan(self.worker_for)
             return found
 
-    def worker_for(self, workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> str:
-        """The worker whose labels suit the task best, of those that registered its workflow."""
-        candidates = [worker for worker in self.fleet() if workflow in worker.workflows]
+    def candidates(self, workflow: BaseWorkflow[Any, Any]) -> list[Candidate]:
+        """The workers that register the workflow, as far as this process knows."""
+        return [worker.candidate for worker in self.fleet() if workflow in worker.workflows]
+
+    def choices_for(self, workflow: BaseWorkflow[Any, Any]) -> Mapping[str, Choice]:
+        """The worker of each task, by what is declared; made once after each change. DefinitionError where there is none."""
+        with self._lock:
+            found = self._choices.get(workflow.name)
+            if found is None:
+                found = self._choices[workflow.name] = self._choose(workflow)
+            return found
+
+    def _choose(self, workflow: BaseWorkflow[Any, Any]) -> dict[str, Choice]:
+        candidates = self.candidates(workflow)
         if not candidates:
-            return "default"
-        scores = {worker.name: score(task.wishes, worker.labels) for worker in candidates}
-        fitting = {name: points for name, points in scores.items() if points is not None}
-        if not fitting:
-            wishes = ", ".join(f"{wish.key}={wish.value!r}" for wish in task.wishes if wish.required)
-            raise DefinitionError(
-                f"{task.where} requires a worker with {wishes}; of the workers that register it "
-                f"({', '.join(scores)}) none has such labels"
+            return {task.name: Choice("default") for task in workflow.tasks}
+        seekers = [
+            Seeker(
+                workflow=workflow.name,
+                name=task.name,
+                wishes=task.wishes,
+                execution_timeout_ms=to_ms(task.options.execution_timeout, task.where),
             )
-        return max(fitting, key=lambda name: fitting[name])
+            for task in workflow.tasks
+        ]
+        return assign(seekers, candidates, sticky=str(workflow.config.sticky or ""))
+
+    def worker_for(self, workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> str:
+        """The worker that a task is planned onto: whose labels suit it best, of those that registered its workflow."""
+        return self.choices_for(workflow)[task.name].worker
 
     # ---- declaring
 
@@ -367,8 +392,13 @@ class Headrace:
         batch_size: int = 1,
         maximum_concurrency: int | None = None,
         snap_start: bool = False,
+        process: bool = False,
     ) -> Worker:
-        """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options."""
+        """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
+
+        process: compile a queue and no function: processes that `worker.start()` runs take its tasks, which may run for longer than
+        15 minutes. Their labels can change while they run.
+        """
         if any(worker.name == name for worker in self.workers_declared):
             raise DefinitionError(f"two workers are named {name!r}")
         options = WorkerOptions(
@@ -383,7 +413,9 @@ class Headrace:
             maximum_concurrency=maximum_concurrency,
             snap_start=snap_start,
         )
-        worker = Worker(self, name, slots=slots, labels=labels, lifespan=lifespan, options=options)
+        worker = Worker(
+            self, name, slots=slots, labels=labels, lifespan=lifespan, options=options, process=process
+        )
         worker.register_workflows(workflows or ())
         self.workers_declared.append(worker)
         self.definitions_changed()
@@ -424,6 +456,13 @@ class Headrace:
         return MetricsClient(self)
 
     @cached_property
+    def rate_limits(self) -> RateLimitsClient:
+        """The limits of static rate limit keys: put, list."""
+        from headrace.clients.rate_limits import RateLimitsClient
+
+        return RateLimitsClient(self)
+
+    @cached_property
     def workers(self) -> WorkersClient:
         from headrace.clients.workers import WorkersClient
 
@@ -451,7 +490,6 @@ class Headrace:
             "filters",
             "webhooks",
             "cel",
-            "rate_limits",
             "dispatcher",
             "listener",
         ):

@@ -12,6 +12,7 @@ from headrace.core.ids import task_run_id, workflow_id
 from headrace.core.record import TaskStatus
 from headrace.durations import Duration, to_timedelta
 from headrace.errors import NotSupportedError, TaskRunError
+from headrace.labels import WorkerLabels, check_labels
 
 if TYPE_CHECKING:
     from headrace.engine.runnable import Work
@@ -29,7 +30,7 @@ class Context:
     def __init__(self, work: Work, *, worker: str, labels: Mapping[str, str | int], lifespan: Any) -> None:
         self._work = work
         self._worker = worker
-        self._labels = dict(labels)
+        self._labels = labels
         self._lifespan = lifespan
         self._row = work.record.tasks[work.task]
         self._plan = work.record.plan.task(work.task)
@@ -73,6 +74,7 @@ class Context:
 
     @property
     def worker_labels(self) -> dict[str, str | int]:
+        """The worker's labels, as they are now."""
         return dict(self._labels)
 
     # ---- which attempt
@@ -233,8 +235,14 @@ class Context:
         self.release_slot()
 
     def upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
-        """Not available in this version."""
-        raise NotSupportedError("ctx.upsert_worker_labels is not available in this version of Headrace")
+        """Add or replace labels of the process that this runs in; tasks that wait for them come. NotSupportedError on Lambda."""
+        if isinstance(self._labels, WorkerLabels):
+            self._labels.upsert(labels)
+        else:
+            self._labels = {**self._labels, **check_labels(labels, f"worker {self._worker}")}
+
+    async def aio_upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
+        await asyncio.to_thread(self.upsert_worker_labels, labels)
 
 
 class DurableContext(Context):

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.labels import DesiredWorkerLabel
+from headrace.labels import DesiredLabels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerWorkflowOptions:
-    """Deprecated as an argument: give the fields to `run` themselves."""
+    """Deprecated as an argument: give the fields to `run` themselves.
+
+    desired_worker_id: the name of the worker that all tasks of the run go to. desired_worker_label: wishes by key, or a list of
+    them; they replace what the definition wishes. sticky: of a child run: on its parent's worker.
+    """
 
     parent_id: str | None = None
     parent_step_run_id: str | None = None
@@ -23,7 +27,7 @@ class TriggerWorkflowOptions:
     desired_worker_id: str | None = None
     sticky: bool = False
     key: str | None = None
-    desired_worker_label: Mapping[str, DesiredWorkerLabel] | None = None
+    desired_worker_label: DesiredLabels = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

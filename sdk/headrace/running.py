@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from headrace.errors import NotSupportedError
-from headrace.labels import DesiredWorkerLabel
+from headrace.labels import DesiredWorkerLabel, wishes_of
 from headrace.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.priority import Priority
 from headrace.refs import TaskRunRef, aio_gather, gather
@@ -23,14 +22,6 @@ R = TypeVar("R")
 
 def _deprecated(name: str, instead: str) -> None:
     warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
-
-
-def _refuse(workflow: str, **given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise NotSupportedError(
-                f"workflow {workflow}: {name} of a run is not available in this version of Headrace"
-            )
 
 
 class Triggered(Generic[I, R]):
@@ -60,14 +51,17 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
     ) -> WorkflowRunTriggerConfig:
-        """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child."""
+        """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child.
+
+        desired_worker_id: the worker (its name) that all tasks of the run go to. desired_worker_labels: wishes about the worker, in
+        place of the definition's. sticky: of a child run: on its parent's worker, if it can be, or, where the workflow is HARD,
+        there and nowhere else. A wish that no worker can meet is a DefinitionError before anything is sent.
+        """
         given = options or TriggerWorkflowOptions()
-        _refuse(
-            self.name,
-            sticky=sticky or given.sticky,
-            desired_worker_id=desired_worker_id or given.desired_worker_id,
+        wishes = wishes_of(
+            desired_worker_labels or given.desired_worker_label,
+            f"workflow {self.name}: desired_worker_labels",
         )
-        _refuse(self.name, desired_worker_labels=desired_worker_labels or given.desired_worker_label)
         return WorkflowRunTriggerConfig(
             workflow_name=self.name,
             input=input_text(input),
@@ -83,8 +77,7 @@ class Triggered(Generic[I, R]):
                 priority=priority if priority is not None else given.priority,
                 desired_worker_id=desired_worker_id or given.desired_worker_id,
                 sticky=sticky or given.sticky,
-                desired_worker_label={wish.key or "": wish for wish in desired_worker_labels or ()}
-                or given.desired_worker_label,
+                desired_worker_label=wishes or None,
             ),
         )
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.record import ParentLink
 from headrace.engine.joins import join_name, leaf_for, open_join
+from headrace.engine.live_workers import declared, live
 from headrace.engine.registry import lookup
 from headrace.engine.results import read_many
 from headrace.engine.trigger import NewRun, start, start_many
-from headrace.errors import DedupeViolationError
+from headrace.errors import DedupeViolationError, DefinitionError
 from headrace.idempotency import key_of
+from headrace.labels import (
+    WISHES,
+    WORKER,
+    Candidate,
+    Choice,
+    DesiredWorkerLabel,
+    Labels,
+    Seeker,
+    WorkerLabelComparator,
+    assign,
+    decode_wishes,
+    encode_wishes,
+    wishes_of,
+)
 from headrace.priority import check_priority
 from headrace.serde import metadata_of
 from headrace.spawning import Spawner, child_of, current, merged_metadata
@@ -19,14 +34,15 @@ from headrace.spawning import Spawner, child_of, current, merged_metadata
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.core.plan import RunPlan
-    from headrace.options import WorkflowRunTriggerConfig
+    from headrace.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
 
 
 def trigger(app: Headrace, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
     """Start a run for each item; their ids in the order given. Inside a task they are its children."""
     spawner = current.get()
     first = spawner.take_indexes(len(items)) if spawner is not None else 0
-    news = [_new_run(app, item, spawner, first, first + place) for place, item in enumerate(items)]
+    routes = Routes(app, spawner)
+    news = [_new_run(app, item, spawner, routes, first, first + place) for place, item in enumerate(items)]
     if spawner is None:
         return _start(app, news)
     existing = _existing_children(app, spawner, news)
@@ -55,7 +71,12 @@ def _join(
 
 
 def _new_run(
-    app: Headrace, item: WorkflowRunTriggerConfig, spawner: Spawner | None, first: int, index: int
+    app: Headrace,
+    item: WorkflowRunTriggerConfig,
+    spawner: Spawner | None,
+    routes: Routes,
+    first: int,
+    index: int,
 ) -> NewRun:
     options = item.options
     name = app.settings.apply_namespace(item.workflow_name)
@@ -69,8 +90,10 @@ def _new_run(
     if spawner is not None:
         join = leaf_for(spawner.record.run_id, spawner.task, first, index) if spawner.durable else None
         run_id, parent = child_of(spawner, index, options.child_key, join)
+    plan = plan_to_run(app, name)
     return NewRun(
-        plan=plan_to_run(app, name),
+        plan=plan,
+        extra=routes.extra(plan, options),
         input=item.input,
         metadata=metadata,
         priority=int(priority),
@@ -95,6 +118,8 @@ def plan_to_run(app: Headrace, name: str) -> RunPlan:
         known = lookup(app.engine, name)
         if known is not None:
             app.registered_plans[name] = known
+            if not any(name in each.workflows for each in app.registered_workers):
+                app.registered_workers = declared(app.engine)
     if known is not None:
         return known
     if workflow is not None:
@@ -125,3 +150,140 @@ def _existing_children(app: Headrace, spawner: Spawner, news: Sequence[NewRun]) 
             )
         found.add(record.run_id)
     return found
+
+
+# ---------------------------------------------------------------- workers
+
+
+class Routes:
+    """The workers of new runs, where they are not the plan's: for one call of `trigger`, so what is read is read once.
+
+    A run that wishes for nothing, of a workflow whose wishes are met by what is declared, costs no read and no byte.
+    """
+
+    def __init__(self, app: Headrace, spawner: Spawner | None) -> None:
+        self._app = app
+        self._spawner = spawner
+        self._made: dict[tuple[object, ...], Mapping[str, str]] = {}
+        self._alive: list[tuple[str, Labels]] | None = None
+
+    def extra(self, plan: RunPlan, options: TriggerWorkflowOptions) -> Mapping[str, str]:
+        """What a run's record says of its workers. DefinitionError where one of its tasks can run nowhere."""
+        wishes = wishes_of(options.desired_worker_label, f"workflow {plan.workflow}: desired_worker_labels")
+        sticks = options.sticky and self._spawner is not None
+        if not (wishes or sticks or options.desired_worker_id or _waits(self._app, plan.workflow)):
+            return {}
+        key = (plan.workflow, options.desired_worker_id, sticks, wishes)
+        if key not in self._made:
+            choices = self._choices(plan, options.desired_worker_id, wishes, sticks=sticks)
+            self._made[key] = dict(_written(plan, choices))
+        return self._made[key]
+
+    def _choices(
+        self, plan: RunPlan, worker: str | None, wishes: Sequence[DesiredWorkerLabel], *, sticks: bool
+    ) -> dict[str, Choice]:
+        candidates = _candidates(self._app, plan)
+        own = {} if wishes or worker else _own_wishes(self._app, plan.workflow)
+        seekers = [
+            Seeker(
+                workflow=plan.workflow,
+                name=task.name,
+                wishes=own.get(task.name, wishes),
+                execution_timeout_ms=task.execution_timeout_ms,
+            )
+            for task in plan.tasks
+        ]
+        if worker is not None:
+            return assign(seekers, [_named(worker, plan, seekers, candidates)], alive=self._live)
+        if not sticks or self._spawner is None:
+            return assign(seekers, candidates, sticky=plan.sticky, alive=self._live)
+        parent = self._spawner
+        try:
+            home = parent.context.worker_id
+            return assign(seekers, candidates, sticky=plan.sticky, home=home, alive=self._live)
+        except DefinitionError as error:
+            raise DefinitionError(
+                f"{error} (the run is sticky to its parent, task {parent.task} of workflow {parent.record.plan.workflow})"
+            ) from None
+
+    def _live(self) -> Sequence[tuple[str, Labels]]:
+        if self._alive is None:
+            self._alive = [(each.worker, each.labels) for each in live(self._app.engine)]
+        return self._alive
+
+
+def _written(plan: RunPlan, choices: Mapping[str, Choice]) -> list[tuple[str, str]]:
+    """Choices as a record's `extra` has them: only what its plan does not say."""
+    moved = [
+        (WORKER + name, choice.worker)
+        for name, choice in choices.items()
+        if choice.worker != plan.task(name).worker
+    ]
+    waiting = [
+        (WISHES + name, encode_wishes(choice.waits_for))
+        for name, choice in choices.items()
+        if choice.waits_for
+    ]
+    return [*moved, *waiting]
+
+
+def _named(
+    worker: str, plan: RunPlan, seekers: Sequence[Seeker], candidates: Sequence[Candidate]
+) -> Candidate:
+    """The worker that `desired_worker_id` names."""
+    where = f"workflow {plan.workflow}: desired_worker_id is {worker!r}"
+    chosen = next((each for each in candidates if each.name == worker), None)
+    if chosen is None:
+        names = ", ".join(each.name for each in candidates)
+        raise DefinitionError(
+            f"{where}, which is no worker that registers it: give the name of one that does ({names})"
+        )
+    for seeker in seekers:
+        if not chosen.has_time(seeker) and any(each.has_time(seeker) for each in candidates):
+            raise DefinitionError(
+                f"{where}, whose function ends before the execution_timeout of task {seeker.name}, "
+                f"{seeker.execution_timeout_ms / 1000:g} s: choose another worker or shorten it"
+            )
+    return chosen
+
+
+def _knows(app: Headrace, name: str) -> bool:
+    workflow = app.workflows_by_name.get(name)
+    return workflow is not None and (app.knows_workers(workflow) or name not in app.registered_plans)
+
+
+def _waits(app: Headrace, name: str) -> bool:
+    """Whether the definition has a required wish that only some processes may meet."""
+    if _knows(app, name):
+        return any(choice.waits_for for choice in app.choices_for(app.workflows_by_name[name]).values())
+    return any(each.workflows.get(name) for each in app.registered_workers)
+
+
+def _own_wishes(app: Headrace, name: str) -> Mapping[str, Sequence[DesiredWorkerLabel]]:
+    """The definition's wishes, by task: from the code, or those that were published without it."""
+    workflow = app.workflows_by_name.get(name)
+    if workflow is not None:
+        return {task.name: task.wishes for task in workflow.tasks}
+    published = {
+        t: text for each in app.registered_workers for t, text in each.workflows.get(name, {}).items()
+    }
+    return {
+        task: [
+            DesiredWorkerLabel(key=key, value=value, required=True, comparator=WorkerLabelComparator(code))
+            for key, code, value in decode_wishes(text)
+        ]
+        for task, text in published.items()
+    }
+
+
+def _candidates(app: Headrace, plan: RunPlan) -> list[Candidate]:
+    """The workers that register a workflow: declared here, or published; else those of its plan, whose labels nobody told."""
+    if _knows(app, plan.workflow):
+        return app.candidates(app.workflows_by_name[plan.workflow])
+    published = [
+        Candidate(name=each.worker, labels=each.labels, process=each.process, longest_ms=each.longest_ms)
+        for each in app.registered_workers
+        if plan.workflow in each.workflows
+    ]
+    names = dict.fromkeys(task.worker for task in plan.tasks)
+    return published or [Candidate(name=name, labels={}, known=False) for name in names]

@@ -1,16 +1,18 @@
-"""A worker: one queue and one Lambda function, or a process on the same queue."""
+"""A worker: one queue, and one Lambda function or processes on it."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+from headrace.engine.live_workers import DeclaredWorker
 from headrace.errors import DefinitionError, LoopAlreadyRunningError
+from headrace.labels import Candidate, WorkerLabels, encode_wishes
 from headrace.lifespan import Lifespan, LifespanFn
 from headrace.runnable import TaskRunnable
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,39}")
 RESERVED_NAMES = frozenset({"dead-letters", "clock"})
+
+LAMBDA_TIMEOUT_S = 900
+"""The longest a Lambda function runs (Lambda quotas)."""
+
+RESERVE_S = 10
+"""What an attempt needs beside the task: its claim, the grace of a deadline, its commit, and calls tried again."""
 
 
 class WorkerStatus(StrEnum):
@@ -76,9 +84,25 @@ class WorkerOptions:
                 f"{where}: maximum_concurrency is {self.maximum_concurrency}: SQS takes 2 to 1,000"
             )
 
+    def check_none(self, worker: str) -> None:
+        """DefinitionError where an option is given to a worker that has no function."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value != getattr(_NO_OPTIONS, each.name):
+                raise DefinitionError(
+                    f"worker {worker}: {each.name} is {value!r}, but with process=True it has no Lambda function: leave it out"
+                )
+
+
+_NO_OPTIONS = WorkerOptions()
+
 
 class Worker:
-    """The workflows that one queue serves. Made by `hatchet.worker(...)`."""
+    """The workflows that one queue serves. Made by `hatchet.worker(...)`.
+
+    labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
+    those declared. process: it is compiled to a queue without a function, for processes that `start()` runs.
+    """
 
     def __init__(
         self,
@@ -89,6 +113,7 @@ class Worker:
         labels: Mapping[str, str | int] | None = None,
         lifespan: LifespanFn | None = None,
         options: WorkerOptions | None = None,
+        process: bool = False,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
             raise DefinitionError(
@@ -100,9 +125,13 @@ class Worker:
         self.app = app
         self.name = name
         self.slots = slots
-        self.labels = dict(labels or {})
-        self.options = options or WorkerOptions()
-        self.options.check(name)
+        self.process = process
+        self.labels = WorkerLabels(name, labels)
+        self.labels.add(app.settings.worker_preset_labels, f"worker {name}: worker_preset_labels")
+        if process:
+            self.labels.changed = lambda: None  # its process announces them once it runs
+        self.options = options or _NO_OPTIONS
+        self.options.check_none(name) if process else self.options.check(name)
         self.workflows: list[BaseWorkflow[Any, Any]] = []
         self.lifespan = Lifespan(lifespan)
         self.lifespan_fn = lifespan
@@ -131,6 +160,50 @@ class Worker:
     def register_workflows(self, workflows: Sequence[BaseWorkflow[Any, Any]]) -> None:
         for workflow in workflows:
             self.register_workflow(workflow)
+
+    # ---- labels
+
+    def upsert_labels(self, labels: Mapping[str, str | int]) -> None:
+        """Add or replace labels; a running process announces them at once, and what waits for them comes.
+
+        NotSupportedError on a Lambda worker, which has no long-lived process.
+        """
+        self.labels.upsert(labels)
+
+    async def aio_upsert_labels(self, labels: Mapping[str, str | int]) -> None:
+        await asyncio.to_thread(self.upsert_labels, labels)
+
+    @property
+    def candidate(self) -> Candidate:
+        """This worker, as far as choosing one for a task goes."""
+        return Candidate(
+            name=self.name, labels=self.labels.declared, process=self.process, longest_ms=self.longest_ms
+        )
+
+    @property
+    def longest_ms(self) -> int | None:
+        """The longest execution timeout that its function has time for, in milliseconds; None: any."""
+        if self.process:
+            return None
+        given = self.options.timeout
+        return int(((given.total_seconds() if given is not None else LAMBDA_TIMEOUT_S) - RESERVE_S) * 1000)
+
+    def declared(self) -> DeclaredWorker:
+        """This worker, for clients that have not got its code. DefinitionError where a task can run nowhere."""
+        return DeclaredWorker(
+            worker=self.name,
+            labels=self.labels.declared,
+            process=self.process,
+            longest_ms=self.longest_ms,
+            workflows={
+                workflow.name: {
+                    task: encode_wishes(choice.waits_for)
+                    for task, choice in self.app.choices_for(workflow).items()
+                    if choice.waits_for
+                }
+                for workflow in self.workflows
+            },
+        )
 
     @property
     def lifespan_value(self) -> Any:

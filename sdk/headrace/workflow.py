@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from headrace.concurrency import Concurrency, gates_of
 from headrace.core.ids import workflow_id
@@ -30,6 +31,8 @@ from headrace.task import (
 )
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from headrace.app import Headrace
     from headrace.conditions import Conditions
     from headrace.context import Context, DurableContext
@@ -38,6 +41,9 @@ I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+PausedQueueBehavior = Literal["QUEUE", "DROP"]
+"""What becomes of the runs that crons and schedules would start in a paused workflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +71,9 @@ class BaseWorkflow(Triggered[I, R]):
         self.config = config
         self.tasks: list[Task[Any, Any]] = []
         self.default_additional_metadata: Mapping[str, Any] = config.default_additional_metadata
-        if config.sticky is not None:
-            raise NotSupportedError(
-                f"workflow {self.name}: sticky is not available in this version of Headrace"
+        if config.sticky is not None and config.sticky not in tuple(StickyStrategy):
+            raise DefinitionError(
+                f"workflow {self.name}: sticky is {config.sticky!r}: give StickyStrategy.SOFT or StickyStrategy.HARD"
             )
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
@@ -132,6 +138,42 @@ class BaseWorkflow(Triggered[I, R]):
             standalone=self.is_standalone,
             sticky=bare.sticky,
         )
+
+    # ---- pausing
+
+    def pause(
+        self,
+        queue_ttl: timedelta,
+        paused_workflow_cron_run_queue_behavior: PausedQueueBehavior = "QUEUE",
+        paused_workflow_scheduled_run_queue_behavior: PausedQueueBehavior = "QUEUE",
+    ) -> None:
+        """Keep new runs QUEUED until `unpause`; each is cancelled after `queue_ttl`. "DROP": crons, schedules start none."""
+        self.app.workflows.pause(
+            self.id,
+            queue_ttl=queue_ttl,
+            paused_workflow_cron_run_queue_behavior=paused_workflow_cron_run_queue_behavior,
+            paused_workflow_scheduled_run_queue_behavior=paused_workflow_scheduled_run_queue_behavior,
+        )
+
+    async def aio_pause(
+        self,
+        queue_ttl: timedelta,
+        paused_workflow_cron_run_queue_behavior: PausedQueueBehavior = "QUEUE",
+        paused_workflow_scheduled_run_queue_behavior: PausedQueueBehavior = "QUEUE",
+    ) -> None:
+        await asyncio.to_thread(
+            self.pause,
+            queue_ttl,
+            paused_workflow_cron_run_queue_behavior,
+            paused_workflow_scheduled_run_queue_behavior,
+        )
+
+    def unpause(self) -> None:
+        """Let runs start again, those that were kept too."""
+        self.app.workflows.unpause(self.id)
+
+    async def aio_unpause(self) -> None:
+        await asyncio.to_thread(self.unpause)
 
     # ---- not yet
 

@@ -75,7 +75,6 @@ NOT_YET: list[Callable[[Headrace], object]] = [
     lambda app: app.event,
     lambda app: app.cron,
     lambda app: app.task()(step).schedule(None),
-    lambda app: app.task()(step).run(sticky=True),
 ]
 
 
@@ -179,6 +178,12 @@ WORKER_ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "w", "architecture": "sparc"}, DefinitionError, "architecture is 'sparc'"),
     ({"name": "w", "maximum_concurrency": 1}, DefinitionError, "maximum_concurrency is 1"),
     ({"name": "w", "workflows": [step]}, TypeError, "is no workflow"),
+    ({"name": "w", "labels": {"gpu": None}}, DefinitionError, "worker w: label 'gpu' is None: give a string"),
+    (
+        {"name": "w", "process": True, "memory": 1024},
+        DefinitionError,
+        "worker w: memory is 1024, but with process=True it has no Lambda function: leave it out",
+    ),
 ]
 
 

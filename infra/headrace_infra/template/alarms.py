@@ -34,9 +34,11 @@ def alarms(units: list[Unit]) -> Block:
         "ClockErrorsAlarm": _errors("the clock", "ClockFunction"),
     }
     for unit in units:
-        out[f"{unit.id}ErrorsAlarm"] = _errors(f"worker {unit.name}", unit.function)
+        if not unit.process:
+            out[f"{unit.id}ErrorsAlarm"] = _errors(f"worker {unit.name}", unit.function)
         out[f"{unit.id}AgeAlarm"] = _alarm(
-            f"Worker {unit.name} does not keep up, or is throttled or broken",
+            f"Worker {unit.name} does not keep up, or "
+            + ("none of its processes runs" if unit.process else "is throttled or broken"),
             "AWS/SQS",
             "ApproximateAgeOfOldestMessage",
             "Maximum",

@@ -27,6 +27,9 @@ class Source:
 
 
 def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
+    """The worker's function, mapping and log group; nothing for a worker that is run as processes."""
+    if unit.process:
+        return {}
     options = unit.options
     properties: dict[str, Any] = {
         **_common(unit.name, unit.function, "worker", source, unit.runtime, options.architecture),
@@ -76,7 +79,7 @@ def _mapping(unit: Unit) -> Block:
 def dead_letters_function(units: list[Unit], source: Source) -> Block:
     """Ends the task of a message that nobody could process as FAILED, with the reason."""
     function = "DeadLettersFunction"
-    first = units[0]
+    first = _model(units)
     properties = {
         **_common(
             "dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture
@@ -108,7 +111,7 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
 def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
     """Once a minute it sends what is due later than SQS can delay. A tick that fails is not tried again: the next one comes."""
     function = "ClockFunction"
-    first = units[0]
+    first = _model(units)
     properties = {
         **_common("clock", function, "clock", source, first.runtime, first.options.architecture),
         "Description": "Sends, once a minute, what is due soon",
@@ -120,6 +123,11 @@ def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
         "Events": events,
     }
     return {function: _function(properties), **_log_group("clock", function)}
+
+
+def _model(units: list[Unit]) -> Unit:
+    """Whose runtime and architecture the other functions take."""
+    return next((unit for unit in units if not unit.process), units[0])
 
 
 def _common(

@@ -17,7 +17,8 @@ def outputs(units: list[Unit]) -> Block:
     }
     for unit in units:
         out[f"{unit.queue}Url"] = _output(f"Queue of worker {unit.name}", ref(unit.queue))
-        out[f"{unit.function}Name"] = _output(f"Function of worker {unit.name}", ref(unit.function))
+        if not unit.process:
+            out[f"{unit.function}Name"] = _output(f"Function of worker {unit.name}", ref(unit.function))
     return out
 
 

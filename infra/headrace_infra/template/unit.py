@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
 from headrace.core.plan import TaskPlan
 from headrace.errors import CompileError
-from headrace.worker import WorkerOptions
-
-LAMBDA_TIMEOUT_S = 900
-"""The longest a Lambda function runs (Lambda quotas)."""
-
-RESERVE_S = 10
-"""What an attempt needs beside the task: its claim, the grace of a deadline, its commit, and calls tried again."""
+from headrace.process import VISIBILITY_S
+from headrace.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 
 MARGIN_S = 30
 """What the function's timeout leaves beside its longest task, where Lambda's own limit allows it."""
@@ -29,7 +25,7 @@ class WorkerLike(Protocol):
     def name(self) -> str: ...
 
     @property
-    def slots(self) -> int | None: ...
+    def process(self) -> bool: ...
 
     @property
     def options(self) -> WorkerOptions: ...
@@ -37,13 +33,14 @@ class WorkerLike(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One worker: one queue, one function."""
+    """One worker: one queue, and one function unless it is a `process`. `timeout_s`: what its longest task takes, and a margin."""
 
     name: str
     id: str
     timeout_s: int
     runtime: str
     options: WorkerOptions
+    process: bool = False
 
     @property
     def queue(self) -> str:
@@ -55,13 +52,13 @@ class Unit:
 
     @property
     def visibility_s(self) -> int:
-        """As long as the function may run, which is the least that SQS's mapping accepts.
+        """As long as the function may run, which is the least that SQS's mapping accepts; a process has no mapping.
 
         AWS recommends six times that, so that a message outlives invocations that were throttled. Here a delivery that
         ends early costs nothing (a ticket is claimed once), while a worker that dies before its first heartbeat is
         missed for as long as its message is hidden; from then on, heartbeats hold it for half a minute at a time.
         """
-        return self.timeout_s
+        return VISIBILITY_S if self.process else self.timeout_s
 
 
 def logical_id(name: str) -> str:
@@ -69,26 +66,33 @@ def logical_id(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name))
 
 
-def unit_of(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]], runtime: str | None) -> Unit:
-    """The worker's unit. `tasks` are those planned onto it, each with its workflow's name."""
+def unit_of(
+    worker: WorkerLike,
+    tasks: list[tuple[str, TaskPlan]],
+    runtime: str | None,
+    others: Sequence[TaskPlan] = (),
+) -> Unit:
+    """The worker's unit. `tasks` are those planned onto it, each with its workflow's name; `others` those that a run may send to
+    it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can."""
     options = worker.options
-    if worker.slots is not None:
-        raise CompileError(
-            f"worker {worker.name} has slots={worker.slots}, which caps a worker process; a Lambda worker scales as its queue "
-            "asks. Leave slots out, or give maximum_concurrency, which caps its invocations, not exactly"
-        )
     chosen = options.runtime or runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     _check_runtime(worker.name, options, chosen)
     return Unit(
         name=worker.name,
         id=logical_id(worker.name),
-        timeout_s=_timeout_s(worker, tasks),
+        timeout_s=_process_timeout_s(tasks) if worker.process else _timeout_s(worker, tasks, others),
         runtime=chosen,
         options=options,
+        process=worker.process,
     )
 
 
-def _timeout_s(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]]) -> int:
+def _process_timeout_s(tasks: list[tuple[str, TaskPlan]]) -> int:
+    """No limit of Lambda holds for a process."""
+    return max((ceil(task.execution_timeout_ms / 1000) for _, task in tasks), default=0) + MARGIN_S
+
+
+def _timeout_s(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]], others: Sequence[TaskPlan]) -> int:
     longest_s = 0
     for workflow, task in tasks:
         seconds = ceil(task.execution_timeout_ms / 1000)
@@ -96,10 +100,13 @@ def _timeout_s(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]]) -> int:
             raise CompileError(
                 f"task {task.name} of workflow {workflow} has an execution_timeout of {seconds:,} s; worker "
                 f"{worker.name} is a Lambda function, which ends after {LAMBDA_TIMEOUT_S} s and needs {RESERVE_S} of "
-                f"them to store the outcome. Give at most {LAMBDA_TIMEOUT_S - RESERVE_S} s, or split the task"
+                f"them to store the outcome. Give at most {LAMBDA_TIMEOUT_S - RESERVE_S} s, split the task, or put its workflow on a "
+                "worker with process=True, which runs where you start it"
             )
         longest_s = max(longest_s, seconds)
     if worker.options.timeout is None:
+        also_s = [ceil(task.execution_timeout_ms / 1000) for task in others]
+        longest_s = max(longest_s, *(each for each in also_s if each <= LAMBDA_TIMEOUT_S - RESERVE_S), 0)
         return min(LAMBDA_TIMEOUT_S, longest_s + MARGIN_S)
     given_s = int(worker.options.timeout.total_seconds())
     if given_s < longest_s + RESERVE_S:
