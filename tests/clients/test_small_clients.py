@@ -130,6 +130,7 @@ class Declared:
     name: str
     slots: int | None = None
     labels: Mapping[str, str | int] = field(default_factory=dict)
+    process: bool = False
 
 
 @dataclass

@@ -9,6 +9,8 @@ from headrace.clients.faces import aio
 from headrace.errors import NotSupportedError
 
 if TYPE_CHECKING:
+    from headrace.engine.engine import Engine
+    from headrace.engine.live_workers import LiveWorker
     from headrace.models import WorkerInfo, WorkerList
 
 
@@ -24,15 +26,22 @@ class Declared(Protocol):
     @property
     def labels(self) -> Mapping[str, Any]: ...
 
+    @property
+    def process(self) -> bool: ...
+
 
 class Fleet(Protocol):
     """An app, as far as its workers go."""
+
+    @property
+    def engine(self) -> Engine: ...
 
     def fleet(self) -> Sequence[Declared]: ...
 
 
 class WorkersClient:
-    """The declared workers: a queue and a Lambda function each, so one is ACTIVE as long as it is deployed."""
+    """The declared workers. One with a Lambda function is ACTIVE as long as it is deployed; one of processes (`process=True`) while
+    any of them is alive, and its labels are theirs."""
 
     def __init__(self, app: Fleet) -> None:
         self._app = app
@@ -41,9 +50,9 @@ class WorkersClient:
         """Every worker that the app declares, by name."""
         from headrace.models import WorkerList
 
-        return WorkerList(
-            rows=[_info(worker) for worker in sorted(self._app.fleet(), key=lambda each: each.name)]
-        )
+        workers = sorted(self._app.fleet(), key=lambda each: each.name)
+        alive = self._alive(workers)
+        return WorkerList(rows=[_info(worker, alive) for worker in workers])
 
     aio_list = aio(list)
 
@@ -51,10 +60,18 @@ class WorkersClient:
         """A worker by its name, which is its id. ValueError if the app declares none of that name."""
         for worker in self._app.fleet():
             if worker.name == worker_id:
-                return _info(worker)
+                return _info(worker, self._alive([worker]))
         raise ValueError(f"no worker is called {worker_id!r}")
 
     aio_get = aio(get)
+
+    def _alive(self, workers: Sequence[Declared]) -> Sequence[LiveWorker]:
+        """The processes that are alive: one read, where any of the workers has processes only."""
+        if not any(worker.process for worker in workers):
+            return ()
+        from headrace.engine.live_workers import live
+
+        return live(self._app.engine)
 
     def update(self, worker_id: str, opts: object) -> NoReturn:
         """Not supported."""
@@ -63,24 +80,33 @@ class WorkersClient:
     aio_update = aio(update)
 
     def pause(self, worker_id: str) -> NoReturn:
-        """Not supported: disable the event source mapping of the worker's function."""
-        raise NotSupportedError("to pause a worker, disable the event source mapping of its Lambda function")
+        """Not supported: disable the event source mapping of the worker's function, or stop its processes."""
+        raise NotSupportedError(
+            "to pause a worker, disable the event source mapping of its Lambda function, or stop its processes"
+        )
 
     aio_pause = aio(pause)
 
     def unpause(self, worker_id: str) -> NoReturn:
-        """Not supported: enable the event source mapping of the worker's function."""
-        raise NotSupportedError("to go on, enable the event source mapping of the worker's Lambda function")
+        """Not supported: enable the event source mapping of the worker's function, or start its processes."""
+        raise NotSupportedError(
+            "to go on, enable the event source mapping of the worker's Lambda function, or start its processes"
+        )
 
     aio_unpause = aio(unpause)
 
 
-def _info(worker: Declared) -> WorkerInfo:
+def _info(worker: Declared, alive: Sequence[LiveWorker]) -> WorkerInfo:
     from headrace.models import ResourceId, WorkerInfo
 
+    processes = [each for each in alive if each.worker == worker.name] if worker.process else []
+    labels = dict(worker.labels or {})
+    for process in processes:
+        labels |= process.labels
     return WorkerInfo(
         metadata=ResourceId(id=worker.name),
         name=worker.name,
+        status="ACTIVE" if processes or not worker.process else "INACTIVE",
         slots=worker.slots,
-        labels=dict(worker.labels or {}),
+        labels=labels,
     )
