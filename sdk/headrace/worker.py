@@ -10,7 +10,6 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from headrace.engine.live_workers import DeclaredWorker
 from headrace.errors import DefinitionError, LoopAlreadyRunningError
 from headrace.labels import Candidate, WorkerLabels, encode_wishes
 from headrace.lifespan import Lifespan, LifespanFn
@@ -18,6 +17,7 @@ from headrace.runnable import TaskRunnable
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.engine.live_workers import DeclaredWorker
     from headrace.engine.runnable import Runnable
     from headrace.workflow import BaseWorkflow
 
@@ -190,6 +190,8 @@ class Worker:
 
     def declared(self) -> DeclaredWorker:
         """This worker, for clients that have not got its code. DefinitionError where a task can run nowhere."""
+        from headrace.engine.live_workers import DeclaredWorker
+
         return DeclaredWorker(
             worker=self.name,
             labels=self.labels.declared,

@@ -23,6 +23,7 @@ from headrace import (
 from headrace.core.owed import worker_of
 from headrace.core.plan import RunPlan, TaskPlan
 from headrace.core.record import RunRecord, record_of, run_key
+from headrace.engine.deliver import deliver
 from headrace.engine.live_workers import DeclaredWorker, announce, publish
 from headrace.engine.registry import register
 from headrace.labels import (
@@ -38,6 +39,7 @@ from headrace.labels import (
 from headrace.memory.wiring import connect
 from headrace.options import TriggerWorkflowOptions
 from headrace.ports import Ports
+from headrace_handlers.boot import host_for
 from headrace_infra.compile import compile_app
 
 C = WorkerLabelComparator
@@ -409,6 +411,26 @@ def test_a_task_sees_and_changes_labels_in_a_unit_test() -> None:
         return {"labels": ctx.worker_labels}
 
     assert Headrace().task()(relabel).mock_run() == {"labels": {"model": "large"}}
+
+
+def test_a_task_on_a_function_is_told_why_it_cannot_change_labels() -> None:
+    app = Headrace(config=Settings())
+    app.use(connect())
+
+    def relabel(input: EmptyModel, ctx: Context) -> dict[str, object]:
+        assert ctx.worker_labels == {"memory": 4}
+        ctx.upsert_worker_labels({"model": "large"})
+        return {}
+
+    task = app.task()(relabel)
+    app.worker("cpu", labels={"memory": 4}, workflows=[task])
+    ref = task.run(wait_for_result=False)
+    [received] = app.engine.queues.receive("cpu", limit=1, wait_s=0)
+    deliver(app.engine, host_for(app, "cpu"), received)
+    with pytest.raises(
+        ValueError, match="worker cpu: labels change only in a process: a Lambda function has no"
+    ):
+        ref.result()
 
 
 def test_a_worker_describes_itself() -> None:
