@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from headrace.core.record import RunRecord
 from headrace.engine.deadline import end_process
 from headrace.engine.deliver import deliver
+from headrace.engine.live_workers import RENEW_EVERY_S, Presence, publish
 from headrace.engine.loop import stop_process_loop
 from headrace.engine.registry import register
 from headrace.engine.runnable import Done, Host, Poison
@@ -81,6 +82,8 @@ class Process:
         self.counts = Counts()
         self.stopping = threading.Event()
         self.done_tasks = 0
+        self.id = self.engine.ids.owner()
+        self.presence = Presence(self.engine, worker.name, self.id, worker.labels)
         self._free = threading.Semaphore(self.slots)
         self._lock = threading.Lock()
 
@@ -93,20 +96,25 @@ class Process:
             end_process("force_shutdown_on_shutdown_signal is set")
 
     def run(self) -> None:
-        """Register, set up the lifespan, poll until told to stop, drain, clean up."""
+        """Register, set up the lifespan, announce the labels, poll until told to stop, drain, clean up."""
         self.worker.lifespan.start()
         register(self.engine, [workflow.plan() for workflow in self.worker.workflows])
+        publish(self.engine, [self.worker.declared()])
+        before, self.worker.labels.changed = self.worker.labels.changed, self.presence.announce
         health = _health_server(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
         clock.start()
         logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
         try:
+            self.presence.announce()
             if self.slots == 1:
                 self._poll_on_this_thread()
             else:
                 self._poll_into_threads()
         finally:
             self.stopping.set()
+            self.worker.labels.changed = before
+            self._leave()
             if health is not None:
                 health.shutdown()
             self.worker.lifespan.stop()
@@ -160,6 +168,7 @@ class Process:
             observer=self.counts,
             stop_process=end_process if end_process_allowed else None,
             time_left_ms=lambda: 10**9,
+            labels=lambda: self.worker.labels,
         )
 
     def _deliver_and_free(self, host: Host, received: Received) -> None:
@@ -188,19 +197,34 @@ class Process:
             if most is not None and self.done_tasks >= most:
                 self.stopping.set()
 
+    # ---- labels
+
+    def _leave(self) -> None:
+        try:
+            self.presence.leave()
+        except HeadraceError as error:
+            logger.warning(
+                "could not say that this process leaves, so it counts as alive for a while: %s", error
+            )
+
     # ---- the clock
 
     def _tick(self) -> None:
         """The stack's clock ticks too, where one is deployed: ticking twice is harmless."""
-        next_at = monotonic()
+        tick_at = monotonic()
+        renew_at = tick_at + RENEW_EVERY_S
         while not self.stopping.is_set():
-            if monotonic() >= next_at:
-                next_at += TICK_EVERY_S
-                try:
+            try:
+                if monotonic() >= tick_at:
+                    tick_at += TICK_EVERY_S
                     tick(self.engine)
-                except HeadraceError as error:
-                    logger.warning("a tick failed: %s", error)
+                if monotonic() >= renew_at:
+                    renew_at += RENEW_EVERY_S
+                    self.presence.announce()
+            except HeadraceError as error:
+                logger.warning("a tick failed: %s", error)
             self.stopping.wait(1)
+        self._leave()
 
 
 def _health_server(process: Process) -> ThreadingHTTPServer:
