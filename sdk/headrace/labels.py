@@ -318,7 +318,7 @@ def _alive_one(
     meeting: dict[str, int] = {}
     for name, labels in alive:
         points = score(seeker.wishes, labels)
-        if name in processes and points is not None:
+        if points is not None:
             meeting[name] = max(points, meeting.get(name, points))
     if home in meeting:
         return str(home)

@@ -263,6 +263,15 @@ def test_of_live_processes_the_best_is_chosen() -> None:
     assert worker == "two"
 
 
+def test_one_process_of_a_worker_that_suits_is_enough() -> None:
+    fleet = Fleet(("one", {}), ("two", {}), processes=["one", "two"])
+    for worker, process, memory in (("one", "a", 4), ("two", "a", 8), ("two", "b", 4)):
+        announce(fleet.app.engine, worker, process, {"model": "large", "memory": memory})
+    announce(fleet.app.engine, "one", "b", {"model": "small", "memory": 8})
+    worker, _ = fleet.run(desired_worker_labels=[*NEEDS, wish("memory", 8, required=False)])
+    assert worker == "two"
+
+
 def test_what_is_declared_costs_no_read() -> None:
     """The hot path: no wish of the run, and the definition's are met by what is declared."""
     fleet = Fleet(("gpu", {"model": "large"}), processes=["gpu"], definition=NEEDS)
@@ -281,7 +290,10 @@ def test_what_is_declared_costs_no_read() -> None:
     assert reads == []
     fleet.picky.run(wait_for_result=False, desired_worker_labels=[wish("model", "huge")])
     assert reads == ["query"]
-    many = [fleet.picky.create_bulk_run_item(desired_worker_labels=[wish("model", "huge")])] * 5
+    many = [
+        fleet.picky.create_bulk_run_item(desired_worker_labels=[wish("model", model)])
+        for model in ("huge", "tiny", "huge")
+    ]
     fleet.picky.run_many(many, wait_for_result=False)
     assert reads == ["query", "query"]
 
@@ -341,6 +353,7 @@ def test_slots_no_longer_need_a_process() -> None:
 def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
     fleet = Fleet(CPU, GPU, ("late", {}), processes=["late"], definition=[wish("model", "large")])
     app = fleet.app
+    app.worker("other", labels={"gpu": "yes", "tpu": "yes"}, workflows=[app.task(name="other")(step)])
     register(app.engine, [fleet.picky.plan()])
     publish(app.engine, [worker.declared() for worker in app.fleet()], whole=True)
     client = Headrace(config=Settings())
@@ -354,8 +367,8 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
     assert run() == ("late", CARRIED)
     assert run(desired_worker_labels=[wish("gpu", "yes")]) == ("gpu", {"w:picky": "gpu"})
     assert run(desired_worker_id="cpu") == ("cpu", {"w:picky": "cpu"})
-    with pytest.raises(DefinitionError, match=r"desired_worker_id is 'tpu'.*\(cpu, gpu, late\)"):
-        run(desired_worker_id="tpu")
+    with pytest.raises(DefinitionError, match=r"desired_worker_id is 'other'.*\(cpu, gpu, late\)"):
+        run(desired_worker_id="other")
 
 
 def test_a_client_that_nobody_told_the_labels_says_so() -> None:

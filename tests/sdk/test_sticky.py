@@ -19,6 +19,7 @@ from headrace import (
 from headrace.core.owed import worker_of
 from headrace.core.record import RunRecord, RunStatus, record_of, run_key
 from headrace.engine.deliver import deliver
+from headrace.engine.live_workers import announce
 from headrace.engine.runnable import Done
 from headrace.memory.wiring import connect
 from headrace.ports import Ports
@@ -117,6 +118,23 @@ def test_a_run_s_own_wishes_find_the_home_of_a_sticky_run(sticky: StickyStrategy
     flow = yard.flow(sticky, [None, None])
     run = flow.run(wait_for_result=False, desired_worker_labels=RATHER_GPU).workflow_run_id
     assert yard.placed(run) == {"t0": "gpu", "t1": "gpu"}
+
+
+@pytest.mark.parametrize(
+    ("alive", "worker"), [((), "gpu"), (("cpu",), "cpu"), (("cpu", "gpu"), "gpu"), (("gpu",), "gpu")]
+)
+def test_home_is_preferred_of_the_processes_too(alive: tuple[str, ...], worker: str) -> None:
+    """SOFT: the wish of t1 is met by no declared label, so it goes to a process that has it, at home if it can be."""
+    yard = Yard()
+    large = [
+        DesiredWorkerLabel(key="model", value="large", required=True),
+        DesiredWorkerLabel(key="on", value="cpu"),
+    ]
+    flow = yard.flow(SOFT, [GPU, large], processes=True)
+    for name in alive:
+        announce(yard.app.engine, name, "p", {"model": "large", "on": name})
+    run = flow.run(wait_for_result=False).workflow_run_id
+    assert yard.placed(run) == {"t0": "gpu", "t1": worker}
 
 
 def test_a_strategy_that_is_none() -> None:
