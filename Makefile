@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 0:2000
 PYTEST_ARGS ?=
+SIMULATE_ARGS ?=
 APP ?= app:hatchet
 
 # The first interpreter that is 3.11 or newer and can make environments. `make PYTHON=...` overrides.
@@ -93,7 +94,7 @@ bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked ## C
 	$(BIN)/python benchmarks/chain.py
 
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
-	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS)
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-strip-extras --custom-compile-command "make lock"

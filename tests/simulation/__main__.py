@@ -1,4 +1,8 @@
-"""Run seeds: `python -m simulation --seeds 0:200`; replay one in words: `--seeds 17 --trace`."""
+"""Run seeds: `python -m simulation --seeds 0:200`; replay one in words: `--seeds 17 --trace`.
+
+A seed that fails is shrunk to few faults and clients, told in words, with the options that replay it. With `--trace` it is
+told whole.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,42 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.progress import Progress
 
-from simulation.runner import Failure, simulate
+from simulation.runner import Cut, Failure, Numbers, simulate
+from simulation.shrink import explain, retell
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="simulation", description=__doc__)
     parser.add_argument("--seeds", default="0:500", help="one seed, or first:last+1")
     parser.add_argument("--seconds", type=float, default=None, help="stop after so long")
     parser.add_argument("--trace", action="store_true", help="print what happens, step by step")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--suppress", type=Numbers.parse, default=Numbers(), help="faults to leave out: 3,5-9"
+    )
+    parser.add_argument(
+        "--without-clients", type=Numbers.parse, default=Numbers(), help="clients to leave out"
+    )
+    options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition(":")
     seeds = range(int(first), int(last) if last else int(first) + 1)
+    if options.suppress.ranges or options.without_clients.ranges:
+        cut = Cut(seed=seeds[0], suppressed=options.suppress, without_clients=options.without_clients)
+        return _replay(cut, whole=options.trace)
+    return _run(seeds, seconds=options.seconds, trace=options.trace)
+
+
+def _replay(cut: Cut, *, whole: bool) -> int:
+    """One seed without some of its faults and clients."""
+    story = retell(cut, whole=whole)
+    print("\n".join(story) if story else f"seed {cut.seed} {cut.options}: all held")
+    return 1 if story else 0
+
+
+def _run(seeds: range, *, seconds: float | None, trace: bool) -> int:
     faults: Counter[str] = Counter()
     runs = steps = done = 0
     began = time.monotonic()
@@ -27,24 +53,26 @@ def main() -> int:
         bar = progress.add_task("simulating", total=len(seeds))
         for seed in seeds:
             try:
-                sim = simulate(seed, trace=options.trace)
+                sim = simulate(seed, trace=trace)
             except Failure as failure:
+                progress.update(bar, description=f"shrinking seed {seed}")
+                story = "\n".join(retell(Cut(seed=seed), whole=True) or ()) if trace else explain(seed)
                 progress.stop()
-                print(failure)
+                print(story or f"{failure}\nrun again, seed {seed} holds: it is not the whole of its world")
                 return 1
             faults.update(sim.faults)
             runs, steps, done = runs + sim.asked, steps + sim.steps, done + 1
             progress.advance(bar)
-            if options.seconds is not None and time.monotonic() - began > options.seconds:
+            if seconds is not None and time.monotonic() - began > seconds:
                 break
-            if options.trace:
+            if trace:
                 print("\n".join(sim.log))
-    seconds = time.monotonic() - began
+    spent_s = time.monotonic() - began
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(faults.items()))
     print(
-        f"{done} seeds, {runs} runs, {steps} steps, {faults.total()} faults ({kinds}) in {seconds:.0f} s: all held"
+        f"{done} seeds, {runs} runs, {steps} steps, {faults.total()} faults ({kinds}) in {spent_s:.0f} s: all held"
     )
-    print(f"{faults.total() / seconds * 3600:,.0f} faults an hour")
+    print(f"{faults.total() / spent_s * 3600:,.0f} faults an hour")
     return 0
 
 
