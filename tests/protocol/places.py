@@ -1,0 +1,335 @@
+"""Concurrency gates in a chain: holders, waiters, and the mark that somebody may wait.
+
+    claim -> acquire each gate -> unpark -> baton -> run and commit -> release -> repair -> wake -> delete
+       |        | full at gate k
+       |        v
+       |     unclaim -> release gates before k, look -> park -> mark, look -> delete
+       | stale (run over, or a later ticket)
+       v
+     unpark -> release -> repair -> wake -> delete
+
+To look at a gate that has room: query the head waiter; send it its message, or, if there is none, clear the mark if it is still
+the one seen before the query. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
+counted` makes them a count that begins again once cleared.
+"""
+
+from __future__ import annotations
+
+from protocol.model import (
+    CANCEL,
+    COMPLETED,
+    CRASH,
+    DUP,
+    PARKED,
+    READY,
+    RUNNING,
+    ZOMBIE,
+    Faults,
+    Gates,
+    Handler,
+    Model,
+    Move,
+    Pair,
+    Run,
+    State,
+    ended,
+    handler,
+    replaced,
+)
+
+Gate = tuple[tuple[Pair, ...], int, tuple[Pair, ...]]
+"""Holders, the mark, waiters."""
+
+
+class Places(Model):
+    """Runs that pass one or more gates, of the given capacities, in order."""
+
+    def __init__(
+        self,
+        runs: int,
+        capacities: tuple[int, ...],
+        faults: Faults | None = None,
+        *,
+        last_first: bool = False,
+        stale: int = 0,
+        tickets: int = 8,
+        broken: str = "",
+    ) -> None:
+        """`stale`: so many runs are over, their messages come once more, and a mark was left behind."""
+        self.gates_count = len(capacities)
+        super().__init__(runs, faults, broken=broken)
+        self.capacities = capacities
+        self.last_first = last_first
+        self.stale = stale
+        self.tickets = tickets
+        self.steps = {
+            **self.steps,
+            "acquire": self._acquire,
+            "drop": self._drop,
+            "park": self._park,
+            "mark": self._mark,
+            "unpark": self._unpark,
+            "baton": self._baton,
+            "release": self._release,
+            "query": self._query,
+            "send": self._send,
+            "clear": self._clear,
+        }
+
+    def empty_gates(self) -> Gates:
+        return tuple(((), 1 if self.stale else 0, ()) for _ in self.capacities)
+
+    def first(self) -> State:
+        first = super().first()
+        over: tuple[Run, ...] = ((COMPLETED, 1, -1, 0),) * self.stale
+        return ((*over, *first[0][self.stale :]), *first[1:])
+
+    # ------------------------------------------------------------ where the shared steps lead
+
+    def _claimed(self, h: Handler, run: Run) -> Handler:
+        return handler(h, "acquire", way="go", gate=0, memory=(run[3],))
+
+    def _stale(self, h: Handler) -> Handler:
+        return handler(h, "unpark", way="stale", gate=0, looks=self.no_looks, memory=())
+
+    def _refused(self, h: Handler) -> Handler:
+        if h[4] and self.broken != "places kept while parked":
+            return handler(h, "drop", way="drop", gate=0, memory=(h[4],))
+        return handler(h, "park", way="park", memory=())
+
+    def _committed(self, h: Handler) -> Handler:
+        return handler(h, "release", way="done", gate=0, memory=())
+
+    def _repaired(self, h: Handler) -> Handler:
+        return self._wake(h)
+
+    def _wake(self, h: Handler) -> Handler:
+        """The next look that is owed, or the end."""
+        for k, seen in enumerate(h[5]):
+            if seen >= 0:
+                return handler(h, "query", gate=k, memory=())
+        return handler(h, "delete", gate=0, memory=())
+
+    def _looked(self, h: Handler, then: tuple[int, ...]) -> Handler:
+        """Where a handler goes after its look at a gate."""
+        k, way = h[4], h[3]
+        h = handler(h, h[2], looks=replaced(h[5], k, -1), memory=then)
+        if way == "drop":
+            return self._next_drop(h)
+        if way == "go":
+            return self._next_baton(h, k + 1)
+        return self._wake(h)
+
+    def _next_drop(self, h: Handler) -> Handler:
+        target = h[6][0]
+        if h[4] + 1 < target:
+            return handler(h, "drop", gate=h[4] + 1)
+        return handler(h, "park", way="park", gate=target, memory=())
+
+    def _next_baton(self, h: Handler, k: int) -> Handler:
+        """A gate of one place has no room while it is held."""
+        if self.broken != "no baton":
+            for gate in range(k, self.gates_count):
+                if self.capacities[gate] > 1:
+                    return handler(h, "baton", gate=gate, memory=())
+        return handler(h, "run", gate=0, memory=())
+
+    def _next_unpark(self, h: Handler, k: int) -> Handler:
+        for gate in range(k, self.gates_count):
+            if h[3] == "stale" or h[6][0] >> gate & 1:
+                return handler(h, "unpark", gate=gate)
+        if h[3] == "stale":
+            return handler(h, "release", gate=0)
+        return self._next_baton(h, 0)
+
+    # ------------------------------------------------------------ in
+
+    def _acquire(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        mine = next((ticket for run, ticket in holders if run == r), None)
+        waited = h[6][0] >> k & 1
+        if mine is not None and mine > a:
+            return [self.to(s, i, self._stale(h), "stale")]
+        newcomer = mine is None and not waited
+        room = len(holders) < self.capacities[k]
+        turn = mark == 0 or not newcomer or self.broken == "newcomers overtake"
+        if mine is None and not (room and turn):
+            return [self.to(s, i, handler(h, "unclaim"), "full" if not room else "behind")]
+        inside = tuple(sorted((*(x for x in holders if x[0] != r), (r, a))))
+        gates = replaced(s[2], k, (inside, mark, waiters))
+        last = k + 1 == self.gates_count
+        then = self._next_unpark(h, 0) if last else handler(h, "acquire", gate=k + 1)
+        note = "!a newcomer overtakes" if newcomer and mark else "enters"
+        return [self.to(s, i, then, note, gates=gates)]
+
+    def _unpark(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        left = tuple(x for x in waiters if x[0] != r or x[1] > a)
+        gates = replaced(s[2], k, (holders, mark, left))
+        return [self.to(s, i, self._next_unpark(h, k + 1), gates=gates)]
+
+    def _baton(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        holders, mark, _ = s[2][k]
+        if len(holders) < self.capacities[k] and mark:
+            looks = replaced(h[5], k, mark)
+            return [self.to(s, i, handler(h, "query", looks=looks), "room")]
+        return [self.to(s, i, self._next_baton(h, k + 1), "-")]
+
+    # ------------------------------------------------------------ waiting
+
+    def _park(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        then = handler(h, "mark")
+        if any(x[0] == r and x[1] > a for x in waiters):
+            return [self.to(s, i, then, "is there")]
+        line = tuple(sorted((*(x for x in waiters if x[0] != r), (r, a + 1))))
+        return [self.to(s, i, then, gates=replaced(s[2], k, (holders, mark, line)))]
+
+    def _mark(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        counted = self.broken == "marks are counted"
+        new = mark + 1 if counted else 1
+        handlers = s[3] if counted else _outdated(s[3], k)
+        h = handlers[i]
+        room = len(holders) < self.capacities[k] and self.broken != "no look after the mark"
+        then = self._wake(handler(h, h[2], looks=replaced(h[5], k, new if room else h[5][k])))
+        gates = replaced(s[2], k, (holders, new, waiters))
+        return [self.to(s, i, then, "room" if room else "-", gates=gates, handlers=handlers)]
+
+    # ------------------------------------------------------------ out
+
+    def _left(self, s: State, h: Handler) -> tuple[Gates, int]:
+        """The gate without this ticket's place, and the mark to look with (-1: no look)."""
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        any_ticket = self.broken == "release takes any ticket"
+        rest = tuple(x for x in holders if x[0] != r or (x[1] != a and not any_ticket))
+        look = len(rest) < self.capacities[k] and (mark or h[3] == "stale")
+        return replaced(s[2], k, (rest, mark, waiters)), mark if look else -1
+
+    def _drop(self, s: State, i: int, h: Handler) -> list[Move]:
+        gates, mark = self._left(s, h)
+        if mark < 0:
+            return [self.to(s, i, self._next_drop(h), "-", gates=gates)]
+        then = handler(h, "query", looks=replaced(h[5], h[4], mark))
+        return [self.to(s, i, then, "room", gates=gates)]
+
+    def _release(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        gates, mark = self._left(s, h)
+        h = handler(h, "release", looks=replaced(h[5], k, mark))
+        last = k + 1 == self.gates_count
+        then = handler(h, "repair" if last else "release", gate=0 if last else k + 1)
+        return [self.to(s, i, then, gates=gates)]
+
+    # ------------------------------------------------------------ looks
+
+    def _head(self, waiters: tuple[Pair, ...]) -> Pair:
+        return waiters[-1] if self.last_first else waiters[0]
+
+    def _query(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        _, mark, waiters = s[2][k]
+        if waiters:
+            head = self._head(waiters)
+            return [self.to(s, i, handler(h, "send", memory=(*h[6], *head)), f"sees {head}")]
+        seen = h[5][k]
+        sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
+        if sure or (seen > 0 and self.broken == "clear whatever the mark"):
+            return [self.to(s, i, handler(h, "clear"), "nobody")]
+        return [self.to(s, i, self._looked(h, h[6]), "nobody")]
+
+    def _send(self, s: State, i: int, h: Handler) -> list[Move]:
+        run, ticket = h[6][-2:]
+        then = self._looked(h, h[6][:-2])
+        return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
+
+    def _clear(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        if h[5][k] != mark and self.broken != "clear whatever the mark":
+            return [self.to(s, i, self._looked(h, h[6]), "marked again")]
+        handlers = s[3] if self.broken == "marks are counted" else _outdated(s[3], k)
+        gates = replaced(s[2], k, (holders, 0, waiters))
+        return [self.to(s, i, self._looked(handlers[i], h[6]), gates=gates, handlers=handlers)]
+
+    # ------------------------------------------------------------ the clock, and what must hold
+
+    def _clock(self, s: State) -> list[Move]:
+        runs, msgs, gates, _, budget, time = s
+        if msgs:
+            return []
+        for k, (holders, mark, waiters) in enumerate(gates):
+            alive = tuple(x for x in holders if runs[x[0]][0] == RUNNING and runs[x[0]][1] == x[1])
+            if alive != holders:
+                after = replaced(gates, k, (alive, mark, waiters))
+                return [(("clock drops", k), (runs, msgs, after, (), budget, time))]
+        for k, (holders, _, waiters) in enumerate(gates):
+            if waiters and len(holders) < self.capacities[k]:
+                woken = ((*self._head(waiters), READY),)
+                return [(("clock wakes", k), (runs, woken, gates, (), budget, time))]
+        over = tuple((r, run[1], READY) for r, run in enumerate(runs) if run[0] == RUNNING)
+        return [(("clock: leases over",), (runs, over, gates, (), budget, time))] if over else []
+
+    def wrong(self, state: State) -> str | None:
+        runs, msgs, gates, handlers, _, _ = state
+        for k, (holders, _, _) in enumerate(gates):
+            if len(holders) > self.capacities[k]:
+                return "gate over capacity"
+        running = [h for h in handlers if h[2] == "run" and h[7] and h[8]]
+        for h in running:
+            if any((h[0], h[1]) not in gate[0] for gate in gates):
+                return "runs without a place"
+        if any(run[1] > self.tickets for run in runs):
+            return "livelock: a run is refused again and again"
+        if not handlers and not msgs:
+            return self._wrong_at_rest(state)
+        if self.budget[ZOMBIE]:
+            return None
+        if len(running) == len(handlers):
+            idle = self._idle(state, {h[0] for h in running})
+            if idle is not None:
+                return idle
+        return None if self.budget[DUP] else self._held_in_sleep(state)
+
+    def _held_in_sleep(self, state: State) -> str | None:
+        runs, msgs, gates, handlers, _, _ = state
+        for r, run in enumerate(runs):
+            if run[0] == PARKED and any(x[0] == r for gate in gates for x in gate[0]):
+                awake = any(h[0] == r for h in handlers) or any(m[0] == r for m in msgs)
+                if not awake:
+                    return "a parked run holds a place"
+        return None
+
+    def _wrong_at_rest(self, state: State) -> str | None:
+        runs, _, gates, _, _, _ = state
+        if self.budget[ZOMBIE]:
+            done = all(ended(run) for run in runs) and not any(gate[0] for gate in gates)
+            return None if done or self._clock(state) else "stuck for good"
+        if any(gate[0] for gate in gates):
+            return "leaked place"
+        if not all(ended(run) for run in runs):
+            return "lost run"
+        if self.budget[CRASH] and (self.budget[DUP] or self.budget[CANCEL]):
+            return None  # a waiter of a run that is over, or a mark, may stay: whoever looks next removes it
+        if any(gate[2] for gate in gates):
+            return "a waiter is left behind"
+        return "a mark is left behind" if any(gate[1] for gate in gates) else None
+
+    def _idle(self, state: State, busy: set[int]) -> str | None:
+        """All that lives is in user code, for hours maybe: nobody may wait for a place that is free."""
+        runs, msgs, gates, _, _, _ = state
+        if any(run not in busy or runs[run][1] != ticket for run, ticket, _ in msgs):
+            return None
+        free = all(len(gate[0]) < cap for gate, cap in zip(gates, self.capacities, strict=True))
+        return "a place is free and a run waits" if free and any(x[0] == PARKED for x in runs) else None
+
+
+def _outdated(handlers: tuple[Handler, ...], k: int) -> tuple[Handler, ...]:
+    """The mark of gate `k` changes: what was seen of it before is old."""
+    return tuple((*h[:5], replaced(h[5], k, 2), *h[6:]) if h[5][k] == 1 else h for h in handlers)

@@ -1,0 +1,147 @@
+"""Which plans are explored, and which mistakes must be found by which plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from protocol.evictions import Evictions
+from protocol.model import Faults, Model
+from protocol.places import Places
+from protocol.windows import Windows
+
+Plan = Callable[..., Model]
+"""Makes the model of a plan; `broken` names a mistake."""
+
+ALONE = [
+    Faults(),
+    Faults(crash=1),
+    Faults(dup=1),
+    Faults(fail=1),
+    Faults(cancel=1),
+    Faults(zombie=1),
+]
+PAIRS = [
+    Faults(crash=2),
+    Faults(crash=1, dup=1),
+    Faults(crash=1, fail=1),
+    Faults(crash=1, cancel=1),
+    Faults(dup=1, cancel=1),
+    Faults(zombie=1, fail=1),
+    Faults(zombie=1, cancel=1),
+]
+
+
+def _words(faults: Faults) -> str:
+    given = [f"{getattr(faults, kind)} {kind}" for kind in Faults.__slots__ if getattr(faults, kind)]
+    return ", ".join(given) or "no faults"
+
+
+def _places(runs: int, *capacities: int, faults: Faults | None = None, stale: int = 0) -> Plan:
+    return partial(Places, runs, capacities, faults, stale=stale)
+
+
+def _each(name: str, make: Callable[[Faults], Plan], kinds: list[Faults]) -> dict[str, Plan]:
+    return {f"{name}; {_words(faults)}": make(faults) for faults in kinds}
+
+
+PLANS: dict[str, Plan] = {
+    **_each("one place, 2 runs", lambda faults: _places(2, 1, faults=faults), ALONE),
+    "one place, 2 runs; 2 crash": _places(2, 1, faults=Faults(crash=2)),
+    "one place, 2 runs; 1 crash, 1 cancel": _places(2, 1, faults=Faults(crash=1, cancel=1)),
+    "one place, 3 runs; no faults": _places(3, 1),
+    "one place, 3 runs, the last goes first; no faults": partial(Places, 3, (1,), last_first=True),
+    "two places, 3 runs; no faults": _places(3, 2),
+    "gates of 1 and 1, 2 runs; no faults": _places(2, 1, 1),
+    "gates of 1 and 2, 2 runs; no faults": _places(2, 1, 2),
+    "gates of 2 and 1, 2 runs; 1 crash": _places(2, 2, 1, faults=Faults(crash=1)),
+    **_each("evicting, 2 runs", lambda faults: partial(Evictions, 2, 1, faults), [*ALONE, *PAIRS[:6]]),
+    "evicting, 3 runs; no faults": partial(Evictions, 3, 1),
+    "evicting, 3 runs; 1 crash": partial(Evictions, 3, 1, Faults(crash=1)),
+    "evicting, 3 runs, 2 places; 1 dup": partial(Evictions, 3, 2, Faults(dup=1)),
+    **_each("a unit a window, 2 runs", lambda faults: partial(Windows, (1, 1), 1, faults, early=0), ALONE),
+    "a unit a window, 2 runs; 1 crash, 1 cancel": partial(
+        Windows, (1, 1), 1, Faults(crash=1, cancel=1), early=0
+    ),
+    "a unit a window, 2 runs, time passes; no faults": partial(Windows, (1, 1), 1),
+    "a unit a window, 2 runs, time passes; 1 cancel": partial(Windows, (1, 1), 1, Faults(cancel=1)),
+    "a unit a window, 2 runs, time passes twice; no faults": partial(Windows, (1, 1), 1, early=2),
+    "a unit a window, 3 runs; no faults": partial(Windows, (1, 1, 1), 1, early=0),
+    "a unit a window, 3 runs; 1 crash": partial(Windows, (1, 1, 1), 1, Faults(crash=1), early=0),
+    "two units a window, 3 runs, time passes; no faults": partial(Windows, (1, 1, 1), 2),
+    "two units a window, 2 runs of 1 and 2; 1 crash": partial(Windows, (1, 2), 2, Faults(crash=1), early=0),
+}
+"""Explored to the end within the tests' budget."""
+
+CUT_SHORT: dict[str, Plan] = {
+    "two units a window, 3 runs of 2, 1, 1, time passes; no faults": partial(Windows, (2, 1, 1), 2),
+    "one place, 4 runs of which 2 are stale; no faults": _places(4, 1, stale=2),
+    "one place, 2 runs; 1 crash, 1 dup": _places(2, 1, faults=Faults(crash=1, dup=1)),
+    "one place, 2 runs; 1 crash, 1 fail": _places(2, 1, faults=Faults(crash=1, fail=1)),
+    "one place, 2 runs; 1 zombie, 1 fail": _places(2, 1, faults=Faults(zombie=1, fail=1)),
+    "gates of 1 and 1, 2 runs; 1 crash": _places(2, 1, 1, faults=Faults(crash=1)),
+    "gates of 2 and 1, 3 runs; no faults": _places(3, 2, 1),
+    "two places, 4 runs; no faults": _places(4, 2),
+    "a unit a window, 2 runs, time passes; 1 crash": partial(Windows, (1, 1), 1, Faults(crash=1)),
+    "a unit a window, 2 runs, time passes; 1 dup": partial(Windows, (1, 1), 1, Faults(dup=1)),
+    "a unit a window, 3 runs, time passes; 1 crash": partial(Windows, (1, 1, 1), 1, Faults(crash=1)),
+    "a unit a window, 3 runs; 1 crash, 1 cancel": partial(
+        Windows, (1, 1, 1), 1, Faults(crash=1, cancel=1), early=0
+    ),
+}
+"""Too large for the tests, which explore their beginnings."""
+
+LARGER: dict[str, Plan] = {
+    **CUT_SHORT,
+    **_each("one place, 2 runs", lambda faults: _places(2, 1, faults=faults), PAIRS),
+    "two places, 3 runs; 1 crash": _places(3, 2, faults=Faults(crash=1)),
+    "gates of 1 and 1, 3 runs; no faults": _places(3, 1, 1),
+    "gates of 1 and 2, 2 runs; 1 crash": _places(2, 1, 2, faults=Faults(crash=1)),
+    "evicting, 3 runs; 1 crash, 1 dup": partial(Evictions, 3, 1, Faults(crash=1, dup=1)),
+    "evicting, 3 runs; 1 crash, 1 fail": partial(Evictions, 3, 1, Faults(crash=1, fail=1)),
+    **_each(
+        "a unit a window, 2 runs, time passes", lambda faults: partial(Windows, (1, 1), 1, faults), ALONE
+    ),
+    "a unit a window, 3 runs, time passes; no faults": partial(Windows, (1, 1, 1), 1),
+}
+"""For `python -m protocol`."""
+
+WANDERED: dict[str, Plan] = {
+    "one place, 4 runs": _places(4, 1, faults=Faults(crash=2, dup=1, fail=1)),
+    "gates of 2, 1 and 1, 4 runs": _places(4, 2, 1, 1, faults=Faults(crash=2, dup=1, fail=1)),
+    "evicting, 5 runs, 2 places": partial(Evictions, 5, 2, Faults(crash=2, dup=2, fail=2)),
+    "two units a window, 5 runs": partial(Windows, (1, 2, 1, 1, 1), 2, Faults(crash=2), early=2),
+}
+"""Too large to explore: followed along random ways."""
+
+MUTATIONS: list[tuple[str, Plan]] = [
+    ("release takes any ticket", _places(2, 1, faults=Faults(crash=1))),
+    ("no baton", _places(4, 2)),
+    ("no look after the mark", _places(2, 1)),
+    ("clear whatever the mark", _places(4, 1, stale=2)),
+    ("marks are counted", _places(4, 1, stale=2)),
+    ("no repair of the waiter", _places(2, 1, faults=Faults(crash=1))),
+    ("places kept while parked", _places(2, 2, 1)),
+    ("newcomers overtake", _places(3, 1)),
+    ("one gate remembered", partial(Places, 2, (1, 1), tickets=4)),
+    ("release takes any ticket", partial(Evictions, 2, 1, Faults(dup=1, fail=1))),
+    ("victims not listed", partial(Evictions, 2, 1, Faults(crash=1))),
+    ("victims not paid", partial(Evictions, 2, 1)),
+    ("evicts whoever is there", partial(Evictions, 3, 1)),
+    ("refill not sent again", partial(Windows, (1, 1), 1, Faults(crash=1), early=0)),
+    (
+        "refill sent again for parked records only",
+        partial(Windows, (1, 1, 1), 1, Faults(crash=1, cancel=1), early=0),
+    ),
+    ("units are taken without a condition", partial(Windows, (1, 1), 1)),
+    ("no repair of the waiter", partial(Windows, (1, 1), 1, Faults(crash=1), early=0)),
+    ("newcomers overtake", partial(Windows, (2, 1, 1), 2)),
+    ("no look after the mark", partial(Windows, (2, 1, 1), 2)),
+    ("clear whatever the mark", partial(Windows, (1, 1, 1), 1)),
+    ("close once", partial(Windows, (1, 1), 1, Faults(crash=1))),
+    ("the schedule outlives the mark", partial(Windows, (1, 1), 1, Faults(crash=1))),
+    ("the schedule moves first", partial(Windows, (1, 1), 1, Faults(crash=1), early=0)),
+    ("the refill stops when it can serve all", partial(Windows, (1, 1), 1)),
+    ("only the refill that is due counts", partial(Windows, (1, 1), 1)),
+]
+"""A mistake, and a plan that finds it."""
