@@ -25,6 +25,7 @@ METRICS = {
     "timed_out": "RunsTimedOut",
     "cancelled": "RunsCancelled",
     "fenced": "AttemptsFenced",
+    "parked": "RunsParked",
 }
 
 

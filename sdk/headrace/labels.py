@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
+from headrace.core.wishes import Labels as Labels
+from headrace.core.wishes import Wish, met
 from headrace.errors import DefinitionError, NotSupportedError
 
 
@@ -60,15 +61,6 @@ class SlotType(StrEnum):
 
 
 DesiredLabels: TypeAlias = "Mapping[str, DesiredWorkerLabel] | Sequence[DesiredWorkerLabel] | None"
-Labels: TypeAlias = "Mapping[str, str | int]"
-Wish: TypeAlias = "tuple[str, int, str | int]"
-"""A required wish as a run carries it: key, comparator, value."""
-
-WISHES = "d:"
-"""In a record's `extra`, before a task's name: the required wishes that a process of its worker must meet, as JSON."""
-
-WORKER = "w:"
-"""In a record's `extra`, before a task's name: the worker that was chosen for it."""
 
 
 def wishes_of(labels: DesiredLabels, where: str = "desired_worker_labels") -> tuple[DesiredWorkerLabel, ...]:
@@ -101,10 +93,10 @@ def score(wishes: Sequence[DesiredWorkerLabel], labels: Labels) -> int | None:
     """How well labels meet the wishes: the weights of those met (100 by default); None where a required one is not."""
     total = 0
     for wish in wishes:
-        met = _met(wish.comparator or WorkerLabelComparator.EQUAL, wish.value, labels.get(wish.key or ""))
-        if wish.required and not met:
+        found = met(int(wish.comparator or 0), wish.value, labels.get(wish.key or ""))
+        if wish.required and not found:
             return None
-        if met:
+        if found:
             total += 100 if wish.weight is None else wish.weight
     return total
 
@@ -112,38 +104,6 @@ def score(wishes: Sequence[DesiredWorkerLabel], labels: Labels) -> int | None:
 def required(wishes: Sequence[DesiredWorkerLabel]) -> tuple[Wish, ...]:
     """The required ones, as a run carries them."""
     return tuple((wish.key or "", int(wish.comparator or 0), wish.value) for wish in wishes if wish.required)
-
-
-def meets(wishes: Sequence[Wish], labels: Labels) -> bool:
-    """Whether labels meet all of a run's required wishes."""
-    return all(_met(WorkerLabelComparator(code), value, labels.get(key)) for key, code, value in wishes)
-
-
-def encode_wishes(wishes: Sequence[Wish]) -> str:
-    """Compact JSON: `[[key, comparator, value], ...]`."""
-    return json.dumps(wishes, separators=(",", ":"), ensure_ascii=False)
-
-
-def decode_wishes(text: str) -> tuple[Wish, ...]:
-    return tuple((key, code, value) for key, code, value in json.loads(text))
-
-
-def _met(comparator: WorkerLabelComparator, wanted: str | int, found: str | int | None) -> bool:
-    if comparator is WorkerLabelComparator.NOT_EQUAL:
-        return found != wanted
-    if comparator is WorkerLabelComparator.EQUAL:
-        return found == wanted
-    if not isinstance(found, int) or not isinstance(wanted, int):
-        return False
-    match comparator:
-        case WorkerLabelComparator.GREATER_THAN:
-            return found > wanted
-        case WorkerLabelComparator.GREATER_THAN_OR_EQUAL:
-            return found >= wanted
-        case WorkerLabelComparator.LESS_THAN:
-            return found < wanted
-        case WorkerLabelComparator.LESS_THAN_OR_EQUAL:
-            return found <= wanted
 
 
 # ---------------------------------------------------------------- the labels of a worker that runs

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.record import ParentLink
+from headrace.core.wishes import WISHES, WORKER, decode_wishes, encode_wishes
 from headrace.engine.joins import join_name, leaf_for, open_join
 from headrace.engine.live_workers import declared, live
 from headrace.engine.registry import lookup
@@ -14,8 +15,6 @@ from headrace.engine.trigger import NewRun, start, start_many
 from headrace.errors import DedupeViolationError, DefinitionError
 from headrace.idempotency import key_of
 from headrace.labels import (
-    WISHES,
-    WORKER,
     Candidate,
     Choice,
     DesiredWorkerLabel,
@@ -23,8 +22,6 @@ from headrace.labels import (
     Seeker,
     WorkerLabelComparator,
     assign,
-    decode_wishes,
-    encode_wishes,
     wishes_of,
 )
 from headrace.priority import check_priority

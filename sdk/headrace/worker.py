@@ -10,8 +10,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+from headrace.core.wishes import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError
-from headrace.labels import Candidate, WorkerLabels, encode_wishes
+from headrace.labels import Candidate, WorkerLabels
 from headrace.lifespan import Lifespan, LifespanFn
 from headrace.runnable import TaskRunnable
 

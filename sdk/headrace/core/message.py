@@ -28,11 +28,24 @@ class TaskMessage:
     start_by_ms: int
     record: RunRecord | None = None
     input: str | None = None
+    place: tuple[str, str] | None = (
+        None  # the gate and the place in its line of the waiter that this message wakes
+    )
+    wishes: str | None = None  # what a process must be labelled with to take it
 
     @property
     def name(self) -> str:
         """What a row's `via` calls this message."""
         return f"{self.task}/{self.ticket}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefillMessage:
+    """A window of a rate limit begins at `at_ms`: whom it admits is to be woken, and the next such message to be sent."""
+
+    gate: str
+    at_ms: int
+    worker: str
 
 
 def riders(record: RunRecord, message: TaskMessage) -> list[str]:
@@ -55,6 +68,10 @@ def encode_message(message: TaskMessage) -> str:
         "queued": message.queued_at_ms,
         "by": message.start_by_ms,
     }
+    if message.place is not None:
+        out["place"] = list(message.place)
+    if message.wishes:
+        out["wishes"] = message.wishes
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
@@ -63,7 +80,12 @@ def encode_message(message: TaskMessage) -> str:
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
-def decode_message(body: str) -> TaskMessage:
+def encode_refill(message: RefillMessage) -> str:
+    out: dict[str, Json] = {"refill": message.gate, "at": message.at_ms, "worker": message.worker}
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_message(body: str) -> TaskMessage | RefillMessage:
     """Raises BadMessage with the reason."""
     try:
         raw = json.loads(body)
@@ -72,10 +94,12 @@ def decode_message(body: str) -> TaskMessage:
     if not isinstance(raw, dict):
         raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
     try:
+        if "refill" in raw:
+            return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
         run_id, task = raw["run"], raw["task"]
         if not (isinstance(run_id, str) and isinstance(task, str) and run_id and task):
             raise BadMessage("`run` and `task` must be non-empty strings")
-        start = raw.get("start")
+        start, place = raw.get("start"), raw.get("place")
         return TaskMessage(
             run_id=run_id,
             task=task,
@@ -84,6 +108,8 @@ def decode_message(body: str) -> TaskMessage:
             start_by_ms=int(raw["by"]),
             record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
             input=raw.get("input"),
+            place=(str(place[0]), str(place[1])) if place else None,
+            wishes=raw.get("wishes"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

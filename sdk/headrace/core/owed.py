@@ -10,7 +10,9 @@ from typing import TypeAlias
 
 from headrace.core.graph import finished, made_ready_by, ready, states
 from headrace.core.message import TaskMessage, riders
-from headrace.core.record import RunRecord, TaskStatus
+from headrace.core.plan import TaskKind
+from headrace.core.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.wishes import WORKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,38 @@ class LookAtJoin:
     join: str
 
 
-Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """`ticket` of a task has ended: the places that it took are free, and whoever waits for them is to be woken.
+
+    `parked`: the task waits for its children. It keeps the places of its keys and gives up those of its worker."""
+
+    task: str
+    ticket: int
+    parked: bool = False
+    stale: bool = False  # paid again: who owed it may have died on the way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineUp:
+    """A task is parked at a gate: its waiter must be there, and the mark that somebody waits."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOut:
+    """A task was settled while it waited at a gate: its waiter goes."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRun:
+    """The run is over: what it held as a whole is free."""
+
+
+Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin | GiveBack | LineUp | StepOut | EndRun
 
 JOIN = "join#"
 """What the names of joins begin with, among the gates that a task can be parked at."""
@@ -64,7 +97,13 @@ def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
 
 def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     """What the record owes on account of `message`, whatever was paid of it: for whoever receives it again."""
+    row = record.tasks.get(message.task)
+    live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == message.ticket
     out: list[Effect] = []
+    if not live or record.cancelled_at_ms is not None:
+        keeps = row is not None and at_join(row) and row.ticket == message.ticket + 1
+        parked = keeps and record.cancelled_at_ms is None
+        out.append(GiveBack(task=message.task, ticket=message.ticket, parked=parked, stale=True))
     for task in (message.task, *riders(record, message)):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
@@ -79,31 +118,102 @@ def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
     return tuple(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
 
 
+def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
+    """What a run owes that was cancelled: nobody else may come by for those of its tasks that wait."""
+    out: list[Effect] = []
+    for name, row in record.tasks.items():
+        if row.status is TaskStatus.PARKED:
+            out.append(
+                GiveBack(task=name, ticket=row.ticket - 1, stale=True) if at_join(row) else StepOut(task=name)
+            )
+    return (*out, *owed_at_the_end(record))
+
+
 def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
     """What a run owes once all its tasks are settled."""
     held = record.extra.get(HELD_KEY)
     joined = record.parent is not None and record.parent.join is not None
-    if not (held or joined) or not finished(record):
+    gated = bool(record.plan.gates) and not record.plan.standalone
+    if not (held or joined or gated) or not finished(record):
         return ()
     out: list[Effect] = []
     if held:
         out.append(ReleaseKey(name=held))
     if record.parent is not None and record.parent.join is not None:
         out.append(TellParent(join=record.parent.join, index=record.parent.index))
+    if gated:
+        out.append(EndRun())
     return tuple(out)
 
 
+def at_join(row: TaskRow) -> bool:
+    """Whether the task is parked until its children are done: it has started, and keeps the places of its keys."""
+    return row.status is TaskStatus.PARKED and (row.gate or "").startswith(JOIN)
+
+
 def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
+    """`ticket`: whose account it is; None: that of the commit that has just taken place."""
     row = record.tasks.get(task)
     if row is None or record.cancelled_at_ms is not None:
         return []
-    if row.status is TaskStatus.QUEUED and ticket in (None, row.ticket - 1):
-        return [_next_message(record, task)]
-    if row.status is TaskStatus.PARKED and ticket in (None, row.ticket - 1):
-        return [LookAtJoin(task=task, join=row.gate)] if row.gate and row.gate.startswith(JOIN) else []
-    if row.settled and ticket in (None, row.ticket):
-        return [first_message(record, child) for child in made_ready_by(record, task)]
+    now = ticket is None
+    if row.status in (TaskStatus.QUEUED, TaskStatus.PARKED) and (now or ticket == row.ticket - 1):
+        return _owed_while_waiting(record, task, row, now=now)
+    if row.settled and (now or ticket == row.ticket):
+        return _owed_when_settled(record, task, row, now=now)
     return []
+
+
+def _owed_while_waiting(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
+    out: list[Effect] = []
+    if now:
+        out.append(GiveBack(task=task, ticket=row.ticket - 1, parked=at_join(row)))
+    if row.status is TaskStatus.QUEUED:
+        return [*out, _next_message(record, task)]
+    if at_join(row):
+        return [*out, LookAtJoin(task=task, join=row.gate or "")]
+    return [*out, LineUp(task=task)]
+
+
+def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
+    out: list[Effect] = []
+    if now:
+        out.append(GiveBack(task=task, ticket=row.ticket))
+    if row.gate and not row.gate.startswith(JOIN):
+        out.append(StepOut(task=task))
+    out.extend(first_message(record, child) for child in made_ready_by(record, task))
+    if task == gatekeeper(record):
+        out.extend(first_message(record, root) for root in waiting_roots(record))
+    return out
+
+
+# ---------------------------------------------------------------- the gates of a run
+
+
+def gatekeeper(record: RunRecord) -> str | None:
+    """The root that stands at the run's own gates for all: the others' messages are sent once it was admitted, or has ended.
+
+    None: the run has no gates, or no other root."""
+    if not record.plan.gates or record.plan.standalone:
+        return None
+    roots = [task.name for task in record.plan.tasks if not task.parents and task.kind is TaskKind.NORMAL]
+    return roots[0] if len(roots) > 1 else None
+
+
+def waiting_roots(record: RunRecord) -> tuple[str, ...]:
+    """The roots that nobody has claimed, but for the gatekeeper."""
+    first = gatekeeper(record)
+    return tuple(
+        task.name
+        for task in record.plan.tasks
+        if not task.parents
+        and task.kind is TaskKind.NORMAL
+        and task.name != first
+        and task.name not in record.tasks
+    )
+
+
+# ---------------------------------------------------------------- messages
 
 
 def first_message(record: RunRecord, task: str) -> SendTask:
@@ -133,7 +243,7 @@ def _next_message(record: RunRecord, task: str) -> SendTask:
 
 def worker_of(record: RunRecord, task: str) -> str:
     """The worker whose queue takes the messages of `task`."""
-    return record.extra.get(f"w:{task}", record.plan.task(task).worker)
+    return record.extra.get(WORKER + task, record.plan.task(task).worker)
 
 
 def ran_on(record: RunRecord, task: str) -> str | None:
@@ -143,5 +253,8 @@ def ran_on(record: RunRecord, task: str) -> str | None:
 
 
 def first_messages(record: RunRecord) -> tuple[SendTask, ...]:
-    """The messages that start a run: one for each task without parents."""
+    """The messages that start a run: one for each task without parents, or one for the run's gatekeeper."""
+    first = gatekeeper(record)
+    if first is not None:
+        return (first_message(record, first),) if first not in record.tasks else ()
     return tuple(first_message(record, task) for task in ready(record))

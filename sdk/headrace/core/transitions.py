@@ -255,6 +255,7 @@ def complete(
         output=output,
         met=judged.met,
         broken=dict(judged.broken),
+        gates=(),
     )
     sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(settled)}
     if then is not None:
@@ -283,6 +284,7 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
                 queued_at_ms=now_ms + delay_ms,
                 due_at_ms=now_ms + delay_ms if delay_ms else None,
                 error=replace(error, trace=""),
+                gates=(),
             )
             return _settle(attempt, {_row_path(attempt.task): encode_row(again)})
         case GiveUp():
@@ -291,17 +293,18 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
 
 def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now_ms: int) -> Update:
     """RUNNING (whoever holds it as `row` says) -> FAILED. The run enters the index of failures in the same write."""
-    failed = replace(row, status=TaskStatus.FAILED, lease_until_ms=None, finished_at_ms=now_ms, error=error)
-    partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
+    failed = replace(
+        row, status=TaskStatus.FAILED, lease_until_ms=None, finished_at_ms=now_ms, error=error, gates=()
+    )
     return Update(
         key=record.key,
         require=every(NOT_CANCELLED, *_fence(task, row.owner), _ticket_is(task, row.ticket)),
-        sets={_row_path(task): encode_row(failed), ("fpk",): partition, ("fsk",): order},
+        sets={_row_path(task): encode_row(failed), **_failed_entry(record)},
     )
 
 
 def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
-    """RUNNING -> PARKED with the next ticket: the task waits at `gate`, and whoever opens it owes the ticket's message."""
+    """RUNNING -> PARKED with the next ticket: the task waits at the join `gate`, and who empties it owes the ticket's message."""
     row = record.tasks[attempt.task]
     parked = replace(
         row,
@@ -311,8 +314,57 @@ def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Upda
         queued_at_ms=now_ms,
         due_at_ms=None,
         gate=gate,
+        gates=(),
     )
     return _settle(attempt, {_row_path(attempt.task): encode_row(parked)})
+
+
+def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
+    """RUNNING -> PARKED with the next ticket, without having run: the task lines up at `gate`.
+
+    It keeps the time since when it is queued, and remembers every gate that it lined up at until its next commit: it is no
+    newcomer there any more. Were it to remember the last one only, two gates could send it back and forth for ever.
+    A paused workflow stops that time: where it waited for one, it is queued from now on.
+    """
+    row = record.tasks[attempt.task]
+    paused = bool(row.gates) and row.gates[-1].startswith("pause#")
+    waiting = replace(
+        row,
+        status=TaskStatus.PARKED,
+        ticket=row.ticket + 1,
+        lease_until_ms=None,
+        queued_at_ms=now_ms if paused else row.queued_at_ms,
+        started_at_ms=None,
+        due_at_ms=None,
+        gate=gate,
+        gates=row.gates if gate in row.gates else (*row.gates, gate),
+    )
+    return _settle(attempt, {_row_path(attempt.task): encode_row(waiting)})
+
+
+def turn_away(
+    record: RunRecord, attempt: Attempt, status: TaskStatus, error: ErrorInfo, *, now_ms: int
+) -> Update:
+    """RUNNING -> CANCELLED or FAILED, with the reason, without having run: it is not admitted."""
+    row = record.tasks[attempt.task]
+    ended = replace(
+        row,
+        status=status,
+        lease_until_ms=None,
+        started_at_ms=None,
+        finished_at_ms=now_ms,
+        error=error,
+        gates=(),
+    )
+    sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(ended)}
+    if status is TaskStatus.FAILED:
+        sets |= _failed_entry(record)
+    return _settle(attempt, sets)
+
+
+def _failed_entry(record: RunRecord) -> dict[Path, Value]:
+    partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
+    return {("fpk",): partition, ("fsk",): order}
 
 
 def _settle(attempt: Attempt, sets: dict[Path, Value]) -> Update:
@@ -360,8 +412,7 @@ def settle_unrun(
     )
     sets: dict[Path, Value] = {_row_path(task): encode_row(ended)}
     if status is TaskStatus.FAILED:
-        partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
-        sets |= {("fpk",): partition, ("fsk",): order}
+        sets |= _failed_entry(record)
     return Update(key=record.key, require=require, sets=sets)
 
 

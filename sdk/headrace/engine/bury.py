@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from headrace.core.changes import Applied
-from headrace.core.message import BadMessage, TaskMessage, decode_message
-from headrace.core.owed import owed_to
+from headrace.core.message import BadMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
 from headrace.core.transitions import (
     Busy,
@@ -19,9 +18,8 @@ from headrace.core.transitions import (
     judge_record,
     settle_unrun,
 )
-from headrace.engine.claiming import waits_for
+from headrace.engine.claiming import stale, waits_for
 from headrace.engine.engine import Engine
-from headrace.engine.pay import pay
 from headrace.engine.runnable import Disposition, Done, Later, Poison
 from headrace.ports import Received
 
@@ -38,6 +36,11 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
         message = decode_message(received.body)
     except BadMessage as error:
         return Poison(str(error))
+    if isinstance(message, RefillMessage):
+        from headrace.engine.windows import refill
+
+        refill(engine, message)
+        return Done()
     for _ in range(MAX_TRIES):
         step = _try(engine, received, message, reason)
         if step is not None:
@@ -48,6 +51,11 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
 def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) -> Disposition | None:
     item = engine.store.get(run_key(message.run_id))
     if item is None:
+        if message.record is None and message.place is not None:
+            from headrace.engine.parking import forget_waiter
+
+            forget_waiter(engine, *message.place, message.ticket)
+            return Done()
         if message.record is None or message.task not in message.record.plan.by_name:
             return Poison(f"run {message.run_id} has no record")
         engine.store.write(create(message.record))
@@ -95,5 +103,4 @@ def _settle_running(
 
 
 def _paid(engine: Engine, message: TaskMessage, record: RunRecord) -> Disposition:
-    pay(engine, record, owed_to(record, message))
-    return Done()
+    return stale(engine, record, message)

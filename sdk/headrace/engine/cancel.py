@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from headrace.core.changes import Applied
 from headrace.core.graph import finished
-from headrace.core.owed import owed_at_the_end
+from headrace.core.owed import owed_by_cancelling
 from headrace.core.record import RunRecord, record_of, run_key
 from headrace.core.transitions import cancel_run
 from headrace.engine.engine import Engine
@@ -19,7 +19,7 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     if not isinstance(written, Applied) or written.item is None:
         return False
     record = record_of(written.item)
-    pay(engine, record, owed_at_the_end(record))
+    pay(engine, record, owed_by_cancelling(record))
     return not finished(replace(record, cancelled_at_ms=None))
 
 

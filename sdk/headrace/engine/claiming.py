@@ -93,10 +93,19 @@ def _try(
         case Spent(record, task, row):
             return _give_up(engine, message, record, task, row)
         case Stale(record):
-            pay(engine, record, owed_to(record, message))
-            return Done()
+            return stale(engine, record, message)
         case _:
             assert_never(verdict)
+
+
+def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
+    """The ticket was used: pay what the record owes on its account, and take the waiter away that the message may come from."""
+    if message.place is not None:
+        from headrace.core.line import unwait
+
+        engine.store.write(unwait(*message.place, message.ticket))
+    pay(engine, record, owed_to(record, message))
+    return Done()
 
 
 def _claimed(
@@ -117,6 +126,11 @@ def _put_record(
     engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
 ) -> Claimed | Disposition | None:
     """The client died between send and write (or is slow): put the record in its stead, claimed already."""
+    if message.record is None and message.place is not None:
+        from headrace.engine.parking import forget_waiter
+
+        forget_waiter(engine, *message.place, message.ticket)
+        return Done()
     if message.record is None or message.task not in message.record.plan.by_name:
         return Poison(
             f"run {message.run_id} has no record, and its message for task {message.task} carries none"
@@ -207,4 +221,4 @@ def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | 
         return None
     after = record_of(written.item)
     pay(engine, after, owed_after(after, message.task))
-    return Done()
+    return stale(engine, after, message) if message.place is not None else Done()

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from headrace.core.changes import Applied
 from headrace.core.graph import made_ready_by
-from headrace.core.message import BadMessage, TaskMessage, decode_message
+from headrace.core.message import BadMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.record import Payload, RunRecord, TaskStatus, record_of, run_key
 from headrace.core.transitions import Attempt, Fenced, claim
+from headrace.core.wishes import WISHES
+from headrace.engine.admission import admit, hand_on
 from headrace.engine.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
 from headrace.engine.claiming import claim_message, new_attempt
 from headrace.engine.deadline import TimedOut
 from headrace.engine.engine import Engine
-from headrace.engine.pay import pay
+from headrace.engine.pay import WORKER_SLOTS, pay
 from headrace.engine.runnable import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.ports import Received
 
@@ -29,6 +31,14 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
         message = decode_message(received.body)
     except BadMessage as error:
         return _poison(engine, received, str(error))
+    if isinstance(message, RefillMessage):
+        from headrace.engine.windows import refill
+
+        refill(engine, message)
+        return Done()
+    handed_on = hand_on(engine, host, received, message)
+    if handed_on is not None:
+        return handed_on
     step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
         step = _advance(engine, host, message, step, runner)
@@ -43,7 +53,10 @@ def _poison(engine: Engine, received: Received, reason: str) -> Poison:
 def _advance(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, runner: Runner
 ) -> Claimed | Disposition:
-    """Run, commit and pay one attempt; the next of the chain, or what to do with the message."""
+    """Admit, run, commit and pay one attempt; the next of the chain, or what to do with the message."""
+    admitted = admit(engine, host, message, claimed)
+    if not isinstance(admitted, Claimed):
+        return admitted
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     queue_ms = attempt.now_ms - (row.queued_at_ms or attempt.now_ms)
     _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
@@ -81,15 +94,17 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
     )
     after = claimed.record.with_row(task, row)
     for child in made_ready_by(after, task):
-        if after.plan.task(child).parents == (task,) and runs_on_here(host, after, child):
+        if after.plan.task(child).parents == (task,) and runs_on_here(engine, host, after, child):
             return new_attempt(engine, host, after.run_id, child, 1, via=message.name)
     return None
 
 
-def runs_on_here(host: Host, record: RunRecord, task: str) -> bool:
+def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:
     """Whether `task` may go on in this invocation: same worker, its code at hand, time enough, nothing to be admitted."""
     plan = record.plan.task(task)
     if plan.isolated or plan.gates or plan.rates or worker_of(record, task) != host.worker:
+        return False
+    if WISHES + task in record.extra or WORKER_SLOTS + host.worker in engine.gate_limits():
         return False
     if (record.plan.workflow, task) not in host.runnables:
         return False
@@ -99,7 +114,9 @@ def runs_on_here(host: Host, record: RunRecord, task: str) -> bool:
 def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effect]) -> SendTask | None:
     """Of the first messages owed, the one that need not be sent because its task goes on here."""
     for effect in owed:
-        if isinstance(effect, SendTask) and effect.ticket == 1 and runs_on_here(host, record, effect.task):
+        if not isinstance(effect, SendTask) or effect.ticket != 1:
+            continue
+        if runs_on_here(engine, host, record, effect.task):
             return effect
     return None
 

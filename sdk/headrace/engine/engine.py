@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from headrace.core.plan import RunPlan
 from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Store
+
+if TYPE_CHECKING:
+    from headrace.core.rates import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +40,52 @@ class NoExpressions:
         raise ExpressionError(f"no expression engine is wired to evaluate {expression!r}")
 
 
+class Remembered:
+    """What a process has read and goes by for a while."""
+
+    def __init__(self) -> None:
+        self._found: Mapping[str, Any] | None = None
+        self._until_ms = 0
+
+    def known(self, now_ms: int) -> Mapping[str, Any] | None:
+        """What was read; None where nothing was, or it is too old."""
+        return self._found if now_ms < self._until_ms else None
+
+    def learn(self, found: Mapping[str, Any], until_ms: int) -> None:
+        self._until_ms = until_ms
+        self._found = found
+
+    def forget(self) -> None:
+        self._until_ms = 0
+
+
+def _no_limits() -> Mapping[str, int]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
+    """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
+    slots of a worker. `windows` and `paused`: what this process has seen of rate limits and of paused workflows."""
+
     store: Store
     queues: Queues
     clock: Clock
     ids: Ids
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
+    gate_limits: Callable[[], Mapping[str, int]] = _no_limits
+    windows: dict[str, Window] = field(default_factory=dict)
+    paused: Remembered = field(default_factory=Remembered)
 
     @staticmethod
-    def on(ports: Ports, *, expressions: Expressions | None = None, limits: Limits | None = None) -> Engine:
+    def on(
+        ports: Ports,
+        *,
+        expressions: Expressions | None = None,
+        limits: Limits | None = None,
+        gate_limits: Callable[[], Mapping[str, int]] = _no_limits,
+    ) -> Engine:
         return Engine(
             store=ports.store,
             queues=ports.queues,
@@ -54,6 +93,7 @@ class Engine:
             ids=ports.ids,
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
+            gate_limits=gate_limits,
         )
 
 

@@ -12,6 +12,7 @@ from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Key,
 from headrace.core.message import TaskMessage, encode_message
 from headrace.core.owed import worker_of
 from headrace.core.record import RunRecord, TaskStatus, record_of, run_key
+from headrace.core.wishes import WISHES
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 
@@ -94,5 +95,6 @@ def wake_parent(engine: Engine, run_id: str, task: str, join: str) -> None:
         ticket=row.ticket,
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
+        wishes=record.extra.get(WISHES + task),
     )
     engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])

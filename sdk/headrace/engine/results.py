@@ -39,7 +39,7 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
     """Cancel what waited past its schedule timeout: nobody else may look at it."""
     now_ms = engine.clock.now_ms()
     for name, state in states(record).items():
-        if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED) or waits_for_children(state.row):
+        if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED) or waits_without_limit(state.row):
             continue
         since = (
             state.row.queued_at_ms if state.row is not None and state.row.queued_at_ms else state.due_since_ms
@@ -74,9 +74,12 @@ def output_text(engine: Engine, record: RunRecord, task: str) -> str | None:
     return load_output(engine, record, task) if task in record.tasks else None
 
 
-def waits_for_children(row: TaskRow | None) -> bool:
-    """Whether the task is parked at a join: it has started, so its schedule timeout does not run."""
-    return row is not None and row.status is TaskStatus.PARKED and (row.gate or "").startswith(JOIN)
+def waits_without_limit(row: TaskRow | None) -> bool:
+    """Whether the schedule timeout does not run: the task has started and waits for its children, or its workflow is paused, and
+    then the clock ends it after the pause's own limit."""
+    return (
+        row is not None and row.status is TaskStatus.PARKED and (row.gate or "").startswith((JOIN, "pause#"))
+    )
 
 
 class _Waiting:

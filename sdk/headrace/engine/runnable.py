@@ -106,7 +106,7 @@ class Observer(Protocol):
     """Told of what happens to tasks, for metrics and logs. Must not raise."""
 
     def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-        """`kind`: started, completed, failed, retried, timed_out, cancelled, fenced, taken_over."""
+        """`kind`: started, completed, failed, retried, timed_out, cancelled, fenced, taken_over, parked."""
         ...
 
 
@@ -124,6 +124,8 @@ class Host:
     None (threads, tests): the thread is abandoned."""
     time_left_ms: Callable[[], int] = lambda: 900_000
     """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
+    labels: Callable[[], Mapping[str, str | int]] | None = None
+    """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
 
 
 @dataclass(frozen=True, slots=True)

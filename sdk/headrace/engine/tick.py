@@ -1,4 +1,4 @@
-"""What the clock does once a minute: send the timers that are due soon."""
+"""What the clock does once a minute: send the timers that are due soon, and look after the gates that somebody waits at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Key, Missing, Update, either
 from headrace.engine.engine import Engine
+from headrace.engine.gate_clock import tend_gates
 from headrace.engine.timers import HORIZON_S, SHARDS, timer_partition
 from headrace.ports import MAX_DELAY_S, Outgoing
 
@@ -14,7 +15,7 @@ FIRST_LOOK_BACK_MINUTES = 60
 
 
 def tick(engine: Engine) -> int:
-    """Send, with exact delays, every timer due within the next minutes. Returns how many were sent.
+    """Send, with exact delays, every timer due within the next minutes; then tend the gates. Returns how many messages were sent.
 
     The cursor names the first minute not yet done, so a clock that stood still for a day catches up.
     """
@@ -33,7 +34,7 @@ def tick(engine: Engine) -> int:
                 sets={("minute",): until},
             )
         )
-    return sent
+    return sent + tend_gates(engine)
 
 
 def _int(item: Item | None, name: str, default: int) -> int:

@@ -19,7 +19,7 @@ from headrace.core.record import ParentLink, Payload, Place, RunRecord, input_ke
 from headrace.core.transitions import create
 from headrace.engine.engine import Engine
 from headrace.engine.idempotency import admit
-from headrace.engine.pay import message_for
+from headrace.engine.pay import group_for, message_for
 from headrace.engine.payloads import place_input, save
 from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing
@@ -93,7 +93,7 @@ def _prepare(engine: Engine, new: NewRun) -> _Prepared:
         parent=new.parent,
         created_at_ms=now_ms,
         expires_at_s=now_ms // 1000 + engine.limits.retention_s,
-        extra=_extra(new),
+        extra=_extra(engine, new),
     )
     placed = place_input(engine, bare, new.input)
     fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
@@ -101,10 +101,16 @@ def _prepare(engine: Engine, new: NewRun) -> _Prepared:
     return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
 
 
-def _extra(new: NewRun) -> Mapping[str, str]:
-    if new.idempotency is None or not new.idempotency.until_over:
-        return new.extra
-    return {**new.extra, HELD_KEY: key_name(new.plan.workflow, new.idempotency.key)}
+def _extra(engine: Engine, new: NewRun) -> Mapping[str, str]:
+    """What the record says beside the plan: the keys of its gates and rate limits, the idempotency key to release."""
+    extra = dict(new.extra)
+    if new.plan.gates or any(task.gates or task.rates for task in new.plan.tasks):
+        from headrace.engine.keys import evaluated
+
+        extra |= evaluated(engine, new.plan, new.input, new.metadata)
+    if new.idempotency is not None and new.idempotency.until_over:
+        extra[HELD_KEY] = key_name(new.plan.workflow, new.idempotency.key)
+    return extra
 
 
 def _start_chunk(
@@ -158,7 +164,8 @@ def _messages(each: _Prepared) -> Iterator[tuple[str, Outgoing]]:
         message = replace(
             message_for(each.record, send), record=each.record, input=each.input if each.carried else None
         )
-        yield send.worker, Outgoing(body=encode_message(message))
+        group = group_for(each.record, send.task)
+        yield send.worker, Outgoing(body=encode_message(message), group=group)
 
 
 def _put_all(engine: Engine, puts: Sequence[Write]) -> list[Written]:

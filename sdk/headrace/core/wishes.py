@@ -1,0 +1,51 @@
+"""What a run requires of the labels of its worker, as its record carries it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+WISHES = "d:"
+"""In a record's `extra`, before a task's name: the required wishes that a process of its worker must meet, as JSON."""
+
+WORKER = "w:"
+"""In a record's `extra`, before a task's name: the worker that was chosen for it."""
+
+Wish: TypeAlias = "tuple[str, int, str | int]"
+"""A required wish: key, comparator (Hatchet's number of it: = != > >= < <=), value."""
+
+Labels: TypeAlias = "Mapping[str, str | int]"
+
+
+def encode_wishes(wishes: Sequence[Wish]) -> str:
+    """Compact JSON: `[[key, comparator, value], ...]`."""
+    return json.dumps(wishes, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_wishes(text: str) -> tuple[Wish, ...]:
+    return tuple((key, code, value) for key, code, value in json.loads(text))
+
+
+def meets(wishes: Sequence[Wish], labels: Labels) -> bool:
+    """Whether labels meet all of them."""
+    return all(met(code, value, labels.get(key)) for key, code, value in wishes)
+
+
+def met(code: int, wanted: str | int, found: str | int | None) -> bool:
+    """Whether a label's value `found` (None: there is no such label) is as the comparator and `wanted` say."""
+    if code == 0:
+        return found == wanted
+    if code == 1:
+        return found != wanted
+    if not isinstance(found, int) or not isinstance(wanted, int):
+        return False
+    match code:
+        case 2:
+            return found > wanted
+        case 3:
+            return found >= wanted
+        case 4:
+            return found < wanted
+        case _:
+            return found <= wanted

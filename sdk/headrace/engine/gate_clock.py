@@ -1,0 +1,137 @@
+"""What the clock does for gates, once a minute: end what waited too long, put out the dead, wake who can enter.
+
+Of these only the first has no other place: a waiter has no message, so nobody looks at its schedule timeout before. The rest repairs
+what zombies left behind. It looks at gates that somebody waits at, or has waited at lately: the index holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.core.gates import (
+    GATE,
+    INDEX_SHARDS,
+    LABELS,
+    PAUSE,
+    RATE,
+    GateState,
+    Holder,
+    drop,
+    gate_key,
+    index_partition,
+    items_of,
+    state_of,
+)
+from headrace.core.graph import finished
+from headrace.core.line import Waiter, clear, unlisted
+from headrace.core.owed import at_join
+from headrace.core.rates import close, window_of
+from headrace.core.record import RunRecord, TaskStatus, record_of, run_key
+from headrace.core.wishes import decode_wishes, meets
+from headrace.engine.engine import Engine
+from headrace.engine.live_workers import live
+from headrace.engine.paused import pauses
+from headrace.engine.places import room_in, states_of
+from headrace.engine.wakes import fitting, heads, wake
+from headrace.engine.windows import mark_limit
+
+DEAD_AFTER_MS = 60_000
+"""A holder that entered less than so long ago is not looked at."""
+
+
+def tend_gates(engine: Engine) -> int:
+    """Look at every gate in the index. Returns how many waiters were sent a message."""
+    woken = 0
+    for shard in range(INDEX_SHARDS):
+        for item in engine.store.query_index("listing", index_partition(shard), newest_first=False):
+            woken += _tend(engine, str(item["lsk"]))
+    return woken
+
+
+def _tend(engine: Engine, gate: str) -> int:
+    waiters = heads(engine, gate)
+    now_ms = engine.clock.now_ms()
+    late = [each for each in waiters if each.start_by_ms < now_ms]
+    waiting = [each for each in waiters if each.start_by_ms >= now_ms]
+    able = _able(engine, gate, waiting)
+    wake(engine, [*late, *able])
+    if not waiters:
+        _close(engine, gate)
+    return len(late) + len(able)
+
+
+def _able(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
+    """Those who need not wait any more."""
+    if gate.startswith(GATE):
+        return _able_at_gate(engine, gate, waiting)
+    if gate.startswith(RATE):
+        return _able_at_limit(engine, gate, waiting)
+    if gate.startswith(PAUSE):
+        return [] if gate.removeprefix(PAUSE) in pauses(engine) else list(waiting)
+    alive = [each for each in live(engine) if each.worker == gate.removeprefix(LABELS)]
+    return [
+        waiter
+        for waiter in waiting
+        if any(meets(decode_wishes(waiter.wishes), process.labels) for process in alive)
+    ]
+
+
+def _able_at_gate(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
+    first = state_of(engine.store.get(gate_key(gate)))
+    limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
+    states = states_of(engine, gate, max(items_of(limit), items_of(first.limit)))
+    for number, state in enumerate(states):
+        states[number] = _without_dead(engine, gate, number, state)
+    if first.evicted:
+        from headrace.engine.evictions import cancel_victims
+
+        cancel_victims(engine, gate, first.evicted)
+    return fitting(waiting, room_in(limit, states[: items_of(limit)]))
+
+
+def _without_dead(engine: Engine, gate: str, number: int, state: GateState) -> GateState:
+    """The item without those whose run, or whose ticket, is over."""
+    before_ms = engine.clock.now_ms() - DEAD_AFTER_MS
+    old = [held for held in state.holders.values() if held.since_ms < before_ms]
+    if not old:
+        return state
+    items = engine.store.get_many([run_key(held.run_id) for held in old])
+    for held, item in zip(old, items, strict=True):
+        if not is_alive(None if item is None else record_of(item), held):
+            state = state_of(engine.store.write(drop(gate_key(gate, number), held)).item)
+    return state
+
+
+def is_alive(record: RunRecord | None, held: Holder) -> bool:
+    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children."""
+    if record is None or record.cancelled_at_ms is not None:
+        return False
+    if held.task is None:
+        return not finished(record)
+    row = record.tasks.get(held.task)
+    if row is None:
+        return False
+    return (row.status is TaskStatus.RUNNING and row.ticket == held.ticket) or (
+        at_join(row) and row.ticket == held.ticket + 1
+    )
+
+
+def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
+    """A refill that is overdue by a minute will not come."""
+    window = window_of(engine.store.get(gate_key(gate)))
+    now_ms = engine.clock.now_ms()
+    if not waiting or (window.scheduled_ms is not None and window.scheduled_ms > now_ms - DEAD_AFTER_MS):
+        return []
+    mark_limit(engine, gate, waiting[0].worker, again=True)
+    return fitting(waiting, window.room(now_ms))
+
+
+def _close(engine: Engine, gate: str) -> None:
+    """Nobody waits: the mark goes, and then the entry in the index."""
+    item = engine.store.get(gate_key(gate))
+    state = state_of(item)
+    if state.waiting is not None:
+        write = close(gate, state.waiting) if gate.startswith(RATE) else clear(gate, state.waiting)
+        engine.store.write(write)
+    elif not state.evicted:
+        engine.store.write(unlisted(gate))

@@ -1,0 +1,183 @@
+"""Lining up, stepping out, giving back: what a record owes the gates of its tasks. Every step may be paid twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from headrace.core.gates import (
+    GATE,
+    LABELS,
+    PAUSE,
+    RATE,
+    WORKER_GATE,
+    GateState,
+    KeyFailed,
+    Pass,
+    gate_key,
+    passes,
+    run_passes,
+    state_of,
+)
+from headrace.core.line import Waiter, mark, place_of, put_waiter, unwait
+from headrace.core.owed import EndRun, GiveBack, LineUp, StepOut, worker_of
+from headrace.core.plan import GateStrategy
+from headrace.core.rates import Take, takes
+from headrace.core.record import RunRecord
+from headrace.core.wishes import WISHES, decode_wishes, meets
+from headrace.engine.engine import Engine
+from headrace.engine.pay import group_for
+from headrace.engine.places import give_places_back, look, states_of
+from headrace.engine.wakes import heads, wake
+from headrace.engine.windows import mark_limit, tend
+
+
+def pay_gates(
+    engine: Engine, record: RunRecord, effects: Iterable[GiveBack | LineUp | StepOut | EndRun]
+) -> None:
+    """Free what was held, then line up: in the order in which the record owes it."""
+    for effect in effects:
+        match effect:
+            case GiveBack():
+                give_back(engine, record, effect)
+            case LineUp(task=task):
+                line_up(engine, record, task, again=True)
+            case StepOut(task=task):
+                step_out(engine, record, task)
+            case EndRun():
+                for of in run_passes(record, limits=engine.gate_limits()):
+                    after_leaving(engine, of, give_places_back(engine, of))
+            case _:
+                assert_never(effect)
+
+
+def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    """What a ticket has to pass, under the limits that are deployed. KeyFailed where a key could not be evaluated."""
+    return passes(record, task, ticket, worker=worker_of(record, task), limits=engine.gate_limits())
+
+
+def _known_passes(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    try:
+        return passes_of(engine, record, task, ticket)
+    except KeyFailed:
+        return ()
+
+
+def give_back(engine: Engine, record: RunRecord, effect: GiveBack) -> None:
+    """Leave every gate that the ticket may be in, and wake who can enter."""
+    for of in _known_passes(engine, record, effect.task, effect.ticket):
+        keeps = effect.parked and not of.name.startswith(WORKER_GATE)
+        if not of.of_run and not keeps:
+            after_leaving(engine, of, give_places_back(engine, of))
+    if effect.stale:
+        for each in _known_takes(record, effect.task):
+            tend(engine, each.gate, worker_of(record, effect.task))
+
+
+def _known_takes(record: RunRecord, task: str) -> tuple[Take, ...]:
+    try:
+        return takes(record, task)
+    except KeyFailed:
+        return ()
+
+
+def after_leaving(engine: Engine, of: Pass, state: GateState | None) -> None:
+    """Whoever sees that a run was put out, and not yet cancelled, cancels it."""
+    if state is not None and of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        from headrace.engine.evictions import cancel_victims  # it cancels, which pays, which comes here
+
+        cancel_victims(engine, of.gate, state.evicted)
+
+
+# ---------------------------------------------------------------- lining up
+
+
+def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int | None = None) -> Waiter:
+    """The waiter of a task that is PARKED at its row's gate."""
+    row = record.tasks[task]
+    gate = row.gate or ""
+    since_ms = row.queued_at_ms or record.created_at_ms
+    by_ms = since_ms + record.plan.task(task).schedule_timeout_ms
+    return Waiter(
+        gate=gate,
+        sk=place_of(record, task, row),
+        run_id=record.run_id,
+        task=task,
+        ticket=row.ticket,
+        worker=worker_of(record, task),
+        queued_at_ms=since_ms,
+        start_by_ms=by_ms if start_by_ms is None else start_by_ms,
+        cost=_cost(engine, record, task, gate),
+        wishes=record.extra.get(WISHES + task, ""),
+        group=group_for(record, task) or "",
+    )
+
+
+def _cost(engine: Engine, record: RunRecord, task: str, gate: str) -> int:
+    if gate.startswith(RATE):
+        return max((each.units for each in _known_takes(record, task) if each.gate == gate), default=1)
+    return max((of.cost for of in _known_passes(engine, record, task, 1) if of.gate == gate), default=1)
+
+
+def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False) -> None:
+    """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
+    row = record.tasks[task]
+    gate = row.gate or ""
+    start_by_ms = _paused_until(engine, record) if gate.startswith(PAUSE) else None
+    waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
+    engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
+    if gate.startswith(RATE):
+        mark_limit(engine, gate, waiter.worker, again=again)
+        return
+    written = engine.store.write(mark(gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
+    state = state_of(written.item)
+    if gate.startswith(GATE):
+        of = next((each for each in _known_passes(engine, record, task, 1) if each.gate == gate), None)
+        limit, items = (of.limit, of.items) if of is not None else (state.limit, 1)
+        look(engine, gate, limit, [state] if items == 1 else states_of(engine, gate, items))
+    elif (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
+        gate.startswith(LABELS) and somebody_meets(engine, waiter.worker, waiter.wishes)
+    ):
+        wake(engine, [waiter])
+
+
+def _paused_until(engine: Engine, record: RunRecord) -> int | None:
+    from headrace.engine.paused import pause_of
+
+    how = pause_of(engine, record.plan.workflow)
+    return None if how is None else engine.clock.now_ms() + how.queue_ttl_ms
+
+
+def _still_paused(engine: Engine, workflow: str) -> bool:
+    from headrace.engine.paused import pauses
+
+    return workflow in pauses(engine)
+
+
+def step_out(engine: Engine, record: RunRecord, task: str) -> None:
+    """Take the waiter of a task that was settled, or cancelled, out of its line."""
+    row = record.tasks.get(task)
+    if row is not None and row.gate:
+        engine.store.write(unwait(row.gate, place_of(record, task, row), row.ticket))
+
+
+# ---------------------------------------------------------------- labels
+
+
+def somebody_meets(engine: Engine, worker: str, wishes: str) -> bool:
+    """Whether a process of the worker is alive whose labels meet the wishes: one query."""
+    from headrace.engine.live_workers import live
+
+    wanted = decode_wishes(wishes) if wishes else ()
+    return any(each.worker == worker and meets(wanted, each.labels) for each in live(engine))
+
+
+def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
+    """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
+    engine.store.write(unwait(gate, sk, ticket))
+    if gate.startswith(GATE):
+        limit = state_of(engine.store.get(gate_key(gate))).limit
+        look(engine, gate, engine.gate_limits().get(gate.split("#")[1], limit))
+    elif gate.startswith(RATE):
+        for waiter in heads(engine, gate, limit=1):
+            tend(engine, gate, waiter.worker)

@@ -1,0 +1,228 @@
+"""Pass everything that stands before a task, in order: its line, its gates, its rate limits.
+
+    enter each gate ── take the units of each limit ── leave the lines ── look at gates that may have room ── run
+        │ full              │ nothing left
+        └── unclaim (next ticket) ── give back what was passed ── line up ── delete
+
+A crash between any two steps is repaired by redelivery: a takeover enters again what it finds itself in, a stale delivery gives back
+and lines up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.core.changes import Applied, Update
+from headrace.core.gates import KeyFailed, Pass
+from headrace.core.line import place_of, unwait
+from headrace.core.message import TaskMessage
+from headrace.core.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
+from headrace.core.plan import GateStrategy
+from headrace.core.rates import Take, takes
+from headrace.core.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.transitions import Fenced, Mine, judge_commit, turn_away, unclaim
+from headrace.engine.attempt import Claimed
+from headrace.engine.cancel import cancel
+from headrace.engine.engine import Engine
+from headrace.engine.evictions import cancel_victims
+from headrace.engine.parking import after_leaving, line_up, passes_of
+from headrace.engine.pay import pay
+from headrace.engine.places import (
+    Full,
+    Inside,
+    Outrun,
+    PutOut,
+    TurnedAway,
+    give_places_back,
+    look,
+    states_of,
+    take_places,
+)
+from headrace.engine.runnable import Disposition, Done, Host, Later
+from headrace.engine.windows import Never, NothingLeft, Taken, return_units, take_units
+
+
+@dataclass(slots=True)
+class _Passing:
+    """One attempt on its way through."""
+
+    engine: Engine
+    host: Host
+    message: TaskMessage
+    claimed: Claimed
+    inside: list[Pass] = field(default_factory=list)
+
+    @property
+    def record(self) -> RunRecord:
+        return self.claimed.record
+
+    @property
+    def task(self) -> str:
+        return self.claimed.attempt.task
+
+
+def pass_all(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, line: str | None
+) -> Claimed | Disposition:
+    """See `admission.admit`. `line`: one to wait in whatever the gates say."""
+    way = _Passing(engine, host, message, claimed)
+    if line is not None:
+        return _park(way, line)
+    try:
+        wanted = passes_of(engine, way.record, way.task, claimed.attempt.ticket)
+        units = takes(way.record, way.task)
+    except KeyFailed as error:
+        return _settle(way, TaskStatus.FAILED, ErrorInfo(type="ExpressionError", message=str(error)))
+    ended = _enter_all(way, wanted) or _take_all(way, units)
+    if ended is not None:
+        return ended
+    _leave_lines(way, but=None)
+    _baton(way)
+    if way.task == gatekeeper(way.record):
+        pay(engine, way.record, [first_message(way.record, root) for root in waiting_roots(way.record)])
+    return claimed
+
+
+# ---------------------------------------------------------------- gates
+
+
+def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
+    row = way.record.tasks[way.task]
+    again = row.ticket > 1 or row.takeovers > 0
+    for of in wanted:
+        entry = take_places(
+            way.engine,
+            of,
+            waited=of.gate in row.gates,
+            again=again,
+            expires_at_s=way.record.expires_at_s,
+        )
+        match entry:
+            case Inside(state):
+                way.inside.append(of)
+                after_leaving(way.engine, of, state)
+            case Full():
+                return _park(way, of.gate)
+            case Outrun():
+                return _stale(way)
+            case PutOut():
+                cancel_victims(
+                    way.engine, of.gate, [way.record.run_id]
+                )  # who put it out may have died before
+                return _stale(way)
+            case TurnedAway(reason):
+                return _turned_away(way, of, reason)
+    return None
+
+
+def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
+    if of.of_run or of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        cancel(way.engine, way.record.run_id, reason=reason)
+        return _stale(way)
+    return _settle(way, TaskStatus.CANCELLED, ErrorInfo(type="CONCURRENCY", message=reason))
+
+
+def _baton(way: _Passing) -> None:
+    """Who was woken sees whether there is room for another one."""
+    row = way.record.tasks[way.task]
+    for of in way.inside:
+        if of.gate in row.gates and of.limit > of.cost:
+            look(way.engine, of.gate, of.limit, states_of(way.engine, of.gate, of.items))
+
+
+# ---------------------------------------------------------------- rate limits
+
+
+def _take_all(way: _Passing, units: tuple[Take, ...]) -> Disposition | None:
+    """All or nothing: where one limit has nothing left, what the others gave goes back."""
+    row = way.record.tasks[way.task]
+    taken: list[tuple[Take, Taken]] = []
+    for each in units:
+        match take_units(way.engine, each, waited=each.gate in row.gates):
+            case Taken() as got:
+                taken.append((each, got))
+            case NothingLeft():
+                _return_all(way, taken)
+                return _park(way, each.gate)
+            case Never(reason):
+                _return_all(way, taken)
+                return _settle(way, TaskStatus.FAILED, ErrorInfo(type="RateLimitError", message=reason))
+    return None
+
+
+def _return_all(way: _Passing, taken: list[tuple[Take, Taken]]) -> None:
+    for each, got in taken:
+        return_units(way.engine, each, got)
+
+
+# ---------------------------------------------------------------- not admitted
+
+
+def _park(way: _Passing, gate: str) -> Disposition:
+    """Hand the task back, with the next ticket, and line up."""
+    record = _written(
+        way, unclaim(way.record, way.claimed.attempt, gate=gate, now_ms=way.engine.clock.now_ms())
+    )
+    if record is None:
+        return _stale(way)
+    if way.host.observer is not None:
+        way.host.observer.event("parked", record, way.task)
+    for of in reversed(way.inside):
+        if not of.of_run:
+            after_leaving(way.engine, of, give_places_back(way.engine, of))
+    _leave_lines(way, but=gate)
+    line_up(way.engine, record, way.task)
+    return Done()
+
+
+def _leave_lines(way: _Passing, *, but: str | None) -> None:
+    """The waiter that this message woke goes; and those that it may have left at other gates."""
+    row = way.record.tasks[way.task]
+    places = {(gate, place_of(way.record, way.task, row)) for gate in row.gates}
+    if way.message.place is not None and way.message.task == way.task:
+        places.add(way.message.place)
+    for gate, sk in sorted(places):
+        if gate != but:
+            way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
+
+
+def _settle(way: _Passing, status: TaskStatus, error: ErrorInfo) -> Disposition:
+    """The task ends here, with the reason, without having run."""
+    now_ms = way.engine.clock.now_ms()
+    record = _written(way, turn_away(way.record, way.claimed.attempt, status, error, now_ms=now_ms))
+    if record is None:
+        return _stale(way)
+    if way.host.observer is not None:
+        kind = "failed" if status is TaskStatus.FAILED else "cancelled"
+        way.host.observer.event(kind, record, way.task)
+    _leave_lines(way, but=None)
+    pay(way.engine, record, owed_after(record, way.task))
+    return Done()
+
+
+def _written(way: _Passing, write: Update) -> RunRecord | None:
+    """The record after a write that is fenced by this attempt. None: the attempt is not the live one any more."""
+    written = way.engine.store.write(write)
+    if isinstance(written, Applied) and written.item is not None:
+        return record_of(written.item)
+    match judge_commit(written.item, way.claimed.attempt):
+        case Mine(record):
+            return record
+        case Fenced():
+            return None
+
+
+def _stale(way: _Passing) -> Disposition:
+    """The attempt counts for nothing. Where its ticket is used up, or the run cancelled, pay what is owed on its account."""
+    item = way.engine.store.get(run_key(way.record.run_id))
+    if item is None:
+        return Done()
+    record = record_of(item)
+    row = record.tasks.get(way.task)
+    attempt = way.claimed.attempt
+    live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == attempt.ticket
+    if live and record.cancelled_at_ms is None:
+        return Later(0, f"another attempt took task {way.task} over")
+    _leave_lines(way, but=None)
+    pay(way.engine, record, owed_to(record, way.message))
+    return Done()

@@ -1,0 +1,213 @@
+"""The places of gates: enter, leave, and look whether somebody who waits can enter.
+
+enter ── in                leave ── look
+  │ full or not its turn              │ a mark, and room
+  └── (admission parks it)            └── wake the head, or take the mark away where nobody waits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace.core.changes import Applied
+from headrace.core.gates import (
+    GateState,
+    Pass,
+    enter,
+    enter_again,
+    evict,
+    gate_key,
+    items_of,
+    leave,
+    oldest,
+    places_in,
+    state_of,
+)
+from headrace.core.line import clear
+from headrace.core.plan import GateStrategy
+from headrace.engine.engine import Engine
+from headrace.engine.wakes import fitting, heads, wake
+
+MAX_TRIES = 10
+MOST_HEADS = 10
+"""How far down the line is looked when several places are free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The places are taken; the item as it was right after that."""
+
+    state: GateState
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """There is no room, or others wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outrun:
+    """A later ticket of the same task is in: this one is stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The run is to be cancelled, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutOut:
+    """A newer run has taken this one's place: it is to be cancelled."""
+
+
+Entry: TypeAlias = Inside | Full | Outrun | TurnedAway | PutOut
+
+REASONS = {
+    GateStrategy.CANCEL_NEWEST: "CONCURRENCY: {limit} of its key were running (CANCEL_NEWEST)",
+    GateStrategy.CANCEL_IN_PROGRESS: "CONCURRENCY: newer runs of its key are running (CANCEL_IN_PROGRESS)",
+}
+
+
+def take_places(engine: Engine, of: Pass, *, waited: bool, again: bool, expires_at_s: int) -> Entry:
+    """Enter a gate. `waited`: it has lined up there since its last commit. `again`: an earlier delivery may have entered."""
+    if of.items > 1:
+        return _enter_one_of(engine, of, waited=waited, again=again, expires_at_s=expires_at_s)
+    return _enter_item(engine, of, 0, waited=waited, expires_at_s=expires_at_s)
+
+
+def _enter_item(engine: Engine, of: Pass, number: int, *, waited: bool, expires_at_s: int) -> Entry:
+    for _ in range(MAX_TRIES):
+        now_ms = engine.clock.now_ms()
+        write = enter(of, number, waited=waited, now_ms=now_ms, expires_at_s=expires_at_s)
+        written = engine.store.write(write)
+        state = state_of(written.item)
+        if isinstance(written, Applied):
+            return Inside(state)
+        found = _refused(engine, of, number, state, expires_at_s=expires_at_s)
+        if found is not None:
+            return found
+    return Full()
+
+
+def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires_at_s: int) -> Entry | None:
+    """What a refusal means, from the item as it was. None: try again."""
+    mine = state.holders.get(of.member)
+    if mine is not None:
+        if mine.ticket > of.ticket:
+            return Outrun()
+        if mine.ticket == of.ticket or of.of_run:
+            return Inside(state)
+        written = engine.store.write(enter_again(of, number, mine, now_ms=engine.clock.now_ms()))
+        return Inside(state_of(written.item)) if isinstance(written, Applied) else None
+    if of.run_id in state.evicted:
+        return PutOut()
+    room = of.places_in(number) - state.taken
+    match of.strategy:
+        case GateStrategy.CANCEL_NEWEST:
+            return None if room >= of.cost else TurnedAway(REASONS[of.strategy].format(limit=of.limit))
+        case GateStrategy.CANCEL_IN_PROGRESS:
+            return None if room >= of.cost else _replace(engine, of, number, state, expires_at_s=expires_at_s)
+        case GateStrategy.GROUP_ROUND_ROBIN:
+            if room < of.cost or state.waiting is None or not _nobody_waits(engine, of.gate, state.waiting):
+                return Full()
+            return None
+
+
+def _nobody_waits(engine: Engine, gate: str, seen: str) -> bool:
+    """Look who the mark is for, and take it away where that is nobody."""
+    if heads(engine, gate, limit=1):
+        return False
+    engine.store.write(clear(gate, seen))
+    return True
+
+
+def _replace(engine: Engine, of: Pass, number: int, state: GateState, *, expires_at_s: int) -> Entry | None:
+    """Take the place of the oldest run, unless this one is older."""
+    victim = oldest(state)
+    if victim is None:
+        return Full()
+    if (of.born_ms, of.run_id) < (victim.born_ms, victim.run_id):
+        return TurnedAway(REASONS[of.strategy])
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(evict(of, number, victim, now_ms=now_ms, expires_at_s=expires_at_s))
+    return Inside(state_of(written.item)) if isinstance(written, Applied) else None
+
+
+# ---------------------------------------------------------------- a gate of several items
+
+
+def states_of(engine: Engine, gate: str, items: int) -> list[GateState]:
+    """All items of a gate: one read."""
+    keys = [gate_key(gate, number) for number in range(items)]
+    return [state_of(item) for item in engine.store.get_many(keys)]
+
+
+def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expires_at_s: int) -> Entry:
+    """Try one item after the other, from one that the member's name says.
+
+    The mark is on the first item. It is read before, not held to, so a newcomer may slip past one who parks at that moment.
+    """
+    if again:
+        for number, state in enumerate(states_of(engine, of.gate, of.widest)):
+            if of.member in state.holders:
+                return _enter_item(engine, of, number, waited=waited, expires_at_s=expires_at_s)
+    if not waited and of.strategy is GateStrategy.GROUP_ROUND_ROBIN:
+        first = state_of(engine.store.get(gate_key(of.gate)))
+        if first.waiting is not None and not _nobody_waits(engine, of.gate, first.waiting):
+            return Full()
+    entry: Entry = Full()
+    for step in range(of.items):
+        number = (of.home + step) % of.items
+        entry = _enter_item(engine, of, number, waited=True, expires_at_s=expires_at_s)
+        if not isinstance(entry, Full | TurnedAway):
+            return entry
+        if of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+            return entry
+    return entry
+
+
+# ---------------------------------------------------------------- out
+
+
+def give_places_back(engine: Engine, of: Pass) -> GateState | None:
+    """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
+    if of.items == of.widest == 1:
+        state = state_of(engine.store.write(leave(of, 0)).item)
+        look(engine, of.gate, of.limit, [state])
+        return state
+    for number, state in enumerate(states_of(engine, of.gate, of.widest)):
+        held = state.holders.get(of.member)
+        if held is not None and held.ticket == of.ticket:
+            engine.store.write(leave(of, number))
+    look(engine, of.gate, of.limit)
+    return None
+
+
+def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
+    """If there is room and somebody may wait, wake one who can enter; or take the mark away.
+
+    `states`: the gate's items as they have just been seen. Several who leave at once see more and more room, and each wakes the
+    next in line, not all the same one.
+    """
+    states = states or states_of(engine, gate, items_of(limit))
+    room = room_in(limit, states)
+    seen = states[0].waiting
+    if seen is None or room <= 0:
+        return
+    waiters = heads(engine, gate, limit=min(room, MOST_HEADS))
+    if not waiters:
+        engine.store.write(clear(gate, seen))
+        return
+    able = fitting(waiters, room)
+    if able:
+        wake(engine, able[-1:])
+
+
+def room_in(limit: int, states: Sequence[GateState]) -> int:
+    """How many places are free, over the items of a gate."""
+    places = (places_in(limit, number, len(states)) for number in range(len(states)))
+    return sum(max(0, most - state.taken) for most, state in zip(places, states, strict=True))
