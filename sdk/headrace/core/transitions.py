@@ -425,6 +425,10 @@ def overdue(record: RunRecord, task: str, *, queued_at_ms: int, now_ms: int) -> 
 
 
 def schedule_timed_out(record: RunRecord, task: str) -> ErrorInfo:
+    row = record.tasks.get(task)
+    if row is not None and (row.gate or "").startswith("pause#"):
+        message = f"Task {task} waited longer than the queue_ttl of its paused workflow"
+        return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=message)
     limit_s = record.plan.task(task).schedule_timeout_ms / 1000
     return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=f"Task {task} did not start within {limit_s:g}s")
 

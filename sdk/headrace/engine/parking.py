@@ -149,9 +149,10 @@ def _paused_until(engine: Engine, record: RunRecord) -> int | None:
 
 
 def _still_paused(engine: Engine, workflow: str) -> bool:
-    from headrace.engine.paused import pauses
+    """What this process knew may be old: it goes by what is read here, or it would park the task again and again."""
+    from headrace.engine.paused import refresh
 
-    return workflow in pauses(engine)
+    return workflow in refresh(engine, consistent=True)
 
 
 def step_out(engine: Engine, record: RunRecord, task: str) -> None:

@@ -27,9 +27,9 @@ class Pause:
     schedules: str = "QUEUE"
 
 
-def pauses(engine: Engine) -> Mapping[str, Pause]:
+def pauses(engine: Engine, *, consistent: bool = True) -> Mapping[str, Pause]:
     """The paused workflows by name, as they are now: one read."""
-    item = engine.store.get(PAUSED) or {}
+    item = engine.store.get(PAUSED, consistent=consistent) or {}
     return {name[2:]: _decode(str(value)) for name, value in item.items() if name.startswith("p:")}
 
 
@@ -51,8 +51,8 @@ def pause_of(engine: Engine, workflow: str) -> Pause | None:
     return how if isinstance(how, Pause) else None
 
 
-def refresh(engine: Engine) -> Mapping[str, Pause]:
+def refresh(engine: Engine, *, consistent: bool = False) -> Mapping[str, Pause]:
     """Read which workflows are paused, and go by it for a while."""
-    found = pauses(engine)
+    found = pauses(engine, consistent=consistent)
     engine.paused.learn(found, engine.clock.now_ms() + REFRESH_S * 1000)
     return found
