@@ -327,7 +327,7 @@ def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> U
     A paused workflow stops that time: where it waited for one, it is queued from now on.
     """
     row = record.tasks[attempt.task]
-    paused = bool(row.gates) and row.gates[-1].startswith("pause#")
+    paused = bool(row.gates) and row.gates[-1].startswith("pause#") and row.gates[-1] != gate
     waiting = replace(
         row,
         status=TaskStatus.PARKED,

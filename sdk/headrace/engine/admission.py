@@ -34,10 +34,16 @@ def _line_to_wait_in(engine: Engine, host: Host, record: RunRecord, task: str) -
     wishes = record.extra.get(WISHES + task)
     if wishes and host.labels is not None and not meets(decode_wishes(wishes), host.labels()):
         return f"labels#{host.worker}"
-    fresh = len(record.tasks) == 1 and record.tasks[task].app_retry_count == 0
-    if fresh and record.tasks[task].takeovers == 0 and pause_of(engine, record.plan.workflow) is not None:
+    if not _has_started(record, task) and pause_of(engine, record.plan.workflow) is not None:
         return f"pause#{record.plan.workflow}"
     return None
+
+
+def _has_started(record: RunRecord, task: str) -> bool:
+    """Whether any task of the run has run before this attempt."""
+    mine = record.tasks[task]
+    others = (row for name, row in record.tasks.items() if name != task)
+    return bool(mine.app_retry_count or mine.takeovers) or any(row.started_at_ms for row in others)
 
 
 # ---------------------------------------------------------------- labels

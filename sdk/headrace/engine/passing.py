@@ -170,19 +170,19 @@ def _park(way: _Passing, gate: str) -> Disposition:
     for of in reversed(way.inside):
         if not of.of_run:
             after_leaving(way.engine, of, give_places_back(way.engine, of))
-    _leave_lines(way, but=gate)
+    _leave_lines(way, but=(gate, place_of(record, way.task, record.tasks[way.task])))
     line_up(way.engine, record, way.task)
     return Done()
 
 
-def _leave_lines(way: _Passing, *, but: str | None) -> None:
+def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> None:
     """The waiter that this message woke goes; and those that it may have left at other gates."""
     row = way.record.tasks[way.task]
     places = {(gate, place_of(way.record, way.task, row)) for gate in row.gates}
     if way.message.place is not None and way.message.task == way.task:
         places.add(way.message.place)
     for gate, sk in sorted(places):
-        if gate != but:
+        if (gate, sk) != but:
             way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
 
 
