@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from headrace.concurrency import ADMISSION
 from headrace.core.plan import RatePlan
-from headrace.errors import DefinitionError, NotSupportedError
+from headrace.errors import DefinitionError
 from headrace.expressions import check
 
 
@@ -35,10 +34,23 @@ WINDOW_S = {
 }
 
 
+def window_s(duration: RateLimitDuration | str, where: str) -> int:
+    """The length of a window in seconds. DefinitionError, which begins with `where`, for what is no RateLimitDuration."""
+    if duration not in tuple(RateLimitDuration):
+        names = ", ".join(f"RateLimitDuration.{each.name}" for each in RateLimitDuration)
+        raise DefinitionError(f"{where}: duration is {duration!r}: give one of {names}")
+    return WINDOW_S[RateLimitDuration(duration)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """What one attempt takes of a limit: `units` (a number or CEL) of `static_key`, whose limit `rate_limits.put` sets, or of
-    the key that the CEL `dynamic_key` gives, whose `limit` (a number or CEL) a `duration` stands here."""
+    """What one attempt takes of a limit: `units` of `static_key`, whose limit `hatchet.rate_limits.put` sets, or of the key that
+    the CEL `dynamic_key` gives, of which there are `limit` in a `duration`.
+
+    units: a whole number, at least 1, or CEL over `input` and `additional_metadata`; default 1. limit: the same, and without a
+    default; duration: MINUTE by default. Both are ignored with a static key. Tasks whose keys are equal share one limit. An
+    attempt takes all of its task's limits or none; it waits for the next window as long as `schedule_timeout` allows.
+    """
 
     static_key: str | None = None
     dynamic_key: str | None = None
@@ -53,26 +65,45 @@ class RateLimit:
             raise DefinitionError("RateLimit: give a static_key or a dynamic_key, not both")
         if self.dynamic_key is not None and self.limit is None:
             raise DefinitionError("RateLimit: a dynamic_key needs a limit")
+        if self.static_key is not None:
+            check_key(self.static_key, "RateLimit: static_key")
+
+
+def check_key(key: str, what: str) -> str:
+    """A static key as it is; DefinitionError, which names `what`, for no text."""
+    if not isinstance(key, str) or not key:
+        raise DefinitionError(f"{what} is {key!r}: give a text, such as 'openai'")
+    return key
 
 
 def rates_of(limits: Sequence[RateLimit] | None, owner: str) -> tuple[RatePlan, ...]:
     """The plan's rate limits; expressions are checked, `owner` names the task."""
-    if limits and not ADMISSION:
-        raise NotSupportedError(f"{owner}: rate limits are not available in this version of Headrace")
     return tuple(_rate(each, owner) for each in limits or ())
 
 
 def _rate(each: RateLimit, owner: str) -> RatePlan:
-    for name, value in (("units", each.units), ("limit", each.limit)):
-        if isinstance(value, str):
-            check(value, f"{owner}: {name} of the rate limit")
-        elif value is not None and value < 1:
-            raise DefinitionError(f"{owner}: {name} of the rate limit is {value}: give at least 1")
-    window_s = WINDOW_S[RateLimitDuration(each.duration)]
-    limit = None if each.limit is None else str(each.limit)
-    if each.dynamic_key is not None:
-        check(each.dynamic_key, f"{owner}: the dynamic key of the rate limit")
-        return RatePlan(
-            key=each.dynamic_key, dynamic=True, units=str(each.units), limit=limit, window_s=window_s
+    if not isinstance(each, RateLimit):
+        raise DefinitionError(
+            f"{owner}: rate_limits holds {each!r}: give RateLimit(static_key=..., units=...)"
         )
-    return RatePlan(key=each.static_key or "", units=str(each.units))
+    where = f"{owner}: rate limit {each.static_key or each.dynamic_key!r}"
+    units = _amount(each.units, f"{where}: units")
+    if each.dynamic_key is None:
+        return RatePlan(key=each.static_key or "", units=units)
+    check(each.dynamic_key, f"{where}: dynamic_key")
+    return RatePlan(
+        key=each.dynamic_key,
+        dynamic=True,
+        units=units,
+        limit=_amount(each.limit, f"{where}: limit"),
+        window_s=window_s(each.duration, where),
+    )
+
+
+def _amount(value: int | str | None, what: str) -> str:
+    """A number, or an expression that gives one, as the plan has it."""
+    if isinstance(value, str) and not value.isdigit():
+        return check(value, what)
+    if isinstance(value, bool) or not isinstance(value, int | str) or int(value) < 1:
+        raise DefinitionError(f"{what} is {value!r}: give a whole number, at least 1, or a CEL expression")
+    return str(int(value))

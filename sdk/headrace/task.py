@@ -9,12 +9,12 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
 
-from headrace.concurrency import ADMISSION, Concurrency, gates_of
+from headrace.concurrency import Concurrency, gates_of
 from headrace.conditions import Conditions, groups_of
-from headrace.core.plan import TaskKind, TaskPlan
+from headrace.core.plan import GatePlan, TaskKind, TaskPlan
 from headrace.depends import dependencies_of, hints_of
 from headrace.durations import Duration, to_ms
-from headrace.errors import DefinitionError, NotSupportedError
+from headrace.errors import DefinitionError
 from headrace.labels import DesiredLabels, wishes_of
 from headrace.priority import check_priority
 from headrace.rate_limits import RateLimit, rates_of
@@ -115,6 +115,11 @@ class Task(Generic[I, R]):
         self._plan = self._checked_plan()
 
     @property
+    def gates(self) -> tuple[GatePlan, ...]:
+        """Its concurrency limits, in the order in which an attempt passes them."""
+        return self._plan.gates
+
+    @property
     def where(self) -> str:
         """The task in an error's words."""
         return f"task {self.name} of workflow {self.workflow}"
@@ -124,10 +129,8 @@ class Task(Generic[I, R]):
         o, where = self.options, self.where
         if isinstance(o.retries, bool) or not isinstance(o.retries, int) or o.retries < 0:
             raise DefinitionError(f"{where}: retries is {o.retries!r}: give a number of retries, 0 or more")
-        if o.slot_cost is not None and (not isinstance(o.slot_cost, int) or o.slot_cost < 1):
+        if o.slot_cost is not None and (type(o.slot_cost) is not int or o.slot_cost < 1):
             raise DefinitionError("slot_cost must be a positive integer")
-        if o.slot_cost is not None and not ADMISSION:
-            raise NotSupportedError(f"{where}: slot_cost is not available in this version of Headrace")
         if o.backoff_factor is not None and not 0 < o.backoff_factor < 1e6:
             raise DefinitionError(f"{where}: backoff_factor is {o.backoff_factor!r}: give a number above 0")
         if o.backoff_max_seconds is not None and not 0 < o.backoff_max_seconds <= 31_536_000:
@@ -149,7 +152,7 @@ class Task(Generic[I, R]):
             execution_timeout_ms=execution_ms,
             schedule_timeout_ms=schedule_ms,
             isolated=o.isolated,
-            gates=gates_of(o.concurrency, f"{self.workflow}:{self.name}"),
+            gates=gates_of(o.concurrency, f"{self.workflow}:{self.name}", where),
             rates=rates_of(o.rate_limits, where),
             slot_cost=o.slot_cost or 1,
         )

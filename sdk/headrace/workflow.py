@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from headrace.concurrency import Concurrency, gates_of
 from headrace.core.ids import workflow_id
-from headrace.core.plan import RunPlan, TaskKind, plan_version
+from headrace.core.plan import GatePlan, RunPlan, TaskKind, plan_version
 from headrace.durations import Duration
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.idempotency import Idempotency, check_idempotency
@@ -77,7 +77,8 @@ class BaseWorkflow(Triggered[I, R]):
             )
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
-        self._gates = gates_of(config.concurrency, self.name)
+        self.gates: tuple[GatePlan, ...] = gates_of(config.concurrency, self.name, f"workflow {self.name}")
+        """The concurrency limits that a run holds as a whole, until all of its tasks are done."""
         app.register(self)
 
     # ---- introspection
@@ -125,7 +126,7 @@ class BaseWorkflow(Triggered[I, R]):
         bare = RunPlan(
             workflow=self.name,
             tasks=tasks,
-            gates=self._gates,
+            gates=self.gates,
             standalone=self.is_standalone,
             sticky=str(self.config.sticky or ""),
         )
@@ -134,7 +135,7 @@ class BaseWorkflow(Triggered[I, R]):
             workflow=self.name,
             tasks=tasks,
             version=version,
-            gates=self._gates,
+            gates=self.gates,
             standalone=self.is_standalone,
             sticky=bare.sticky,
         )

@@ -16,7 +16,6 @@ from headrace import (
     NotSupportedError,
     ParentCondition,
     Priority,
-    RateLimit,
     TaskDefaults,
     TTLBasedIdempotencyConfig,
     or_,
@@ -67,9 +66,6 @@ def test_a_task_that_cannot_work(options: dict[str, Any], message: str) -> None:
 NOT_YET: list[Callable[[Headrace], object]] = [
     lambda app: app.task(on_events=["user:created"])(step),
     lambda app: app.task(on_crons=["* * * * *"])(step),
-    lambda app: app.task(concurrency=1)(step),
-    lambda app: app.task(rate_limits=[RateLimit(static_key="api")])(step),
-    lambda app: app.task(slot_cost=2)(step),
     lambda app: app.workflow(name="w", on_crons=["* * * * *"]),
     lambda app: app.batch_task(),
     lambda app: app.event,
@@ -82,13 +78,6 @@ NOT_YET: list[Callable[[Headrace], object]] = [
 def test_what_is_not_there_is_refused_by_name(use: Callable[[Headrace], object]) -> None:
     with pytest.raises(NotSupportedError, match="not available in this version"):
         use(Headrace())
-
-
-def test_rate_limits_have_one_key_and_dynamic_ones_a_limit() -> None:
-    with pytest.raises(DefinitionError, match="not both"):
-        RateLimit(static_key="a", dynamic_key="input.b", limit=1)
-    with pytest.raises(DefinitionError, match="needs a limit"):
-        RateLimit(dynamic_key="input.b")
 
 
 def test_two_of_one_name() -> None:

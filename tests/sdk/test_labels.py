@@ -23,19 +23,11 @@ from headrace import (
 from headrace.core.owed import worker_of
 from headrace.core.plan import RunPlan, TaskPlan
 from headrace.core.record import RunRecord, record_of, run_key
+from headrace.core.wishes import decode_wishes, encode_wishes, meets
 from headrace.engine.deliver import deliver
 from headrace.engine.live_workers import DeclaredWorker, announce, publish
 from headrace.engine.registry import register
-from headrace.labels import (
-    Labels,
-    WorkerLabels,
-    decode_wishes,
-    encode_wishes,
-    meets,
-    required,
-    score,
-    wishes_of,
-)
+from headrace.labels import Labels, WorkerLabels, required, score, wishes_of
 from headrace.memory.wiring import connect
 from headrace.options import TriggerWorkflowOptions
 from headrace.ports import Ports
