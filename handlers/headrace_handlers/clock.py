@@ -1,4 +1,4 @@
-"""The Lambda of the clock, once a minute: registers the app's workflows and sends the timers that are due soon."""
+"""The Lambda of the clock, once a minute: publishes what the app declares and sends the timers that are due soon."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.engine.registry import register
 from headrace.engine.tick import tick
 from headrace_handlers import boot
 
@@ -15,13 +14,13 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 def make_handler(app: Headrace) -> Handler:
     """The clock of an app."""
-    registered = False
+    published = False
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        nonlocal registered
-        if not registered:
-            register(app.engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
-            registered = True
+        nonlocal published
+        if not published:
+            app.publish()
+            published = True
         return {"sent": tick(app.engine)}
 
     return handler

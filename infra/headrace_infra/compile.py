@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from headrace.clients.rate_limits import nobody_sets, static_limits
 from headrace.core.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
 from headrace_infra.template.alarms import alarms
@@ -41,6 +42,9 @@ class AppLike(Protocol):
 
     @property
     def workflows_by_name(self) -> Mapping[str, Any]: ...
+
+    @property
+    def declared_rate_limits(self) -> Mapping[str, tuple[int, int]]: ...
 
     def fleet(self) -> Sequence[Any]: ...
 
@@ -85,9 +89,23 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     _check_names([worker.name for worker in fleet])
     _check_homes(app, fleet)
     plans: list[RunPlan] = [workflow.plan() for workflow in app.workflows_by_name.values()]
+    _check_limits(app, plans)
     return [
         unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans)) for worker in fleet
     ]
+
+
+def _check_limits(app: AppLike, plans: list[RunPlan]) -> None:
+    """Every static key of a rate limit has a limit, and one that admits its tasks."""
+    for where, rate in static_limits(plans):
+        if rate.key not in app.declared_rate_limits:
+            raise CompileError(nobody_sets(where, rate.key))
+        limit, _ = app.declared_rate_limits[rate.key]
+        if rate.units.isdigit() and int(rate.units) > limit:
+            raise CompileError(
+                f"{where} takes {rate.units} units of rate limit {rate.key!r}, which admits {limit} a window: it would never "
+                "run. Give it fewer units, or put a higher limit"
+            )
 
 
 def _tasks_for(worker: Any, plans: list[RunPlan]) -> list[TaskPlan]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from headrace.concurrency import Concurrency
 from headrace.config import Settings
+from headrace.core.gates import WORKER_GATE
 from headrace.core.plan import RunPlan
 from headrace.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
 from headrace.durations import Duration, to_ms
@@ -69,12 +70,13 @@ class Headrace:
         self.registered_workers: list[DeclaredWorker] = []
         """The stack's workers, read with the plans of workflows whose workers this process does not know."""
         self.declared_rate_limits: dict[str, tuple[int, int]] = {}
-        """Key of a rate limit -> its limit and its window in seconds."""
+        """Static key of a rate limit -> its limit and its window in seconds: what the code says of it."""
         self.bulk_progress: Callable[[int], None] | None = None
         """Called with the number of runs started so far while a large `run_many` is sent."""
         self._plans: dict[str, RunPlan] = {}
         self._choices: dict[str, dict[str, Choice]] = {}
         self._default_worker: Worker | None = None
+        self._gate_limits: dict[str, int] | None = None
         self._engine: Engine | None = None
         self._lock = threading.RLock()
 
@@ -110,6 +112,11 @@ class Headrace:
                 self._engine = self._engine_on(ports)
             return self._engine
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the engine is there: something was run or read, or `use` installed ports."""
+        return self._engine is not None
+
     def use(self, ports: Ports | None, *, limits: Limits | None = None) -> None:
         """Run on other ports (None: on AWS again): for tests and local runtimes."""
         with self._lock:
@@ -119,7 +126,9 @@ class Headrace:
 
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
         limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
-        return Engine.on(ports, expressions=LazyExpressions(), limits=limits)
+        return Engine.on(
+            ports, expressions=LazyExpressions(), limits=limits, gate_limits=lambda: self.gate_limits
+        )
 
     # ---- what is declared
 
@@ -128,6 +137,7 @@ class Headrace:
         if workflow.name in self.workflows_by_name:
             raise DefinitionError(f"two workflows are named {workflow.name!r}: give one of them name=...")
         self.workflows_by_name[workflow.name] = workflow
+        self.definitions_changed()
 
     def definitions_changed(self) -> None:
         """Forget plans that were made before a task, workflow or worker was added."""
@@ -135,6 +145,39 @@ class Headrace:
             self._plans.clear()
             self._choices.clear()
             self._default_worker = None
+            self._gate_limits = None
+
+    @property
+    def gate_limits(self) -> Mapping[str, int]:
+        """How many places the gates have, by name: those of the workflows and tasks declared here, and the workers' slots.
+
+        They count above what runs carry, so a deployment changes them for the runs that are under way. Of what is not declared
+        here, a run's own plan says it. Made once after each change: every admission asks.
+        """
+        found = self._gate_limits
+        if found is None:
+            with self._lock:
+                found = self._gate_limits = dict(self._all_gates())
+        return found
+
+    def _all_gates(self) -> Iterator[tuple[str, int]]:
+        for workflow in self.workflows_by_name.values():
+            for gate in (*workflow.gates, *(gate for task in workflow.tasks for gate in task.gates)):
+                yield gate.name, gate.max_runs
+        for worker in self.workers_declared:
+            if worker.slots is not None:
+                yield WORKER_GATE + worker.name, worker.slots
+
+    def publish(self) -> None:
+        """Store what is declared, where it has changed: workflows, workers, rate limits. For whoever has the whole app: the clock,
+        and local runtimes. A few reads, and no write where nothing has changed."""
+        from headrace.clients.rate_limits import register_limits
+        from headrace.engine.live_workers import publish
+        from headrace.engine.registry import register
+
+        register(self.engine, [workflow.plan() for workflow in self.workflows_by_name.values()])
+        publish(self.engine, [worker.declared() for worker in self.fleet()], whole=True)
+        register_limits(self.engine, self.declared_rate_limits)
 
     def fleet(self) -> list[Worker]:
         """The declared workers; where none was declared, one named `default` with every workflow."""
@@ -396,6 +439,10 @@ class Headrace:
     ) -> Worker:
         """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
 
+        slots: at most so many of its tasks at once, each counted with its `slot_cost`, over all its invocations and processes: those
+        that wait are admitted by priority. Default: as far as Lambda scales. A process also runs at most so many at once.
+        `maximum_concurrency` is the cheaper cap, not exact and without an order. durable_slots: accepted and ignored: a durable
+        task that waits for its children holds no slot.
         process: compile a queue and no function: processes that `worker.start()` runs take its tasks, which may run for longer than
         15 minutes. Their labels can change while they run.
         """

@@ -186,6 +186,8 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "clients.listeners.run_event_listener": {"StepRunEventType": "headrace.compat:StepRunEventType"},
     "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
     | {"RunsClient": "headrace.clients.runs:RunsClient"},
+    "features.rate_limits": {"RateLimitsClient": "headrace.clients.rate_limits:RateLimitsClient"},
+    "features.workflows": {"WorkflowsClient": "headrace.clients.workflows:WorkflowsClient"},
     _REST: _models("V1LogLine", "V1LogLineList", "V1TaskEventType", "V1TaskStatus", "V1TaskSummary")
     | _models("V1TaskSummaryList", "V1WorkflowRunDetails"),
     f"{_REST}.v1_task_status": _models("V1TaskStatus"),
@@ -195,6 +197,10 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     f"{_REST}.v1_task_event_type": _models("V1TaskEventType"),
     f"{_REST}.v1_workflow_run_details": _models("V1WorkflowRunDetails"),
     f"{_REST}.v1_workflow_type": _models("V1WorkflowType"),
+    f"{_REST}.rate_limit": _models("RateLimit"),
+    f"{_REST}.rate_limit_list": _models("RateLimitList"),
+    f"{_REST}.workflow": _models("Workflow"),
+    f"{_REST}.workflow_list": _models("WorkflowList"),
     f"{_REST}.v1_log_line": _models("V1LogLine"),
     f"{_REST}.v1_log_line_list": _models("V1LogLineList"),
     f"{_REST}.v1_event": _models("V1Event"),

@@ -24,3 +24,9 @@ def from_environment() -> Settings:
         return ClientConfig()
     found = {name: os.environ.get(PREFIX + name.upper()) for name in IN_LAMBDA}
     return Settings(**{name: IN_LAMBDA[name](text) for name, text in found.items() if text is not None})
+
+
+def names_stack(settings: Settings) -> bool:
+    """Whether somebody has said which stack this process is to use: otherwise it has the default's name, and may not exist."""
+    usual = Settings()
+    return (settings.stack, settings.table) != (usual.stack, usual.table) or f"{PREFIX}STACK" in os.environ

@@ -77,6 +77,10 @@ class V1TaskSummary(_Model):
     num_spawned_children: int = 0
     is_evicted: bool = False
     tenant_id: str = ""
+    waits_for: str | None = None
+    """What a task that is QUEUED waits for, where that is not its worker: a place of a key, units of a rate limit, its children."""
+    place_in_line: int | None = None
+    """Its place there, from 1: in `runs.get` and `get_task_run` only."""
 
 
 class V1TaskSummaryList(_Model):
@@ -180,6 +184,7 @@ class TaskRunDetail(_Model):
     error: str | None = None
     status: RunStatus
     is_evicted: bool = False
+    waits_for: str | None = None
 
 
 class WorkflowRunDetail(_Model):
@@ -259,6 +264,25 @@ class WorkerList(_Model):
     rows: list[WorkerInfo]
 
 
+class RateLimit(_Model):
+    """The limit of a key: `limit_value` units in each `window` ("SECOND" to "YEAR"), `value` of which are left in the current
+    one, which began at `last_refill`. `tenant_id` is the stack."""
+
+    key: str
+    tenant_id: str
+    limit_value: int
+    value: int
+    window: str
+    last_refill: datetime
+
+
+class RateLimitList(_Model):
+    """Rate limits, and where this page stands among the others."""
+
+    pagination: PaginationResponse
+    rows: list[RateLimit]
+
+
 class TaskMetrics(_Model):
     """How many tasks have each status."""
 
@@ -281,6 +305,18 @@ class TaskStat(_Model):
 
     queued: TaskStatusStat
     running: TaskStatusStat
+
+
+class GateStat(_Model):
+    """A gate: `taken` of `limit` places (or units of this window), and who waits. `limit` None: it has none, or none is known."""
+
+    name: str
+    key: str
+    limit: int | None = None
+    taken: int = 0
+    waiters: int = 0
+    oldest: datetime | None = None
+    """Since when the one who waits the longest is queued."""
 
 
 class RunFilter(_Model):

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from headrace.clients.rate_limits import check_limits, register_limits
 from headrace.core.record import RunRecord
 from headrace.engine.deadline import end_process
 from headrace.engine.deliver import deliver
@@ -98,8 +99,7 @@ class Process:
     def run(self) -> None:
         """Register, set up the lifespan, announce the labels, poll until told to stop, drain, clean up."""
         self.worker.lifespan.start()
-        register(self.engine, [workflow.plan() for workflow in self.worker.workflows])
-        publish(self.engine, [self.worker.declared()])
+        self._register()
         before, self.worker.labels.changed = self.worker.labels.changed, self.presence.announce
         health = _health_server(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
@@ -120,6 +120,15 @@ class Process:
             self.worker.lifespan.stop()
             stop_process_loop()
         logger.info("worker %s has drained", self.worker.name)
+
+    def _register(self) -> None:
+        """Store what the worker declares. DefinitionError where a task's rate limit has no limit anywhere."""
+        plans = [workflow.plan() for workflow in self.worker.workflows]
+        declared = self.worker.app.declared_rate_limits
+        check_limits(self.engine, declared, plans)
+        register_limits(self.engine, declared)
+        register(self.engine, plans)
+        publish(self.engine, [self.worker.declared()])
 
     # ---- polling
 

@@ -101,6 +101,7 @@ _NO_OPTIONS = WorkerOptions()
 class Worker:
     """The workflows that one queue serves. Made by `hatchet.worker(...)`.
 
+    slots: how many of its tasks run at once over its whole fleet; None: as many as there is room for.
     labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
     those declared. process: it is compiled to a queue without a function, for processes that `start()` runs.
     """

@@ -13,7 +13,6 @@ import sys
 import threading
 from contextlib import ExitStack
 
-from headrace.engine.registry import register
 from headrace.engine.tick import tick
 from headrace.errors import HeadraceError
 from headrace_infra.cli.apps import app_named
@@ -37,7 +36,7 @@ def serve(path: str) -> int:
         template = compile_app(app, app_path=path)
         deployed = described(template, units_of(app), stack=app.settings.stack)
         engine = app.engine
-        register(engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
+        app.publish()
     except HeadraceError as error:
         print(f"headrace dev: {error}", file=sys.stderr)
         return 1

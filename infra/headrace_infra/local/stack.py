@@ -15,7 +15,6 @@ import boto3
 
 from headrace.app import Headrace
 from headrace.core.record import RunRecord, record_of
-from headrace.engine.registry import register
 from headrace.engine.tick import tick
 from headrace.errors import NotSupportedError
 from headrace.ports import Ports
@@ -205,7 +204,7 @@ def run_local(
         template = compile_app(app, app_path="local:app")
         deployed = deploy(template, units_of(app), stack=stack_name, account=aws.account, region=aws.region)
         stack.enter_context(_connected(app, deployed, clock))
-        register(app.engine, [workflow.plan() for workflow in app.workflows_by_name.values()])
+        app.publish()
         events = EventCounter()
         dispatcher = Dispatcher(
             app.engine.queues,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
+from headrace.core.gates import items_of
 from headrace.core.plan import TaskPlan
 from headrace.errors import CompileError
 from headrace.process import VISIBILITY_S
@@ -26,6 +27,9 @@ class WorkerLike(Protocol):
 
     @property
     def process(self) -> bool: ...
+
+    @property
+    def slots(self) -> int | None: ...
 
     @property
     def options(self) -> WorkerOptions: ...
@@ -77,6 +81,7 @@ def unit_of(
     options = worker.options
     chosen = options.runtime or runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     _check_runtime(worker.name, options, chosen)
+    _check_slots(worker, tasks)
     return Unit(
         name=worker.name,
         id=logical_id(worker.name),
@@ -117,6 +122,22 @@ def _timeout_s(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]], others: Se
             f"{longest_s + RESERVE_S} s, or none to have it chosen"
         )
     return given_s
+
+
+def _check_slots(worker: WorkerLike, tasks: list[tuple[str, TaskPlan]]) -> None:
+    """No task needs more slots than there are in one place."""
+    if worker.slots is None:
+        return
+    items = items_of(worker.slots)
+    most = worker.slots // items
+    for workflow, task in tasks:
+        if task.slot_cost > most:
+            parts = "" if items == 1 else f", in {items} parts of {most} or more, of which a task takes one"
+            raise CompileError(
+                f"task {task.name} of workflow {workflow} has a slot_cost of {task.slot_cost}, and its worker {worker.name} has "
+                f"{worker.slots} slots{parts}: it would never run. Give the task a slot_cost of at most {most}, or the worker more "
+                "slots"
+            )
 
 
 def _check_runtime(worker: str, options: WorkerOptions, runtime: str) -> None:
