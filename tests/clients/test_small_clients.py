@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.lives import born, raised, returned, started
@@ -19,8 +19,9 @@ from headrace.clients.workflows import WorkflowsClient
 from headrace.core.ids import workflow_id
 from headrace.core.plan import RunPlan
 from headrace.engine.lines import LogLine, write_lines
+from headrace.engine.paused import Pause, pauses
 from headrace.engine.registry import register
-from headrace.errors import NotSupportedError
+from headrace.errors import DefinitionError, NotSupportedError
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -117,9 +118,49 @@ def test_workflows(desk: Desk) -> None:
         workflows.get_version("solo", "6")
     with pytest.raises(ValueError, match="no workflow 'nowhere'"):
         workflows.get("nowhere")
-    for refused in (workflows.delete, workflows.pause, workflows.unpause):
-        with pytest.raises(NotSupportedError):
-            refused("solo")
+    with pytest.raises(NotSupportedError):
+        workflows.delete("solo")
+
+
+def test_a_workflow_is_paused_and_goes_on(desk: Desk) -> None:
+    desk.has(SOLO, PAIR)
+    workflows = WorkflowsClient(desk)
+    workflows.pause(workflow_id("solo"), "10m", "DROP")
+    workflows.pause("pair", timedelta(hours=1))
+    assert pauses(desk.engine) == {
+        "solo": Pause(queue_ttl_ms=600_000, crons="DROP"),
+        "pair": Pause(queue_ttl_ms=3_600_000),
+    }
+    asyncio.run(workflows.aio_unpause("pair"))
+    workflows.unpause("pair")
+    assert [(row.name, row.is_paused) for row in workflows.list().rows] == [("pair", False), ("solo", True)]
+    assert workflows.get("solo").is_paused
+    asyncio.run(workflows.aio_pause("pair", queue_ttl=timedelta(seconds=1)))
+    assert workflows.get("pair").is_paused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"queue_ttl": timedelta(0)}, r"workflow solo: queue_ttl is .*: give a time above 0"),
+        ({"queue_ttl": 60}, r"workflow solo: queue_ttl is 60: give a timedelta"),
+        (
+            {"queue_ttl": "1m", "paused_workflow_cron_run_queue_behavior": "drop"},
+            r"paused_workflow_cron_run_queue_behavior is 'drop': give 'QUEUE' or 'DROP'",
+        ),
+        (
+            {"queue_ttl": "1m", "paused_workflow_scheduled_run_queue_behavior": None},
+            r"paused_workflow_scheduled_run_queue_behavior is None: give 'QUEUE' or 'DROP'",
+        ),
+    ],
+)
+def test_a_pause_that_is_none(desk: Desk, options: dict[str, Any], message: str) -> None:
+    desk.has(SOLO)
+    with pytest.raises(DefinitionError, match=message):
+        WorkflowsClient(desk).pause("solo", **options)
+    with pytest.raises(ValueError, match="no workflow 'nowhere'"):
+        WorkflowsClient(desk).pause("nowhere", "1m")
+    assert pauses(desk.engine) == {}
 
 
 # ---------------------------------------------------------------- workers

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Container
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, plan_of, workflow_names
 from headrace.core.ids import workflow_id
-from headrace.errors import NotSupportedError
+from headrace.durations import Duration, to_ms
+from headrace.engine.paused import Pause, pauses
+from headrace.engine.pausing import pause, unpause
+from headrace.errors import DefinitionError, NotSupportedError
 
 if TYPE_CHECKING:
     from headrace.core.plan import RunPlan
     from headrace.models import Workflow, WorkflowList, WorkflowVersion
+
+
+QueueBehavior = Literal["QUEUE", "DROP"]
+"""What becomes of the runs that crons and schedules would start in a paused workflow."""
 
 
 class WorkflowsClient:
@@ -34,15 +42,16 @@ class WorkflowsClient:
         first = offset or 0
         wanted = names[first : None if limit is None else first + limit]
         plans = [plan for name in wanted if (plan := find_plan(self._app, name)) is not None]
+        paused = pauses(self._app.engine)
         return WorkflowList(
-            rows=[_workflow(plan) for plan in plans], pagination=PaginationResponse(current_page=1)
+            rows=[_workflow(plan, paused) for plan in plans], pagination=PaginationResponse(current_page=1)
         )
 
     aio_list = aio(list)
 
     def get(self, workflow_id: str) -> Workflow:
         """A workflow by its id or name. ValueError if there is none."""
-        return _workflow(self._plan(workflow_id))
+        return _workflow(self._plan(workflow_id), pauses(self._app.engine))
 
     aio_get = aio(get)
 
@@ -61,15 +70,41 @@ class WorkflowsClient:
 
     aio_delete = aio(delete)
 
-    def pause(self, workflow_id: str) -> NoReturn:
-        """Not supported."""
-        raise NotSupportedError("workflows cannot be paused")
+    def pause(
+        self,
+        workflow_id: str,
+        queue_ttl: Duration,
+        paused_workflow_cron_run_queue_behavior: QueueBehavior = "QUEUE",
+        paused_workflow_scheduled_run_queue_behavior: QueueBehavior = "QUEUE",
+    ) -> None:
+        """Hold new runs of a workflow, by its id or name, back until `unpause`: each stays QUEUED, and is CANCELLED once it has
+        waited for `queue_ttl`. Runs that have started go on. Pausing again changes how.
+
+        "DROP": crons, or schedules, start no run in the meantime. Processes know of it within 10 seconds. DefinitionError for a
+        `queue_ttl` that is not above 0 or another behavior; ValueError where there is no such workflow.
+        """
+        name = self._plan(workflow_id).workflow
+        ttl_ms = to_ms(queue_ttl, f"workflow {name}: queue_ttl")
+        if ttl_ms <= 0:
+            raise DefinitionError(f"workflow {name}: queue_ttl is {queue_ttl!r}: give a time above 0")
+        given = {
+            "paused_workflow_cron_run_queue_behavior": paused_workflow_cron_run_queue_behavior,
+            "paused_workflow_scheduled_run_queue_behavior": paused_workflow_scheduled_run_queue_behavior,
+        }
+        for option, value in given.items():
+            if value not in ("QUEUE", "DROP"):
+                raise DefinitionError(f"workflow {name}: {option} is {value!r}: give 'QUEUE' or 'DROP'")
+        crons, schedules = given.values()
+        pause(self._app.engine, name, Pause(queue_ttl_ms=ttl_ms, crons=crons, schedules=schedules))
 
     aio_pause = aio(pause)
 
-    def unpause(self, workflow_id: str) -> NoReturn:
-        """Not supported."""
-        raise NotSupportedError("workflows cannot be paused")
+    def unpause(self, workflow_id: str) -> None:
+        """Let runs of a workflow, by its id or name, start again: those that wait, too, within seconds.
+
+        A workflow that is not paused stays as it is. ValueError where there is none.
+        """
+        unpause(self._app.engine, self._plan(workflow_id).workflow)
 
     aio_unpause = aio(unpause)
 
@@ -88,9 +123,12 @@ def _version(plan: RunPlan) -> WorkflowVersion:
     )
 
 
-def _workflow(plan: RunPlan) -> Workflow:
+def _workflow(plan: RunPlan, paused: Container[str]) -> Workflow:
     from headrace.models import ResourceId, Workflow
 
     return Workflow(
-        metadata=ResourceId(id=workflow_id(plan.workflow)), name=plan.workflow, versions=[_version(plan)]
+        metadata=ResourceId(id=workflow_id(plan.workflow)),
+        name=plan.workflow,
+        versions=[_version(plan)],
+        is_paused=plan.workflow in paused,
     )
