@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from support.lives import item_of
 
+from headrace.clients.gates import Slotted
 from headrace.core.changes import Key, Put
 from headrace.core.plan import RunPlan
 from headrace.core.record import RunRecord
@@ -42,6 +43,10 @@ class Desk:
     clock: VirtualClock
     settings: Quick = field(default_factory=Quick)
     workflows_by_name: Mapping[str, Planned] = field(default_factory=dict)
+    workers: list[Slotted] = field(default_factory=list)
+
+    def fleet(self) -> list[Slotted]:
+        return self.workers
 
     def keep(self, *records: RunRecord) -> None:
         """The runs are as these records say."""

@@ -12,6 +12,7 @@ from headrace.core.ids import task_run_id, workflow_id
 from headrace.core.owed import ran_on
 from headrace.core.plan import Json, TaskKind
 from headrace.core.record import RunRecord, RunStatus, TaskStatus
+from headrace.engine.gate_names import waited_for
 from headrace.models import (
     APIResourceMeta,
     TaskRunDetail,
@@ -30,11 +31,12 @@ PARENT_TASK = "hatchet__parent_step_run_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A record and its payloads: the run's input, and the outputs of its tasks by name."""
+    """A record and its payloads: the run's input, the outputs of its tasks by name, and the places of those that are in lines."""
 
     record: RunRecord
     input: Json = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, int] = field(default_factory=dict)
 
 
 def at(ms: int) -> datetime:
@@ -103,6 +105,7 @@ def _task_detail(loaded: Loaded, name: str, state: TaskState) -> TaskRunDetail:
         output=loaded.outputs.get(name),
         error=error.serialize(include_metadata=True) if error is not None else None,
         status=public_status(state.status),
+        waits_for=waited_for(state),
     )
 
 
@@ -205,6 +208,8 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         attempt=retries + 1,
         worker_id=ran_on(record, task),
         num_spawned_children=row.spawned if row is not None else 0,
+        waits_for=waited_for(state),
+        place_in_line=loaded.places.get(task),
     )
 
 

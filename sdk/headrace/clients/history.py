@@ -1,7 +1,7 @@
 """What happened to the tasks of a run, told from its record. Pure.
 
 The record keeps one row a task, not one an attempt: of earlier attempts it is known how many there were and how they
-ended, not when. Their events carry the time at which the latest attempt was queued.
+ended, not when. Their events carry the time at which the latest attempt was queued; so does that of a rate limit.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headrace.clients.details import at, display_name, shown
+from headrace.core.gates import RATE
 from headrace.core.graph import TaskState
 from headrace.core.ids import task_run_id
 from headrace.core.owed import ran_on
@@ -50,6 +51,7 @@ _MESSAGES = {
     Type.FINISHED: "returned",
     Type.RETRYING: "failed, and is tried again",
     Type.REASSIGNED: "its worker was lost; another took over",
+    Type.REQUEUED_RATE_LIMIT: "its rate limit had nothing left: it waits for the next window",
 }
 
 
@@ -69,6 +71,8 @@ def _told(record: RunRecord, task: str, state: TaskState) -> Iterator[_Told]:
     yield (first, Type.CREATED, 0, "")
     yield (first, Type.QUEUED, 0, "")
     yield from _earlier(row, queued)
+    if limited(row):
+        yield (queued, Type.REQUEUED_RATE_LIMIT, row.retry_count, "")
     if row.started_at_ms is not None and row.status is not TaskStatus.QUEUED:
         yield (row.started_at_ms, Type.ASSIGNED, row.retry_count, "")
         yield (row.started_at_ms, Type.STARTED, row.retry_count, "")
@@ -77,7 +81,8 @@ def _told(record: RunRecord, task: str, state: TaskState) -> Iterator[_Told]:
 
 def _earlier(row: TaskRow, queued_at_ms: int) -> Iterator[_Told]:
     """The attempts before this one. Only the last one's error is kept, until the next attempt ends."""
-    why = row.error.message if row.error is not None and row.status is TaskStatus.QUEUED else ""
+    again = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
+    why = row.error.message if row.error is not None and again else ""
     for number in range(row.retry_count):
         if number < row.app_retry_count:
             reason = why if number == row.app_retry_count - 1 else ""
@@ -86,6 +91,11 @@ def _earlier(row: TaskRow, queued_at_ms: int) -> Iterator[_Told]:
         else:
             yield (queued_at_ms, Type.REASSIGNED, number, "")
         yield (queued_at_ms, Type.QUEUED, number + 1, "")
+
+
+def limited(row: TaskRow) -> bool:
+    """Whether it has been turned back by a rate limit: known until its attempt ends."""
+    return any(gate.startswith(RATE) for gate in row.gates)
 
 
 def _failure(why: str) -> Type:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.clients.details import Loaded
 from headrace.core.plan import Json
-from headrace.core.record import Place, RunRecord, input_key
+from headrace.core.record import Place, RunRecord, TaskStatus, input_key
 from headrace.engine.results import input_text, read_many
 from headrace.outcomes import not_found, outputs_of
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 def load(engine: Engine, run_id: str) -> Loaded:
     """A run with its payloads (strongly consistent). ValueError if there is no such run."""
     return load_many(engine, [record_of_run(engine, run_id)])[0]
+
+
+def load_with_places(engine: Engine, run_id: str) -> Loaded:
+    """As `load`, with the places of its tasks that wait at gates: a query of the line of each."""
+    from headrace.engine.gate_views import places_in_line
+
+    loaded = load(engine, run_id)
+    if not any(row.status is TaskStatus.PARKED for row in loaded.record.tasks.values()):
+        return loaded
+    return replace(loaded, places=places_in_line(engine, loaded.record))
 
 
 def record_of_run(engine: Engine, run_id: str) -> RunRecord:

@@ -16,7 +16,8 @@ from headrace.core.record import RunRecord, RunStatus, TaskStatus
 from headrace.errors import NotSupportedError
 
 if TYPE_CHECKING:
-    from headrace.models import TaskMetrics, TaskStat
+    from headrace.engine.gate_views import GateView
+    from headrace.models import GateStat, TaskMetrics, TaskStat
 
 DAY_MS = 86_400_000
 
@@ -87,6 +88,29 @@ class MetricsClient:
         }
 
     aio_get_queue_metrics = aio(get_queue_metrics)
+
+    def get_gate_stats(self) -> dict[str, GateStat]:
+        """For each gate that somebody waits at, or has waited at lately, by its whole name: limit, what is taken, who waits."""
+        from headrace.clients.details import at
+        from headrace.engine.gate_views import gate_view, waited_at
+        from headrace.models import GateStat
+
+        def stat(view: GateView) -> GateStat:
+            oldest = min([waiter.since_ms for waiter in view.waiters], default=None)
+            window = view.window
+            return GateStat(
+                name=view.name,
+                key=view.key,
+                limit=window.limit if window is not None else view.limit,
+                taken=(window.limit or 0) - window.left if window is not None else view.taken,
+                waiters=len(view.waiters),
+                oldest=at(oldest) if oldest is not None else None,
+            )
+
+        engine = self._app.engine
+        return {gate: stat(gate_view(engine, gate)) for gate in waited_at(engine)}
+
+    aio_get_gate_stats = aio(get_gate_stats)
 
     def scrape_tenant_prometheus_metrics(self) -> NoReturn:
         """Not supported: metrics go to CloudWatch."""

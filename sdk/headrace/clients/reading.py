@@ -41,7 +41,7 @@ class RunsReading:
         """The run with its tasks, its graph and what happened to them. ValueError if there is no such run."""
         from headrace.clients.details import run_details
 
-        return run_details(self._load(workflow_run_id))
+        return run_details(self._load_with_places(workflow_run_id))
 
     aio_get = aio(get)
 
@@ -63,7 +63,7 @@ class RunsReading:
         """One task of a run, by its own id. ValueError if there is no such task run (yet)."""
         from headrace.clients.details import shown, task_summary
 
-        loaded = self._load(task_run_id)
+        loaded = self._load_with_places(task_run_id)
         task = split_task_run_id(task_run_id)[1] or loaded.record.plan.tasks[0].name
         if task not in shown(loaded.record):
             raise ValueError(f"Task run {task_run_id} not found")
@@ -177,6 +177,11 @@ class RunsReading:
         from headrace.clients.loading import load
 
         return load(self._app.engine, split_task_run_id(given)[0])
+
+    def _load_with_places(self, given: str) -> Loaded:
+        from headrace.clients.loading import load_with_places
+
+        return load_with_places(self._app.engine, split_task_run_id(given)[0])
 
     def _wanted(
         self,
