@@ -1,0 +1,213 @@
+"""What must hold: at a write, in every state, and at rest. The same as in `protocol`, read off the real table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
+from exploration.requests import Runs
+from exploration.rows import Row, Table
+from exploration.state import Process, State, read
+from headrace.core.gates import RATE, Pass, gate_key, passes, state_of
+from headrace.core.graph import finished, states
+from headrace.core.message import RefillMessage
+from headrace.core.plan import GateStrategy
+from headrace.core.rates import window_of
+from headrace.core.record import RunRecord, TaskStatus
+
+MOST_TICKETS = 8
+"""A task that needs more tickets than this is refused again and again."""
+
+Taken = tuple[tuple[str, int, int], ...]
+
+# ---------------------------------------------------------------- a write
+
+
+def judge_write(s: State, process: Process, before: Row | None, after: Row | None) -> tuple[str, Taken]:
+    """What a write breaks, and the units taken after it."""
+    if before is None or after is None or after.key.sk != "gate":
+        return "", s.taken
+    if after.key.pk.startswith(RATE):
+        return _units(s, process, before, after)
+    waiting = before.gate is not None and before.gate.waiting is not None
+    new = state_of(after.item).holders.keys() - state_of(before.item).holders.keys()
+    if waiting and any(not _waited(s.table, member, after.key.pk) for member in new):
+        return "a newcomer overtakes", s.taken
+    return "", s.taken
+
+
+def _units(s: State, process: Process, before: Row, after: Row) -> tuple[str, Taken]:
+    old, new = window_of(before.item), window_of(after.item)
+    if new.start_ms is None or new.limit is None or (old.start_ms, old.left) == (new.start_ms, new.left):
+        return "", s.taken
+    known = {(gate, start): number for gate, start, number in s.taken}
+    used = known.get((after.key.pk, new.start_ms), 0)
+    used += old.left - new.left if old.start_ms == new.start_ms else new.limit - new.left
+    others = tuple(each for each in s.taken if each[0] != after.key.pk)
+    taken = (*others, (after.key.pk, new.start_ms, used))
+    if used > new.limit:
+        return "more units taken than the window has", taken
+    gave = old.start_ms == new.start_ms and new.left > old.left
+    member = process.node.spec.subject.rsplit("/", 1)[0]
+    if old.waiting is not None and not gave and not _waited(s.table, member, after.key.pk):
+        return "a newcomer overtakes", taken
+    return "", taken
+
+
+def _waited(table: Table, member: str, gate: str) -> bool:
+    run_id, _, task = member.partition("/")
+    record = table.records().get(run_id)
+    rows = {} if record is None else record.tasks
+    return any(gate in row.gates for name, row in rows.items() if name == task or not task)
+
+
+# ---------------------------------------------------------------- every state
+
+
+def judge_state(plan: Plan, s: State) -> str | None:
+    """What is wrong with a state; None: nothing."""
+    records = s.table.records()
+    if any(row.ticket > MOST_TICKETS for record in records.values() for row in record.tasks.values()):
+        return "livelock: a task is refused again and again"
+    for row in s.table.rows.values():
+        if row.gate is not None:
+            held = sum(holder.cost for holder in row.gate.holders.values())
+            if row.gate.taken != held:
+                return f"{row.gate.taken} places are counted and {held} are held"
+            if row.gate.taken > max(row.gate.limit, 0) and row.gate.holders:
+                return "gate over its limit"
+    found = _user_code(plan, s, records)
+    if found is not None or plan.allows(ZOMBIE):
+        return found
+    if all(process.user_code is not None for process in s.processes):
+        return _idle(plan, s, records)
+    return None
+
+
+def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
+    """Whose code runs has its places, and no more than the limit run."""
+    running: Counter[str] = Counter()
+    counted: set[tuple[str, str]] = set()
+    for process in s.processes:
+        code = process.user_code
+        if code is None or process.frozen or not _is_live(records[code.run_id], code):
+            continue
+        for of in _passes(plan, records[code.run_id], code.task, code.ticket):
+            row = s.table.rows.get(gate_key(of.gate))
+            state = state_of(row.item if row is not None else None)
+            held = state.holders.get(of.member)
+            if held is None or held.ticket != of.ticket:
+                if code.run_id not in state.evicted:
+                    return f"{of.member} runs without a place at {of.name}"
+            elif (of.gate, of.member) not in counted:
+                counted.add((of.gate, of.member))
+                running[of.gate] += of.cost
+                if running[of.gate] > of.limit:
+                    return f"more than {of.limit} run at {of.name}"
+    return None
+
+
+def _is_live(record: RunRecord, code: Runs) -> bool:
+    row = record.tasks.get(code.task)
+    return (
+        row is not None
+        and row.status is TaskStatus.RUNNING
+        and row.owner == code.owner
+        and record.cancelled_at_ms is None
+    )
+
+
+def _passes(plan: Plan, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    return passes(record, task, ticket, worker=WORKER, limits=plan.limits)
+
+
+def _idle(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
+    """All that lives is in user code, for hours maybe: nobody may wait for a place that is free."""
+    busy = {(p.user_code.run_id, p.user_code.task) for p in s.processes if p.user_code is not None}
+    for message in s.messages:
+        of = read(message.body)
+        if isinstance(of, RefillMessage):
+            if message.due_ms <= s.now_ms:
+                return None
+            continue
+        row = records[of.run_id].tasks.get(of.task)
+        if (of.run_id, of.task) not in busy or row is None or row.ticket != of.ticket:
+            return None
+    for record, task, gate in _parked(records):
+        if gate.startswith(RATE):
+            if not any(plan.budget.counts) and _units_are_left(plan, s, gate):
+                return "units are left and a run waits for the window's end"
+        elif all(_has_room(s.table, of) for of in _passes(plan, record, task, 1)):
+            return "a place is free and a run waits"
+    return None
+
+
+def _parked(records: dict[str, RunRecord]) -> Iterator[tuple[RunRecord, str, str]]:
+    for record in records.values():
+        if record.cancelled_at_ms is None:
+            for task, row in record.tasks.items():
+                if row.status is TaskStatus.PARKED:
+                    yield record, task, row.gate or ""
+
+
+def _has_room(table: Table, of: Pass) -> bool:
+    row = table.rows.get(gate_key(of.gate))
+    state = state_of(row.item if row is not None else None)
+    return of.member in state.holders or state.taken + of.cost <= of.limit
+
+
+def _units_are_left(plan: Plan, s: State, gate: str) -> bool:
+    heads = [row for row in s.table.partition(gate) if row.key.sk.startswith("wait#")]
+    room = window_of(s.table.rows[gate_key(gate)].item).room(s.now_ms)
+    return bool(heads) and int(str(heads[0].item.get("k", 1))) <= room
+
+
+# ---------------------------------------------------------------- rest
+
+
+def judge_rest(plan: Plan, s: State) -> str | None:
+    """What is left undone where nothing is left to happen."""
+    records = s.table.records()
+    for run_id, record in records.items():
+        if not finished(record):
+            return f"run {run_id} is lost"
+    gates = [state_of(row.item) for row in s.table.rows.values() if row.key.sk == "gate"]
+    if any(_leaks(plan, row) for row in s.table.rows.values() if row.gate is not None):
+        return "a place is leaked"
+    if any(gate.evicted for gate in gates):
+        return "a victim is left listed"
+    wrong = _outcomes(plan, records)
+    if wrong is not None or plan.allows(ZOMBIE):
+        return wrong
+    if plan.allows(CRASH) and (plan.allows(DUP) or plan.allows(CANCEL)):
+        return None  # a waiter of a run that is over, or a mark, may stay: whoever looks next removes it
+    if any(row.key.sk.startswith("wait#") for row in s.table.rows.values()):
+        return "a waiter is left behind"
+    return "a mark is left behind" if any(gate.waiting is not None for gate in gates) else None
+
+
+def _leaks(plan: Plan, row: Row) -> bool:
+    """A zombie may leave a place taken. The clock looks at a gate once somebody waits there, so at one that has a line it is no
+    leak; and whoever cancels in progress takes the place."""
+    if row.gate is None or not row.gate.holders:
+        return False
+    strategies = {gate.name: gate.strategy for gate in plan.workflow.gates}
+    strategy = strategies.get(row.key.pk.split("#")[1], GateStrategy.GROUP_ROUND_ROBIN)
+    repaired = strategy is not GateStrategy.CANCEL_NEWEST and "lpk" not in row.item
+    return not (plan.allows(ZOMBIE) and repaired)
+
+
+def _outcomes(plan: Plan, records: dict[str, RunRecord]) -> str | None:
+    done = [
+        all(each.status is TaskStatus.COMPLETED for each in states(record).values())
+        for _, record in sorted(records.items())
+    ]
+    if plan.allows(CANCEL):
+        return None
+    strategies = {gate.strategy for gate in plan.workflow.gates}
+    if GateStrategy.CANCEL_IN_PROGRESS in strategies:
+        return None if done[-1] else "the newest run did not complete"
+    if GateStrategy.CANCEL_NEWEST in strategies:
+        return None if any(done) else "no run completed"
+    return None if all(done) else "a run did not complete"

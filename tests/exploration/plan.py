@@ -1,0 +1,75 @@
+"""What is explored: runs, their gates and limits, what may go wrong and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headrace.core.plan import GatePlan, GateStrategy, RatePlan, RunPlan, TaskPlan
+
+KINDS = ("crash", "dup", "zombie", "fail", "cancel", "tick")
+CRASH, DUP, ZOMBIE, FAIL, CANCEL, TICK = range(len(KINDS))
+
+WORKER = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How often each fault may strike. `tick`: how often the clock looks at the gates at any moment."""
+
+    crash: int = 0
+    dup: int = 0
+    zombie: int = 0
+    fail: int = 0
+    cancel: int = 0
+    tick: int = 0
+
+    def __str__(self) -> str:
+        given = [f"{getattr(self, kind)} {kind}" for kind in KINDS if getattr(self, kind)]
+        return ", ".join(given) or "no faults"
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return tuple(getattr(self, kind) for kind in KINDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Runs of one workflow. `early`: how often time passes to the next window while something happens."""
+
+    workflow: RunPlan
+    runs: int = 2
+    budget: Budget = field(default_factory=Budget)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, int] = field(default_factory=dict)
+    early: int = 0
+    warm: bool = False  # processes have seen the rate limits before
+    handlers: int = 3
+    messages: int = 7
+    last_first: bool = False  # the last run has priority
+
+    def allows(self, kind: int) -> bool:
+        return bool(self.budget.counts[kind])
+
+
+def gate(limit: int, name: str = "g", strategy: GateStrategy = GateStrategy.GROUP_ROUND_ROBIN) -> GatePlan:
+    return GatePlan(name=name, expression="'k'", max_runs=limit, strategy=strategy)
+
+
+def alone(*gates: GatePlan, rates: tuple[RatePlan, ...] = ()) -> RunPlan:
+    """A standalone task at these gates, in order."""
+    task = TaskPlan(name="t", retries=2, schedule_timeout_ms=DAY_MS, rates=rates)
+    return RunPlan(workflow="w", version="1", tasks=(task,), gates=gates, standalone=True)
+
+
+def roots(*gates: GatePlan, tasks: tuple[str, ...] = ("t", "u")) -> RunPlan:
+    """A workflow of several roots, whose runs hold these gates."""
+    each = tuple(TaskPlan(name=name, retries=2, schedule_timeout_ms=DAY_MS) for name in tasks)
+    return RunPlan(workflow="w", version="1", tasks=each, gates=gates)
+
+
+def units(number: int = 1, key: str = "r") -> RatePlan:
+    return RatePlan(key=key, units=str(number))
+
+
+DAY_MS = 86_400_000
