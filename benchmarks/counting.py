@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,30 @@ class CountingStore(MemoryStore):
         found = super().get(key, consistent=consistent)
         self.units["read"] += -(-max(1, item_bytes(found or {})) // 4096)
         self.units["calls"] += 1
+        return found
+
+
+    def get_many(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
+        """One request a hundred keys; each item is billed by itself."""
+        found = [MemoryStore.get(self, key, consistent=consistent) for key in keys]
+        self.units["read"] += sum(-(-max(1, item_bytes(item or {})) // 4096) for item in found)
+        self.units["calls"] += -(-len(keys) // 100)
+        return found
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> list[Item]:
+        """Billed by what it brings, together; a page is 1 MB."""
+        found = super().query(pk, prefix=prefix, after=after, limit=limit, consistent=consistent)
+        size = sum(item_bytes(item) for item in found)
+        self.units["read"] += -(-max(1, size) // 4096)
+        self.units["calls"] += -(-max(1, size) // 2**20)
         return found
 
 

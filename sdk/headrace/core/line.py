@@ -52,6 +52,12 @@ class Waiter:
     cost: int = 1
     wishes: str = ""
     group: str = ""
+    woken_at_ms: int = 0
+
+    @property
+    def member(self) -> str:
+        """What it is called among the holders of a gate."""
+        return f"{self.run_id}/{self.task}"
 
     @property
     def key(self) -> Key:
@@ -98,6 +104,7 @@ def decode_waiter(item: Item) -> Waiter:
         cost=_int(item.get("k"), 1),
         wishes=_str(item.get("d")),
         group=_str(item.get("g")),
+        woken_at_ms=_int(item.get("u")),
     )
 
 
@@ -107,6 +114,11 @@ def _int(value: Value, default: int = 0) -> int:
 
 def _str(value: Value) -> str:
     return value if isinstance(value, str) else ""
+
+
+def woken(waiter: Waiter, *, now_ms: int) -> Update:
+    """Its message was sent: whoever looks next need not send another one for a while."""
+    return Update(key=waiter.key, require=Equal(("t",), waiter.ticket), sets={("u",): now_ms})
 
 
 def unwait(gate: str, sk: str, ticket: int) -> Delete:

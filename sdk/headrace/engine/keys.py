@@ -55,6 +55,9 @@ def _rate(engine: Engine, rate: RatePlan, variables: Mapping[str, Json]) -> Json
 
 
 def _text(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> str:
+    literal = literal_key(expression)
+    if literal is not None:
+        return literal
     value = engine.expressions.evaluate(expression, variables)
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -25,14 +25,20 @@ from headrace.core.gates import (
     places_in,
     state_of,
 )
-from headrace.core.line import clear
+from headrace.core.line import Waiter, clear, woken
 from headrace.core.plan import GateStrategy
 from headrace.engine.engine import Engine
 from headrace.engine.wakes import fitting, heads, wake
 
 MAX_TRIES = 10
 MOST_HEADS = 10
-"""How far down the line is looked when several places are free."""
+"""How many are woken at a look."""
+
+MOST_PENDING = 10
+"""How far down the line is looked beyond that: past those who were woken and are not in yet."""
+
+PENDING_MS = 30_000
+"""For how long who was woken counts as on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,23 +194,33 @@ def give_places_back(engine: Engine, of: Pass) -> GateState | None:
 
 
 def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
-    """If there is room and somebody may wait, wake one who can enter; or take the mark away.
+    """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
 
-    `states`: the gate's items as they have just been seen. Several who leave at once see more and more room, and each wakes the
-    next in line, not all the same one.
+    Who was woken is still in the line until it is in. Where several places are free at a time, it is marked as woken, so that those who
+    leave at once do not all wake the same one. A mark that is older than PENDING_MS counts for nothing.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
     seen = states[0].waiting
     if seen is None or room <= 0:
         return
-    waiters = heads(engine, gate, limit=min(room, MOST_HEADS))
+    waiters = heads(engine, gate, limit=min(room, MOST_HEADS) + (MOST_PENDING if limit > 1 else 0))
     if not waiters:
         engine.store.write(clear(gate, seen))
         return
-    able = fitting(waiters, room)
-    if able:
-        wake(engine, able[-1:])
+    able = _able(waiters, states, room, engine.clock.now_ms())
+    wake(engine, able)
+    if limit > 1 and able:
+        now_ms = engine.clock.now_ms()
+        engine.store.write_many([woken(each, now_ms=now_ms) for each in able])
+
+
+def _able(waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int) -> list[Waiter]:
+    """Those who can enter, of the line's head: not who is inside already, nor who was woken and is on its way."""
+    outside = [each for each in waiters if not any(each.member in state.holders for state in states)]
+    pending = [each for each in outside if each.woken_at_ms > now_ms - PENDING_MS]
+    free = room - sum(each.cost for each in pending)
+    return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS]
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:
