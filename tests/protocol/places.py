@@ -8,8 +8,9 @@
        v
      unpark -> release -> repair -> wake -> delete
 
-To look at a gate that has room: query the head waiter; send it its message, or, if there is none, clear the mark if it is still
-the one seen before the query. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
+To look at a gate that has room: query the waiters; send the head its message, or, if there is nobody, clear the mark if it is still
+the one seen before the query. Where a gate has several places, who was sent a message is noted as woken: the next who looks passes over
+it, counts it as room that is taken, and wakes the one after it. Who is inside already is passed over too. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
 counted` makes them a count that begins again once cleared.
 """
 
@@ -37,7 +38,10 @@ from protocol.model import (
     replaced,
 )
 
-Gate = tuple[tuple[Pair, ...], int, tuple[Pair, ...]]
+Waiter = tuple[int, int, int]
+"""Run, ticket, whether it was woken."""
+
+Gate = tuple[tuple[Pair, ...], int, tuple[Waiter, ...]]
 """Holders, the mark, waiters."""
 
 
@@ -73,6 +77,7 @@ class Places(Model):
             "release": self._release,
             "query": self._query,
             "send": self._send,
+            "note": self._note,
             "clear": self._clear,
         }
 
@@ -186,7 +191,7 @@ class Places(Model):
         then = handler(h, "mark")
         if any(x[0] == r and x[1] > a for x in waiters):
             return [self.to(s, i, then, "is there")]
-        line = tuple(sorted((*(x for x in waiters if x[0] != r), (r, a + 1))))
+        line = tuple(sorted((*(x for x in waiters if x[0] != r), (r, a + 1, 0))))
         return [self.to(s, i, then, gates=replaced(s[2], k, (holders, mark, line)))]
 
     def _mark(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -229,15 +234,20 @@ class Places(Model):
 
     # ------------------------------------------------------------ looks
 
-    def _head(self, waiters: tuple[Pair, ...]) -> Pair:
+    def _head(self, waiters: tuple[Waiter, ...]) -> Waiter:
         return waiters[-1] if self.last_first else waiters[0]
 
     def _query(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
-        _, mark, waiters = s[2][k]
+        holders, mark, waiters = s[2][k]
         if waiters:
-            head = self._head(waiters)
-            return [self.to(s, i, handler(h, "send", memory=(*h[6], *head)), f"sees {head}")]
+            outside = tuple(x for x in waiters if all(x[0] != run for run, _ in holders))
+            pending = sum(x[2] for x in outside)
+            able = tuple(x for x in outside if not x[2])
+            if not able or len(holders) + pending >= self.capacities[k]:
+                return [self.to(s, i, self._looked(h, h[6]), "on their way")]
+            head = self._head(able)
+            return [self.to(s, i, handler(h, "send", memory=(*h[6], *head[:2])), f"sees {head}")]
         seen = h[5][k]
         sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
         if sure or (seen > 0 and self.broken == "clear whatever the mark"):
@@ -246,8 +256,16 @@ class Places(Model):
 
     def _send(self, s: State, i: int, h: Handler) -> list[Move]:
         run, ticket = h[6][-2:]
-        then = self._looked(h, h[6][:-2])
+        several = self.capacities[h[4]] > 1
+        then = handler(h, "note") if several else self._looked(h, h[6][:-2])
         return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
+
+    def _note(self, s: State, i: int, h: Handler) -> list[Move]:
+        k, woken = h[4], h[6][-2:]
+        holders, mark, waiters = s[2][k]
+        noted = tuple(sorted((x[0], x[1], 1) if x[:2] == woken else x for x in waiters))
+        then = self._looked(h, h[6][:-2])
+        return [self.to(s, i, then, gates=replaced(s[2], k, (holders, mark, noted)))]
 
     def _clear(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
@@ -271,7 +289,7 @@ class Places(Model):
                 return [(("clock drops", k), (runs, msgs, after, (), budget, time))]
         for k, (holders, _, waiters) in enumerate(gates):
             if waiters and len(holders) < self.capacities[k]:
-                woken = ((*self._head(waiters), READY),)
+                woken = ((*self._head(waiters)[:2], READY),)
                 return [(("clock wakes", k), (runs, woken, gates, (), budget, time))]
         over = tuple((r, run[1], READY) for r, run in enumerate(runs) if run[0] == RUNNING)
         return [(("clock: leases over",), (runs, over, gates, (), budget, time))] if over else []
