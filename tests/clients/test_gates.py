@@ -260,6 +260,7 @@ def test_a_paused_workflow_is_listed_with_its_line_or_without(seen: Callable[[Wo
     pause(w.engine, "flow", Pause(queue_ttl_ms=3_600_000))
     [view] = GatesClient(seen(w)).list()
     assert (view.gate, view.kind, view.name, view.waiters) == ("pause#flow", GateKind.PAUSE, "flow", ())
+    assert view.paused
     [waiting] = begin(w, {})
     delivered_ms = w.clock.now_ms()
     deliver_all(w)

@@ -102,6 +102,8 @@ def test_what_is_wrong_is_one_sentence(starter: Path, arguments: tuple[str, ...]
 def test_help_teaches(starter: Path) -> None:
     done = run("trigger", "--help", cwd=starter)
     assert "Example: headrace trigger simple --input" in done.stdout
+    done = run("gates", "--help", cwd=starter)
+    assert "Listed is what somebody waits at" in done.stdout
 
 
 def test_cost_says_where_the_money_goes(starter: Path) -> None:
@@ -147,6 +149,8 @@ def test_dev_runs_an_app_and_another_terminal_triggers_it(starter: Path) -> None
         assert run_id in listed.stdout
         logged = run("runs", "logs", listed.stdout.split("\n")[2].split()[0], cwd=starter, **exports)
         assert "greeting dev" in logged.stdout
+        assert "nobody waits" in run("gates", "--app", "app:hatchet", cwd=starter, **exports).stdout
+        assert json.loads(run("gates", "--json", cwd=starter, **exports).stdout) == []
         missing = run("runs", "get", "nope", cwd=starter, **exports)
         assert "there is no run nope in stack 'headrace'" in missing.stderr
     finally:

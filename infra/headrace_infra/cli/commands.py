@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli import compiling, costing, running, starting
+from headrace_infra.cli import compiling, costing, gating, running, starting
 from headrace_infra.cli.apps import app_named, app_or_stack
 
 app = typer.Typer(
@@ -108,6 +108,35 @@ def runs_cancel(run_id: str, app_path: AppOption = None, stack: StackOption = No
 def runs_logs(run_id: str, app_path: AppOption = None, stack: StackOption = None) -> None:
     """Print a run's log lines."""
     running.logs(app_or_stack(app_path, stack), run_id)
+
+
+GATES = (
+    "Show who is in a gate, who waits and for how long: concurrency keys, slots, rate limits, paused workflows, labels.\n\n"
+    "Listed is what somebody waits at, or has waited at within the last minutes, whatever its key; and, where nobody waits, those "
+    "with holders or with units taken that have one key: gates whose expression is a plain text or a number, slots of workers "
+    "(with --app) and static rate limits. A key that comes from an expression, and that nobody waits for, is in no list: give it "
+    "with --key."
+)
+
+
+@app.command(help=GATES, epilog="Example: headrace gates order:charge/0 --key alice")
+def gates(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME_OR_KEY",
+            help="A gate's name or key, its workflow, task or worker, a rate limit's key, or a whole name as --json gives it",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The value of the gate's key, where it comes from an expression")
+    ] = None,
+    all_known: Annotated[bool, typer.Option("--all", help="Idle ones too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON; times in milliseconds")] = False,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+) -> None:
+    gating.show_gates(app_or_stack(app_path, stack), name, key, all_known=all_known, as_json=as_json)
 
 
 @app.command(

@@ -9,8 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.app import Headrace
-from headrace.core.graph import finished_at_ms, run_status
+from headrace.core.graph import finished_at_ms, run_status, states
 from headrace.core.record import RunRecord, RunStatus
+from headrace.engine.gate_names import waited_for
+from headrace.engine.gate_views import places_in_line
 from headrace.engine.results import read
 from headrace.errors import FailedTaskRunExceptionGroup, NotConfigured
 from headrace.outcomes import outcome_of
@@ -99,11 +101,26 @@ def show(app: Headrace, run_id: str) -> None:
     out.print()
     out.print(graph(record))
     out.print(waterfall(record, now_ms=app.engine.clock.now_ms(), width=max(20, out.width - 60)))
+    _show_waiting(app, record)
+    if status is RunStatus.CANCELLED and record.cancel_reason:
+        out.print(f"[magenta]cancelled[/]: {escape(record.cancel_reason)}")
     if status is RunStatus.COMPLETED:
         out.print_json(json.dumps(outcome_of(app, record)))
     for name, row in record.tasks.items():
         if row.error is not None and row.settled:
             out.print(f"[red]{escape(name)}[/]: {escape(row.error.type)}: {escape(row.error.message)}")
+
+
+def _show_waiting(app: Headrace, record: RunRecord) -> None:
+    """What each parked task waits for, since when, and its place in the line."""
+    places = places_in_line(app.engine, record)
+    for name, state in states(record).items():
+        what = waited_for(state)
+        if what is None or state.row is None:
+            continue
+        since = seconds(app.engine.clock.now_ms() - (state.row.queued_at_ms or record.created_at_ms))
+        place = f", number {places[name]} in line" if name in places else ""
+        out.print(f"[yellow]{escape(name)}[/] waits for {escape(what)}, since {since}{place}")
 
 
 def cancel_run(app: Headrace, run_id: str) -> None:

@@ -57,9 +57,9 @@ class GatesClient:
 
         A read of the item and a query of the line of each; which gates there are is eventually consistent.
         """
-        paused, declared = self._paused(), self._declared()
-        views = [self._view(gate, declared) for gate in sorted(self._known(declared) | paused)]
-        return [view for view in views if all or view.busy or view.gate in paused]
+        declared = self._declared()
+        views = [self._view(gate, declared) for gate in sorted(self._known(declared))]
+        return [view for view in views if all or view.busy]
 
     aio_list = aio(list)
 
@@ -81,7 +81,7 @@ class GatesClient:
         if is_gate(text):
             return [self.get(text)]
         declared = self._declared()
-        known = self._known(declared) | self._paused()
+        known = self._known(declared)
         views = [self._view(gate, declared) for gate in sorted(known) if address_of(gate).matches(text)]
         limit = f"{RATE}{short_key(text)}"
         if limit not in known:
@@ -99,15 +99,12 @@ class GatesClient:
     # ---- which there are
 
     def _known(self, declared: _Declared) -> AbstractSet[str]:
-        from headrace.engine.gate_views import waited_at
-
-        return {*waited_at(self._app.engine), *declared.gates}
-
-    def _paused(self) -> AbstractSet[str]:
         from headrace.core.gates import PAUSE
+        from headrace.engine.gate_views import waited_at
         from headrace.engine.paused import pauses
 
-        return {f"{PAUSE}{workflow}" for workflow in pauses(self._app.engine)}
+        engine = self._app.engine
+        return {*waited_at(engine), *declared.gates, *(PAUSE + workflow for workflow in pauses(engine))}
 
     def _declared(self) -> _Declared:
         from headrace.core.gates import GATE, RATE, WORKER_GATE, literal_key, short_key

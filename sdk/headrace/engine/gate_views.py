@@ -18,6 +18,7 @@ from headrace.core.rates import window_of
 from headrace.core.record import RunRecord, TaskStatus
 from headrace.engine.engine import Engine
 from headrace.engine.gate_names import Address, GateKind, address_of
+from headrace.engine.paused import pauses
 from headrace.engine.places import states_of
 from headrace.engine.wakes import heads
 
@@ -66,7 +67,7 @@ class LimitView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateView:
     """A gate as it stands. `limit` is that of the deployed code where it is at hand, else that of the last who entered; None where
-    there are no places. `window` is there for rate limits only."""
+    there are no places. `window` is there for rate limits only; `paused` says of a workflow's line that it still is."""
 
     gate: str
     kind: GateKind
@@ -77,12 +78,13 @@ class GateView:
     holders: tuple[HolderView, ...] = ()
     waiters: tuple[WaiterView, ...] = ()
     window: LimitView | None = None
+    paused: bool = False
 
     @property
     def busy(self) -> bool:
-        """Whether anybody is in or waits, or units of the window are taken."""
+        """Whether anybody is in or waits, units of the window are taken, or it is paused."""
         spent = self.window is not None and self.window.left < (self.window.limit or 0)
-        return bool(self.holders or self.waiters or spent)
+        return bool(self.holders or self.waiters or spent or self.paused)
 
 
 # ---------------------------------------------------------------- many gates
@@ -136,7 +138,10 @@ def gate_view(engine: Engine, gate: str, *, limits: Mapping[str, int] = MappingP
     if address.kind is GateKind.RATE:
         return _limit_view(engine, gate, address, waiters)
     if address.kind in (GateKind.PAUSE, GateKind.LABELS):
-        return GateView(gate=gate, kind=address.kind, name=address.name, key="", waiters=waiters)
+        paused = address.kind is GateKind.PAUSE and address.name in pauses(engine)
+        return GateView(
+            gate=gate, kind=address.kind, name=address.name, key="", waiters=waiters, paused=paused
+        )
     limit, states = _states(engine, gate, {**limits, **engine.gate_limits()}.get(address.name))
     held = sorted(
         (each for state in states for each in state.holders.values()),
