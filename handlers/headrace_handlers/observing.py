@@ -10,10 +10,16 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from typing import Protocol, TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from headrace.core.record import RunRecord
 from headrace.engine.runnable import Observer
+
+if TYPE_CHECKING:
+    from headrace.engine.engine import Engine
 
 NAMESPACE = "Headrace"
 METRICS = {
@@ -27,6 +33,11 @@ METRICS = {
     "fenced": "AttemptsFenced",
     "parked": "RunsParked",
 }
+SPANS = frozenset({"QueueLatency", "TaskDuration", "GateWait", "GateOldestWait"})
+"""Those in milliseconds; others are counts."""
+
+MOST_GATES = 20
+"""How many gates a line names at most."""
 
 
 class Metrics(Observer, Protocol):
@@ -45,6 +56,7 @@ class EmfObserver:
         self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._waits: dict[str, list[int]] = defaultdict(list)
         self._durations: dict[str, list[int]] = defaultdict(list)
+        self._gates: dict[str, _Waited] = defaultdict(_Waited)
 
     def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
         workflow = record.plan.workflow
@@ -52,6 +64,9 @@ class EmfObserver:
             self._counts[workflow][METRICS[kind]] += 1
             if kind == "started":
                 self._waits[workflow].append(queue_ms)
+                gates = record.tasks[task].gates
+                if gates:
+                    self._gates[workflow].add(queue_ms, gates)
             if kind in ("completed", "failed", "retried"):
                 self._durations[workflow].append(run_ms)
 
@@ -61,21 +76,57 @@ class EmfObserver:
             counts, self._counts = self._counts, defaultdict(lambda: defaultdict(int))
             waits, self._waits = self._waits, defaultdict(list)
             durations, self._durations = self._durations, defaultdict(list)
+            gates, self._gates = self._gates, defaultdict(_Waited)
         for workflow, found in counts.items():
             values: dict[str, object] = dict(found)
             if waits[workflow]:
                 values["QueueLatency"] = waits[workflow]
             if durations[workflow]:
                 values["TaskDuration"] = durations[workflow]
-            print(self._line(workflow, values), file=self._out or sys.stdout, flush=True)
+            waited = gates.get(workflow)
+            if waited is not None:
+                values["GateWait"] = waited.spans_ms
+            names = {"Worker": self._worker, "Workflow": workflow}
+            more = {"Gates": list(waited.gates)[:MOST_GATES]} if waited is not None else {}
+            line = emf(names, values, dimensions=[["Worker", "Workflow"], ["Worker"]], properties=more)
+            print(line, file=self._out or sys.stdout, flush=True)
 
-    def _line(self, workflow: str, values: dict[str, object]) -> str:
-        spans = {"QueueLatency", "TaskDuration"}
-        metrics = [{"Name": name, "Unit": "Milliseconds" if name in spans else "Count"} for name in values]
-        directive = {
-            "Namespace": NAMESPACE,
-            "Dimensions": [["Worker", "Workflow"], ["Worker"]],
-            "Metrics": metrics,
-        }
-        head = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
-        return json.dumps({"_aws": head, "Worker": self._worker, "Workflow": workflow, **values})
+
+@dataclass(slots=True)
+class _Waited:
+    """How long attempts were queued that had lined up at gates, and at which."""
+
+    spans_ms: list[int] = field(default_factory=list)
+    gates: dict[str, None] = field(default_factory=dict)
+
+    def add(self, span_ms: int, gates: Iterable[str]) -> None:
+        self.spans_ms.append(span_ms)
+        self.gates.update(dict.fromkeys(gates))
+
+
+def emf(
+    names: Mapping[str, str],
+    values: Mapping[str, object],
+    *,
+    dimensions: Sequence[Sequence[str]],
+    properties: Mapping[str, object] = MappingProxyType({}),
+) -> str:
+    """A line in the embedded metric format. `properties` can be queried in the log and are no metrics."""
+    metrics = [{"Name": name, "Unit": "Milliseconds" if name in SPANS else "Count"} for name in values]
+    directive = {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics}
+    head = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+    return json.dumps({"_aws": head, **names, **properties, **values})
+
+
+def gate_metrics(engine: Engine, out: TextIO | None = None) -> int:
+    """How many wait, and how long the first of them has, as a line for each name of a gate that anybody waits at: for the clock.
+
+    By name, not by key: a metric is billed by the month. A query a shard of the index, and one of each line. Returns how many wait.
+    """
+    from headrace.engine.gate_views import lines_by_name
+
+    now_ms, lines = engine.clock.now_ms(), lines_by_name(engine)
+    for name, line in lines.items():
+        values = {"GateWaiters": line.waiting, "GateOldestWait": max(0, now_ms - line.oldest_ms)}
+        print(emf({"Gate": name}, values, dimensions=[["Gate"]]), file=out or sys.stdout, flush=True)
+    return sum(line.waiting for line in lines.values())

@@ -6,17 +6,23 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.gates import gate, single
 from support.probe import hatchet, probe
+from support.world import World
 
 from headrace.core.message import TaskMessage, encode_message
+from headrace.engine.paused import Pause
+from headrace.engine.pausing import pause
 from headrace.engine.results import read
+from headrace.engine.runnable import Host, Work
 from headrace.errors import NotConfigured
 from headrace.ports import Outgoing
 from headrace_handlers import boot, clock, dead_letters, logs, worker
-from headrace_handlers.observing import EmfObserver
+from headrace_handlers.observing import MOST_GATES, EmfObserver, gate_metrics
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
@@ -72,6 +78,80 @@ def test_metrics_are_one_line_of_emf(stack: LocalStack) -> None:
         "RunsCompleted",
         "QueueLatency",
         "TaskDuration",
+    }
+
+
+class Observed(World):
+    """A world whose hosts tell what happens."""
+
+    observer: EmfObserver
+
+    def host(self, worker: str) -> Host:
+        return replace(World.host(self, worker), observer=self.observer)
+
+
+def waited() -> tuple[Observed, io.StringIO]:
+    """One run holds the gate while two more line up behind it; then all have run."""
+    out = io.StringIO()
+
+    def body(work: Work) -> dict[str, bool]:
+        while len(w.ran) == 1 and w.deliver_next():
+            pass
+        w.clock.advance(1_000)
+        return {"ok": True}
+
+    w = Observed(plans={"flow": single(gates=(gate("flow/0"),))}, code={"flow": body})
+    w.observer = EmfObserver("default", out)
+    for _ in range(3):
+        w.start("flow")
+    w.drain()
+    return w, out
+
+
+def test_waits_at_gates_are_a_metric_and_the_gates_a_property() -> None:
+    w, out = waited()
+    w.observer.flush()
+    w.observer.flush()
+    [line] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (line["RunsStarted"], line["RunsParked"]) == (3, 2)
+    assert (line["GateWait"], line["Gates"]) == ([1_000, 2_000], ["gate#flow/0#x"])
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert {"Name": "GateWait", "Unit": "Milliseconds"} in directive["Metrics"]
+    assert directive["Dimensions"] == [["Worker", "Workflow"], ["Worker"]]
+    assert "Gates" not in {each["Name"] for each in directive["Metrics"]}
+
+
+def test_a_line_names_so_many_gates_and_no_more() -> None:
+    w, out = waited()
+    w.observer.flush()
+    run_id = next(str(item["pk"]).removeprefix("run#") for item in w.store.items() if item["sk"] == "run")
+    record = w.record(run_id)
+    row = replace(record.tasks["flow"], gates=tuple(f"gate#flow/0#{number}" for number in range(50)))
+    w.observer.event("started", record.with_row("flow", row), "flow", queue_ms=5)
+    w.observer.flush()
+    line = json.loads(out.getvalue().splitlines()[-1])
+    assert (len(line["Gates"]), line["GateWait"]) == (MOST_GATES, [5])
+
+
+def test_the_lines_of_gates_are_metrics_by_name() -> None:
+    w = World(plans={"flow": single()}, code={"flow": lambda work: None})
+    out = io.StringIO()
+    assert gate_metrics(w.engine, out) == 0
+    assert out.getvalue() == ""
+    pause(w.engine, "flow", Pause(queue_ttl_ms=60_000))
+    for _ in range(2):
+        w.start("flow")
+        while w.deliver_next():
+            pass
+        w.clock.advance(500)
+    assert gate_metrics(w.engine, out) == 2
+    [line] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (line["Gate"], line["GateWaiters"], line["GateOldestWait"]) == ("pause:flow", 2, 1_000)
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["Gate"]]
+    assert {each["Name"]: each["Unit"] for each in directive["Metrics"]} == {
+        "GateWaiters": "Count",
+        "GateOldestWait": "Milliseconds",
     }
 
 
