@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 
 from headrace import Context, EmptyModel, Headrace
 from headrace.config import Settings
+from headrace.core import line, rates
+from headrace.core.changes import Write
+from headrace.core.gates import Holder, Pass, enter, evict
+from headrace.core.plan import GateStrategy
+from headrace.engine.engine import Engine
+from headrace.engine.gate_clock import DEAD_AFTER_MS
+from headrace.engine.live_workers import announce
+from headrace.engine.timers import set_timer
+from headrace_handlers import clock
 from headrace_infra.compile import compile_app
+from headrace_infra.testing import local
 
 ADAPTERS = Path(__file__).parents[2] / "sdk" / "headrace" / "aws"
 
@@ -58,8 +71,7 @@ def _names(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
-@pytest.fixture(scope="module")
-def resources() -> dict[str, Any]:
+def declared_app() -> Headrace:
     app = Headrace(config=Settings())
 
     @app.task(name="one")
@@ -70,6 +82,12 @@ def resources() -> dict[str, Any]:
 
     app.worker("first", workflows=[one])
     app.worker("second", workflows=[two])
+    return app
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    app = declared_app()
     found: dict[str, Any] = compile_app(app, app_path="app:hatchet")["Resources"]
     return found
 
@@ -122,6 +140,103 @@ def test_nothing_is_allowed_on_everything(resources: dict[str, Any], function: s
 def test_it_receives_from_its_own_queue_only(resources: dict[str, Any], function: str, queue: str) -> None:
     [receives] = [each for each in statements(resources, function) if "sqs:ReceiveMessage" in each["Action"]]
     assert receives["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+
+
+# ---------------------------------------------------------------- the clock, by what it does
+
+
+def given(resources: dict[str, Any], function: str) -> set[tuple[str, str]]:
+    """(action, resource) that a function's policies allow; a resource by its name, an index as `index/<name>`."""
+    out = set()
+    for each in statements(resources, function):
+        found = each["Resource"] if isinstance(each["Resource"], list) else [each["Resource"]]
+        for resource in found:
+            name = (
+                resource["Fn::GetAtt"][0]
+                if "Fn::GetAtt" in resource
+                else resource["Fn::Sub"].split("Arn}/")[1]
+            )
+            out |= {(action, name) for action in each["Action"]}
+    return out
+
+
+@contextmanager
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+    """What AWS was asked for meanwhile, as `given` has it."""
+    calls: set[tuple[str, str]] = set()
+    original = vars(BaseClient)["_make_api_call"]
+
+    def call(client: Any, operation: str, params: dict[str, Any]) -> Any:
+        service = client.meta.service_model.service_name
+        queue = params.get("QueueUrl", "").rpartition("headrace-")[2]
+        resource = f"index/{params['IndexName']}" if "IndexName" in params else "Table"
+        action = PERMISSIONS.get((service, operation), f"{service}:{operation}")
+        calls.add((action, f"{queue.title()}Queue" if service == "sqs" else resource))
+        return original(client, operation, params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", call)
+        yield calls
+
+
+def busy_gates(engine: Engine, victim: str) -> None:
+    """Of each kind one that the clock has to do something for."""
+    now_ms, old_ms = engine.clock.now_ms(), engine.clock.now_ms() - 10 * DEAD_AFTER_MS
+    dead = Pass(gate="gate#one/0#x", name="one/0", member="gone/one", ticket=1, limit=1)
+    newer = replace(dead, gate="gate#two/0#x", member="newer/two", strategy=GateStrategy.CANCEL_IN_PROGRESS)
+    older, held = replace(newer, member=f"{victim}/two"), Holder(f"{victim}/two", 1, old_ms, 0)
+    writes: list[Write] = [
+        enter(dead, 0, waited=False, now_ms=old_ms, expires_at_s=now_ms),
+        enter(older, 0, waited=False, now_ms=old_ms, expires_at_s=now_ms),
+        evict(newer, 0, held, now_ms=now_ms, expires_at_s=now_ms),
+        rates.mark("rate#ai", "nonce", old_ms, moves=True),
+    ]
+    for gate in (dead.gate, "rate#ai", "pause#one", "labels#second"):
+        waiter = line.Waiter(
+            gate=gate,
+            sk="wait#3#1#r#one",
+            run_id="r",
+            task="one",
+            ticket=1,
+            worker="second",
+            queued_at_ms=now_ms,
+            start_by_ms=now_ms + DEAD_AFTER_MS,
+            wishes="[]",
+        )
+        writes.append(line.put_waiter(waiter, expires_at_s=now_ms))
+    marked = (dead.gate, "pause#one", "labels#second", "gate#idle/0#x")
+    writes += [line.mark(gate, "nonce", expires_at_s=now_ms) for gate in marked]
+    for write in writes:
+        engine.store.write(write)
+    announce(engine, "second", "process", {})
+    set_timer(engine, "second", now_ms + 60_000, "{}")
+
+
+def test_the_clock_may_make_every_call_that_it_makes(
+    resources: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = declared_app()
+    with local(app, background=False) as stack:
+        victim = app.workflows_by_name["two"].run(wait_for_result=False).workflow_run_id
+        busy_gates(stack.engine, victim)
+        tick = clock.make_handler(app)
+        with recorded(monkeypatch) as calls:
+            sent = [tick({}, None)["sent"] for _ in range(3)]
+        assert sent[0] >= 4, "a timer, and those who wait for a place, a pause and labels"
+        assert app.runs.get_status(victim).value == "CANCELLED"
+    did = {
+        ("dynamodb:Query", "index/listing"),
+        ("dynamodb:DeleteItem", "Table"),
+        ("sqs:SendMessage", "SecondQueue"),
+    }
+    assert did <= calls, "it did too little to prove anything"
+    assert calls - given(resources, "ClockFunction") == set()
+
+
+def test_the_clock_reads_one_index_only(resources: dict[str, Any]) -> None:
+    indexes = {resource for _, resource in given(resources, "ClockFunction") if resource.startswith("index")}
+    assert indexes == {"index/listing"}
+    assert not [resource for _, resource in given(resources, "DeadLettersFunction") if "index" in resource]
 
 
 def test_the_clock_receives_nothing_and_reads_no_payload(resources: dict[str, Any]) -> None:

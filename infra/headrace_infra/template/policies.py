@@ -23,7 +23,8 @@ def dead_letters_policies(units: list[Unit]) -> list[object]:
 
 
 def clock_policies(units: list[Unit]) -> list[object]:
-    return [_policy(_items(), _sends(units))]
+    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes and sends."""
+    return [_policy(_items(), _indexes("listing"), _sends(units))]
 
 
 def _policy(*statements: Block) -> Block:
@@ -44,9 +45,9 @@ def _items() -> Block:
     return _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn"))
 
 
-def _indexes() -> Block:
-    """Listing runs, for tasks that look at other runs."""
-    return _allow("Indexes", ["dynamodb:Query"], sub(f"${{{TABLE}.Arn}}/index/*"))
+def _indexes(name: str = "*") -> Block:
+    """Listing: of runs, for tasks that look at other runs; of gates, for the clock."""
+    return _allow("Indexes", ["dynamodb:Query"], sub(f"${{{TABLE}.Arn}}/index/{name}"))
 
 
 def _payloads() -> list[Block]:
