@@ -89,10 +89,25 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     _check_names([worker.name for worker in fleet])
     _check_homes(app, fleet)
     plans: list[RunPlan] = [workflow.plan() for workflow in app.workflows_by_name.values()]
+    _check_gates(plans)
     _check_limits(app, plans)
     return [
         unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans)) for worker in fleet
     ]
+
+
+def _check_gates(plans: list[RunPlan]) -> None:
+    """No two concurrency limits have one name: `a:b` may be a workflow, or task b of workflow a."""
+    seen: dict[str, str] = {}
+    for plan in plans:
+        owners = [(f"workflow {plan.workflow}", plan.gates)]
+        owners += [(f"task {task.name} of workflow {plan.workflow}", task.gates) for task in plan.tasks]
+        for where, gates in owners:
+            for gate in gates:
+                if seen.setdefault(gate.name, where) != where:
+                    raise CompileError(
+                        f"the concurrency limits of {seen[gate.name]} and of {where} would be one: rename one"
+                    )
 
 
 def _check_limits(app: AppLike, plans: list[RunPlan]) -> None:

@@ -226,9 +226,10 @@ class Context:
         return self.is_cancelled
 
     def release_slot(self) -> None:
-        """Not available: a Lambda's slot is its invocation."""
+        """Not available: NotSupportedError."""
         raise NotSupportedError(
-            "ctx.release_slot is not available in Headrace: a slot is held until the task ends"
+            "ctx.release_slot is not available in Headrace: a task holds its slot until it ends, or, if it is durable, until it "
+            "waits for its children. Do the rest of the work in a task of its own, on a worker with more slots or none"
         )
 
     async def aio_release_slot(self) -> None:

@@ -183,6 +183,16 @@ def test_a_key_whose_limit_nobody_sets_is_not_deployed() -> None:
     compile_app(app, app_path="app:hatchet")
 
 
+def test_two_concurrency_limits_of_one_name() -> None:
+    app = new_app()
+    app.workflow(name="a").task(name="b", concurrency=1)(step)
+    app.workflow(name="a:b", concurrency=1).task(name="c")(step)
+    with pytest.raises(
+        CompileError, match="limits of task b of workflow a and of workflow a:b would be one: rename one"
+    ):
+        compile_app(app, app_path="app:hatchet")
+
+
 @pytest.mark.parametrize(
     ("slots", "cost", "why"),
     [
