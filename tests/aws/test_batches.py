@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -11,6 +12,9 @@ from botocore.exceptions import ReadTimeoutError
 from aws.world import URL, Scripted, scripted
 from headrace.aws.queues import TRIES, _batches, _entry
 from headrace.core.changes import ITEM_MISSING, Applied, Key, Put, Refused
+from headrace.core.gates import KEYS, group_of
+from headrace.core.plan import GatePlan, RunPlan, TaskPlan
+from headrace.core.record import Payload, RunRecord
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.ports import MAX_MESSAGE_BYTES, Outgoing, Received
 
@@ -114,6 +118,43 @@ def test_a_group_that_sqs_does_not_take_is_hashed(key: str, group: str) -> None:
         request = {"QueueUrl": URL, "MessageBody": "x", "MessageGroupId": group}
         world.sqs.add_response("send_message", {"MessageId": "m"}, request)
         world.queues.send("work", [Outgoing(body="x", group=key)])
+
+
+def test_each_entry_of_a_batch_has_its_own_group_or_none() -> None:
+    with scripted() as world:
+        entries = [
+            {"Id": "0", "MessageBody": "body 0", "MessageGroupId": "ann"},
+            {"Id": "1", "MessageBody": "body 1", "DelaySeconds": 2, "MessageGroupId": "bob"},
+            {"Id": "2", "MessageBody": "body 2"},
+        ]
+        world.sqs.add_response(
+            "send_message_batch", answer([0, 1, 2], {}), {"QueueUrl": URL, "Entries": entries}
+        )
+        groups = [("ann", 0), ("bob", 2), (None, 0)]
+        world.queues.send(
+            "work",
+            [
+                Outgoing(body=f"body {at}", group=group, delay_s=delay)
+                for at, (group, delay) in enumerate(groups)
+            ],
+        )
+
+
+KEYED = GatePlan(name="flow/0", expression="input.who", max_runs=1)
+
+
+def test_the_group_of_a_key_is_sent_as_it_is() -> None:
+    of = RunPlan(workflow="flow", version="1", tasks=(TaskPlan(name="t", gates=(KEYED,)),))
+    run = RunRecord(
+        run_id="r", plan=of, input=Payload(), created_at_ms=1, expires_at_s=1, extra={KEYS: '["ä key\\n"]'}
+    )
+    group = group_of(run, "t")
+    assert group is not None
+    assert re.fullmatch("[0-9a-f]{32}", group)
+    with scripted() as world:
+        request = {"QueueUrl": URL, "MessageBody": "x", "MessageGroupId": group}
+        world.sqs.add_response("send_message", {"MessageId": "m"}, request)
+        world.queues.send("work", [Outgoing(body="x", group=group)])
 
 
 def test_characters_that_sqs_does_not_take_are_sent_as_json_escapes() -> None:

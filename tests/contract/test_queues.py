@@ -122,6 +122,19 @@ def test_any_text_may_name_a_group(backend: Backend, queue: str) -> None:
     assert {each.body for each in drain(backend, queue)} == {"alone", *map(str, range(len(GROUPS)))}
 
 
+@pytest.mark.parametrize("number", [1, 2, 25])
+def test_messages_of_one_group_arrive_like_others(backend: Backend, queue: str, number: int) -> None:
+    """Fair queues order nothing and hold nothing back: a group whose messages are in flight is delivered on."""
+    group = "0123456789abcdef" * 2
+    bodies = {f"{at}" for at in range(number)}
+    backend.queues.send(queue, [Outgoing(body=body, group=group) for body in bodies])
+    backend.queues.send(queue, [Outgoing(body="other"), Outgoing(body="late", group=group, delay_s=900)])
+    found = drain(backend, queue)
+    assert sorted(each.body for each in found) == sorted({*bodies, "other"})
+    backend.queues.hide(found[0], 0)
+    assert one(backend, queue).receive_count == 2
+
+
 def test_json_with_characters_that_sqs_refuses_arrives_equal(backend: Backend, queue: str) -> None:
     value = {"text": "\ufffe\uffff\x00"}
     backend.queues.send(queue, [Outgoing(body=json.dumps(value, ensure_ascii=False))])
