@@ -157,7 +157,7 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 
     The mark is on the first item. It is read before, not held to, so a newcomer may slip past one who parks at that moment.
     """
-    if again:
+    if again or of.of_run:  # another root of the run may have entered
         for number, state in enumerate(states_of(engine, of.gate, of.widest)):
             if of.member in state.holders:
                 return _enter_item(engine, of, number, waited=waited, expires_at_s=expires_at_s)
