@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -77,12 +79,76 @@ def run(*command: str) -> str:
                 r"cleaned up: \{'freed': 'shelf-11', 'because': 'no space left for holiday\.mov'\}",
             ],
         ),
+        (
+            "newest_wins",
+            [
+                "ada typed 'h': CANCELLED",
+                "ada typed 'he': CANCELLED",
+                "ada typed 'head': CANCELLED",
+                "ada typed 'headrace': all about headrace",
+                "bob typed 'cat': all about cat",
+                "ada: head +·*█*✗",
+                "ada: headrace +·*█+",
+            ],
+        ),
+        (
+            "gpu_label",
+            [
+                r"as defined: small-model, which has \{'model': 'small', 'memory_gb': 1\}",
+                r"model=large: large-model, which has \{'model': 'large', 'memory_gb': 3\}",
+                r"memory_gb>=2: large-model, which has .*",
+                r"model=huge: task embed of workflow embed requires a worker with model='huge'; .* none has such labels: .*",
+            ],
+        ),
     ],
 )
 def test_example_prints(example: str, lines: list[str]) -> None:
     printed = run(f"examples/{example}.py").splitlines()
     for line in lines:
         assert any(re.fullmatch(line, each) for each in printed), f"{line!r} is not in {printed}"
+
+
+BAR = re.compile(r"(?P<label>\w.*?)  (?P<before> *)(?P<waiting>·*)(?P<running>█+)")
+
+
+def bars_of(printed: str, label: str) -> list[re.Match[str]]:
+    """The bars of a drawn timeline whose label matches, from the top."""
+    found = [BAR.fullmatch(line) for line in printed.splitlines()]
+    return [bar for bar in found if bar is not None and re.fullmatch(label, bar["label"].strip())]
+
+
+def test_a_customer_who_floods_delays_no_other_one() -> None:
+    printed = run("examples/round_robin.py")
+    waits = {
+        customer: (int(runs), float(longest))
+        for customer, runs, longest in re.findall(r"(\w+): (\d+) runs, waited [\d.]+ to ([\d.]+) s", printed)
+    }
+    assert {customer: runs for customer, (runs, _) in waits.items()} == {"acme": 10, "bob": 2, "cleo": 2}
+    assert waits["acme"][1] >= 9 * 0.3
+    assert max(waits["bob"][1], waits["cleo"][1]) < waits["acme"][1] / 2
+    for customer, runs in (("acme", 10), ("bob", 2), ("cleo", 2)):
+        ends = [(bar.start("running"), bar.end("running")) for bar in bars_of(printed, customer)]
+        assert len(ends) == runs
+        # One after the other: where a bar is drawn is rounded, and begins with the look at the gate.
+        assert all(end <= start + 2 for (_, end), (start, _) in pairwise(ends))
+
+
+def test_no_second_has_more_calls_than_the_limit() -> None:
+    printed = run("examples/throttled_api.py")
+    seconds = [int(calls) for calls in re.findall(r"second \d+: (\d+) calls", printed)]
+    assert sum(seconds) == 35
+    assert len(seconds) >= 4
+    # A call is made a moment after it was admitted: on a busy machine in the next second, never in an earlier one.
+    assert all(made <= 10 * number for number, made in enumerate(accumulate(seconds), start=1)), seconds
+
+
+def test_who_pays_for_priority_goes_ahead_and_nobody_is_thrown_out() -> None:
+    printed = run("examples/vip_lane.py")
+    (line,) = re.findall("went in: (.*)", printed)
+    order = [name.split()[1] for name in line.split(", ")]
+    assert order[:2] == ["LOW", "LOW"]  # they were there before anybody
+    assert Counter(order) == {"LOW": 6, "MEDIUM": 1, "HIGH": 3}
+    assert order[-3:] == ["LOW"] * 3
 
 
 def test_fan_out_counts_what_is_on_disk() -> None:
