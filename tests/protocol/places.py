@@ -3,14 +3,15 @@
     claim -> acquire each gate -> unpark -> baton -> run and commit -> release -> repair -> wake -> delete
        |        | full at gate k
        |        v
-       |     unclaim -> release gates before k, look -> park -> mark, look -> delete
+       |     unclaim -> release gates before k, look -> leave other lines, look -> park -> mark, look -> delete
        | stale (run over, or a later ticket)
        v
      unpark -> release -> repair -> wake -> delete
 
 To look at a gate that has room: query the waiters; send the head its message, or, if there is nobody, clear the mark if it is still
-the one seen before the query. Where a gate has several places, who was sent a message is noted as woken: the next who looks passes over
-it, counts it as room that is taken, and wakes the one after it. Who is inside already is passed over too. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
+the one seen before the query. Where a gate has several places the head is first noted as woken: whoever looks next passes over it, counts
+it as room that is taken, and wakes the one after it. So does whoever has just parked, at one place too. Who is inside already is passed over too. A stale look, and one after a
+takeover, trusts no note: whoever made it may have died before the message. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
 counted` makes them a count that begins again once cleared.
 """
 
@@ -70,6 +71,8 @@ class Places(Model):
             **self.steps,
             "acquire": self._acquire,
             "drop": self._drop,
+            "quit": self._quit,
+            "peek": self._peek,
             "park": self._park,
             "mark": self._mark,
             "unpark": self._unpark,
@@ -92,15 +95,16 @@ class Places(Model):
     # ------------------------------------------------------------ where the shared steps lead
 
     def _claimed(self, h: Handler, run: Run) -> Handler:
-        return handler(h, "acquire", way="go", gate=0, memory=(run[3],))
+        again = run[0] == RUNNING and self.broken != "a takeover trusts notes"
+        return handler(h, "acquire", way="again" if again else "go", gate=0, memory=(run[3],))
 
     def _stale(self, h: Handler) -> Handler:
         return handler(h, "unpark", way="stale", gate=0, looks=self.no_looks, memory=())
 
     def _refused(self, h: Handler) -> Handler:
-        if h[4] and self.broken != "places kept while parked":
-            return handler(h, "drop", way="drop", gate=0, memory=(h[4],))
-        return handler(h, "park", way="park", memory=())
+        target, waited = h[4], h[6][0]
+        h = handler(h, "drop", way="drop", gate=0, memory=(target, waited))
+        return h if target and self.broken != "places kept while parked" else self._next_quit(h, 0)
 
     def _committed(self, h: Handler) -> Handler:
         return handler(h, "release", way="done", gate=0, memory=())
@@ -121,7 +125,9 @@ class Places(Model):
         h = handler(h, h[2], looks=replaced(h[5], k, -1), memory=then)
         if way == "drop":
             return self._next_drop(h)
-        if way == "go":
+        if way == "quit":
+            return self._next_quit(h, k + 1)
+        if way in ("go", "again"):
             return self._next_baton(h, k + 1)
         return self._wake(h)
 
@@ -129,6 +135,14 @@ class Places(Model):
         target = h[6][0]
         if h[4] + 1 < target:
             return handler(h, "drop", gate=h[4] + 1)
+        return self._next_quit(h, 0)
+
+    def _next_quit(self, h: Handler, k: int) -> Handler:
+        """Out of the lines where it waited before: a waiter that is noted as woken, and lines up elsewhere, would be waited for."""
+        target, waited = h[6]
+        for gate in range(k, self.gates_count):
+            if waited >> gate & 1 and gate != target and self.broken != "waits in two lines":
+                return handler(h, "quit", way="quit", gate=gate)
         return handler(h, "park", way="park", gate=target, memory=())
 
     def _next_baton(self, h: Handler, k: int) -> Handler:
@@ -174,6 +188,21 @@ class Places(Model):
         left = tuple(x for x in waiters if x[0] != r or x[1] > a)
         gates = replaced(s[2], k, (holders, mark, left))
         return [self.to(s, i, self._next_unpark(h, k + 1), gates=gates)]
+
+    def _quit(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        left = tuple(x for x in waiters if x[0] != r or x[1] > a)
+        gates = replaced(s[2], k, (holders, mark, left))
+        then = self._next_quit(h, k + 1) if self.broken == "no look after quitting" else handler(h, "peek")
+        return [self.to(s, i, then, gates=gates)]
+
+    def _peek(self, s: State, i: int, h: Handler) -> list[Move]:
+        k = h[4]
+        holders, mark, _ = s[2][k]
+        if len(holders) < self.capacities[k] and mark:
+            return [self.to(s, i, handler(h, "query", looks=replaced(h[5], k, mark)), "room")]
+        return [self.to(s, i, self._next_quit(h, k + 1), "-")]
 
     def _baton(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
@@ -238,34 +267,41 @@ class Places(Model):
         return waiters[-1] if self.last_first else waiters[0]
 
     def _query(self, s: State, i: int, h: Handler) -> list[Move]:
-        k = h[4]
+        """Where notes are made: at a gate of several places, and by whoever has just parked."""
+        k, way = h[4], h[3]
         holders, mark, waiters = s[2][k]
         if waiters:
+            notes = self.capacities[k] > 1 or way == "park"
+            doubts = way == "again" or (way == "stale" and self.broken != "a stale look trusts notes")
+            trusts = notes and not doubts
             outside = tuple(x for x in waiters if all(x[0] != run for run, _ in holders))
-            pending = sum(x[2] for x in outside)
-            able = tuple(x for x in outside if not x[2])
+            able = tuple(x for x in outside if not (x[2] and trusts))
+            pending = len(outside) - len(able)
             if not able or len(holders) + pending >= self.capacities[k]:
                 return [self.to(s, i, self._looked(h, h[6]), "on their way")]
             head = self._head(able)
-            return [self.to(s, i, handler(h, "send", memory=(*h[6], *head[:2])), f"sees {head}")]
+            then = handler(h, "note" if notes else "send", memory=(*h[6], *head[:2]))
+            return [self.to(s, i, then, f"sees {head}")]
         seen = h[5][k]
         sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
         if sure or (seen > 0 and self.broken == "clear whatever the mark"):
             return [self.to(s, i, handler(h, "clear"), "nobody")]
         return [self.to(s, i, self._looked(h, h[6]), "nobody")]
 
+    def _note(self, s: State, i: int, h: Handler) -> list[Move]:
+        """Of several who look at a time, one wakes the waiter."""
+        k, head = h[4], h[6][-2:]
+        holders, mark, waiters = s[2][k]
+        trusts = h[3] not in ("stale", "again")
+        if not any(x[:2] == head and not (x[2] and trusts) for x in waiters):
+            return [self.to(s, i, self._looked(h, h[6][:-2]), "somebody else")]
+        noted = tuple(sorted((x[0], x[1], 1) if x[:2] == head else x for x in waiters))
+        return [self.to(s, i, handler(h, "send"), gates=replaced(s[2], k, (holders, mark, noted)))]
+
     def _send(self, s: State, i: int, h: Handler) -> list[Move]:
         run, ticket = h[6][-2:]
-        several = self.capacities[h[4]] > 1
-        then = handler(h, "note") if several else self._looked(h, h[6][:-2])
-        return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
-
-    def _note(self, s: State, i: int, h: Handler) -> list[Move]:
-        k, woken = h[4], h[6][-2:]
-        holders, mark, waiters = s[2][k]
-        noted = tuple(sorted((x[0], x[1], 1) if x[:2] == woken else x for x in waiters))
         then = self._looked(h, h[6][:-2])
-        return [self.to(s, i, then, gates=replaced(s[2], k, (holders, mark, noted)))]
+        return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
 
     def _clear(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]

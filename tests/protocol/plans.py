@@ -118,6 +118,8 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("release takes any ticket", _places(2, 1, faults=Faults(crash=1))),
     ("no baton", _places(4, 2)),
     ("no look after the mark", _places(2, 1)),
+    ("a stale look trusts notes", _places(3, 2, faults=Faults(crash=1))),
+    ("a takeover trusts notes", _places(3, 2, faults=Faults(crash=1))),
     ("clear whatever the mark", _places(4, 1, stale=2)),
     ("marks are counted", _places(4, 1, stale=2)),
     ("no repair of the waiter", _places(2, 1, faults=Faults(crash=1))),

@@ -14,6 +14,7 @@ from headrace.core.changes import (
     ITEM_EXISTS,
     ITEM_MISSING,
     AtMost,
+    Condition,
     Delete,
     Equal,
     Item,
@@ -116,9 +117,12 @@ def _str(value: Value) -> str:
     return value if isinstance(value, str) else ""
 
 
-def woken(waiter: Waiter, *, now_ms: int) -> Update:
-    """Its message was sent: whoever looks next need not send another one for a while."""
-    return Update(key=waiter.key, require=Equal(("t",), waiter.ticket), sets={("u",): now_ms})
+def woken(waiter: Waiter, *, now_ms: int, pending_ms: int | None) -> Update:
+    """Its message is about to be sent, and nobody else need send one for a while: unless somebody has said so within `pending_ms`."""
+    require: Condition = Equal(("t",), waiter.ticket)
+    if pending_ms is not None:
+        require = every(require, either(Missing(("u",)), AtMost(("u",), now_ms - pending_ms)))
+    return Update(key=waiter.key, require=require, sets={("u",): now_ms})
 
 
 def unwait(gate: str, sk: str, ticket: int) -> Delete:

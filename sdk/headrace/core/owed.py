@@ -80,6 +80,8 @@ class StepOut:
 class EndRun:
     """The run is over: what it held as a whole is free."""
 
+    stale: bool = False
+
 
 Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin | GiveBack | LineUp | StepOut | EndRun
 
@@ -107,7 +109,7 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     for task in (message.task, *riders(record, message)):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
-    out.extend(owed_at_the_end(record))
+    out.extend(owed_at_the_end(record, stale=True))
     return tuple(dict.fromkeys(out))
 
 
@@ -126,10 +128,10 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
             out.append(
                 GiveBack(task=name, ticket=row.ticket - 1, stale=True) if at_join(row) else StepOut(task=name)
             )
-    return (*out, *owed_at_the_end(record))
+    return (*out, *owed_at_the_end(record, stale=True))
 
 
-def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
+def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, ...]:
     """What a run owes once all its tasks are settled."""
     held = record.extra.get(HELD_KEY)
     joined = record.parent is not None and record.parent.join is not None
@@ -142,7 +144,7 @@ def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
     if record.parent is not None and record.parent.join is not None:
         out.append(TellParent(join=record.parent.join, index=record.parent.index))
     if gated:
-        out.append(EndRun())
+        out.append(EndRun(stale=stale))
     return tuple(out)
 
 

@@ -15,6 +15,7 @@ from headrace.core.gates import (
     KeyFailed,
     Pass,
     gate_key,
+    items_of,
     passes,
     run_passes,
     state_of,
@@ -44,9 +45,9 @@ def pay_gates(
                 line_up(engine, record, task, again=True)
             case StepOut(task=task):
                 step_out(engine, record, task)
-            case EndRun():
+            case EndRun(stale=stale):
                 for of in run_passes(record, limits=engine.gate_limits()):
-                    after_leaving(engine, of, give_places_back(engine, of))
+                    after_leaving(engine, of, give_places_back(engine, of, stale=stale))
             case _:
                 assert_never(effect)
 
@@ -68,7 +69,7 @@ def give_back(engine: Engine, record: RunRecord, effect: GiveBack) -> None:
     for of in _known_passes(engine, record, effect.task, effect.ticket):
         keeps = effect.parked and not of.name.startswith(WORKER_GATE)
         if not of.of_run and not keeps:
-            after_leaving(engine, of, give_places_back(engine, of))
+            after_leaving(engine, of, give_places_back(engine, of, stale=effect.stale))
     if effect.stale:
         for each in _known_takes(record, effect.task):
             tend(engine, each.gate, worker_of(record, effect.task))
@@ -134,7 +135,8 @@ def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False
     if gate.startswith(GATE):
         of = next((each for each in _known_passes(engine, record, task, 1) if each.gate == gate), None)
         limit, items = (of.limit, of.items) if of is not None else (state.limit, 1)
-        look(engine, gate, limit, [state] if items == 1 else states_of(engine, gate, items))
+        states = [state] if items == 1 else states_of(engine, gate, items)
+        look(engine, gate, limit, states, parked=True, stale=again)
     elif (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
         gate.startswith(LABELS) and somebody_meets(engine, waiter.worker, waiter.wishes)
     ):
@@ -176,9 +178,15 @@ def somebody_meets(engine: Engine, worker: str, wishes: str) -> bool:
 def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
     """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
     engine.store.write(unwait(gate, sk, ticket))
+    look_again(engine, gate, stale=True)
+
+
+def look_again(engine: Engine, gate: str, *, stale: bool = False) -> None:
+    """A waiter has left the line without having entered: see whether the next one can."""
     if gate.startswith(GATE):
-        limit = state_of(engine.store.get(gate_key(gate))).limit
-        look(engine, gate, engine.gate_limits().get(gate.split("#")[1], limit))
+        first = state_of(engine.store.get(gate_key(gate)))
+        limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
+        look(engine, gate, limit, [first] if items_of(limit) == 1 else (), stale=stale)
     elif gate.startswith(RATE):
         for waiter in heads(engine, gate, limit=1):
             tend(engine, gate, waiter.worker)

@@ -25,7 +25,7 @@ from headrace.engine.attempt import Claimed
 from headrace.engine.cancel import cancel
 from headrace.engine.engine import Engine
 from headrace.engine.evictions import cancel_victims
-from headrace.engine.parking import after_leaving, line_up, passes_of
+from headrace.engine.parking import after_leaving, line_up, look_again, passes_of
 from headrace.engine.pay import pay
 from headrace.engine.places import (
     Full,
@@ -119,7 +119,9 @@ def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
     if of.of_run or of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
         cancel(way.engine, way.record.run_id, reason=reason)
         return _stale(way)
-    return _settle(way, TaskStatus.CANCELLED, ErrorInfo(type="CONCURRENCY", message=reason))
+    return _settle(
+        way, TaskStatus.CANCELLED, ErrorInfo(type="CONCURRENCY", message=reason.removeprefix("CONCURRENCY: "))
+    )
 
 
 def _baton(way: _Passing) -> None:
@@ -127,7 +129,8 @@ def _baton(way: _Passing) -> None:
     row = way.record.tasks[way.task]
     for of in way.inside:
         if of.gate in row.gates and of.limit > of.cost:
-            look(way.engine, of.gate, of.limit, states_of(way.engine, of.gate, of.items))
+            states = states_of(way.engine, of.gate, of.items)
+            look(way.engine, of.gate, of.limit, states, stale=row.takeovers > 0)
 
 
 # ---------------------------------------------------------------- rate limits
@@ -170,20 +173,24 @@ def _park(way: _Passing, gate: str) -> Disposition:
     for of in reversed(way.inside):
         if not of.of_run:
             after_leaving(way.engine, of, give_places_back(way.engine, of))
-    _leave_lines(way, but=(gate, place_of(record, way.task, record.tasks[way.task])))
+    for other in _leave_lines(way, but=(gate, place_of(record, way.task, record.tasks[way.task]))):
+        look_again(
+            way.engine, other
+        )  # while it was there, noted as woken, others may have passed the place by
     line_up(way.engine, record, way.task)
     return Done()
 
 
-def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> None:
-    """The waiter that this message woke goes; and those that it may have left at other gates."""
+def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
+    """The waiter that this message woke goes; and those that it may have left at other gates. The gates of those that went."""
     row = way.record.tasks[way.task]
     places = {(gate, place_of(way.record, way.task, row)) for gate in row.gates}
     if way.message.place is not None and way.message.task == way.task:
         places.add(way.message.place)
-    for gate, sk in sorted(places):
-        if (gate, sk) != but:
-            way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
+    left = sorted(place for place in places if place != but)
+    for gate, sk in left:
+        way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
+    return [gate for gate, _ in left]
 
 
 def _settle(way: _Passing, status: TaskStatus, error: ErrorInfo) -> Disposition:

@@ -37,8 +37,9 @@ MOST_HEADS = 10
 MOST_PENDING = 10
 """How far down the line is looked beyond that: past those who were woken and are not in yet."""
 
-PENDING_MS = 30_000
-"""For how long who was woken counts as on its way."""
+PENDING_MS = 10_000
+"""For how long who was noted as woken counts as on its way: less than any message is hidden, so that whoever died between the note and
+the message is delivered again when its note counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,25 +180,34 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 # ---------------------------------------------------------------- out
 
 
-def give_places_back(engine: Engine, of: Pass) -> GateState | None:
+def give_places_back(engine: Engine, of: Pass, *, stale: bool = False) -> GateState | None:
     """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
     if of.items == of.widest == 1:
         state = state_of(engine.store.write(leave(of, 0)).item)
-        look(engine, of.gate, of.limit, [state])
+        look(engine, of.gate, of.limit, [state], stale=stale)
         return state
     for number, state in enumerate(states_of(engine, of.gate, of.widest)):
         held = state.holders.get(of.member)
         if held is not None and held.ticket == of.ticket:
             engine.store.write(leave(of, number))
-    look(engine, of.gate, of.limit)
+    look(engine, of.gate, of.limit, stale=stale)
     return None
 
 
-def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
+def look(
+    engine: Engine,
+    gate: str,
+    limit: int,
+    states: Sequence[GateState] = (),
+    *,
+    parked: bool = False,
+    stale: bool = False,
+) -> None:
     """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
 
-    Who was woken is still in the line until it is in. Where several places are free at a time, it is marked as woken, so that those who
-    leave at once do not all wake the same one. A mark that is older than PENDING_MS counts for nothing.
+    Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
+    the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
+    its way. stale: who made a note may have died before the message, so notes count for nothing.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
@@ -208,19 +218,27 @@ def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()
     if not waiters:
         engine.store.write(clear(gate, seen))
         return
-    able = _able(waiters, states, room, engine.clock.now_ms())
-    wake(engine, able)
-    if limit > 1 and able:
-        now_ms = engine.clock.now_ms()
-        engine.store.write_many([woken(each, now_ms=now_ms) for each in able])
+    notes = limit > 1 or parked
+    pending_ms = PENDING_MS if notes and not stale else None
+    able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
+    wake(engine, [each for each in able if not notes or _noted(engine, each, pending_ms)])
 
 
-def _able(waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int) -> list[Waiter]:
+def _able(
+    waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int, pending_ms: int | None
+) -> list[Waiter]:
     """Those who can enter, of the line's head: not who is inside already, nor who was woken and is on its way."""
     outside = [each for each in waiters if not any(each.member in state.holders for state in states)]
-    pending = [each for each in outside if each.woken_at_ms > now_ms - PENDING_MS]
+    since_ms = now_ms if pending_ms is None else now_ms - pending_ms
+    pending = [each for each in outside if each.woken_at_ms > since_ms]
     free = room - sum(each.cost for each in pending)
     return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS]
+
+
+def _noted(engine: Engine, waiter: Waiter, pending_ms: int | None) -> bool:
+    """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time."""
+    write = woken(waiter, now_ms=engine.clock.now_ms(), pending_ms=pending_ms)
+    return isinstance(engine.store.write(write), Applied)
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:
