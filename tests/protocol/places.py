@@ -194,8 +194,7 @@ class Places(Model):
         holders, mark, waiters = s[2][k]
         left = tuple(x for x in waiters if x[0] != r or x[1] > a)
         gates = replaced(s[2], k, (holders, mark, left))
-        then = self._next_quit(h, k + 1) if self.broken == "no look after quitting" else handler(h, "peek")
-        return [self.to(s, i, then, gates=gates)]
+        return [self.to(s, i, handler(h, "peek"), gates=gates)]
 
     def _peek(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]

@@ -147,3 +147,9 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("only the refill that is due counts", partial(Windows, (1, 1), 1)),
 ]
 """A mistake, and a plan that finds it."""
+
+FOUND_AT_RANDOM: list[tuple[str, Plan]] = [
+    ("waits in two lines", _places(4, 2, 1, 1)),
+    ("places kept while parked", _places(4, 2, 1, 1)),
+]
+"""A mistake, and a plan that is too large to explore, along whose random ways it is found."""

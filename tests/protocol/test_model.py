@@ -6,7 +6,7 @@ import pytest
 
 from protocol.explore import explore, wander
 from protocol.model import Model
-from protocol.plans import CUT_SHORT, MUTATIONS, PLANS, WANDERED, Plan
+from protocol.plans import CUT_SHORT, FOUND_AT_RANDOM, MUTATIONS, PLANS, WANDERED, Plan
 
 BEGINNING = 25_000
 STEPS = 20_000
@@ -42,3 +42,9 @@ def test_every_mistake_is_found(mistake: str, plan: Plan) -> None:
     result = explore(model, limit=TO_FIND)
     assert not result.holds, f"{result.states} states did not notice: {mistake}"
     assert result.trace
+
+
+@pytest.mark.parametrize(("mistake", "plan"), FOUND_AT_RANDOM, ids=_id)
+def test_a_mistake_is_found_along_random_ways(mistake: str, plan: Plan) -> None:
+    result = wander(plan(broken=mistake), seed=1, steps=STEPS)
+    assert not result.holds, f"{result.states} steps did not notice: {mistake}"
