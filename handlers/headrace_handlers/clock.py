@@ -8,6 +8,7 @@ from typing import Any
 from headrace.app import Headrace
 from headrace.engine.tick import tick
 from headrace_handlers import boot
+from headrace_handlers.observing import gate_metrics
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -21,7 +22,9 @@ def make_handler(app: Headrace) -> Handler:
         if not published:
             app.publish()
             published = True
-        return {"sent": tick(app.engine)}
+        sent = tick(app.engine)
+        gate_metrics(app.engine)
+        return {"sent": sent}
 
     return handler
 

@@ -32,6 +32,7 @@ from headrace.workflow import BaseWorkflow, Workflow, WorkflowConfig
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from headrace.clients.gates import GatesClient
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
     from headrace.clients.rate_limits import RateLimitsClient
@@ -508,6 +509,13 @@ class Headrace:
         from headrace.clients.rate_limits import RateLimitsClient
 
         return RateLimitsClient(self)
+
+    @cached_property
+    def gates(self) -> GatesClient:
+        """Who is in, who waits, and what is left of rate limits: list, get, find."""
+        from headrace.clients.gates import GatesClient
+
+        return GatesClient(self)
 
     @cached_property
     def workers(self) -> WorkersClient:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
-from headrace import Context, EmptyModel, Headrace
+from headrace import Context, EmptyModel, Headrace, RateLimit
+from headrace.engine.paused import refresh
+from headrace.spawning import current
 from headrace_infra.cost.meter import Meter
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
@@ -44,7 +47,26 @@ _sides = [diamond.task(name=name, parents=[_top])(_step) for name in ("left", "m
 diamond.task(name="join", parents=_sides)(_step)
 
 
-app.worker("everything", workflows=[once, twice, chain, diamond])
+@app.task(name="gated", concurrency=1)
+def gated(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+    _during(gated.name)
+    return {"ok": True}
+
+
+@app.task(name="limited", rate_limits=[RateLimit(dynamic_key="'budget'", limit=100)])
+def limited(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+    return {"ok": True}
+
+
+_to_do: dict[str, Callable[[], object]] = {}
+
+
+def _during(task: str) -> None:
+    """What a test does while the task runs, once."""
+    _to_do.pop(task, lambda: None)()
+
+
+app.worker("everything", workflows=[once, twice, chain, diamond, gated, limited])
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +97,11 @@ ROWS: list[tuple[str, Trigger, dict[str, float]]] = [
         lambda: diamond.run(wait_for_result=False),
         {"write": 13, "index_write": 1, "read": 2, "sqs": 9, "invocation": 3},
     ),
+    (
+        "one free gate",
+        lambda: gated.run(wait_for_result=False),
+        {"write": 3 + 2, "index_write": 1, "read": 0, "sqs": 3, "invocation": 1},
+    ),
 ]
 
 
@@ -82,6 +109,7 @@ ROWS: list[tuple[str, Trigger, dict[str, float]]] = [
 def test_a_flow_costs_no_more_than_its_row(
     stack: LocalStack, flow: str, trigger: Trigger, budget: dict[str, float]
 ) -> None:
+    refresh(stack.engine)  # what a process reads every ten seconds, however many runs it has in that time
     before = stack.invocations
     with Meter() as meter:
         trigger()
@@ -92,16 +120,58 @@ def test_a_flow_costs_no_more_than_its_row(
     assert found["write"] >= 3, "the meter counts nothing"
 
 
-def test_only_the_claim_comes_before_user_code(stack: LocalStack) -> None:
+def test_a_run_that_parks_once_costs_no_more_than_its_row(stack: LocalStack) -> None:
+    """Of ten runs the first one holds the only place until the others wait. A busy time costs, besides, its entry in the index and the
+    write that takes the mark away."""
+
+    def others_arrive() -> None:
+        """They are no children of the first run."""
+        for _ in range(9):
+            copy_context().run(lambda: (current.set(None), gated.run(wait_for_result=False)))
+        stack.deliver_all()
+
+    refresh(stack.engine)
+    before = stack.invocations
+    _to_do[gated.name] = others_arrive
+    with Meter() as meter:
+        gated.run(wait_for_result=False)
+        stack.deliver_all()
+    found = meter.totals() | {"invocation": stack.invocations - before}
+    parked = 9
+    budget = {
+        "write": 10 * (3 + 2) + parked * 6 + 1,
+        "index_write": 10 + 1,
+        "read": parked * 2,
+        "sqs": 10 * 3 + parked * 3 + 1,  # the last receive of those within the first run brings nothing
+        "invocation": 10 + parked,
+    }
+    over = {kind: found.get(kind, 0) for kind, most in budget.items() if found.get(kind, 0) > most}
+    assert not over, f"costs {over}, the budget is {budget}:\n{meter.listing()}"
+    assert found["invocation"] == 10 + parked, "each was parked once, and woken by one message"
+
+
+def test_a_rate_limit_costs_one_write_where_its_window_is_known(stack: LocalStack) -> None:
+    refresh(stack.engine)
+    limited.run(wait_for_result=False)
+    stack.deliver_all()
+    with Meter() as meter:
+        limited.run(wait_for_result=False)
+        stack.deliver_all()
+    assert meter.totals()["write"] <= 3 + 1 + 1, meter.listing()  # and one more where a minute has just begun
+
+
+@pytest.mark.parametrize(("task", "calls"), [(once, 1), (gated, 2), (limited, 2)])
+def test_what_comes_before_user_code(stack: LocalStack, task: Any, calls: int) -> None:
+    refresh(stack.engine)
     seen: list[int] = []
     with Meter() as meter:
-        original = once.task.fn
-        once.task.fn = lambda input, ctx: seen.append(len(meter.calls)) or {"ok": True}
+        original = task.task.fn
+        task.task.fn = lambda input, ctx: seen.append(len(meter.calls)) or {"ok": True}
         try:
-            once.run(wait_for_result=False)
+            task.run(wait_for_result=False)
             sent = len(meter.calls)
             stack.deliver_all()
         finally:
-            once.task.fn = original
+            task.task.fn = original
     operations = [call.operation for call in meter.calls[sent : seen[0]]]
-    assert operations == ["ReceiveMessage", "UpdateItem"]
+    assert operations == ["ReceiveMessage", *["UpdateItem"] * calls]

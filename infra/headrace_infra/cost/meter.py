@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from headrace_infra.cost.prices import PRICES
-from headrace_infra.cost.units import Charge, Kind, charges_of
+from headrace_infra.cost.units import INDEX_KEYS, Charge, Kind, charges_of
 
 _CALL = "_make_api_call"
 """The one method that every boto3 client's every operation goes through, retries included in it. boto3's event hooks see
@@ -50,6 +50,8 @@ class Meter:
     phase: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _original: Any = None
+    _entries: dict[str, object] = field(default_factory=dict)
+    """What the indexes hold of an item, as far as was seen."""
 
     def __enter__(self) -> Meter:
         self._original = getattr(BaseClient, _CALL)
@@ -83,7 +85,18 @@ class Meter:
         """Count one request."""
         charges = tuple(charges_of(service, operation, params, parsed))
         with self._lock:
+            if operation == "UpdateItem" and not refused and self._indexed_already(params, parsed):
+                charges = tuple(charge for charge in charges if charge.kind != "index_write")
             self.calls.append(Call(service, operation, charges, self.phase, refused))
+
+    def _indexed_already(self, params: dict[str, Any], parsed: dict[str, Any]) -> bool:
+        """Whether an update has left the item's entries in the indexes as they were: that costs nothing there (developer guide, "Using
+        Global Secondary Indexes", write capacity). What an item was before the first update seen here is not known."""
+        item = parsed.get("Attributes", {})
+        entry = [item.get(name) for keys in INDEX_KEYS.values() for name in keys]
+        name = f"{params.get('TableName')} {params['Key']}"
+        before, self._entries[name] = self._entries.get(name), entry
+        return before == entry
 
     def invoked(self, *, seconds: float, memory_mb: int) -> None:
         """Count one Lambda invocation."""
