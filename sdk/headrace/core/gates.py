@@ -330,10 +330,11 @@ def enter_again(of: Pass, number: int, held: Holder, *, now_ms: int) -> Update:
 
 
 def leave(of: Pass, number: int) -> Update:
-    """Give the places back that this ticket took; what another ticket took stays."""
+    """Give the places back that this ticket took, or an earlier one: a task that was woken may have ended before it took them over.
+    What a later ticket took stays."""
     return Update(
         key=gate_key(of.gate, number),
-        require=Equal(_me(of.member, "t"), of.ticket),
+        require=AtMost(_me(of.member, "t"), of.ticket),
         removes=(_me(of.member),),
         adds={("c",): -of.cost},
     )

@@ -188,7 +188,7 @@ def give_places_back(engine: Engine, of: Pass, *, stale: bool = False) -> GateSt
         return state
     for number, state in enumerate(states_of(engine, of.gate, of.widest)):
         held = state.holders.get(of.member)
-        if held is not None and held.ticket == of.ticket:
+        if held is not None and held.ticket <= of.ticket:
             engine.store.write(leave(of, number))
     look(engine, of.gate, of.limit, stale=stale)
     return None
@@ -207,7 +207,8 @@ def look(
 
     Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
     the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
-    its way. stale: who made a note may have died before the message, so notes count for nothing.
+    its way. stale: who made a note may have died before the message, so notes count for nothing; and none is made, for a twin of this
+    delivery may delete their message meanwhile.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
@@ -218,8 +219,8 @@ def look(
     if not waiters:
         engine.store.write(clear(gate, seen))
         return
-    notes = limit > 1 or parked
-    pending_ms = PENDING_MS if notes and not stale else None
+    notes = (limit > 1 or parked) and not stale
+    pending_ms = PENDING_MS if notes else None
     able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
     wake(engine, [each for each in able if not notes or _noted(engine, each, pending_ms)])
 
