@@ -8,49 +8,54 @@ from collections.abc import Iterator
 from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
 from exploration.requests import Runs
 from exploration.rows import Row, Table
-from exploration.state import Process, State, read
-from headrace.core.gates import RATE, Pass, gate_key, passes, state_of
+from exploration.state import Process, State, read, subject_of
+from headrace.core.changes import Update, Write
+from headrace.core.gates import RATE, GateState, Pass, gate_key, passes, state_of
 from headrace.core.graph import finished, states
 from headrace.core.message import RefillMessage
 from headrace.core.plan import GateStrategy
-from headrace.core.rates import window_of
+from headrace.core.rates import takes, window_of
 from headrace.core.record import RunRecord, TaskStatus
 
-MOST_TICKETS = 8
-"""A task that needs more tickets than this is refused again and again."""
-
 Taken = tuple[tuple[str, int, int], ...]
+NO_GATE = state_of(None)
 
 # ---------------------------------------------------------------- a write
 
 
-def judge_write(s: State, process: Process, before: Row | None, after: Row | None) -> tuple[str, Taken]:
+def judge_write(
+    s: State, process: Process, write: Write, before: Row | None, after: Row | None
+) -> tuple[str, Taken]:
     """What a write breaks, and the units taken after it."""
     if before is None or after is None or after.key.sk != "gate":
         return "", s.taken
     if after.key.pk.startswith(RATE):
-        return _units(s, process, before, after)
-    waiting = before.gate is not None and before.gate.waiting is not None
-    new = state_of(after.item).holders.keys() - state_of(before.item).holders.keys()
-    if waiting and any(not _waited(s.table, member, after.key.pk) for member in new):
+        return _units(s, process, write, before, after) if isinstance(write, Update) else ("", s.taken)
+    if before.gate is None or after.gate is None or before.gate.waiting is None or process.frozen:
+        return "", s.taken
+    new = after.gate.holders.keys() - before.gate.holders.keys()
+    if any(not _waited(s.table, member, after.key.pk) for member in new):
         return "a newcomer overtakes", s.taken
     return "", s.taken
 
 
-def _units(s: State, process: Process, before: Row, after: Row) -> tuple[str, Taken]:
-    old, new = window_of(before.item), window_of(after.item)
-    if new.start_ms is None or new.limit is None or (old.start_ms, old.left) == (new.start_ms, new.left):
+def _units(s: State, process: Process, update: Update, before: Row, after: Row) -> tuple[str, Taken]:
+    """A task takes what its plan says, whatever the write makes of the item."""
+    gave = isinstance(amount := update.adds.get(("left",), 0), int) and amount > 0
+    if ("left",) not in {*update.sets, *update.adds}:
         return "", s.taken
-    known = {(gate, start): number for gate, start, number in s.taken}
-    used = known.get((after.key.pk, new.start_ms), 0)
-    used += old.left - new.left if old.start_ms == new.start_ms else new.limit - new.left
-    others = tuple(each for each in s.taken if each[0] != after.key.pk)
-    taken = (*others, (after.key.pk, new.start_ms, used))
-    if used > new.limit:
-        return "more units taken than the window has", taken
-    gave = old.start_ms == new.start_ms and new.left > old.left
     member = process.node.spec.subject.rsplit("/", 1)[0]
-    if old.waiting is not None and not gave and not _waited(s.table, member, after.key.pk):
+    run_id, _, task = member.partition("/")
+    cost = sum(each.units for each in takes(s.table.records()[run_id], task) if each.gate == after.key.pk)
+    window = window_of(after.item)
+    start_ms, limit = window.start_ms or 0, window.limit or 0
+    known = {(gate, start): number for gate, start, number in s.taken}
+    used = known.get((after.key.pk, start_ms), 0) + (-cost if gave else cost)
+    taken = (*(each for each in s.taken if each[0] != after.key.pk), (after.key.pk, start_ms, used))
+    if used > limit:
+        return "more units taken than the window has", taken
+    waiting = window_of(before.item).waiting
+    if waiting is not None and not gave and not process.frozen and not _waited(s.table, member, after.key.pk):
         return "a newcomer overtakes", taken
     return "", taken
 
@@ -68,9 +73,9 @@ def _waited(table: Table, member: str, gate: str) -> bool:
 def judge_state(plan: Plan, s: State) -> str | None:
     """What is wrong with a state; None: nothing."""
     records = s.table.records()
-    if any(row.ticket > MOST_TICKETS for record in records.values() for row in record.tasks.values()):
-        return "livelock: a task is refused again and again"
     for row in s.table.rows.values():
+        if row.record is not None and any(each.ticket > plan.tickets for each in row.record.tasks.values()):
+            return "livelock: a task is refused again and again"
         if row.gate is not None:
             held = sum(holder.cost for holder in row.gate.holders.values())
             if row.gate.taken != held:
@@ -81,8 +86,16 @@ def judge_state(plan: Plan, s: State) -> str | None:
     if found is not None or plan.allows(ZOMBIE):
         return found
     if all(process.user_code is not None for process in s.processes):
-        return _idle(plan, s, records)
-    return None
+        found = _idle(plan, s, records)
+    return found if found is not None or plan.allows(DUP) else _held_in_sleep(s, records)
+
+
+def _held_in_sleep(s: State, records: dict[str, RunRecord]) -> str | None:
+    awake = {process.node.spec.subject.rsplit("/", 1)[0] for process in s.processes}
+    awake |= {subject_of(message.body).rsplit("/", 1)[0] for message in s.messages}
+    parked = {f"{record.run_id}/{task}" for record, task, _ in _parked(records)} - awake
+    held = {member for row in s.table.rows.values() if row.gate is not None for member in row.gate.holders}
+    return "a parked task holds a place" if parked & held else None
 
 
 def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
@@ -94,8 +107,7 @@ def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | Non
         if code is None or process.frozen or not _is_live(records[code.run_id], code):
             continue
         for of in _passes(plan, records[code.run_id], code.task, code.ticket):
-            row = s.table.rows.get(gate_key(of.gate))
-            state = state_of(row.item if row is not None else None)
+            state = _gate(s.table, of)
             held = state.holders.get(of.member)
             if held is None or held.ticket != of.ticket:
                 if code.run_id not in state.evicted:
@@ -136,7 +148,7 @@ def _idle(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
             return None
     for record, task, gate in _parked(records):
         if gate.startswith(RATE):
-            if not any(plan.budget.counts) and _units_are_left(plan, s, gate):
+            if not plan.allowed and _units_are_left(plan, s, gate):
                 return "units are left and a run waits for the window's end"
         elif all(_has_room(s.table, of) for of in _passes(plan, record, task, 1)):
             return "a place is free and a run waits"
@@ -151,9 +163,13 @@ def _parked(records: dict[str, RunRecord]) -> Iterator[tuple[RunRecord, str, str
                     yield record, task, row.gate or ""
 
 
-def _has_room(table: Table, of: Pass) -> bool:
+def _gate(table: Table, of: Pass) -> GateState:
     row = table.rows.get(gate_key(of.gate))
-    state = state_of(row.item if row is not None else None)
+    return NO_GATE if row is None or row.gate is None else row.gate
+
+
+def _has_room(table: Table, of: Pass) -> bool:
+    state = _gate(table, of)
     return of.member in state.holders or state.taken + of.cost <= of.limit
 
 
@@ -172,18 +188,24 @@ def judge_rest(plan: Plan, s: State) -> str | None:
     for run_id, record in records.items():
         if not finished(record):
             return f"run {run_id} is lost"
-    gates = [state_of(row.item) for row in s.table.rows.values() if row.key.sk == "gate"]
-    if any(_leaks(plan, row) for row in s.table.rows.values() if row.gate is not None):
+    rows = list(s.table.rows.values())
+    gates = [state_of(row.item) for row in rows if row.key.sk == "gate"]
+    if any(_leaks(plan, row) for row in rows):
         return "a place is leaked"
     if any(gate.evicted for gate in gates):
         return "a victim is left listed"
     wrong = _outcomes(plan, records)
     if wrong is not None or plan.allows(ZOMBIE):
         return wrong
-    if plan.allows(CRASH) and (plan.allows(DUP) or plan.allows(CANCEL)):
+    twice = plan.allows(DUP) or plan.allows(CANCEL) or plan.budget.crash > 1
+    if plan.allows(CRASH) and twice:
         return None  # a waiter of a run that is over, or a mark, may stay: whoever looks next removes it
-    if any(row.key.sk.startswith("wait#") for row in s.table.rows.values()):
+    if any(row.key.sk.startswith("wait#") for row in rows):
         return "a waiter is left behind"
+    if plan.allows(CANCEL):
+        return (
+            None  # who was cancelled leaves the line under the eyes of whoever looks: then the mark may stay
+        )
     return "a mark is left behind" if any(gate.waiting is not None for gate in gates) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from headrace.core.plan import GatePlan, GateStrategy, RatePlan, RunPlan, TaskPlan
 
@@ -33,7 +34,7 @@ class Budget:
         return tuple(getattr(self, kind) for kind in KINDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Runs of one workflow. `early`: how often time passes to the next window while something happens."""
 
@@ -46,10 +47,17 @@ class Plan:
     warm: bool = False  # processes have seen the rate limits before
     handlers: int = 3
     messages: int = 7
+    tickets: int = 8  # a task that needs more is refused again and again
+    stale: int = 0  # so many runs are over, their messages come once more, and a mark was left behind
     last_first: bool = False  # the last run has priority
 
+    @cached_property
+    def allowed(self) -> frozenset[int]:
+        """The kinds of faults that may strike."""
+        return frozenset(kind for kind, count in enumerate(self.budget.counts) if count)
+
     def allows(self, kind: int) -> bool:
-        return bool(self.budget.counts[kind])
+        return kind in self.allowed
 
 
 def gate(limit: int, name: str = "g", strategy: GateStrategy = GateStrategy.GROUP_ROUND_ROBIN) -> GatePlan:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from exploration.plan import Plan
@@ -36,6 +39,17 @@ class Result:
         )
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """The search makes millions of small values that live on, and hardly a cycle."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_no_collector()
 def explore(plan: Plan, *, limit: int = 1_000_000) -> Result:
     """Look at up to `limit` states. States are told apart by a hash of 64 bits: two of a million that share one would be
     taken for the same with a probability of 1 in 30 million."""

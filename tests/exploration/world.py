@@ -12,9 +12,10 @@ from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, R
 from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
 from exploration.words import name_of
-from headrace.core.changes import Update
+from headrace.core.changes import Applied, Update
 from headrace.core.gates import RATE, gate_key
 from headrace.core.graph import finished
+from headrace.core.line import mark
 from headrace.core.rates import Window, put_limit, window_of
 from headrace.engine.engine import Engine
 from headrace.engine.tick import CURSOR
@@ -25,7 +26,7 @@ from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore
 
 WINDOW_MS = 60_000
-START_MS = 1_750_000_020_000
+START_MS = 1_750_000_040_000
 """20 s into a window."""
 
 MOST_TICKS = 6
@@ -50,6 +51,7 @@ class World:
             for key in plan.rates
         }
         self.histories = Histories(plan, windows)
+        self._first = self._with_stale(self._first)
 
     # ------------------------------------------------------------ the first state
 
@@ -68,7 +70,7 @@ class World:
             last = self.plan.last_first and n == self.plan.runs - 1
             new = NewRun(plan=self.plan.workflow, input=None, run_id=name_of(n), priority=3 if last else 1)
             start(engine, new)
-            clock.advance(1)
+            clock.advance(1000)
         messages = tuple(Message(n, WORKER, body, 0) for n, body in enumerate(queues.bodies(WORKER), 1))
         return State(
             table=self.rows.table(store.items()),
@@ -78,6 +80,18 @@ class World:
             now_ms=clock.now_ms(),
             early=self.plan.early,
         )
+
+    def _with_stale(self, s: State) -> State:
+        for message in s.messages[: self.plan.stale]:
+            s = self._deliver(s, message)
+            while s.processes:
+                s = self._step(s, 0)
+            s = s._replace(messages=(message, *s.messages))
+        for each in self.plan.workflow.gates if self.plan.stale else ():
+            row = next(row for row in s.table.rows.values() if row.key.pk.startswith(f"gate#{each.name}#"))
+            _, marked = self.rows.write(mark(row.key.pk, "old", expires_at_s=0), row)
+            s = s._replace(table=s.table.put(row.key, marked))
+        return s
 
     # ------------------------------------------------------------ moves
 
@@ -214,8 +228,8 @@ class World:
                 child, after = self._child(node, s, before, lambda: self.rows.write(write, before))
                 if process.frozen and after is not None and after.key.sk == "run":
                     after = self.rows.without_lease(after, node.spec.who)
-                if after is not before:
-                    wrong, taken = judge_write(s, process, before, after)
+                if isinstance(child.answer.value, Applied):
+                    wrong, taken = judge_write(s, process, write, before, after)
                     s = s._replace(table=s.table.put(write.key, after), wrong=wrong, taken=taken)
             case Reads(key=key):
                 row = s.table.rows.get(key)
@@ -231,7 +245,7 @@ class World:
                 s = s._replace(messages=_sent(s, request))
             case Deletes():
                 child, _ = self._child(node, s, None, lambda: (None, None))
-                s = s._replace(messages=tuple(m for m in s.messages if m.number != process.message))
+                s = s._replace(messages=_deleted(s.messages, process.message))
                 process = process._replace(message=0)
             case Runs():
                 child, _ = self._child(node, s, raises, lambda: (raises, None))
@@ -273,6 +287,11 @@ def _spent(budget: tuple[int, ...], kind: int) -> tuple[int, ...]:
 
 def _returned(messages: tuple[Message, ...], number: int) -> tuple[Message, ...]:
     return tuple(m._replace(flight=False) if m.number == number else m for m in messages)
+
+
+def _deleted(messages: tuple[Message, ...], number: int) -> tuple[Message, ...]:
+    """One that is visible again is not deleted by who had it before."""
+    return tuple(m for m in messages if m.number != number or not m.flight)
 
 
 def _sent(s: State, request: Sends) -> tuple[Message, ...]:

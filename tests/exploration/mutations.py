@@ -1,0 +1,212 @@
+"""Engines with one mistake each, and the plan that must find it: that is the test of the exploration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from exploration.plan import Budget, Plan, alone, gate, units
+from headrace.core import gates, line, owed, rates, transitions
+from headrace.core.changes import ALWAYS, Exists, Update, every
+from headrace.core.owed import Effect, GiveBack, LineUp
+from headrace.core.plan import GateStrategy
+from headrace.engine import claiming, deliver, gate_clock, parking, passing, places, windows
+
+Mutation = Callable[[], list[Any]]
+
+
+def _nothing(*arguments: object, **options: object) -> None:
+    pass
+
+
+def _release_takes_any_ticket() -> list[Any]:
+    def leave(of: gates.Pass, number: int) -> Update:
+        return replace(gates.leave(of, number), require=Exists((f"h:{of.member}",)))
+
+    return [patch.object(places, "leave", leave)]
+
+
+def _no_limit() -> list[Any]:
+    def enter(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
+        write = gates.enter(of, *arguments, **options)
+        return replace(write, require=gates.Missing((f"h:{of.member}",)))
+
+    return [patch.object(places, "enter", enter)]
+
+
+def _newcomers_overtake() -> list[Any]:
+    def enter(*arguments: Any, **options: Any) -> Update:
+        return gates.enter(*arguments, **{**options, "waited": True})
+
+    return [patch.object(places, "enter", enter)]
+
+
+def _no_look_after_the_mark() -> list[Any]:
+    return [patch.object(parking, "look", _nothing)]
+
+
+def _no_look_after_leaving() -> list[Any]:
+    return [patch.object(places, "look", _nothing)]
+
+
+def _clear_whatever_the_mark() -> list[Any]:
+    def clear(gate: str, seen: str) -> Update:
+        return replace(line.clear(gate, seen), require=ALWAYS)
+
+    return [patch.object(module, "clear", clear) for module in (places, gate_clock)]
+
+
+def _mark_before_the_waiter() -> list[Any]:
+    """The mark is there before anybody waits: whoever looks in between takes it away."""
+    original = parking.put_waiter
+    put: list[Any] = []
+
+    def put_waiter(waiter: line.Waiter, *, expires_at_s: int) -> Any:
+        put.append(original(waiter, expires_at_s=expires_at_s))
+        return line.mark(waiter.gate, "early", expires_at_s=expires_at_s)
+
+    def mark(gate: str, nonce: str, *, expires_at_s: int) -> Any:
+        return put.pop()
+
+    return [patch.object(parking, "put_waiter", put_waiter), patch.object(parking, "mark", mark)]
+
+
+def _without(kind: type[Effect]) -> list[Any]:
+    def owed_to(*arguments: Any) -> Iterable[Effect]:
+        return tuple(each for each in owed.owed_to(*arguments) if not isinstance(each, kind))
+
+    return [patch.object(module, "owed_to", owed_to) for module in (claiming, passing, deliver)]
+
+
+def _no_repair_of_the_waiter() -> list[Any]:
+    return _without(LineUp)
+
+
+def _a_stale_delivery_gives_nothing_back() -> list[Any]:
+    return _without(GiveBack)
+
+
+def _no_baton() -> list[Any]:
+    return [patch.object(passing, "_baton", _nothing)]
+
+
+def _one_gate_remembered() -> list[Any]:
+    def unclaim(*arguments: Any, gate: str, **options: Any) -> Update:
+        write = transitions.unclaim(*arguments, gate=gate, **options)
+        (path, row), *_ = write.sets.items()
+        assert isinstance(row, dict)
+        return replace(write, sets={path: {**row, "h": [gate]}})
+
+    return [patch.object(passing, "unclaim", unclaim)]
+
+
+def _places_kept_while_parked() -> list[Any]:
+    return [patch.object(passing, "give_places_back", lambda *of: None)]
+
+
+def _victims_are_not_paid() -> list[Any]:
+    return [patch.object(module, "after_leaving", _nothing) for module in (parking, passing)]
+
+
+def _victims_are_not_listed() -> list[Any]:
+    def evict(*arguments: Any, **options: Any) -> Update:
+        write = gates.evict(*arguments, **options)
+        return replace(write, sets={p: v for p, v in write.sets.items() if not p[0].startswith("ev:")})
+
+    return [patch.object(places, "evict", evict)]
+
+
+def _evicts_whoever_is_there() -> list[Any]:
+    def evict(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
+        return replace(gates.evict(of, *arguments, **options), require=gates.Missing((f"h:{of.member}",)))
+
+    return [patch.object(places, "evict", evict)]
+
+
+def _units_without_a_condition() -> list[Any]:
+    def take(*arguments: Any, **options: Any) -> tuple[Update, int]:
+        write, start_ms = rates.take(*arguments, **options)
+        return replace(write, require=ALWAYS), start_ms
+
+    return [patch.object(windows, "take", take)]
+
+
+def _the_schedule_moves_first() -> list[Any]:
+    def wake_window(engine: Any, message: Any, coming_ms: int, able: Any) -> None:
+        written = engine.store.write(rates.move_schedule(message.gate, coming_ms))
+        windows._send_refill(engine, message.gate, coming_ms, message.worker)
+        if isinstance(written, windows.Applied):
+            windows.wake(engine, able)
+
+    return [patch.object(windows, "_wake_window", wake_window)]
+
+
+def _refill_is_not_sent_again() -> list[Any]:
+    def mark_limit(*arguments: Any, again: bool) -> None:
+        windows.mark_limit(*arguments, again=False)
+
+    return [patch.object(parking, "mark_limit", mark_limit), patch.object(parking, "tend", _nothing)]
+
+
+def _close_whatever_the_mark() -> list[Any]:
+    def close(gate: str, seen: str | None) -> Update:
+        return replace(rates.close(gate, seen), require=every())
+
+    return [patch.object(windows, "close", close)]
+
+
+ONE = alone(gate(1))
+TWO = alone(gate(2))
+CHAIN = alone(gate(1, "g"), gate(1, "h"))
+EVICTING = alone(gate(1, strategy=GateStrategy.CANCEL_IN_PROGRESS))
+UNIT = alone(rates=(units(),))
+
+
+def _limited(*, early: int = 0, runs: int = 2, limit: int = 1, **faults: int) -> Plan:
+    return Plan(workflow=UNIT, runs=runs, rates={"r": limit}, early=early, budget=Budget(**faults))
+
+
+MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
+    "release takes any ticket": (
+        _release_takes_any_ticket,
+        Plan(workflow=ONE, budget=Budget(crash=1, fail=1)),
+    ),
+    "a gate has no limit": (_no_limit, Plan(workflow=ONE)),
+    "newcomers overtake": (_newcomers_overtake, Plan(workflow=ONE, runs=3)),
+    "no look after the mark": (_no_look_after_the_mark, Plan(workflow=ONE)),
+    "no look after leaving": (_no_look_after_leaving, Plan(workflow=ONE)),
+    "clear whatever the mark": (_clear_whatever_the_mark, Plan(workflow=ONE, runs=4, stale=2)),
+    "the mark before the waiter": (_mark_before_the_waiter, Plan(workflow=ONE)),
+    "no repair of the waiter": (_no_repair_of_the_waiter, Plan(workflow=ONE, budget=Budget(crash=1))),
+    "a stale delivery gives nothing back": (
+        _a_stale_delivery_gives_nothing_back,
+        Plan(workflow=ONE, budget=Budget(crash=1)),
+    ),
+    "no baton": (_no_baton, Plan(workflow=TWO, runs=4, handlers=4)),
+    "one gate remembered": (_one_gate_remembered, Plan(workflow=CHAIN, tickets=4)),
+    "places kept while parked": (_places_kept_while_parked, Plan(workflow=alone(gate(2, "g"), gate(1, "h")))),
+    "victims are not paid": (_victims_are_not_paid, Plan(workflow=EVICTING)),
+    "victims are not listed": (_victims_are_not_listed, Plan(workflow=EVICTING, budget=Budget(crash=1))),
+    "evicts whoever is there": (_evicts_whoever_is_there, Plan(workflow=EVICTING, runs=3)),
+    "units are taken without a condition": (_units_without_a_condition, _limited()),
+    "the schedule moves first": (_the_schedule_moves_first, _limited(crash=1)),
+    "the refill is not sent again": (_refill_is_not_sent_again, _limited(crash=1)),
+    "close whatever the mark": (_close_whatever_the_mark, _limited(runs=3, early=1)),
+}
+"""A mistake, and a plan that finds it."""
+
+
+@contextmanager
+def mutated(mutation: Mutation) -> Iterator[None]:
+    """The engine with that mistake."""
+    patches = mutation()
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in reversed(patches):
+            each.stop()

@@ -1,0 +1,82 @@
+"""Which plans are explored to the end, which in part, and which are followed along random ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from exploration.plan import Budget, Plan, alone, gate, roots, units
+from headrace.core.plan import GateStrategy
+
+ALONE = (
+    Budget(),
+    Budget(crash=1),
+    Budget(dup=1),
+    Budget(fail=1),
+    Budget(cancel=1),
+    Budget(zombie=1),
+    Budget(tick=1),
+)
+PAIRS = (
+    Budget(crash=2),
+    Budget(crash=1, dup=1),
+    Budget(crash=1, fail=1),
+    Budget(crash=1, cancel=1),
+    Budget(dup=1, cancel=1),
+    Budget(zombie=1, fail=1),
+    Budget(zombie=1, cancel=1),
+    Budget(tick=1, crash=1),
+)
+CANCELLING, NEWEST = GateStrategy.CANCEL_IN_PROGRESS, GateStrategy.CANCEL_NEWEST
+
+SHAPES: dict[str, Plan] = {
+    "one place, 2 runs": Plan(workflow=alone(gate(1))),
+    "one slot of the worker, 2 runs": Plan(workflow=alone(), limits={"worker:default": 1}),
+    "a place and a slot, 2 runs": Plan(workflow=alone(gate(1)), limits={"worker:default": 2}),
+    "gates of 1 and 1, 2 runs": Plan(workflow=alone(gate(1, "g"), gate(1, "h"))),
+    "gates of 1 and 2, 2 runs": Plan(workflow=alone(gate(1, "g"), gate(2, "h"))),
+    "gates of 2 and 1, 2 runs": Plan(workflow=alone(gate(2, "g"), gate(1, "h"))),
+    "cancelling in progress, 2 runs": Plan(workflow=alone(gate(1, strategy=CANCELLING))),
+    "cancelling the newest, 2 runs": Plan(workflow=alone(gate(1, strategy=NEWEST))),
+    "a unit a window, 2 runs": Plan(workflow=alone(rates=(units(),)), rates={"r": 1}),
+    "a unit a window, 2 runs, seen before": Plan(workflow=alone(rates=(units(),)), rates={"r": 1}, warm=True),
+    "a unit a window, 2 runs, time passes": Plan(workflow=alone(rates=(units(),)), rates={"r": 1}, early=1),
+    "a place and a unit, 2 runs": Plan(workflow=alone(gate(1), rates=(units(),)), rates={"r": 1}),
+    "two roots in one place, 2 runs": Plan(workflow=roots(gate(1))),
+    "two roots in one place, cancelling, 2 runs": Plan(workflow=roots(gate(1, strategy=CANCELLING))),
+    "one place, 3 runs": Plan(workflow=alone(gate(1)), runs=3),
+    "one place, 3 runs, the last goes first": Plan(workflow=alone(gate(1)), runs=3, last_first=True),
+    "one place, 4 runs of which 2 are stale": Plan(workflow=alone(gate(1)), runs=4, stale=2),
+    "two places, 3 runs": Plan(workflow=alone(gate(2)), runs=3),
+    "cancelling in progress, 3 runs": Plan(workflow=alone(gate(1, strategy=CANCELLING)), runs=3),
+    "cancelling in progress, 2 places, 3 runs": Plan(workflow=alone(gate(2, strategy=CANCELLING)), runs=3),
+    "a unit a window, 3 runs": Plan(workflow=alone(rates=(units(),)), rates={"r": 1}, runs=3),
+    "two units a window, 3 runs": Plan(workflow=alone(rates=(units(),)), rates={"r": 2}, runs=3, early=1),
+}
+
+
+def _each(shape: str, budgets: Iterable[Budget]) -> dict[str, Plan]:
+    return {f"{shape}; {budget}": replace(SHAPES[shape], budget=budget) for budget in budgets}
+
+
+ALL: dict[str, Plan] = {
+    name: plan for shape in SHAPES for name, plan in _each(shape, (*ALONE, *PAIRS)).items()
+}
+"""For `python -m exploration`."""
+
+MIXED = Budget(crash=6, dup=6, fail=4, cancel=2, zombie=3, tick=2)
+WANDERED: dict[str, Plan] = {
+    f"{name}, 20 runs": replace(plan, runs=20, budget=MIXED, handlers=8, messages=10_000, tickets=200)
+    for name, plan in {
+        "three places": Plan(workflow=alone(gate(3))),
+        "three places, no zombies": Plan(workflow=alone(gate(3))),
+        "gates of 3 and 2": Plan(workflow=alone(gate(3, "g"), gate(2, "h"))),
+        "three slots of the worker": Plan(workflow=alone(), limits={"worker:default": 3}),
+        "cancelling in progress": Plan(workflow=alone(gate(3, strategy=CANCELLING))),
+        "cancelling the newest": Plan(workflow=alone(gate(3, strategy=NEWEST))),
+        "three units a window": Plan(workflow=alone(rates=(units(),)), rates={"r": 3}, early=2),
+        "three places and three units": Plan(workflow=alone(gate(3), rates=(units(),)), rates={"r": 3}),
+        "two roots in three places": Plan(workflow=roots(gate(3))),
+    }.items()
+}
+"""Too large to explore: followed along random ways."""
