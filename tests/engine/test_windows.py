@@ -9,10 +9,10 @@ import pytest
 from support.gates import left_over, line, rate, single, statuses
 from support.world import World
 
-from headrace.core.changes import Applied
+from headrace.clients.rate_limits import set_limit
 from headrace.core.gates import gate_key
 from headrace.core.plan import Json, RatePlan, RunPlan
-from headrace.core.rates import Window, put_limit, window_of
+from headrace.core.rates import Window, window_of
 from headrace.core.record import RunStatus, TaskStatus
 from headrace.engine.runnable import Work
 
@@ -54,10 +54,8 @@ def begin(w: World, runs: int, value: Json = None, **options: object) -> list[st
     return ids
 
 
-def put(w: World, key: str, limit: int, window_ms: int = 1_000) -> None:
-    """Set a static limit, as the client does."""
-    seen = window_of(w.store.get(gate_key(f"rate#{key}")))
-    assert isinstance(w.store.write(put_limit(key, limit, window_ms, seen=seen)), Applied)
+def put(w: World, key: str, limit: int, window_s: int = 1) -> None:
+    set_limit(w.engine, key, limit, window_s)
 
 
 def left_of(w: World, key: str) -> Window:
@@ -153,6 +151,29 @@ def test_a_static_limit_is_put_raised_and_lowered() -> None:
     w.drain()
     assert code.a_window(1_000) == [5]
     assert left_over(w) == []
+
+
+def test_a_shorter_window_does_not_keep_who_waits_until_the_end_of_the_longer_one() -> None:
+    w, code = world(single(rates=(RatePlan(key="api", units="1"),)))
+    put(w, "api", 1, 3_600)
+    ids = begin(w, 4)
+    while w.deliver_next():
+        pass
+    assert len(code.at) == 1
+    put(w, "api", 1, 1)
+    w.drain()
+    assert statuses(w, ids) == [DONE] * 4
+    assert code.at[-1][0] - code.at[0][0] < 10_000
+    assert left_over(w) == []
+
+
+def test_a_key_that_was_put_keeps_its_limit_whatever_a_dynamic_one_says() -> None:
+    w, code = world(single(rates=(rate("'api'", "50"),)))
+    put(w, "api", 2, 1)
+    begin(w, 6)
+    w.drain()
+    assert code.a_window(1_000) == [2, 2, 2]
+    assert (left_of(w, "api").limit, "expires_at" in (w.store.get(gate_key("rate#api")) or {})) == (2, False)
 
 
 @pytest.mark.parametrize(

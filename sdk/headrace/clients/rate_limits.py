@@ -145,6 +145,10 @@ def set_limit(engine: Engine, key: str, limit: int, seconds: int, *, declared: s
         seen = window_of(engine.store.get(_key(key)))
         write = put_limit(key, limit, seconds * 1000, seen=seen, declared=declared)
         if isinstance(engine.store.write(write), Applied):
+            if seen.waiting is not None:
+                from headrace.engine.windows import limit_changed
+
+                limit_changed(engine, _key(key).pk)
             return
     raise StoreUnavailable(f"rate limit {key!r} was changed by others each time it was to be set: try again")
 

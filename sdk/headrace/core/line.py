@@ -20,6 +20,7 @@ from headrace.core.changes import (
     Item,
     Key,
     Missing,
+    Path,
     Put,
     Update,
     Value,
@@ -133,17 +134,17 @@ def unwait(gate: str, sk: str, ticket: int) -> Delete:
 # ---------------------------------------------------------------- the mark
 
 
-def mark(gate: str, nonce: str, *, expires_at_s: int) -> Update:
-    """Somebody waits. The gate enters the index of those that the clock looks at."""
-    return Update(
-        key=gate_key(gate),
-        sets={
-            ("w",): nonce,
-            ("lpk",): index_partition_of(gate),
-            ("lsk",): gate,
-            ("expires_at",): expires_at_s,
-        },
-    )
+def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) -> Update:
+    """Somebody waits. The gate enters the index of those that the clock looks at. `limit`: of its places, where it has any."""
+    sets: dict[Path, Value] = {
+        ("w",): nonce,
+        ("lpk",): index_partition_of(gate),
+        ("lsk",): gate,
+        ("expires_at",): expires_at_s,
+    }
+    if limit is not None:
+        sets[("n",)] = limit
+    return Update(key=gate_key(gate), sets=sets)
 
 
 def clear(gate: str, seen: str) -> Update:

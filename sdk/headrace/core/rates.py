@@ -8,7 +8,7 @@ that somebody may wait; and `sched`, the window whose beginning a message is due
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import (
@@ -59,6 +59,7 @@ class Window:
     window_ms: int | None = None
     waiting: str | None = None
     scheduled_ms: int | None = None
+    static: bool = False  # somebody has put the limit: what tasks say of it does not count
 
     def room(self, now_ms: int) -> int:
         """The units that could be taken now."""
@@ -93,6 +94,7 @@ def window_of(item: Item | None) -> Window:
         window_ms=number("win"),
         waiting=waiting if isinstance(waiting, str) else None,
         scheduled_ms=number("sched"),
+        static="key" in found,
     )
 
 
@@ -130,18 +132,11 @@ def _take(rate: RatePlan, found: object) -> Take:
 
 
 def in_force(of: Take, seen: Window) -> Window:
-    """The window as this task sees it: a dynamic key's limit and length are what the task says, from now on."""
-    limit = of.limit if of.limit is not None else seen.limit
-    window_ms = of.window_ms if of.window_ms is not None else seen.window_ms
-    start_ms = seen.start_ms if seen.window_ms == window_ms else None
-    return Window(
-        start_ms=start_ms,
-        left=seen.left,
-        limit=limit,
-        window_ms=window_ms,
-        waiting=seen.waiting,
-        scheduled_ms=seen.scheduled_ms,
-    )
+    """The window as this task sees it: a dynamic key's limit and length are what the task says, unless somebody has put that key."""
+    if seen.static or of.limit is None or of.window_ms is None:
+        return seen
+    start_ms = seen.start_ms if seen.window_ms == of.window_ms else None
+    return replace(seen, limit=of.limit, window_ms=of.window_ms, start_ms=start_ms)
 
 
 KEPT_MS = 30 * 86_400_000
@@ -191,7 +186,11 @@ def take(of: Take, seen: Window, *, waited: bool, now_ms: int) -> tuple[Update, 
             ("left",): left - of.units,
             ("max",): limit,
             ("win",): window_ms,
-            **({("expires_at",): expires_at_s(start_ms + window_ms)} if of.window_ms is not None else {}),
+            **(
+                {}
+                if seen.static or of.window_ms is None
+                else {("expires_at",): expires_at_s(start_ms + window_ms)}
+            ),
         },
     )
     return write, start_ms
@@ -235,18 +234,22 @@ def close(gate: str, seen: str | None) -> Update:
 
 
 def put_limit(key: str, limit: int, window_ms: int, *, seen: Window, declared: str | None = None) -> Update:
-    """Set a static limit, which does not expire; what is left of the window is no more than the limit."""
+    """Set a static limit, which does not expire; what is left of the window is no more than the limit.
+
+    Where the window's length changes, the schedule goes: whoever puts the limit has to see that a refill is due.
+    """
     clamped = seen.left > limit
     sets: dict[Path, Value] = {("max",): limit, ("win",): window_ms, ("key",): key}
     if clamped:
         sets[("left",)] = limit
     if declared is not None:
         sets[("declared",)] = declared
+    moved: tuple[Path, ...] = (("sched",),) if seen.window_ms not in (None, window_ms) else ()
     return Update(
         key=gate_key(f"{RATE}{short_key(key)}"),
         require=AtLeast(("left",), limit + 1)
         if clamped
         else either(Missing(("left",)), AtMost(("left",), limit)),
         sets=sets,
-        removes=(("expires_at",),),
+        removes=(("expires_at",), *moved),
     )

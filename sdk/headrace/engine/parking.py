@@ -130,17 +130,24 @@ def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False
     if gate.startswith(RATE):
         mark_limit(engine, gate, waiter.worker, again=again)
         return
-    written = engine.store.write(mark(gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
-    state = state_of(written.item)
     if gate.startswith(GATE):
-        of = next((each for each in _known_passes(engine, record, task, 1) if each.gate == gate), None)
-        limit, items = (of.limit, of.items) if of is not None else (state.limit, 1)
-        states = [state] if items == 1 else states_of(engine, gate, items)
-        look(engine, gate, limit, states, parked=True, stale=again)
-    elif (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
+        _mark_gate(engine, record, task, again=again)
+        return
+    engine.store.write(mark(gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
+    if (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
         gate.startswith(LABELS) and somebody_meets(engine, waiter.worker, waiter.wishes)
     ):
         wake(engine, [waiter])
+
+
+def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> None:
+    gate = record.tasks[task].gate or ""
+    of = next((each for each in _known_passes(engine, record, task, 1) if each.gate == gate), None)
+    limit = of.limit if of is not None else None
+    write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
+    first = state_of(engine.store.write(write).item)
+    states = [first] if of is None or of.items == 1 else states_of(engine, gate, of.items)
+    look(engine, gate, first.limit, states, parked=True, stale=again)
 
 
 def _paused_until(engine: Engine, record: RunRecord) -> int | None:

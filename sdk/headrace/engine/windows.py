@@ -138,6 +138,18 @@ def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool) -> None:
             return
 
 
+def limit_changed(engine: Engine, gate: str) -> None:
+    """Somebody has put a limit: wake those who fit by now, and see that a refill is due for the others."""
+    window = window_of(engine.store.get(gate_key(gate)))
+    if window.waiting is None:
+        return
+    room = window.room(engine.clock.now_ms())
+    waiters = heads(engine, gate, limit=max(1, min(room, MOST_HEADS)))
+    wake(engine, fitting(waiters, room))
+    if waiters and window.scheduled_ms is None:
+        mark_limit(engine, gate, waiters[0].worker, again=True)
+
+
 def tend(engine: Engine, gate: str, worker: str) -> None:
     """A stale delivery may be all that is left of one who owed a refill: send the one that is due."""
     window = window_of(engine.store.get(gate_key(gate)))
