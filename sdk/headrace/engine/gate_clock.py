@@ -81,7 +81,7 @@ def _able_at_gate(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[
     limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
     states = states_of(engine, gate, max(items_of(limit), items_of(first.limit)))
     for number, state in enumerate(states):
-        states[number] = _without_dead(engine, gate, number, state)
+        states[number] = without_dead(engine, gate, number, state)
     if first.evicted:
         from headrace.engine.evictions import cancel_victims
 
@@ -89,7 +89,7 @@ def _able_at_gate(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[
     return fitting(waiting, room_in(limit, states[: items_of(limit)]))
 
 
-def _without_dead(engine: Engine, gate: str, number: int, state: GateState) -> GateState:
+def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> GateState:
     """The item without those whose run, or whose ticket, is over."""
     before_ms = engine.clock.now_ms() - DEAD_AFTER_MS
     old = [held for held in state.holders.values() if held.since_ms < before_ms]

@@ -115,13 +115,22 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
     room = of.places_in(number) - state.taken
     match of.strategy:
         case GateStrategy.CANCEL_NEWEST:
-            return None if room >= of.cost else TurnedAway(REASONS[of.strategy].format(limit=of.limit))
+            if room >= of.cost or _some_were_dead(engine, of.gate, number, state):
+                return None
+            return TurnedAway(REASONS[of.strategy].format(limit=of.limit))
         case GateStrategy.CANCEL_IN_PROGRESS:
             return None if room >= of.cost else _replace(engine, of, number, state, expires_at_s=expires_at_s)
         case GateStrategy.GROUP_ROUND_ROBIN:
             if room < of.cost or state.waiting is None or not _nobody_waits(engine, of.gate, state.waiting):
                 return Full()
             return None
+
+
+def _some_were_dead(engine: Engine, gate: str, number: int, state: GateState) -> bool:
+    """Put out holders that a zombie left behind: nobody waits where all who come are turned away, so the clock never looks there."""
+    from headrace.engine.gate_clock import without_dead  # it looks at gates, as this does
+
+    return without_dead(engine, gate, number, state).taken < state.taken
 
 
 def _nobody_waits(engine: Engine, gate: str, seen: str) -> bool:
@@ -207,8 +216,8 @@ def look(
 
     Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
     the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
-    its way. stale: who made a note may have died before the message, so notes count for nothing; and none is made, for a twin of this
-    delivery may delete their message meanwhile.
+    its way. stale: who made a note may have died before the message, so notes count for nothing; and the message is sent before the
+    note, for a twin of this delivery may go by the note and delete the message of both.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
@@ -219,10 +228,14 @@ def look(
     if not waiters:
         engine.store.write(clear(gate, seen))
         return
-    notes = (limit > 1 or parked) and not stale
-    pending_ms = PENDING_MS if notes else None
+    notes = limit > 1 or parked
+    pending_ms = PENDING_MS if notes and not stale else None
     able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
-    wake(engine, [each for each in able if not notes or _noted(engine, each, pending_ms)])
+    if stale:
+        wake(engine, able)
+    mine = [each for each in able if not notes or _noted(engine, each, pending_ms)]
+    if not stale:
+        wake(engine, mine)
 
 
 def _able(
@@ -238,8 +251,10 @@ def _able(
 
 def _noted(engine: Engine, waiter: Waiter, pending_ms: int | None) -> bool:
     """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time."""
-    write = woken(waiter, now_ms=engine.clock.now_ms(), pending_ms=pending_ms)
-    return isinstance(engine.store.write(write), Applied)
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(woken(waiter, now_ms=now_ms, pending_ms=pending_ms))
+    # a note of just now is this one's: the response was lost, and the client library has written once more
+    return isinstance(written, Applied) or (written.item is not None and written.item.get("u") == now_ms)
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:
