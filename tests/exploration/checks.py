@@ -148,7 +148,8 @@ def _idle(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
             return None
     for record, task, gate in _parked(records):
         if gate.startswith(RATE):
-            if not plan.allowed and _units_are_left(plan, s, gate):
+            awake = s.processes or any(message.due_ms <= s.now_ms for message in s.messages)
+            if not plan.allowed and not awake and _units_are_left(plan, s, gate):
                 return "units are left and a run waits for the window's end"
         elif all(_has_room(s.table, of) for of in _passes(plan, record, task, 1)):
             return "a place is free and a run waits"

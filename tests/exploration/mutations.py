@@ -90,7 +90,8 @@ def _a_stale_delivery_gives_nothing_back() -> list[Any]:
 
 
 def _no_baton() -> list[Any]:
-    return [patch.object(passing, "_baton", _nothing)]
+    """Where a look wakes one waiter at a time, which a baton makes good."""
+    return [patch.object(passing, "_baton", _nothing), patch.object(places, "MOST_HEADS", 1)]
 
 
 def _one_gate_remembered() -> list[Any]:
@@ -185,8 +186,6 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
         _a_stale_delivery_gives_nothing_back,
         Plan(workflow=ONE, budget=Budget(crash=1)),
     ),
-    "no baton": (_no_baton, Plan(workflow=TWO, runs=4, handlers=4)),
-    "one gate remembered": (_one_gate_remembered, Plan(workflow=CHAIN, tickets=4)),
     "places kept while parked": (_places_kept_while_parked, Plan(workflow=alone(gate(2, "g"), gate(1, "h")))),
     "victims are not paid": (_victims_are_not_paid, Plan(workflow=EVICTING)),
     "victims are not listed": (_victims_are_not_listed, Plan(workflow=EVICTING, budget=Budget(crash=1))),
@@ -194,9 +193,15 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "units are taken without a condition": (_units_without_a_condition, _limited()),
     "the schedule moves first": (_the_schedule_moves_first, _limited(crash=1)),
     "the refill is not sent again": (_refill_is_not_sent_again, _limited(crash=1)),
-    "close whatever the mark": (_close_whatever_the_mark, _limited(runs=3, early=1)),
+    "close whatever the mark": (_close_whatever_the_mark, replace(_limited(), refill=True)),
 }
 """A mistake, and a plan that finds it."""
+
+RARE: dict[str, tuple[Mutation, Plan]] = {
+    "no baton": (_no_baton, Plan(workflow=TWO, runs=4, handlers=4)),
+    "one gate remembered": (_one_gate_remembered, Plan(workflow=CHAIN, runs=3)),
+}
+"""Those that random ways find sooner."""
 
 
 @contextmanager

@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from exploration.beginning import WINDOW_MS, started, with_refill
 from exploration.checks import judge_rest, judge_state, judge_write
 from exploration.histories import Answer, Histories, Node, Spec
-from exploration.plan import CANCEL, CRASH, DUP, FAIL, TICK, WORKER, ZOMBIE, Plan
+from exploration.plan import CANCEL, CRASH, DUP, FAIL, TICK, ZOMBIE, Plan
 from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, Request, Runs, Sends, Writes
 from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
-from exploration.words import name_of
-from headrace.core.changes import Applied, Update
+from headrace.core.changes import Applied
 from headrace.core.gates import RATE, gate_key
 from headrace.core.graph import finished
 from headrace.core.line import mark
-from headrace.core.rates import Window, put_limit, window_of
-from headrace.engine.engine import Engine
+from headrace.core.rates import window_of
 from headrace.engine.tick import CURSOR
-from headrace.engine.timers import HORIZON_S
-from headrace.engine.trigger import NewRun, start
-from headrace.memory.clock import SeededIds, VirtualClock
-from headrace.memory.queues import MemoryQueues
-from headrace.memory.store import MemoryStore
-
-WINDOW_MS = 60_000
-START_MS = 1_750_000_040_000
-"""20 s into a window."""
 
 MOST_TICKS = 6
 
@@ -45,41 +35,18 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.rows = Rows()
-        self._first = self._started()
+        self._first = started(plan, self.rows)
         windows = {
             f"{RATE}{key}": window_of(self._first.table.rows[gate_key(f"{RATE}{key}")].item)
             for key in plan.rates
         }
         self.histories = Histories(plan, windows)
-        self._first = self._with_stale(self._first)
+        self._first = with_refill(plan, self.rows, self._with_stale(self._first))
 
     # ------------------------------------------------------------ the first state
 
     def first(self) -> State:
         return self._first
-
-    def _started(self) -> State:
-        clock = VirtualClock(START_MS)
-        store, queues = MemoryStore(), MemoryQueues(clock)
-        engine = Engine(store=store, queues=queues, clock=clock, ids=SeededIds())
-        for key, limit in self.plan.rates.items():
-            store.write(put_limit(key, limit, WINDOW_MS, seen=Window()))
-        minute = (START_MS + HORIZON_S * 1000) // 60_000
-        store.write(Update(key=CURSOR, sets={("minute",): minute}))
-        for n in range(self.plan.runs):
-            last = self.plan.last_first and n == self.plan.runs - 1
-            new = NewRun(plan=self.plan.workflow, input=None, run_id=name_of(n), priority=3 if last else 1)
-            start(engine, new)
-            clock.advance(1000)
-        messages = tuple(Message(n, WORKER, body, 0) for n, body in enumerate(queues.bodies(WORKER), 1))
-        return State(
-            table=self.rows.table(store.items()),
-            messages=messages,
-            processes=(),
-            budget=self.plan.budget.counts,
-            now_ms=clock.now_ms(),
-            early=self.plan.early,
-        )
 
     def _with_stale(self, s: State) -> State:
         for message in s.messages[: self.plan.stale]:

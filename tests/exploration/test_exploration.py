@@ -1,0 +1,55 @@
+"""What the protocol promises holds of the real engine, and every mistake in it is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from exploration.mutations import MUTATIONS, RARE, mutated
+from exploration.plan import Plan
+from exploration.plans import CUT_SHORT, PLANS, WANDERED
+from exploration.search import explore, wander
+
+BEGINNING = 3_000
+WAYS = 600
+STEPS = 2_500
+TO_FIND = 60_000
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_the_engine_holds_in_every_state(plan: Plan) -> None:
+    result = explore(plan)
+    print(result)
+    assert result.holds, result
+    assert result.complete
+
+
+@pytest.mark.parametrize("plan", CUT_SHORT.values(), ids=CUT_SHORT)
+def test_the_beginning_of_a_large_plan_holds_and_random_ways_to_its_end(plan: Plan) -> None:
+    result = explore(plan, limit=BEGINNING)
+    print(result)
+    assert result.holds, result
+    further = wander(plan, seed=1, steps=WAYS)
+    assert further.holds, further
+
+
+@pytest.mark.parametrize("plan", WANDERED.values(), ids=WANDERED)
+def test_random_ways_of_20_runs_hold(plan: Plan) -> None:
+    result = wander(plan, seed=1, steps=STEPS)
+    assert result.holds, result
+
+
+@pytest.mark.parametrize("mistake", MUTATIONS)
+def test_every_mistake_is_found(mistake: str) -> None:
+    mutation, plan = MUTATIONS[mistake]
+    with mutated(mutation):
+        result = explore(plan, limit=TO_FIND)
+    assert not result.holds, f"{result.states} states did not notice: {mistake}"
+    assert result.trace
+
+
+@pytest.mark.parametrize("mistake", RARE)
+def test_random_ways_find_what_is_rare(mistake: str) -> None:
+    mutation, plan = RARE[mistake]
+    with mutated(mutation):
+        result = wander(plan, seed=5, steps=TO_FIND)
+    assert not result.holds, f"{result.states} steps did not notice: {mistake}"
