@@ -2,46 +2,81 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from headrace.core.changes import Applied, Item, Write, Written
+from headrace.core.changes import Applied, Item, Key, Refused, Write, Written
 from headrace.core.graph import finished, states
 from headrace.core.record import RunRecord, TaskStatus, record_of
 from headrace.core.transitions import MAX_TAKEOVERS
-from headrace.memory.faults import Faults
-from headrace.memory.store import MemoryStore
-from simulation.workload import CHILD, Script, predict
+from headrace.memory.store import MemoryStore, _copied
+from headrace.memory.validity import check_request
+from simulation.admission_checks import CONCURRENCY, admission_at_rest, rightly_turned_away, turned_away
+from simulation.gate_watch import GateWatch, Violation
+from simulation.workload import Script, predict
 
 if TYPE_CHECKING:
     from simulation.world import Simulation
 
 
-class Violation(AssertionError):
-    """An invariant does not hold, and which."""
-
-
 class Watched(MemoryStore):
-    """The table, with every write to a run's record held against the record before it."""
+    """The table, with every write to a run's record, a gate or a rate limit held against what was there before it."""
 
-    def __init__(self, faults: Faults, *, retried: Callable[[], bool]) -> None:
-        super().__init__(faults)
+    def __init__(self, *, retried: Callable[[], bool], met: Counter[str], places_an_item: int) -> None:
+        super().__init__()
         self._retried = retried
         self._last: dict[str, RunRecord] = {}
         self._found: str | None = None
+        self._gates = GateWatch(records=self._last, met=met, places_an_item=places_an_item)
 
     def write(self, write: Write) -> Written:
-        faults, self.faults = self.faults, _NoAfter(self.faults)
-        try:
-            written = super().write(write)
-        finally:
-            self.faults = faults
-        if isinstance(written, Applied) and write.key.sk == "run" and written.item is not None:
-            self._compare(written.item)
-        if self._retried():  # the response was lost, and the client library tried again by itself
-            return self.write(write)
-        faults.after("store", "write")
+        while True:
+            self.faults.before("store", "write")
+            check_request(write)
+            written = self._apply(write)
+            if not self._retried():
+                break  # else the response was lost, and the client library tries again by itself
+        self.faults.after("store", "write")
+        item = _copied(written.item) if written.item is not None else None
+        return Applied(item) if isinstance(written, Applied) else Refused(item)
+
+    def _apply(self, write: Write) -> Written:
+        before = self.peek(write.key)
+        written = super()._apply(write)
+        if isinstance(written, Applied):
+            if write.key.sk == "run" and written.item is not None:
+                self._compare(written.item)
+            else:
+                self._found = self._found or self._gates.compare(write, before, written.item)
         return written
+
+    def peek(self, key: Key) -> Item | None:
+        """An item, without a call."""
+        return self._partitions.get(key.pk, {}).get(key.sk)
+
+    def record(self, run_id: str) -> RunRecord | None:
+        return self._last.get(run_id)
+
+    def records(self) -> list[RunRecord]:
+        return list(self._last.values())
+
+    def line(self, gate: str) -> list[Item]:
+        """The waiters of a gate, in order."""
+        rows = self._partitions.get(gate, {})
+        return [rows[sk] for sk in sorted(rows) if sk.startswith("wait#")]
+
+    def gate_items(self) -> list[tuple[Key, Item]]:
+        """The items of gates and rate limits, and the partitions of lines that have none."""
+        return [
+            (Key(pk, "gate"), rows.get("gate", {}))
+            for pk, rows in self._partitions.items()
+            if pk.startswith(("gate#", "places#", "rate#", "pause#"))
+        ]
+
+    def waits_for_the_clock(self) -> bool:
+        """Whether a timer is there, or a gate that the clock looks at."""
+        return bool(self._gates.listed) or any(pk.startswith("timer#") for pk in self._partitions)
 
     def check(self) -> None:
         """Raise what a write was found to have broken: not inside the engine, which might catch it."""
@@ -65,22 +100,6 @@ class Watched(MemoryStore):
             elif after.ticket < row.ticket or after.app_retry_count < row.app_retry_count:
                 self._found = f"{name} of run {now.run_id}: its ticket or retry count went back"
 
-    def timers(self) -> bool:
-        return any(pk.startswith("timer#") for pk in self._partitions)
-
-
-class _NoAfter:
-    """Defers the fault after a write until the write was checked."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-
-    def before(self, port: str, call: str) -> None:
-        self._faults.before(port, call)
-
-    def after(self, port: str, call: str) -> None:
-        pass
-
 
 def at_rest(sim: Simulation) -> None:
     """What must hold once nothing is left to happen."""
@@ -98,12 +117,18 @@ def at_rest(sim: Simulation) -> None:
             }
             raise Violation(f"run {run_id} is not over: {open_tasks}")
         _held_against_the_model(sim, run_id, record)
+    if sim.gated:
+        admission_at_rest(sim)
 
 
 def _held_against_the_model(sim: Simulation, run_id: str, record: RunRecord) -> None:
-    flow = sim.started.get(run_id, CHILD)
-    expected = predict(flow)
     found = states(record)
+    if sim.gated:
+        rightly_turned_away(sim, record)
+    away = turned_away(record)
+    if away or (record.cancel_reason or "").startswith(CONCURRENCY):
+        sim.met["turned away"] += 1
+    expected = predict(sim.flow_of(run_id), away)
     lost = any(row.takeovers >= MAX_TAKEOVERS for row in record.tasks.values())
     buried = any(
         row.error is not None and row.error.type == "DeadLetterError" for row in record.tasks.values()
@@ -130,7 +155,7 @@ def _held_against_the_model(sim: Simulation, run_id: str, record: RunRecord) -> 
 
 
 def _ran_no_more_than_it_may(sim: Simulation, run_id: str, record: RunRecord) -> None:
-    scripts = sim.started.get(run_id, CHILD).scripts
+    scripts = sim.flow_of(run_id).scripts
     for name, row in record.tasks.items():
         wakes = row.ticket - 1 - row.app_retry_count if scripts.get(name, Script()).children else 0
         allowed = 1 + row.app_retry_count + row.takeovers + wakes

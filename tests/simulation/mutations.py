@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from headrace.core import transitions
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
-from headrace.engine import attempt, bury, claiming, deliver, joins, pay, trigger
+from headrace.engine import attempt, bury, claiming, deliver, joins, passing, pay, trigger
 from headrace.engine.runnable import Done
+from simulation.gate_mutations import GATE_MUTATIONS
 
 Mutation = Callable[[], list[Any]]
 
@@ -27,7 +28,7 @@ def _drop_the_fence() -> list[Any]:
 
 def _no_repair() -> list[Any]:
     return [
-        patch.object(module, "owed_to", lambda record, message: ()) for module in (claiming, deliver, bury)
+        patch.object(module, "owed_to", lambda record, message: ()) for module in (claiming, deliver, passing)
     ]
 
 
@@ -186,17 +187,13 @@ MUTATIONS: dict[str, Mutation] = {
     "a join is opened again": _join_opened_again,
 }
 
-__all__ = ["MUTATIONS", "mutated"]
+__all__ = ["GATE_MUTATIONS", "MUTATIONS", "mutated"]
 
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
     """The engine with that mistake."""
-    patches = MUTATIONS[name]()
-    for each in patches:
-        each.start()
-    try:
+    with ExitStack() as patches:
+        for each in {**MUTATIONS, **GATE_MUTATIONS}[name]():
+            patches.enter_context(each)
         yield
-    finally:
-        for each in reversed(patches):
-            each.stop()

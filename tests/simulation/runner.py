@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from simulation.checks import at_rest
-from simulation.world import Rates, Simulation
+from simulation.processes import Rates
+from simulation.world import Simulation
 
 TAIL = 60
 CLIENT = "client "

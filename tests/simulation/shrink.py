@@ -12,7 +12,7 @@ from typing import Any, cast
 from greenlet import getcurrent
 
 from headrace.core.changes import Delete, Item, Key, Put, Refused, Update, Write, Written
-from headrace.core.message import BadMessage, decode_message
+from headrace.core.message import BadMessage, RefillMessage, decode_message
 from headrace.core.record import ROW_NAMES, TaskStatus, status_code
 from headrace.engine.deadline import Ending
 from headrace.engine.engine import Engine
@@ -386,7 +386,11 @@ def _message(message: Outgoing | Received) -> str:
         ticket = decode_message(message.body)
     except BadMessage:
         return f"the message {message.body}"
-    what = f"{ticket.name} of run {ticket.run_id}"
+    what = (
+        f"the refill of {ticket.gate} for {_plain(ticket.at_ms)}"
+        if isinstance(ticket, RefillMessage)
+        else f"{ticket.name} of run {ticket.run_id}"
+    )
     match message:
         case Outgoing(delay_s=delay_s):
             return f"{what} in {delay_s} s" if delay_s else what

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from simulation.mutations import MUTATIONS, mutated
+from simulation.mutations import GATE_MUTATIONS, MUTATIONS, mutated
+from simulation.processes import Rates
 from simulation.runner import Failure, simulate
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
@@ -17,20 +18,32 @@ FIRST, LAST = 0, 20_000
 AT_LEAST = 200
 MUTATION_SEEDS = 1_500
 
+FAULTS = {"kill", "freeze", "throttle", "lost", "retried", "duplicate", "deployment"}
+MET = {
+    "gated run", "parked at a gate", "parked at a rate", "parked at a pause", "eviction", "refill", "window", "pause",
+    "entry to a split gate", "turned away", "probe",
+}  # fmt: skip
+HARSH = Rates(kill=0.03, freeze=0.01, throttle=0.0, lost=0.02, retried=0.03, duplicate=0.1)
+"""For mistakes of admission: what they lead to is a crash at one of few places, or a delivery at one of few moments."""
+
 
 def test_everything_holds(capsys: pytest.CaptureFixture[str]) -> None:
     faults: Counter[str] = Counter()
+    met: Counter[str] = Counter()
     began, seeds, runs, steps = time.monotonic(), 0, 0, 0
     for seed in range(FIRST, LAST):
         sim = simulate(seed)
         faults.update(sim.faults)
+        met.update(sim.met)
         seeds, runs, steps = seeds + 1, runs + sim.asked, steps + sim.steps
         if time.monotonic() - began > BUDGET_S:
             break
     with capsys.disabled():
         print(f"\n{seeds} seeds, {runs} runs, {steps} steps, {faults.total()} faults: {dict(faults)}")
+        print(f"of gates and limits: {dict(met)}")
     assert seeds >= AT_LEAST
-    assert set(faults) == {"kill", "freeze", "throttle", "lost", "retried", "duplicate", "deployment"}
+    assert {kind for kind, count in faults.items() if count} == FAULTS
+    assert {kind for kind, count in met.items() if count} == MET
 
 
 def test_a_seed_is_the_whole_of_it() -> None:
@@ -41,10 +54,20 @@ def test_a_seed_is_the_whole_of_it() -> None:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_every_mistake_is_found(name: str) -> None:
+    _is_found(name, range(0, 2 * MUTATION_SEEDS, 2), Rates())
+
+
+@pytest.mark.parametrize("name", GATE_MUTATIONS)
+def test_every_mistake_of_admission_is_found(name: str) -> None:
+    _is_found(name, range(1, 2 * MUTATION_SEEDS, 2), HARSH)
+
+
+def _is_found(name: str, seeds: range, rates: Rates) -> None:
+    """In the worlds that have no gates, or in those that have."""
     with mutated(name):
-        for seed in range(MUTATION_SEEDS):
+        for seed in seeds:
             try:
-                simulate(seed)
+                simulate(seed, rates=rates)
             except Failure:
                 return
-    pytest.fail(f"{MUTATION_SEEDS} seeds did not notice that {name}")
+    pytest.fail(f"{len(seeds)} seeds did not notice that {name}")

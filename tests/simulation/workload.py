@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -35,10 +35,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """A workflow and the scripts of its tasks."""
+    """A workflow and the scripts of its tasks. `impatient`: its tasks may be cancelled because they waited too long."""
 
     plan: RunPlan
     scripts: Mapping[str, Script]
+    impatient: bool = False
 
 
 CHILD = Flow(
@@ -50,12 +51,12 @@ CHILD = Flow(
 """What parents spawn: a task that fails once and then completes."""
 
 
-def draw_flow(random: Random, name: str) -> Flow:
+def draw_flow(random: Random, name: str, sizes: Sequence[int] = (1, 1, 2, 3, 4, 5, 7)) -> Flow:
     """A random DAG of one to seven tasks."""
     tasks: list[TaskPlan] = []
     scripts: dict[str, Script] = {}
     leaves = 0
-    for index in range(random.choice((1, 1, 2, 3, 4, 5, 7))):
+    for index in range(random.choice(sizes)):
         parents = tuple(task.name for task in tasks if random.random() < 0.45)[:3]
         options: dict[str, object] = {}
         if parents and random.random() < 0.3:
@@ -109,17 +110,30 @@ def _draw_script(random: Random, retries: int) -> Script:
 # ---------------------------------------------------------------- the model of what was asked for
 
 
-def predict(flow: Flow) -> dict[str, tuple[TaskStatus, int]]:
-    """Each task's status and user retries in a run that nobody cancels. Written apart from `core.graph`, on purpose."""
+def predict(flow: Flow, turned_away: Mapping[str, int] | None = None) -> dict[str, tuple[TaskStatus, int]]:
+    """Each task's status and user retries in a run that nobody cancels. Written apart from `core.graph`, on purpose.
+
+    turned_away: the tasks that were not admitted, and after how many retries. Whether they may be is not asked here.
+    """
+    away = turned_away or {}
     done: dict[str, tuple[TaskStatus, int]] = {}
     for task in flow.plan.tasks:
         if task.kind is TaskKind.NORMAL:
-            done[task.name] = _predict_task(flow, task, done)
+            done[task.name] = _unless_away(_predict_task(flow, task, done), away.get(task.name))
     if any(status is TaskStatus.FAILED for status, _ in done.values()):
         for task in flow.plan.tasks:
             if task.kind is TaskKind.ON_FAILURE:
-                done[task.name] = _predict_run(flow.scripts[task.name], task.retries)
+                run = _predict_run(flow.scripts[task.name], task.retries)
+                done[task.name] = _unless_away(run, away.get(task.name))
     return done
+
+
+def _unless_away(run: tuple[TaskStatus, int], after: int | None) -> tuple[TaskStatus, int]:
+    """A task that runs can be turned away before any of its attempts; one that would not, cannot."""
+    status, retries = run
+    if after is None or after > retries or status not in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+        return run
+    return TaskStatus.CANCELLED, after
 
 
 def _predict_task(

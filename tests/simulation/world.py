@@ -9,75 +9,54 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
+from unittest.mock import patch
 
-from greenlet import getcurrent, greenlet
-from support.families import Family
+from greenlet import greenlet
 from support.world import PythonExpressions
 
-from headrace.core.plan import RunPlan
-from headrace.core.record import ErrorInfo
+from headrace.core import gates
+from headrace.core.plan import Json
 from headrace.engine.attempt import Claimed
 from headrace.engine.bury import bury
 from headrace.engine.cancel import cancel
 from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending, Interrupted, TimedOut
+from headrace.engine.deadline import Ending
 from headrace.engine.deliver import deliver
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.heartbeat import beat_once
 from headrace.engine.results import read
-from headrace.engine.runnable import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.runnable import Done, Host, Runnable, Work
 from headrace.engine.tick import tick
 from headrace.engine.trigger import NewRun, start
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
-from headrace.memory.queues import DEAD_LETTERS, MemoryQueues
+from headrace.memory.queues import DEAD_LETTERS
 from headrace.ports import Received
+from simulation import events
+from simulation.admission_checks import at_a_calm_moment, while_code_runs
 from simulation.checks import Watched
-from simulation.workload import CHILD, Flow, Script, draw_flow
+from simulation.gates_workload import GATED_CHILD, Deployed, draw_input
+from simulation.processes import CountedQueues, Killed, Process, Rates, SkewedClock, pause, running_name
+from simulation.scripted import Scripted
+from simulation.workload import CHILD, Flow
 
 VISIBILITY_S = 30
 MAX_STEPS = 60_000
+CALM_AFTER_STEPS = 15_000
+"""From here on nothing goes wrong any more: a clock that is killed at every tick never catches up."""
 
-
-class Killed(BaseException):
-    """The process ends here, whatever it was doing."""
-
-
-@dataclass(slots=True)
-class SkewedClock:
-    """A process's own idea of the time."""
-
-    base: VirtualClock
-    skew_ms: int
-
-    def now_ms(self) -> int:
-        return self.base.now_ms() + self.skew_ms
-
-    def sleep(self, seconds: float) -> None:
-        _pause(int(seconds * 1000))
+TICK_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """How likely each fault is, at each port call or delivery."""
+class Asked:
+    """What a client asked for. `probe`: once all was quiet, so that nothing else is there to hold it back."""
 
-    kill: float = 0.01
-    freeze: float = 0.003
-    throttle: float = 0.01
-    lost: float = 0.01
-    retried: float = 0.01
-    duplicate: float = 0.03
-
-
-@dataclass(slots=True)
-class Process:
-    """A client, an invocation or the clock: a greenlet and when it may go on."""
-
-    name: str
-    body: greenlet
-    at_ms: int
+    flow: Flow
+    input: dict[str, Json]
+    priority: int = 1
+    probe: bool = False
 
 
 class _Faults:
@@ -98,58 +77,83 @@ def _unavailable(port: str, why: str) -> None:
     raise (StoreUnavailable if port == "store" else QueueUnavailable)(why)
 
 
-def _name() -> str:
-    """The running process, for the trace."""
-    return str(getattr(getcurrent(), "name", "the world"))
-
-
-def _pause(milliseconds: int) -> None:
-    """Give way; go on after so much virtual time."""
-    parent = getcurrent().parent
-    assert parent is not None
-    parent.switch(milliseconds)
-
-
 @dataclass(slots=True)
 class Simulation:
-    """One seed's world."""
+    """One seed's world. In every other one tasks have to be admitted, and more clients meet.
+
+    `met` counts what happened to gates; `loose`: somebody died half-way through what only the clock repairs.
+    """
 
     seed: int
     rates: Rates = field(default_factory=Rates)
     trace: bool = False
     clock: VirtualClock = field(default_factory=VirtualClock)
     faults: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     log: list[str] = field(default_factory=list)
     calm: bool = False
+    loose: bool = False
     processes: list[Process] = field(default_factory=list)
-    started: dict[str, Flow] = field(default_factory=dict)
-    asked: int = 0
+    started: dict[str, Asked] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     ran: Counter[tuple[str, str]] = field(default_factory=Counter)
+    executions: dict[object, tuple[Engine, Claimed]] = field(default_factory=dict)
+    next_tick_ms: int = field(init=False)
     random: Random = field(init=False)
     store: Watched = field(init=False)
-    queues: MemoryQueues = field(init=False)
+    queues: CountedQueues = field(init=False)
     ids: SeededIds = field(init=False)
     flows: dict[str, Flow] = field(init=False)
+    child: Flow = field(init=False)
     deployed: list[Flow] = field(init=False)
+    gates: Deployed = field(init=False)
+    places_an_item: int = field(init=False)
+    probes: list[tuple[Flow, dict[str, Json]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        hooks = _Faults(self)
-        self.store = Watched(hooks, retried=lambda: self._hit("retried"))
         redrive = self.random.choice((40, 40, 40, 6))
-        self.queues = MemoryQueues(
+        self.places_an_item = self.random.choice((gates.PLACES_AN_ITEM, gates.PLACES_AN_ITEM, 2))
+        self.store = Watched(
+            retried=lambda: self._hit("retried"), met=self.met, places_an_item=self.places_an_item
+        )
+        if self.gated and self.random.random() < 0.6:
+            self.rates = replace(self.rates, freeze=0.0)
+        self.calm = True
+        events.prepare(self)
+        self.calm = False
+        hooks = _Faults(self)
+        self.store.faults = hooks
+        self.queues = CountedQueues(
             self.clock, visibility_s=VISIBILITY_S, max_receive_count=redrive, faults=hooks
         )
         self.ids = SeededIds(self.seed)
-        self.flows = {f"w{n}": draw_flow(self.random, f"w{n}") for n in range(self.random.randrange(1, 4))}
-        self.deployed = [*self.flows.values(), CHILD]
+        self.flows = events.draw_flows(self.random, gated=self.gated)
+        self.child = GATED_CHILD if self.gated else CHILD
+        self.deployed = [*self.flows.values(), self.child]
+        self.gates = events.draw_limits(self.random, self.flows, gated=self.gated)
+        self.probes = events.draw_probes(self.random, self.flows) if self.gated else []
+        self.next_tick_ms = self.clock.now_ms() + TICK_MS
+
+    @property
+    def gated(self) -> bool:
+        return self.seed % 2 == 1
+
+    @property
+    def asked(self) -> int:
+        return len(self.started)
+
+    def flow_of(self, run_id: str) -> Flow:
+        """What the run was started with; children are nobody's."""
+        asked = self.started.get(run_id)
+        return asked.flow if asked is not None else self.child
 
     # ---- processes
 
     def engine(self) -> Engine:
-        """An engine with a clock of its own."""
+        """An engine with a clock of its own, as it is deployed now."""
+        limits = self.gates.limits
         return Engine(
             store=self.store,
             queues=self.queues,
@@ -157,6 +161,7 @@ class Simulation:
             ids=self.ids,
             expressions=PythonExpressions(),
             limits=Limits(first_beat_s=2, beat_every_s=4, lease_s=10),
+            gate_limits=lambda: limits,
         )
 
     def spawn(self, name: str, body: Callable[[], None], delay_ms: int = 0) -> None:
@@ -165,11 +170,11 @@ class Simulation:
     def step(self, what: str) -> None:
         """A switch point of the running process; it may die here or be frozen."""
         if self.trace:
-            self.log.append(f"{self.clock.now_ms() % 10**9:>9} {_name():<24} {what}")
-        _pause(self.random.choice((0, 1, 5, 30)))
+            self.log.append(f"{self.clock.now_ms() % 10**9:>9} {running_name():<24} {what}")
+        pause(self.random.choice((0, 1, 5, 30)))
         self.maybe("kill", _die)
         if self._hit("freeze"):
-            _pause(self.random.randrange(1_000, 60_000))
+            pause(self.random.randrange(1_000, 60_000))
 
     def maybe(self, kind: str, act: Callable[[], None]) -> None:
         if self._hit(kind):
@@ -180,33 +185,49 @@ class Simulation:
             return False
         self.faults[kind] += 1
         if self.trace:
-            self.log.append(f"{'':>9} {_name():<24} !! {kind}")
+            self.log.append(f"{'':>9} {running_name():<24} !! {kind}")
         return True
 
     # ---- the course of a simulation
 
     def run(self) -> Simulation:
-        """Draw clients, then let everything happen until the world is at rest."""
-        for n in range(self.random.randrange(1, 6)):
+        """Draw clients, then let everything happen until the world is at rest; then a few more runs, without faults."""
+        for n in range(self.random.randrange(5, 13) if self.gated else self.random.randrange(1, 6)):
             name = self.random.choice(list(self.flows))
             delay_ms = self.random.randrange(0, 3_000)
-            self.spawn(f"client {n}", lambda name=name: self._client(self.flows[name]), delay_ms)  # type: ignore[misc]  # now
+            self.spawn(f"client {n}", lambda name=name: self._client(name), delay_ms)  # type: ignore[misc]  # now
         if self.random.random() < 0.3:
-            self.spawn("deployment", self._deploy, self.random.randrange(0, 3_000))
-        next_tick_ms = self.clock.now_ms() + 60_000
+            self.spawn("deployment", lambda: events.deploy(self), self.random.randrange(0, 3_000))
+        if self.gated and self.random.random() < 0.2:
+            paused = self.random.choice(list(self.flows))
+            self.spawn(
+                "operator", lambda: events.pause_for_a_while(self, paused), self.random.randrange(0, 3_000)
+            )
+        with patch.object(gates, "PLACES_AN_ITEM", self.places_an_item):
+            self._until_rest()
+            self.calm = True
+            while self.probes:
+                self.spawn("probe", self._probe)
+                self._until_rest()
+        return self
+
+    def _until_rest(self) -> None:
         while self.steps < MAX_STEPS:
             self.steps += 1
+            self.calm = self.calm or self.steps > CALM_AFTER_STEPS
             self.store.check()
-            if self.clock.now_ms() >= next_tick_ms:
-                next_tick_ms += 60_000
-                self.spawn("clock", lambda: tick(self.engine()) and None)
+            if self.clock.now_ms() >= self.next_tick_ms:
+                self.next_tick_ms += TICK_MS
+                self.spawn("clock", self._tick)
             if self._advance():
                 continue
             if self._receive():
                 continue
-            due_ms = self._next_ms(next_tick_ms)
+            if self.gated and not self.processes:
+                at_a_calm_moment(self)
+            due_ms = self._next_ms()
             if due_ms is None:
-                return self
+                return
             self.clock.advance_to(due_ms)
         raise AssertionError(f"not at rest after {MAX_STEPS} steps: {self.queues.depth()} messages")
 
@@ -216,7 +237,7 @@ class Simulation:
         if not ready:
             return False
         process = self.random.choice(ready)
-        process.body.name = process.name  # type: ignore[attr-defined]  # for the trace
+        process.body.name = process.name
         try:
             pause_ms = process.body.switch()
         except (Killed, StoreUnavailable, QueueUnavailable):
@@ -234,6 +255,7 @@ class Simulation:
         try:
             for queue in (*self.queues.known(), DEAD_LETTERS):
                 for received in self.queues.receive(queue, limit=1, wait_s=0):
+                    self.met["refill"] += received.body.startswith('{"refill"')
                     self._invoke(received)
                     if self._hit("duplicate"):
                         self._invoke(received)
@@ -249,36 +271,50 @@ class Simulation:
             self.random.choice((0, 0, 10, 500)),
         )
 
-    def _next_ms(self, next_tick_ms: int) -> int | None:
-        """When something happens next; None: the world is at rest."""
+    def _next_ms(self) -> int | None:
+        """When something happens next; None: the world is at rest. The clock goes on while timers or gates wait for it."""
         times = [p.at_ms for p in self.processes]
         visible_ms = self.queues.next_visible_ms()
         if visible_ms is not None:
             times.append(visible_ms)
-        if not times and not self.store.timers():
+        if not times and not self.store.waits_for_the_clock():
             return None
-        return min([*times, next_tick_ms])
+        return min([*times, self.next_tick_ms])
 
     # ---- what the processes do
 
-    def _deploy(self) -> None:
-        """Every workflow gets another shape. Workers have the new tasks beside the old; runs finish by their records."""
-        self.flows = {name: draw_flow(self.random, name) for name in self.flows}
-        self.deployed.extend(self.flows.values())
-        self.faults["deployment"] += 1
+    def _tick(self) -> None:
+        tick(self.engine())
 
-    def _client(self, flow: Flow) -> None:
-        self.asked += 1
-        run_id = self.ids.run_id()
-        self.started[run_id] = flow
-        engine = self.engine()
-        start(engine, NewRun(plan=flow.plan, input='{"n":1}', run_id=run_id))
+    def _client(self, name: str) -> None:
+        value: dict[str, Json] = draw_input(self.random) if self.gated else {"n": 1}
+        run_id, engine = self._ask(self.flows[name], value)
         if self.random.random() < 0.15:
-            _pause(self.random.randrange(0, 5_000))
+            pause(self.random.randrange(0, 5_000))
             self.cancelled.add(run_id)
-            cancel(engine, run_id)
+            self._carefully(lambda: cancel(engine, run_id))
         elif self.random.random() < 0.2:
-            read(engine, run_id)
+            self._carefully(lambda: read(engine, run_id))
+
+    def _ask(self, flow: Flow, value: dict[str, Json], *, probe: bool = False) -> tuple[str, Engine]:
+        run_id, engine = self.ids.run_id(), self.engine()
+        priority = self.random.randrange(1, 4) if self.gated else 1
+        self.started[run_id] = Asked(flow=flow, input=value, priority=priority, probe=probe)
+        self.met["gated run"] += self.gated
+        start(engine, NewRun(plan=flow.plan, input=json.dumps(value), run_id=run_id, priority=priority))
+        return run_id, engine
+
+    def _probe(self) -> None:
+        self.met["probe"] += 1
+        self._ask(*self.probes.pop(), probe=True)
+
+    def _carefully(self, settle: Callable[[], object]) -> None:
+        """No message stands behind what a client settles: if it dies on the way, the clock frees the places."""
+        try:
+            settle()
+        except BaseException:
+            self.loose = True
+            raise
 
     def _lambda(self, received: Received) -> None:
         engine = self.engine()
@@ -309,70 +345,18 @@ class Simulation:
         runnable: Runnable,
         work: Work,
     ) -> Ending:
-        """User code in virtual time, with its heartbeats and its deadline."""
+        """User code in virtual time. Whoever begins to run is counted among those who run."""
         assert isinstance(runnable, Scripted)
         self.ran[work.record.run_id, work.task] += 1
-        script = runnable.script(work)
-        fate = script.fate(work.record.tasks[work.task].app_retry_count)
-        limit_ms = claimed.plan.execution_timeout_ms
-        left_ms = limit_ms + 1 if fate == "slow" else script.duration_ms
-        beat_in_ms = int(engine.limits.first_beat_s * 1000)
-        while left_ms > 0:
-            pause_ms = min(left_ms, beat_in_ms)
-            _pause(pause_ms)
-            left_ms -= pause_ms
-            if left_ms > 0:
-                beat_in_ms = self._beat(engine, claimed, control)
-                if control.is_cancelled():
-                    return Interrupted()
-        return TimedOut(limit_ms / 1000) if fate == "slow" else runnable.call(work)
-
-    def _beat(self, engine: Engine, claimed: Claimed, control: LiveControl) -> int:
+        if not self.gated:
+            return runnable.run(engine, claimed, control, work)
+        execution = object()
+        self.executions[execution] = (engine, claimed)
         try:
-            beat_once(engine, claimed.received, claimed.attempt, control)
-        except (StoreUnavailable, QueueUnavailable):
-            return 1_000
-        return int(engine.limits.beat_every_s * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Scripted:
-    """A task's code by its script."""
-
-    sim: Simulation
-    task: str
-    is_async: bool = False
-
-    def flow(self, work: Work) -> Flow:
-        """The flow that this run was started with, whatever is deployed by now."""
-        return self.sim.started.get(work.record.run_id, CHILD)
-
-    def script(self, work: Work) -> Script:
-        return self.flow(work).scripts[self.task]
-
-    def call(self, work: Work) -> Outcome:
-        script = self.script(work)
-        for parent in work.record.plan.task(self.task).parents:
-            self._sees(work, parent)
-        if script.children:
-            return Family(self.sim.engine(), CHILD.plan, script.children).call(work)
-        match script.fate(work.record.tasks[self.task].app_retry_count):
-            case "succeed":
-                return Succeeded(json.dumps({"n": script.output, "pad": "x" * script.output_chars}))
-            case "permanent":
-                return Raised(ErrorInfo(type="E", message="for good"), retryable=False)
-            case _:
-                return Raised(ErrorInfo(type="E", message="this time"))
-
-    def _sees(self, work: Work, parent: str) -> None:
-        """A parent's output is there, and is what its script says."""
-        seen = json.loads(work.output_of(parent) or "null")
-        expected = self.flow(work).scripts[parent].output
-        if seen.get("skipped") is not True and seen["n"] != expected:
-            raise AssertionError(f"{self.task} sees {seen} of {parent}, not {expected}")
-
-    async def acall(self, work: Work) -> Outcome:
-        return self.call(work)
+            while_code_runs(self, engine, claimed)
+            return runnable.run(engine, claimed, control, work)
+        finally:
+            del self.executions[execution]
 
 
 class _Quiet:
@@ -383,7 +367,3 @@ class _Quiet:
 
 def _die() -> None:
     raise Killed
-
-
-def plans_of(sim: Simulation) -> dict[str, RunPlan]:
-    return {name: flow.plan for name, flow in sim.flows.items()}

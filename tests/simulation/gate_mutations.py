@@ -1,0 +1,153 @@
+"""Engines with one mistake of admission each, to be found in the worlds that have gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from headrace.core import gates, line, rates, transitions
+from headrace.core.changes import ALWAYS, ITEM_EXISTS, All, Applied, Equal, Exists, Missing, Update
+from headrace.core.owed import EndRun, GiveBack, LineUp, owed_after
+from headrace.core.record import TaskStatus
+from headrace.engine import deliver, evictions, parking, passing, places, windows
+from headrace.engine.wakes import wake
+
+Mutation = Callable[[], list[Any]]
+
+
+def _never(*arguments: Any, **options: Any) -> None:
+    """Does not do it."""
+
+
+def _not_paid(kind: type, *, stale: bool | None = None) -> list[Any]:
+    original = parking.pay_gates
+
+    def pay_gates(engine: Any, record: Any, effects: Iterable[Any]) -> None:
+        def dropped(each: Any) -> bool:
+            return isinstance(each, kind) and (stale is None or each.stale is stale)  # type: ignore[attr-defined]  # of GiveBack
+
+        original(engine, record, [each for each in effects if not dropped(each)])
+
+    return [patch.object(parking, "pay_gates", pay_gates)]
+
+
+def _release_without_ticket() -> list[Any]:
+    def leave(of: gates.Pass, number: int) -> Update:
+        return replace(gates.leave(of, number), require=Exists((f"h:{of.member}",)))
+
+    return [patch.object(places, "leave", leave)]
+
+
+def _only_its_own_ticket() -> list[Any]:
+    def leave(of: gates.Pass, number: int) -> Update:
+        return replace(gates.leave(of, number), require=Equal((f"h:{of.member}", "t"), of.ticket))
+
+    return [patch.object(places, "leave", leave)]
+
+
+def _no_look_after_the_mark() -> list[Any]:
+    original = places.look
+
+    def look(*arguments: Any, parked: bool = False, **options: Any) -> None:
+        if not parked:
+            original(*arguments, **options)
+
+    return [patch.object(parking, "look", look)]
+
+
+def _any_mark_is_cleared() -> list[Any]:
+    def clear(gate: str, seen: str) -> Update:
+        return replace(line.clear(gate, seen), require=ITEM_EXISTS)
+
+    return [patch.object(places, "clear", clear)]
+
+
+def _newcomers_do_not_wait() -> list[Any]:
+    def enter(of: Any, number: int, *, waited: bool, **options: Any) -> Update:
+        return gates.enter(of, number, waited=True, **options)
+
+    return [patch.object(places, "enter", enter)]
+
+
+def _victims_not_paid() -> list[Any]:
+    return [patch.object(module, "cancel_victims", _never) for module in (evictions, passing)]
+
+
+def _victims_come_back() -> list[Any]:
+    def enter(of: Any, *arguments: Any, **options: Any) -> Update:
+        update = gates.enter(of, *arguments, **options)
+        assert isinstance(update.require, All)
+        kept = tuple(part for part in update.require.parts if part != Missing((f"ev:{of.run_id}",)))
+        return replace(update, require=All(kept))
+
+    return [patch.object(places, "enter", enter)]
+
+
+def _units_taken_anyway() -> list[Any]:
+    def take(*arguments: Any, **options: Any) -> tuple[Update, int]:
+        update, start_ms = rates.take(*arguments, **options)
+        return replace(update, require=ALWAYS), start_ms
+
+    return [patch.object(windows, "take", take)]
+
+
+def _schedule_moved_first() -> list[Any]:
+    def wake_window(engine: Any, message: Any, coming_ms: int, able: Any) -> None:
+        moved = engine.store.write(rates.move_schedule(message.gate, coming_ms))
+        windows._send_refill(engine, message.gate, coming_ms, message.worker)
+        if isinstance(moved, Applied):
+            wake(engine, able)
+
+    return [patch.object(windows, "_wake_window", wake_window)]
+
+
+def _a_retry_keeps_its_place() -> list[Any]:
+    def owed(record: Any, task: str) -> Any:
+        queued = record.tasks[task].status is TaskStatus.QUEUED
+        return tuple(each for each in owed_after(record, task) if not (queued and isinstance(each, GiveBack)))
+
+    return [patch.object(deliver, "owed_after", owed)]
+
+
+def _only_the_last_gate_is_remembered() -> list[Any]:
+    def unclaim(record: Any, attempt: Any, *, gate: str, now_ms: int) -> Update:
+        row = replace(record.tasks[attempt.task], gates=())
+        return transitions.unclaim(record.with_row(attempt.task, row), attempt, gate=gate, now_ms=now_ms)
+
+    return [patch.object(passing, "unclaim", unclaim)]
+
+
+def _a_refused_note_is_anothers() -> list[Any]:
+    def noted(engine: Any, waiter: Any, pending_ms: int | None) -> bool:
+        write = line.woken(waiter, now_ms=engine.clock.now_ms(), pending_ms=pending_ms)
+        return isinstance(engine.store.write(write), Applied)
+
+    return [patch.object(places, "_noted", noted)]
+
+
+GATE_MUTATIONS: dict[str, Mutation] = {
+    "a place is given back whoever has it": _release_without_ticket,
+    "a place that an earlier ticket took is kept": _only_its_own_ticket,
+    "a run that ends keeps its places": lambda: _not_paid(EndRun),
+    "a redelivered message gives nothing back": lambda: _not_paid(GiveBack, stale=True),
+    "nobody lines up in the stead of who died": lambda: _not_paid(LineUp),
+    "who parks does not look again": _no_look_after_the_mark,
+    "a mark is cleared whoever set it": _any_mark_is_cleared,
+    "who was woken passes no baton": lambda: [patch.object(passing, "_baton", _never)],
+    "who parks elsewhere wakes nobody where it was": lambda: [patch.object(passing, "look_again", _never)],
+    "newcomers do not wait": _newcomers_do_not_wait,
+    "nobody cancels who was put out": _victims_not_paid,
+    "who was put out comes back": _victims_come_back,
+    "who was put out is paid for once": lambda: [patch.object(evictions, "_pay_again", _never)],
+    "units are taken whatever is left": _units_taken_anyway,
+    "the schedule moves before the refill is sent": _schedule_moved_first,
+    "a redelivered message sends no refill": lambda: [patch.object(parking, "tend", _never)],
+    "a retry keeps its place": _a_retry_keeps_its_place,
+    "only the last gate is remembered": _only_the_last_gate_is_remembered,
+    "a note whose response was lost is another's": _a_refused_note_is_anothers,
+    "the dead turn newcomers away": lambda: [
+        patch.object(places, "_some_were_dead", lambda *arguments: False)
+    ],
+}
