@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
@@ -70,6 +71,13 @@ def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[s
     )  # fmt: skip
 
 
+def noting(ticket: int, at_ms: int, pending_ms: int | None = 10) -> Callable[[str], Write]:
+    waiter = Waiter(
+        gate="", sk="wait#1#1#r#t", run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2
+    )  # fmt: skip
+    return lambda gate: line.woken(replace(waiter, gate=gate), now_ms=at_ms, pending_ms=pending_ms)
+
+
 GATES: dict[str, list[Step]] = {
     "enter, and enter again": [(entering(of(ANN)), True), (entering(of(ANN)), False), (entering(of(ANN), waited=True), False)],
     "full": [(entering(of(ANN)), True), (entering(of(BOB)), False), (leaving(of(ANN)), True), (entering(of(BOB)), True)],
@@ -99,6 +107,8 @@ GATES: dict[str, list[Step]] = {
     "an eviction paid of a gate that is gone": [(lambda g: eviction_paid(gate_key(g), RUN), False)],
     "line up": [(waiting(2), True), (waiting(2), True), (waiting(1), False), (waiting(3, cost=4), True), (lambda g: unwait(g, "wait#1#1#r#t", 2), False),
                 (lambda g: unwait(g, "wait#1#1#r#t", 3), True), (lambda g: unwait(g, "wait#1#1#r#t", 3), True)],
+    "noted as woken by one": [(noting(2, 100), False), (waiting(2), True), (noting(1, 100), False), (noting(2, 100), True), (noting(2, 105), False),
+                              (noting(2, 110), True), (noting(2, 111, None), True), (waiting(3), True), (noting(3, 112), True)],
 }  # fmt: skip
 
 
@@ -167,8 +177,8 @@ def giving_back(start_ms: int, units: int = 4) -> Callable[[str], Write]:
     return lambda gate: rates.give_back(Take(key=gate.removeprefix("rate#"), units=units), start_ms)
 
 
-def due(nonce: str, due_ms: int, *, moves: bool) -> Callable[[str], Write]:
-    return lambda gate: rates.mark(gate, nonce, due_ms, moves=moves)
+def due(nonce: str, due_ms: int | None) -> Callable[[str], Write]:
+    return lambda gate: rates.mark(gate, nonce, due_ms=due_ms)
 
 
 RATES: dict[str, list[Step]] = {
@@ -182,14 +192,15 @@ RATES: dict[str, list[Step]] = {
     "a higher limit from now on": [(taking(EMPTY, limit=5), True), (taking(used(1, limit=5), 1, limit=10), True)],
     "given back, while the window lasts": [(taking(EMPTY, limit=10), True), (giving_back(START), True), (giving_back(START + MINUTE), False),
                                            (giving_back(START - MINUTE), False)],
-    "a newcomer stays behind the mark": [(taking(EMPTY, limit=10), True), (due("one", START + MINUTE, moves=True), True), (taking(used(6), limit=10), False),
+    "a newcomer stays behind the mark": [(taking(EMPTY, limit=10), True), (due("one", START + MINUTE), True), (taking(used(6), limit=10), False),
                                          (taking(used(6), limit=10, waited=True), True)],
-    "the schedule moves forward only": [(due("one", 5, moves=True), True), (due("two", 5, moves=True), False), (due("two", 5, moves=False), True),
-                                        (due("three", 6, moves=False), False), (due("three", 6, moves=True), True),
-                                        (lambda g: rates.move_schedule(g, 6), False), (lambda g: rates.move_schedule(g, 7), True)],
-    "no schedule to move": [(due("one", 5, moves=False), False), (lambda g: rates.move_schedule(g, 7), False)],
-    "close": [(lambda g: rates.close(g, "one"), False), (due("one", 5, moves=True), True), (lambda g: rates.close(g, None), False),
+    "who marks moves no schedule": [(due("one", 5), True), (due("two", 6), False), (due("two", None), True),
+                                    (lambda g: rates.move_schedule(g, 5), False), (lambda g: rates.move_schedule(g, 7), True)],
+    "no schedule to move": [(due("one", None), False), (lambda g: rates.move_schedule(g, 7), False)],
+    "close": [(lambda g: rates.close(g, "one"), False), (due("one", 5), True), (lambda g: rates.close(g, None), False),
               (lambda g: rates.close(g, "two"), False), (lambda g: rates.close(g, "one"), True), (lambda g: rates.close(g, None), True)],
+    "another length of the window": [(taking(EMPTY, limit=10), True), (due("one", 5), True),
+                                     (lambda g: rates.put_limit(g.removeprefix("rate#"), 10, 1_000, seen=used(6)), True), (due("two", None), False)],
     "a limit clamps what is left": [(taking(EMPTY, 1, limit=10), True), (setting(5, used(9)), True), (setting(5, used(9)), False), (setting(7, used(5, 5), "v2"), True),
                                     (taking(used(5, 7), 5), True)],
     "clamping what others have taken meanwhile": [(taking(EMPTY, 8, limit=10), True), (setting(5, used(9)), False), (setting(5, used(2)), True)],

@@ -189,7 +189,7 @@ def busy_gates(engine: Engine, victim: str) -> None:
         enter(dead, 0, waited=False, now_ms=old_ms, expires_at_s=now_ms),
         enter(older, 0, waited=False, now_ms=old_ms, expires_at_s=now_ms),
         evict(newer, 0, held, now_ms=now_ms, expires_at_s=now_ms),
-        rates.mark("rate#ai", "nonce", old_ms, moves=True),
+        rates.mark("rate#ai", "nonce", due_ms=old_ms),
     ]
     for gate in (dead.gate, "rate#ai", "pause#one", "labels#second"):
         waiter = line.Waiter(

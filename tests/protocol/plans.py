@@ -145,6 +145,7 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("the schedule moves first", partial(Windows, (1, 1), 1, Faults(crash=1), early=0)),
     ("the refill stops when it can serve all", partial(Windows, (1, 1), 1)),
     ("only the refill that is due counts", partial(Windows, (1, 1), 1)),
+    ("who parks moves the schedule", partial(Windows, (1, 1, 1), 1)),
 ]
 """A mistake, and a plan that finds it."""
 

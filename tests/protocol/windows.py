@@ -1,9 +1,9 @@
 """A rate limit: units per window, taken by one conditional write; whoever is refused waits for the refill's message.
 
-    claim -> take -> unpark -> baton -> run and commit -> repair -> delete
+    claim -> take -> unpark -> run and commit -> repair -> delete
        |      | refused
        |      v
-       |   unclaim -> park -> mark and schedule -> send the refill, if this moved the schedule -> look -> delete
+       |   unclaim -> park -> mark, schedule where nothing is due -> send the refill, if this scheduled it -> look -> delete
        | stale
        v
      unpark -> repair (park, mark as above) -> tend (marked: send the refill that is due) -> look -> delete
@@ -14,7 +14,7 @@
 
 While there is a mark, a refill is due, or owed by a message that is not deleted yet. A refill that the schedule has passed is
 dropped, so no duplicate lives long; one that is ahead of the schedule takes its place, since the next is sent before the
-schedule moves. A look sends the head its message if there are units for it.
+schedule moves. Who parks sends itself a message if there are units for it and for all ahead of it.
 Marks are nonces: 0 is absent, 1 is the one on the item, 2 any earlier one.
 """
 
@@ -71,7 +71,6 @@ class Windows(Model):
             "mark": self._mark,
             "refill": self._refill,
             "unpark": self._unpark,
-            "baton": self._baton,
             "tend": self._tend,
             "query": self._query,
             "send": self._send,
@@ -153,9 +152,11 @@ class Windows(Model):
         return [self.to(s, i, then, gates=replaced(s[2], 4, line))]
 
     def _mark(self, s: State, i: int, h: Handler) -> list[Move]:
-        """The window is the one it was refused in: time may have passed since."""
+        """Where a refill is due already, it stays: one that was passed by would wake nobody. The window is the one it was refused in."""
         window, left, _, schedule, waiters, taken = s[2]
-        due = max(schedule, max(h[6][0], window) + 1)
+        due = schedule or max(h[6][0], window) + 1
+        if self.broken == "who parks moves the schedule":
+            due = max(schedule, max(h[6][0], window) + 1)
         again = h[3] == "stale" and self.broken == "refill sent again for parked records only"
         handlers = _outdated(s[3])
         h = handlers[i]
@@ -179,9 +180,7 @@ class Windows(Model):
 
     def _unpark(self, s: State, i: int, h: Handler) -> list[Move]:
         left = tuple(x for x in s[2][4] if x[0] != h[0] or x[1] > h[1])
-        then = handler(h, "repair" if h[3] == "stale" else "baton")
-        if self.broken == "no baton" and h[3] != "stale":
-            then = handler(h, "run")
+        then = handler(h, "repair" if h[3] == "stale" else "run")
         return [self.to(s, i, then, gates=replaced(s[2], 4, left))]
 
     # ------------------------------------------------------------ looks
@@ -195,21 +194,23 @@ class Windows(Model):
             return [self.to(s, i, handler(h, "refill", way="tend", memory=(s[2][3],)), "marked")]
         return [self.to(s, i, self._look(s, h), "-")]
 
-    def _baton(self, s: State, i: int, h: Handler) -> list[Move]:
-        if s[2][2] and self._units_left(s, s[5][0]) > 0:
-            return [self.to(s, i, handler(h, "query"), "units left")]
-        return [self.to(s, i, handler(h, "run"), "-")]
-
     def _query(self, s: State, i: int, h: Handler) -> list[Move]:
-        waiters = s[2][4]
-        then = handler(h, "run" if h[3] == "go" else "delete", memory=())
-        if not waiters or self.units[waiters[0][0]] > self._units_left(s, s[5][0]):
-            return [self.to(s, i, then, "nobody")]
-        return [self.to(s, i, handler(h, "send", memory=waiters[0]), f"sees {waiters[0]}")]
+        """Who has just parked looks for itself, behind those ahead of it; a stale delivery looks for the head."""
+        waiters, left = s[2][4], self._units_left(s, s[5][0])
+        able: list[Pair] = []
+        for waiter in waiters:
+            if self.units[waiter[0]] > left:
+                break
+            left -= self.units[waiter[0]]
+            able.append(waiter)
+        found = [x for x in able if x[0] == h[0]] if h[3] == "park" else able[:1]
+        if not found:
+            return [self.to(s, i, handler(h, "delete", memory=()), "nobody")]
+        return [self.to(s, i, handler(h, "send", memory=found[0]), f"sees {found[0]}")]
 
     def _send(self, s: State, i: int, h: Handler) -> list[Move]:
         run, ticket = h[6]
-        then = handler(h, "run" if h[3] == "go" else "delete", memory=())
+        then = handler(h, "delete", memory=())
         return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
 
     # ------------------------------------------------------------ the refill's message

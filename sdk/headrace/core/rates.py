@@ -16,6 +16,7 @@ from headrace.core.changes import (
     AtMost,
     Condition,
     Equal,
+    Exists,
     Item,
     Missing,
     Path,
@@ -204,18 +205,17 @@ def give_back(of: Take, start_ms: int) -> Update:
 # ---------------------------------------------------------------- the refill
 
 
-def mark(gate: str, nonce: str, due_ms: int, *, moves: bool) -> Update:
-    """Somebody waits, and a message is due at `due_ms`: which this write has moved the schedule to, or finds there already."""
-    moved = either(Missing(("sched",)), AtMost(("sched",), due_ms - 1))
+def mark(gate: str, nonce: str, *, due_ms: int | None) -> Update:
+    """Somebody waits, and a refill is due at `due_ms`; None: where one is due already, which stays.
+
+    Were it moved, the one that is on its way would be passed by, and wake nobody.
+    """
+    sets: dict[Path, Value] = {("w",): nonce, ("lpk",): index_partition_of(gate), ("lsk",): gate}
+    if due_ms is not None:
+        sets[("sched",)] = due_ms
+    scheduled = ("sched",)
     return Update(
-        key=gate_key(gate),
-        require=moved if moves else AtLeast(("sched",), due_ms),
-        sets={
-            ("w",): nonce,
-            ("lpk",): index_partition_of(gate),
-            ("lsk",): gate,
-            **({("sched",): due_ms} if moves else {}),
-        },
+        key=gate_key(gate), require=Exists(scheduled) if due_ms is None else Missing(scheduled), sets=sets
     )
 
 

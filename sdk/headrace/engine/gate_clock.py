@@ -117,12 +117,13 @@ def is_alive(record: RunRecord | None, held: Holder) -> bool:
 
 
 def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
-    """A refill that is overdue by a minute will not come."""
+    """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
+    if not waiting:
+        return []
     window = window_of(engine.store.get(gate_key(gate)))
     now_ms = engine.clock.now_ms()
-    if not waiting or (window.scheduled_ms is not None and window.scheduled_ms > now_ms - DEAD_AFTER_MS):
-        return []
-    mark_limit(engine, gate, waiting[0].worker, again=True)
+    if window.scheduled_ms is None or window.scheduled_ms <= now_ms - DEAD_AFTER_MS:
+        mark_limit(engine, gate, waiting[0].worker, again=True)
     return fitting(waiting, window.room(now_ms))
 
 

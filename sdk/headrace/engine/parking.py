@@ -128,7 +128,7 @@ def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False
     waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
     engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
     if gate.startswith(RATE):
-        mark_limit(engine, gate, waiter.worker, again=again)
+        mark_limit(engine, gate, waiter.worker, again=again, parked=None if again else waiter.sk)
         return
     if gate.startswith(GATE):
         _mark_gate(engine, record, task, again=again)

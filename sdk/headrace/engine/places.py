@@ -216,8 +216,8 @@ def look(
 
     Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
     the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
-    its way. stale: who made a note may have died before the message, so notes count for nothing; and the message is sent before the
-    note, for a twin of this delivery may go by the note and delete the message of both.
+    its way. stale: who made a note may have died before the message, so notes count for nothing; and none is made, for a twin of this
+    delivery may put the waiter back that has gone meanwhile, go by the note, and delete the message of both.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
@@ -231,11 +231,9 @@ def look(
     notes = limit > 1 or parked
     pending_ms = PENDING_MS if notes and not stale else None
     able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
-    if stale:
-        wake(engine, able)
-    mine = [each for each in able if not notes or _noted(engine, each, pending_ms)]
     if not stale:
-        wake(engine, mine)
+        able = [each for each in able if not notes or _noted(engine, each, pending_ms)]
+    wake(engine, able)
 
 
 def _able(

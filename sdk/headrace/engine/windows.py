@@ -33,6 +33,12 @@ from headrace.engine.pay import send_at
 from headrace.engine.wakes import fitting, heads, wake
 
 MAX_TRIES = 12
+LONGEST_SLEEP_MS = 250
+"""How long a refill that comes early waits for its window."""
+
+MOST_AHEAD = 100
+"""How far down the line who has just parked looks for itself: further back it waits for the refill, or for the clock."""
+
 MOST_HEADS = 10_000
 """How many waiters one refill wakes, at most."""
 
@@ -119,22 +125,22 @@ def return_units(engine: Engine, of: Take, taken: Taken) -> None:
 # ---------------------------------------------------------------- waiting
 
 
-def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool) -> None:
-    """Somebody waits: see that a refill is due, and wake the head if there are units left after all.
+def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool, parked: str | None = None) -> None:
+    """Somebody waits: see that a refill is due, and wake who can take units after all.
 
-    `again`: whoever moved the schedule may have died before it sent the refill.
+    `again`: whoever scheduled the refill may have died before it was sent. `parked`: the place in the line of who has just parked.
     """
     nonce = engine.ids.owner()
     window = window_of(engine.store.get(gate_key(gate)))
     for _ in range(MAX_TRIES):
-        due_ms = max(window.scheduled_ms or 0, window.next_start_ms(engine.clock.now_ms()))
-        moves = window.scheduled_ms is None or due_ms > window.scheduled_ms
-        written = engine.store.write(mark(gate, nonce, due_ms, moves=moves))
+        scheduled = window.scheduled_ms
+        due_ms = window.next_start_ms(engine.clock.now_ms()) if scheduled is None else None
+        written = engine.store.write(mark(gate, nonce, due_ms=due_ms))
         window = window_of(written.item)
         if isinstance(written, Applied):
-            if moves or again:
-                _send_refill(engine, gate, window.scheduled_ms or due_ms, worker)
-            look_at_limit(engine, gate, window)
+            if due_ms is not None or again:
+                _send_refill(engine, gate, window.scheduled_ms or due_ms or 0, worker)
+            look_at_limit(engine, gate, window, parked=parked)
             return
 
 
@@ -158,15 +164,22 @@ def tend(engine: Engine, gate: str, worker: str) -> None:
     look_at_limit(engine, gate, window)
 
 
-def look_at_limit(engine: Engine, gate: str, window: Window) -> None:
-    """Wake the head if the window has units for it."""
+def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
+    """Wake the head if the window has units for it. parked: that one in its place, if there are units for all ahead of it too, who
+    were woken by the refill or have looked for themselves."""
     room = window.room(engine.clock.now_ms())
-    if window.waiting is not None and room > 0:
-        wake(engine, fitting(heads(engine, gate, limit=1), room))
+    if window.waiting is None or room <= 0:
+        return
+    able = fitting(heads(engine, gate, limit=1 if parked is None else min(room, MOST_AHEAD)), room)
+    wake(engine, [each for each in able if each.sk == parked] if parked is not None else able)
 
 
 def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
-    send_at(engine, worker, at_ms, encode_refill(RefillMessage(gate=gate, at_ms=at_ms, worker=worker)))
+    """SQS delays by whole seconds. A refill comes up to a second late, but not so late that, from window to window, one is missed:
+    where a delay would make it late by more than three quarters of a second, it comes early, and waits."""
+    early_ms = (at_ms - engine.clock.now_ms()) % 1_000
+    due_ms = at_ms - early_ms if early_ms <= LONGEST_SLEEP_MS else at_ms
+    send_at(engine, worker, due_ms, encode_refill(RefillMessage(gate=gate, at_ms=at_ms, worker=worker)))
 
 
 # ---------------------------------------------------------------- the refill
@@ -175,6 +188,9 @@ def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
 def refill(engine: Engine, message: RefillMessage) -> None:
     """A window begins: wake, in order, as many as it has units for; and see to the next one while anybody waits."""
     gate = message.gate
+    early_ms = message.at_ms - engine.clock.now_ms()
+    if early_ms > 0:
+        engine.clock.sleep(min(early_ms, LONGEST_SLEEP_MS) / 1_000)
     for _ in range(MAX_TRIES):
         window = window_of(engine.store.get(gate_key(gate)))
         if window.scheduled_ms is None or window.scheduled_ms > message.at_ms:
