@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from exploration.plan import WORKER, Plan
-from exploration.rows import Rows
+from exploration.rows import Rows, store_of
 from exploration.state import Message, State
 from exploration.words import name_of
 from headrace.core.changes import Update
 from headrace.core.gates import RATE, gate_key
 from headrace.core.message import RefillMessage, encode_refill
-from headrace.core.rates import Window, mark, put_limit
+from headrace.core.rates import Window, put_limit
 from headrace.engine.engine import Engine
 from headrace.engine.tick import CURSOR
 from headrace.engine.timers import HORIZON_S
@@ -48,12 +48,23 @@ def started(plan: Plan, rows: Rows) -> State:
     )
 
 
+def with_another(plan: Plan, rows: Rows, s: State, after_ms: int) -> State:
+    """A later run is asked for, and nothing goes wrong any more."""
+    clock = VirtualClock(s.now_ms + after_ms)
+    store, queues = store_of(s.table.rows.values()), MemoryQueues(clock)
+    engine = Engine(store=store, queues=queues, clock=clock, ids=SeededIds())
+    start(engine, NewRun(plan=plan.workflow, input=None, run_id=name_of(len(s.table.records()))))
+    messages = tuple(Message(n, WORKER, body, 0) for n, body in enumerate(queues.bodies(WORKER), 1))
+    table, calm = rows.table(store.items()), (0,) * len(s.budget)
+    return s._replace(table=table, messages=messages, budget=calm, now_ms=clock.now_ms(), ticks=0)
+
+
 def with_refill(plan: Plan, rows: Rows, s: State) -> State:
     """The refill of the window that has just begun is on its way, and the mark of who waited is there still."""
     for key in plan.rates if plan.refill else ():
         gate, due_ms = f"{RATE}{key}", s.now_ms - s.now_ms % WINDOW_MS
         row = s.table.rows[gate_key(gate)]
-        _, marked = rows.write(mark(gate, "old", due_ms, moves=True), row)
+        marked = rows.of({**row.item, "w": "old", "sched": due_ms})
         body = encode_refill(RefillMessage(gate=gate, at_ms=due_ms, worker=WORKER))
         message = Message(len(s.messages) + 1, WORKER, body, 0)
         s = s._replace(table=s.table.put(row.key, marked), messages=(*s.messages, message))

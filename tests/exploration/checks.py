@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
-from exploration.requests import Runs
 from exploration.rows import Row, Table
 from exploration.state import Process, State, read, subject_of
 from headrace.core.changes import Update, Write
@@ -85,7 +84,7 @@ def judge_state(plan: Plan, s: State) -> str | None:
     found = _user_code(plan, s, records)
     if found is not None or plan.allows(ZOMBIE):
         return found
-    if all(process.user_code is not None for process in s.processes):
+    if all(_is_live(records, process) for process in s.processes):
         found = _idle(plan, s, records)
     return found if found is not None or plan.allows(DUP) else _held_in_sleep(s, records)
 
@@ -104,7 +103,7 @@ def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | Non
     counted: set[tuple[str, str]] = set()
     for process in s.processes:
         code = process.user_code
-        if code is None or process.frozen or not _is_live(records[code.run_id], code):
+        if code is None or not _is_live(records, process):
             continue
         for of in _passes(plan, records[code.run_id], code.task, code.ticket):
             state = _gate(s.table, of)
@@ -120,14 +119,15 @@ def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | Non
     return None
 
 
-def _is_live(record: RunRecord, code: Runs) -> bool:
+def _is_live(records: dict[str, RunRecord], process: Process) -> bool:
+    """Whether it is in user code, and its heartbeats do not tell it to end."""
+    code = process.user_code
+    if code is None or process.frozen:
+        return False
+    record = records[code.run_id]
     row = record.tasks.get(code.task)
-    return (
-        row is not None
-        and row.status is TaskStatus.RUNNING
-        and row.owner == code.owner
-        and record.cancelled_at_ms is None
-    )
+    owns = row is not None and row.status is TaskStatus.RUNNING and row.owner == code.owner
+    return owns and record.cancelled_at_ms is None
 
 
 def _passes(plan: Plan, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
@@ -191,7 +191,7 @@ def judge_rest(plan: Plan, s: State) -> str | None:
             return f"run {run_id} is lost"
     rows = list(s.table.rows.values())
     gates = [state_of(row.item) for row in rows if row.key.sk == "gate"]
-    if any(_leaks(plan, row) for row in rows):
+    if any(gate.holders for gate in gates):
         return "a place is leaked"
     if any(gate.evicted for gate in gates):
         return "a victim is left listed"
@@ -210,15 +210,13 @@ def judge_rest(plan: Plan, s: State) -> str | None:
     return "a mark is left behind" if any(gate.waiting is not None for gate in gates) else None
 
 
-def _leaks(plan: Plan, row: Row) -> bool:
-    """A zombie may leave a place taken. The clock looks at a gate once somebody waits there, so at one that has a line it is no
-    leak; and whoever cancels in progress takes the place."""
-    if row.gate is None or not row.gate.holders:
-        return False
-    strategies = {gate.name: gate.strategy for gate in plan.workflow.gates}
-    strategy = strategies.get(row.key.pk.split("#")[1], GateStrategy.GROUP_ROUND_ROBIN)
-    repaired = strategy is not GateStrategy.CANCEL_NEWEST and "lpk" not in row.item
-    return not (plan.allows(ZOMBIE) and repaired)
+def leaks(plan: Plan, s: State) -> bool:
+    """All runs are over and a zombie has left a place taken, where nobody waits and the clock does not look. Whoever comes next has to
+    get in."""
+    records = s.table.records()
+    held = any(row.gate is not None and row.gate.holders for row in s.table.rows.values())
+    listed = any("lpk" in row.item for row in s.table.rows.values() if row.gate is not None)
+    return held and not listed and len(records) == plan.runs and all(map(finished, records.values()))
 
 
 def _outcomes(plan: Plan, records: dict[str, RunRecord]) -> str | None:
@@ -232,5 +230,6 @@ def _outcomes(plan: Plan, records: dict[str, RunRecord]) -> str | None:
     if GateStrategy.CANCEL_IN_PROGRESS in strategies:
         return None if done[-1] else "the newest run did not complete"
     if GateStrategy.CANCEL_NEWEST in strategies:
-        return None if any(done) else "no run completed"
+        later = done[plan.runs :]
+        return None if any(done) and all(later) else "no run completed, or not the later one"
     return None if all(done) else "a run did not complete"

@@ -79,7 +79,8 @@ class _Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
+        """Only this process sleeps: what others do meanwhile they can do before or after."""
+        self.now += int(seconds * 1000)
 
 
 @dataclass(slots=True)
@@ -154,6 +155,10 @@ class _Process:
             case "tick":
                 tick(engine)
                 return None
+            case _:
+                return self._deliver(engine)
+
+    def _deliver(self, engine: Engine) -> Disposition:
         workflow = self.plan.workflow
         code = {(workflow.workflow, task.name): _Code() for task in workflow.tasks}
         host = Host(worker=WORKER, runnables=code, visibility_s=VISIBILITY_S)

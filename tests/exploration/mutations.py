@@ -10,10 +10,11 @@ from unittest.mock import patch
 
 from exploration.plan import Budget, Plan, alone, gate, units
 from headrace.core import gates, line, owed, rates, transitions
-from headrace.core.changes import ALWAYS, Exists, Update, every
+from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
 from headrace.core.owed import Effect, GiveBack, LineUp
 from headrace.core.plan import GateStrategy
 from headrace.engine import claiming, deliver, gate_clock, parking, passing, places, windows
+from headrace.engine.wakes import wake
 
 Mutation = Callable[[], list[Any]]
 
@@ -32,7 +33,7 @@ def _release_takes_any_ticket() -> list[Any]:
 def _no_limit() -> list[Any]:
     def enter(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
         write = gates.enter(of, *arguments, **options)
-        return replace(write, require=gates.Missing((f"h:{of.member}",)))
+        return replace(write, require=Missing((f"h:{of.member}",)))
 
     return [patch.object(places, "enter", enter)]
 
@@ -61,7 +62,7 @@ def _clear_whatever_the_mark() -> list[Any]:
 
 def _mark_before_the_waiter() -> list[Any]:
     """The mark is there before anybody waits: whoever looks in between takes it away."""
-    original = parking.put_waiter
+    original = line.put_waiter
     put: list[Any] = []
 
     def put_waiter(waiter: line.Waiter, *, expires_at_s: int) -> Any:
@@ -122,7 +123,7 @@ def _victims_are_not_listed() -> list[Any]:
 
 def _evicts_whoever_is_there() -> list[Any]:
     def evict(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
-        return replace(gates.evict(of, *arguments, **options), require=gates.Missing((f"h:{of.member}",)))
+        return replace(gates.evict(of, *arguments, **options), require=Missing((f"h:{of.member}",)))
 
     return [patch.object(places, "evict", evict)]
 
@@ -139,15 +140,15 @@ def _the_schedule_moves_first() -> list[Any]:
     def wake_window(engine: Any, message: Any, coming_ms: int, able: Any) -> None:
         written = engine.store.write(rates.move_schedule(message.gate, coming_ms))
         windows._send_refill(engine, message.gate, coming_ms, message.worker)
-        if isinstance(written, windows.Applied):
-            windows.wake(engine, able)
+        if isinstance(written, Applied):
+            wake(engine, able)
 
     return [patch.object(windows, "_wake_window", wake_window)]
 
 
 def _refill_is_not_sent_again() -> list[Any]:
-    def mark_limit(*arguments: Any, again: bool) -> None:
-        windows.mark_limit(*arguments, again=False)
+    def mark_limit(*arguments: Any, **options: Any) -> None:
+        windows.mark_limit(*arguments, **{**options, "again": False})
 
     return [patch.object(parking, "mark_limit", mark_limit), patch.object(parking, "tend", _nothing)]
 

@@ -88,16 +88,16 @@ class Rows:
 
     def write(self, write: Write, before: Row | None) -> tuple[Written, Row | None]:
         """The answer, and the row that is there afterwards."""
-        written = _store([before] if before is not None else []).write(write)
+        written = store_of([before] if before is not None else []).write(write)
         if not isinstance(written, Applied):
             return written, before
         return written, None if written.item is None else self.of(written.item)
 
     def query(self, of: Queries, rows: Iterable[Row]) -> list[Item]:
-        return _store(rows).query(of.pk, prefix=of.prefix, after=of.after, limit=of.limit)
+        return store_of(rows).query(of.pk, prefix=of.prefix, after=of.after, limit=of.limit)
 
     def list(self, of: Lists, rows: Iterable[Row]) -> list[Item]:
-        return _store(rows).query_index(
+        return store_of(rows).query_index(
             of.index, of.pk, low=of.low, high=of.high, limit=of.limit, newest_first=of.newest_first
         )
 
@@ -119,7 +119,8 @@ def _holds(task: Value, mine: str) -> bool:
     return isinstance(task, dict) and str(task.get("o", "")).startswith(mine) and bool(task.get("l"))
 
 
-def _store(rows: Iterable[Row]) -> MemoryStore:
+def store_of(rows: Iterable[Row]) -> MemoryStore:
+    """A store with these items."""
     store = MemoryStore()
     for row in rows:
         store._partitions.setdefault(row.key.pk, {})[row.key.sk] = row.item

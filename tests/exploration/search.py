@@ -85,7 +85,8 @@ def wander(plan: Plan, *, seed: int, steps: int, longest: int = 5_000) -> Result
     taken = 0
     while taken < steps:
         world = World(plan)
-        state, trace = world.first(), []
+        state = world.first()
+        trace: list[tuple[object, ...]] = []
         for _ in range(longest):
             why = world.wrong(state)
             if why is not None:

@@ -49,7 +49,7 @@ def _write(write: Write) -> str:
     match write:
         case Update():
             parts = [
-                f"{'.'.join(path)}={value}" for path, value in write.sets.items() if path[-1] not in _DULL
+                f"{'.'.join(path)}={value!r}" for path, value in write.sets.items() if path[-1] not in _DULL
             ]
             parts += [f"-{'.'.join(path)}" for path in write.removes]
             return f"writes {where} {', '.join(parts)}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from exploration.beginning import WINDOW_MS, started, with_refill
-from exploration.checks import judge_rest, judge_state, judge_write
+from exploration.beginning import WINDOW_MS, started, with_another, with_refill
+from exploration.checks import judge_rest, judge_state, judge_write, leaks
 from exploration.histories import Answer, Histories, Node, Spec
 from exploration.plan import CANCEL, CRASH, DUP, FAIL, TICK, ZOMBIE, Plan
 from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, Request, Runs, Sends, Writes
@@ -97,7 +97,10 @@ class World:
         due = [m.due_ms for m in s.messages]
         if due and min(due) > s.now_ms:
             yield Move(("time passes to what is due",), lambda: s._replace(now_ms=min(due)))
-        if not due and s.ticks < MOST_TICKS and self.plan.allows(ZOMBIE) and judge_rest(self.plan, s):
+        if not due and self.plan.allows(ZOMBIE) and leaks(self.plan, s):
+            later = ("a later run is asked for",)
+            yield Move(later, lambda: with_another(self.plan, self.rows, s, after_ms=61_000))
+        elif not due and s.ticks < MOST_TICKS and self.plan.allows(ZOMBIE) and judge_rest(self.plan, s):
             yield Move(("the clock, a minute later",), lambda: self._clock(s))
 
     def _clock(self, s: State) -> State:
