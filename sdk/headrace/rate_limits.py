@@ -78,6 +78,8 @@ def check_key(key: str, what: str) -> str:
 
 def rates_of(limits: Sequence[RateLimit] | None, owner: str) -> tuple[RatePlan, ...]:
     """The plan's rate limits; expressions are checked, `owner` names the task."""
+    if limits is not None and (isinstance(limits, RateLimit | str) or not isinstance(limits, Sequence)):
+        raise DefinitionError(f"{owner}: rate_limits is {limits!r}: give a list, such as [RateLimit(...)]")
     return tuple(_rate(each, owner) for each in limits or ())
 
 
@@ -91,11 +93,16 @@ def _rate(each: RateLimit, owner: str) -> RatePlan:
     if each.dynamic_key is None:
         return RatePlan(key=each.static_key or "", units=units)
     check(each.dynamic_key, f"{where}: dynamic_key")
+    limit = _amount(each.limit, f"{where}: limit")
+    if units.isdigit() and limit.isdigit() and int(units) > int(limit):
+        raise DefinitionError(
+            f"{where}: units is {units}, and limit is {limit}: no window ever has so many; give at most {limit} units"
+        )
     return RatePlan(
         key=each.dynamic_key,
         dynamic=True,
         units=units,
-        limit=_amount(each.limit, f"{where}: limit"),
+        limit=limit,
         window_s=window_s(each.duration, where),
     )
 

@@ -13,7 +13,15 @@ from deployed.sam import sam
 
 pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
 
-FUNCTIONS = ["ExamplesFunction", "ReportsFunction", "DeadLettersFunction", "ClockFunction"]
+FUNCTIONS = [
+    "ExamplesFunction",
+    "ReportsFunction",
+    "LaneFunction",
+    "SmallModelFunction",
+    "LargeModelFunction",
+    "DeadLettersFunction",
+    "ClockFunction",
+]
 
 
 POISON = {

@@ -84,4 +84,7 @@ def test_logs_are_kept_for_a_month(examples: Stack) -> None:
     ]
     assert {
         group["logGroupName"].removeprefix("/aws/lambda/"): group["retentionInDays"] for group in groups
-    } == {f"{STACK}-{name}": 30 for name in ("examples", "reports", "clock", "dead-letters")}
+    } == {
+        f"{STACK}-{name}": 30
+        for name in ("examples", "reports", "lane", "small-model", "large-model", "clock", "dead-letters")
+    }

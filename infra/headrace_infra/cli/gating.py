@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import UTC, datetime
 
 from rich.markup import escape
 from rich.table import Table
@@ -46,7 +45,10 @@ def _views(gates: GatesClient, name: str | None, key: str | None, *, all_known: 
         return gates.find(key)
     if name is None:
         return gates.list(all=all_known)
-    return gates.find(name) if key is None else [gates.get(name, key)]
+    if key is None:
+        return gates.find(name)
+    view = gates.get(name, key)
+    return [view] if view.limit is not None or view.holders or view.waiters else []
 
 
 # ---------------------------------------------------------------- one gate
@@ -58,7 +60,7 @@ def _print(view: GateView, *, now_ms: int) -> None:
     if not view.holders and not view.waiters:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("", "run", "task", "priority", "for", "until"):
+    for column in ("", "run", "task", "priority", "for", "ends in"):
         table.add_column(column, style="dim" if column == "run" else "", no_wrap=True)
     if any(waiter.wishes for waiter in view.waiters):
         table.add_column("wants")
@@ -114,7 +116,7 @@ def _holder(holder: HolderView, now_ms: int) -> tuple[str, ...]:
 
 
 def _waiter(waiter: WaiterView, now_ms: int) -> tuple[str, ...]:
-    until = datetime.fromtimestamp(waiter.start_by_ms / 1000, UTC).astimezone().strftime("%m-%d %H:%M:%S")
+    until = seconds(max(0, waiter.start_by_ms - now_ms))
     wants = f" (wants {waiter.cost})" if waiter.cost > 1 else ""
     row = (
         waiter.run_id,

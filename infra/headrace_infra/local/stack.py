@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ import boto3
 from headrace.app import Headrace
 from headrace.core.record import RunRecord, record_of
 from headrace.engine.tick import tick
-from headrace.errors import NotSupportedError
+from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Ports
 from headrace_handlers import dead_letters, worker
 from headrace_infra.compile import compile_app, units_of
@@ -29,6 +30,7 @@ from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
 
+logger = logging.getLogger("headrace.local")
 POLL_S = 0.004
 LONGEST_POLL_S = 0.02
 MINUTE_MS = 60_000
@@ -67,6 +69,7 @@ class LocalStack:
         self._dispatcher = dispatcher
         self._backend = backend
         self._next_tick_ms = clock.now_ms() + MINUTE_MS
+        self._ticking = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -140,9 +143,19 @@ class LocalStack:
         return min((int(item["due"]["N"]) for item in items), default=None)
 
     def _tick(self) -> None:
-        if self.clock.now_ms() >= self._next_tick_ms:
-            tick(self.engine)
-            self._next_tick_ms = self.clock.now_ms() + MINUTE_MS
+        """The clock, where a minute has passed since it came by."""
+        with self._ticking:
+            if self.clock.now_ms() >= self._next_tick_ms:
+                tick(self.engine)
+                self._next_tick_ms = self.clock.now_ms() + MINUTE_MS
+
+    def keep_ticking(self, stop: threading.Event) -> None:
+        """The clock comes by once a minute, until `stop`: for who waits and is told of nothing else."""
+        while not stop.wait(1.0):
+            try:
+                self._tick()
+            except HeadraceError as error:
+                logger.warning("a tick failed: %s", error)
 
     def runs(self) -> list[RunRecord]:
         """Every run in the table."""
@@ -219,10 +232,24 @@ def run_local(
         )
         for each in app.fleet():
             stack.callback(each.lifespan.stop)
+        running = LocalStack(app, deployed, clock, dispatcher, events, aws)
         if background:
             dispatcher.start()
+            stack.enter_context(_ticking(running))
         stack.callback(dispatcher.stop)
-        yield LocalStack(app, deployed, clock, dispatcher, events, aws)
+        yield running
+
+
+@contextmanager
+def _ticking(running: LocalStack) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=running.keep_ticking, args=(stop,), name="headrace-clock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _perhaps(queue: str) -> bool:

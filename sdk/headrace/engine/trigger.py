@@ -55,7 +55,7 @@ def start(engine: Engine, new: NewRun) -> RunRecord:
 
     A run of that id which exists already is left as it is and returned. IdempotencyCollisionError where its key is held.
     """
-    started, collisions = _start_chunk(engine, [_prepare(engine, new)])
+    started, collisions = _start_chunk(engine, [_prepare(engine, new, now_ms=engine.clock.now_ms())])
     if collisions:
         raise collisions[0]
     return started[0]
@@ -68,7 +68,8 @@ def start_many(
 
     Where idempotency keys are held, the other runs are started and BulkTriggerIdempotencyCollisionError names both.
     """
-    prepared = [_prepare(engine, new) for new in news]
+    now_ms = engine.clock.now_ms()
+    prepared = [_prepare(engine, new, now_ms=now_ms, order=order) for order, new in enumerate(news)]
     records: list[RunRecord] = []
     collisions: list[IdempotencyCollisionError] = []
     for first in range(0, len(prepared), CHUNK):
@@ -82,8 +83,7 @@ def start_many(
     return records
 
 
-def _prepare(engine: Engine, new: NewRun) -> _Prepared:
-    now_ms = engine.clock.now_ms()
+def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Prepared:
     bare = RunRecord(
         run_id=new.run_id or engine.ids.run_id(),
         plan=new.plan,
@@ -93,7 +93,7 @@ def _prepare(engine: Engine, new: NewRun) -> _Prepared:
         parent=new.parent,
         created_at_ms=now_ms,
         expires_at_s=now_ms // 1000 + engine.limits.retention_s,
-        extra=_extra(engine, new),
+        extra=_extra(engine, new, order),
     )
     placed = place_input(engine, bare, new.input)
     fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
@@ -101,13 +101,16 @@ def _prepare(engine: Engine, new: NewRun) -> _Prepared:
     return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
 
 
-def _extra(engine: Engine, new: NewRun) -> Mapping[str, str]:
-    """What the record says beside the plan: the keys of its gates and rate limits, the idempotency key to release."""
+def _extra(engine: Engine, new: NewRun, order: int) -> Mapping[str, str]:
+    """What the record says beside the plan: the keys of its gates and rate limits, its order, the idempotency key to release."""
     extra = dict(new.extra)
-    if new.plan.gates or any(task.gates or task.rates for task in new.plan.tasks):
+    gated = new.plan.gates or any(task.gates or task.rates for task in new.plan.tasks)
+    if gated:
         from headrace.engine.keys import evaluated
 
         extra |= evaluated(engine, new.plan, new.input, new.metadata)
+    if order and (gated or engine.gate_limits()):
+        extra["n"] = str(order)  # core.line.ORDER: not imported where nobody waits
     if new.idempotency is not None and new.idempotency.until_over:
         extra[HELD_KEY] = key_name(new.plan.workflow, new.idempotency.key)
     return extra
