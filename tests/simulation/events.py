@@ -21,14 +21,14 @@ from simulation.workload import Flow, draw_flow
 if TYPE_CHECKING:
     from simulation.world import Simulation
 
-MOST_PROBES = 3
+MOST_PROBES = 2
 
 
 def draw_flows(random: Random, *, gated: bool) -> dict[str, Flow]:
     """What is deployed at first. Where gates are, runs have to meet: two workflows at most."""
     if not gated:
         return {f"w{n}": draw_flow(random, f"w{n}") for n in range(random.randrange(1, 4))}
-    return {f"w{n}": draw_gated_flow(random, f"w{n}") for n in range(random.choice((1, 1, 2)))}
+    return {f"w{n}": draw_gated_flow(random, f"w{n}") for n in range(random.choice((1, 1, 1, 2)))}
 
 
 def draw_limits(random: Random, flows: dict[str, Flow], *, gated: bool) -> Deployed:

@@ -16,7 +16,7 @@ STRATEGIES = (GateStrategy.GROUP_ROUND_ROBIN,) * 3 + (
     GateStrategy.CANCEL_NEWEST,
     GateStrategy.CANCEL_IN_PROGRESS,
 )
-KEYS = ("'x'", "input['k']", "input['k']", "input['k'] + 'z'")
+KEYS = ("'x'", "'x'", "input['k']", "input['k'] + 'z'")
 LIMITS = (1, 1, 2, 3)
 STATIC = {"fast": (3, 1_000), "slow": (4, 60_000)}
 """Static rate limits: units, and the window in milliseconds."""

@@ -12,7 +12,7 @@ from headrace.core import transitions
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
 from headrace.engine import attempt, bury, claiming, deliver, joins, passing, pay, trigger
 from headrace.engine.runnable import Done
-from simulation.gate_mutations import GATE_MUTATIONS
+from simulation.gate_mutations import GATE_MUTATIONS, RARE_GATE_MUTATIONS
 
 Mutation = Callable[[], list[Any]]
 
@@ -194,6 +194,6 @@ __all__ = ["GATE_MUTATIONS", "MUTATIONS", "mutated"]
 def mutated(name: str) -> Iterator[None]:
     """The engine with that mistake."""
     with ExitStack() as patches:
-        for each in {**MUTATIONS, **GATE_MUTATIONS}[name]():
+        for each in {**MUTATIONS, **GATE_MUTATIONS, **RARE_GATE_MUTATIONS}[name]():
             patches.enter_context(each)
         yield

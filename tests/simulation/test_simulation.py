@@ -54,20 +54,20 @@ def test_a_seed_is_the_whole_of_it() -> None:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_every_mistake_is_found(name: str) -> None:
-    _is_found(name, range(0, 2 * MUTATION_SEEDS, 2), Rates())
+    _is_found(name, range(MUTATION_SEEDS), Rates())
 
 
 @pytest.mark.parametrize("name", GATE_MUTATIONS)
 def test_every_mistake_of_admission_is_found(name: str) -> None:
-    _is_found(name, range(1, 2 * MUTATION_SEEDS, 2), HARSH)
+    _is_found(name, range(1, 2 * MUTATION_SEEDS, 2), Rates(), HARSH)
 
 
-def _is_found(name: str, seeds: range, rates: Rates) -> None:
-    """In the worlds that have no gates, or in those that have."""
+def _is_found(name: str, seeds: range, *rates: Rates) -> None:
+    """By one of the seeds at least; those of worlds that have gates are odd."""
     with mutated(name):
         for seed in seeds:
             try:
-                simulate(seed, rates=rates)
+                simulate(seed, rates=rates[seed // 2 % len(rates)])
             except Failure:
                 return
     pytest.fail(f"{len(seeds)} seeds did not notice that {name}")

@@ -192,9 +192,10 @@ class Simulation:
 
     def run(self) -> Simulation:
         """Draw clients, then let everything happen until the world is at rest; then a few more runs, without faults."""
+        within_ms = self.random.choice((300, 1_000, 3_000)) if self.gated else 3_000
         for n in range(self.random.randrange(5, 13) if self.gated else self.random.randrange(1, 6)):
             name = self.random.choice(list(self.flows))
-            delay_ms = self.random.randrange(0, 3_000)
+            delay_ms = self.random.randrange(0, within_ms)
             self.spawn(f"client {n}", lambda name=name: self._client(name), delay_ms)  # type: ignore[misc]  # now
         if self.random.random() < 0.3:
             self.spawn("deployment", lambda: events.deploy(self), self.random.randrange(0, 3_000))
