@@ -18,6 +18,7 @@ from headrace.engine.cancel import cancel
 from headrace.engine.results import read
 from headrace.engine.runnable import Outcome, Work
 from headrace.engine.tick import tick
+from headrace.engine.trigger import NewRun, start_many
 
 DONE, CANCELLED, FAILED = RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED
 
@@ -115,6 +116,26 @@ def test_priority_then_age_decides_and_a_retry_lines_up_ahead_of_high() -> None:
     w.drain()
     first, low, high, medium, high_too = names
     assert order.runs == [first, high, first, high_too, medium, low]
+
+
+def test_runs_that_one_call_starts_wait_in_the_order_given() -> None:
+    """They are equally old, and their messages may come in any order."""
+    order = Order()
+    w = world(single(gates=(gate(),)))
+
+    def first_blocks(work: Work) -> Json:
+        if not order.runs:
+            order(work)
+            while w.deliver_next():
+                pass
+            return None
+        return order(work)
+
+    w.code = {"flow": first_blocks}
+    ids = [record.run_id for record in start_many(w.engine, [NewRun(plan=w.plans["flow"], input=None)] * 12)]
+    w.drain()
+    assert order.runs == ids
+    assert ids != sorted(ids)
 
 
 def test_a_newcomer_does_not_overtake_who_waits() -> None:
