@@ -53,7 +53,7 @@ def test_a_customer_has_one_export_at_a_time(examples: Stack) -> None:
     for customer, row in zip(customers, rows(runs, "export"), strict=True):
         by_customer[customer].append(row)
     assert {customer: most_at_once(found) for customer, found in by_customer.items()} == {"acme": 1, "bob": 1}
-    until(lambda: gates_in_use() == [], 20)
+    until(lambda: gates_in_use() == [], within_s=20, what="no place is taken")
 
 
 def test_slots_cap_a_worker_and_the_first_in_line_goes_first(examples: Stack) -> None:
@@ -65,7 +65,7 @@ def test_slots_cap_a_worker_and_the_first_in_line_goes_first(examples: Stack) ->
     found = rows([*low, high], "ship")
     assert most_at_once(found) == 2
     assert sum((row.started_at_ms or 0) < (found[-1].started_at_ms or 0) for row in found) <= 4
-    until(lambda: gates_in_use() == [], 20)
+    until(lambda: gates_in_use() == [], within_s=20, what="no place is taken")
 
 
 def test_a_limit_that_was_put_admits_so_many_a_second(examples: Stack) -> None:
@@ -99,7 +99,7 @@ def test_a_paused_workflow_goes_on(examples: Stack) -> None:
     try:
         time.sleep(11)  # what each execution environment knows of pauses is ten seconds old at most
         run = simple.run(SimpleInput(message="Later"), wait_for_result=False)
-        until(lambda: "pause" in str(gates_in_use()) or simple.name in gates_in_use(), 20)
+        until(lambda: simple.name in gates_in_use(), within_s=20, what="the run waits")
         assert simple.app.runs.get_status(run.workflow_run_id) is RunStatus.QUEUED
     finally:
         simple.unpause()

@@ -14,6 +14,7 @@ from support.world import PermanentError, World
 from headrace.core.graph import run_status, states
 from headrace.core.plan import Json, RunPlan
 from headrace.core.record import RunStatus, TaskStatus
+from headrace.engine.bury import bury
 from headrace.engine.cancel import cancel
 from headrace.engine.results import read
 from headrace.engine.runnable import Outcome, Work
@@ -324,6 +325,40 @@ def test_a_root_that_waited_too_long_lets_no_other_root_past_the_gate() -> None:
     w.drain()
     assert run_status(w.record(ids[1])) is CANCELLED
     assert ids[1] not in seen
+    assert left_over(w) == []
+
+
+def test_roots_whose_gatekeeper_has_ended_let_each_other_in() -> None:
+    """The root that stood at the gate for all was buried; the others line up, and the first one in wakes the rest."""
+    flow = replace(plan(task("a"), task("b"), task("c"), workflow="flow"), gates=(gate("flow/0"),))
+    w = world(flow)
+    seen: list[str] = []
+
+    def body(work: Work) -> Json:
+        if not seen:
+            seen.append(work.task)
+            [letter] = [
+                each for each in w.queues.receive("default", limit=10, wait_s=0) if second in each.body
+            ]
+            bury(w.engine, letter, reason="delivered too often")
+            w.queues.delete(letter)
+            while w.deliver_next():
+                pass
+            seen.extend(line(w, partition("flow/0")))
+        return None
+
+    w.code = dict.fromkeys("abc", body)
+    first = w.start("flow")
+    w.clock.advance(1)
+    second = w.start("flow")
+    w.drain()
+    assert statuses(w, [first, second]) == [DONE, FAILED]
+    assert seen == ["a", second, second]
+    assert {name: row.status for name, row in w.record(second).tasks.items()} == {
+        "a": TaskStatus.FAILED,
+        "b": TaskStatus.COMPLETED,
+        "c": TaskStatus.COMPLETED,
+    }
     assert left_over(w) == []
 
 

@@ -13,7 +13,7 @@ from headrace.clients.naming import namespaced, plan_of
 from headrace.clients.reading import RunsReading
 from headrace.core.ids import split_task_run_id
 from headrace.core.record import RunStatus
-from headrace.engine.cancel import cancel
+from headrace.engine.cancel import cancel, pay_for_cancelling
 from headrace.errors import NotSupportedError
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class RunsClient(RunsReading):
 
     def cancel(self, run_id: str) -> None:
         """Cancel a run: its queued tasks are CANCELLED at once, its running ones are told. A settled run stays as it is."""
-        cancel(self._app.engine, split_task_run_id(run_id)[0])
+        run = split_task_run_id(run_id)[0]
+        if not cancel(self._app.engine, run):
+            pay_for_cancelling(self._app.engine, run)
 
     aio_cancel = aio(cancel)
 

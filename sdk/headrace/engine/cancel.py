@@ -23,6 +23,14 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     return not finished(replace(record, cancelled_at_ms=None))
 
 
+def pay_for_cancelling(engine: Engine, run_id: str) -> None:
+    """Whoever cancelled the run may have died before it paid what that owes: pay it, once more or at last."""
+    item = engine.store.get(run_key(run_id))
+    if item is not None and "x" in item:
+        record = record_of(item)
+        pay(engine, record, owed_by_cancelling(record))
+
+
 PARENT_CANCELLED = "PARENT_CANCELLED"
 
 

@@ -117,7 +117,7 @@ def _claimed(
         )
     if parent_cancelled(engine, record):
         cancel(engine, record.run_id, reason=PARENT_CANCELLED)
-        return Done()
+        return stale(engine, replace(record, cancelled_at_ms=engine.clock.now_ms()), message)
     text = message.input if message.input is not None else load_input(engine, record)
     return Claimed(record=record, attempt=attempt, received=received, input=text)
 

@@ -103,7 +103,8 @@ def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> Ga
 
 
 def is_alive(record: RunRecord | None, held: Holder) -> bool:
-    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children."""
+    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
+    just been woken by them and has not taken its places over."""
     if record is None or record.cancelled_at_ms is not None:
         return False
     if held.task is None:
@@ -111,9 +112,9 @@ def is_alive(record: RunRecord | None, held: Holder) -> bool:
     row = record.tasks.get(held.task)
     if row is None:
         return False
-    return (row.status is TaskStatus.RUNNING and row.ticket == held.ticket) or (
-        at_join(row) and row.ticket == held.ticket + 1
-    )
+    if row.ticket == held.ticket:
+        return row.status is TaskStatus.RUNNING
+    return row.ticket == held.ticket + 1 and (row.status is TaskStatus.RUNNING or at_join(row))
 
 
 def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:

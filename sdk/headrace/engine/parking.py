@@ -147,6 +147,10 @@ def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> 
     write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
     first = state_of(engine.store.write(write).item)
     states = [first] if of is None or of.items == 1 else states_of(engine, gate, of.items)
+    if of is not None and of.of_run and any(record.run_id in each.holders for each in states):
+        wake(
+            engine, [waiter_of(engine, record, task)]
+        )  # another root of the run has taken its place meanwhile
     look(engine, gate, first.limit, states, parked=True, stale=again)
 
 

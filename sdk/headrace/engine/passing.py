@@ -25,7 +25,7 @@ from headrace.engine.attempt import Claimed
 from headrace.engine.cancel import cancel
 from headrace.engine.engine import Engine
 from headrace.engine.evictions import cancel_victims
-from headrace.engine.parking import after_leaving, line_up, look_again, passes_of
+from headrace.engine.parking import after_leaving, line_up, look_again, passes_of, waiter_of
 from headrace.engine.pay import pay
 from headrace.engine.places import (
     Full,
@@ -39,6 +39,7 @@ from headrace.engine.places import (
     take_places,
 )
 from headrace.engine.runnable import Disposition, Done, Host, Later
+from headrace.engine.wakes import wake
 from headrace.engine.windows import Never, NothingLeft, Taken, return_units, take_units
 
 
@@ -78,6 +79,7 @@ def pass_all(
         return ended
     _leave_lines(way, but=None)
     _baton(way)
+    _let_the_run_in(way)
     if way.task == gatekeeper(way.record):
         pay(engine, way.record, [first_message(way.record, root) for root in waiting_roots(way.record)])
     return claimed
@@ -131,6 +133,20 @@ def _baton(way: _Passing) -> None:
         if of.gate in row.gates and of.limit > of.cost:
             states = states_of(way.engine, of.gate, of.items)
             look(way.engine, of.gate, of.limit, states, stale=row.takeovers > 0)
+
+
+def _let_the_run_in(way: _Passing) -> None:
+    """A root that waited has taken the run's place: other roots may wait for it too, if the one that stood there for all has ended."""
+    row = way.record.tasks[way.task]
+    gates = [of.gate for of in way.inside if of.of_run and of.gate in row.gates]
+    item = way.engine.store.get(way.record.key) if gates and gatekeeper(way.record) is not None else None
+    if item is None:
+        return
+    record = record_of(item)
+    parked = [
+        name for name, each in record.tasks.items() if each.status is TaskStatus.PARKED and each.gate in gates
+    ]
+    wake(way.engine, [waiter_of(way.engine, record, name) for name in parked])
 
 
 # ---------------------------------------------------------------- rate limits

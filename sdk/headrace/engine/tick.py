@@ -12,12 +12,15 @@ from headrace.ports import MAX_DELAY_S, Outgoing
 
 CURSOR = Key("clock", "cursor")
 FIRST_LOOK_BACK_MINUTES = 60
+STRIDE_MINUTES = 10
+"""How far the clock goes, while it catches up, before it moves its cursor."""
 
 
 def tick(engine: Engine) -> int:
     """Send, with exact delays, every timer due within the next minutes; then tend the gates. Returns how many messages were sent.
 
-    The cursor names the first minute not yet done, so a clock that stood still for a day catches up.
+    The cursor names the first minute not yet done, so a clock that stood still for a day catches up, and one that is stopped
+    while it does goes on from where it was.
     """
     now_ms = engine.clock.now_ms()
     until = (now_ms + HORIZON_S * 1000) // 60_000
@@ -26,15 +29,14 @@ def tick(engine: Engine) -> int:
     sent = 0
     for minute in range(start, until):
         sent += sum(_send_minute(engine, minute, shard) for shard in range(SHARDS))
-    if until > start:
-        engine.store.write(
-            Update(
-                key=CURSOR,
-                require=either(Missing(("minute",)), AtMost(("minute",), until)),
-                sets={("minute",): until},
-            )
-        )
+        if minute + 1 == until or (minute + 1) % STRIDE_MINUTES == 0:
+            _move_cursor(engine, minute + 1)
     return sent + tend_gates(engine)
+
+
+def _move_cursor(engine: Engine, minute: int) -> None:
+    forward = either(Missing(("minute",)), AtMost(("minute",), minute))
+    engine.store.write(Update(key=CURSOR, require=forward, sets={("minute",): minute}))
 
 
 def _int(item: Item | None, name: str, default: int) -> int:
