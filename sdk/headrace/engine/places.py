@@ -231,9 +231,13 @@ def look(
     notes = limit > 1 or parked
     pending_ms = PENDING_MS if notes and not stale else None
     able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
-    if not stale:
-        able = [each for each in able if not notes or _noted(engine, each, pending_ms)]
-    wake(engine, able)
+    if stale or not notes:
+        wake(engine, able)
+        return
+    noted = [(each, _noted(engine, each, pending_ms)) for each in able]
+    wake(engine, [each for each, mine in noted if mine])
+    if any(mine is None for _, mine in noted):
+        look(engine, gate, limit, parked=parked)
 
 
 def _able(
@@ -247,12 +251,15 @@ def _able(
     return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS]
 
 
-def _noted(engine: Engine, waiter: Waiter, pending_ms: int | None) -> bool:
-    """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time."""
+def _noted(engine: Engine, waiter: Waiter, pending_ms: int | None) -> bool | None:
+    """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time. None: it has left the line
+    meanwhile, cancelled perhaps, and nobody else may look for whoever is next."""
     now_ms = engine.clock.now_ms()
     written = engine.store.write(woken(waiter, now_ms=now_ms, pending_ms=pending_ms))
+    if written.item is None:
+        return None
     # a note of just now is this one's: the response was lost, and the client library has written once more
-    return isinstance(written, Applied) or (written.item is not None and written.item.get("u") == now_ms)
+    return isinstance(written, Applied) or written.item.get("u") == now_ms
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:
