@@ -75,6 +75,11 @@ def _mark_before_the_waiter() -> list[Any]:
     return [patch.object(parking, "put_waiter", put_waiter), patch.object(parking, "mark", mark)]
 
 
+def _a_note_on_who_has_left_is_the_end() -> list[Any]:
+    original = places._noted
+    return [patch.object(places, "_noted", lambda *of: bool(original(*of)))]
+
+
 def _without(kind: type[Effect]) -> list[Any]:
     def owed_to(*arguments: Any) -> Iterable[Effect]:
         return tuple(each for each in owed.owed_to(*arguments) if not isinstance(each, kind))
@@ -182,6 +187,10 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "no look after leaving": (_no_look_after_leaving, Plan(workflow=ONE)),
     "clear whatever the mark": (_clear_whatever_the_mark, Plan(workflow=ONE, runs=4, stale=2)),
     "the mark before the waiter": (_mark_before_the_waiter, Plan(workflow=ONE)),
+    "who notes a waiter that has left does not look again": (
+        _a_note_on_who_has_left_is_the_end,
+        Plan(workflow=ONE, runs=3, budget=Budget(cancel=1)),
+    ),
     "no repair of the waiter": (_no_repair_of_the_waiter, Plan(workflow=ONE, budget=Budget(crash=1))),
     "a stale delivery gives nothing back": (
         _a_stale_delivery_gives_nothing_back,

@@ -104,7 +104,7 @@ CUT_SHORT = {
         "a place and a unit, 2 runs": (Budget(crash=1), Budget(cancel=1)),
         "two roots in one place, 2 runs": (Budget(), Budget(crash=1), Budget(cancel=1)),
         "two roots in one place, cancelling, 2 runs": (Budget(), Budget(crash=1), Budget(cancel=1)),
-        "one place, 3 runs": (Budget(), Budget(crash=1)),
+        "one place, 3 runs": (Budget(), Budget(crash=1), Budget(cancel=1)),
         "one place, 3 runs, the last goes first": (Budget(),),
         "one place, 4 runs of which 2 are stale": (Budget(),),
         "two places, 3 runs": (Budget(crash=1), Budget(cancel=1)),
