@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from headrace.core.record import RunRecord
+from headrace.core.transitions import HAS_STARTED
 from headrace.engine.runnable import Observer
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class EmfObserver:
             self._counts[workflow][METRICS[kind]] += 1
             if kind == "started":
                 self._waits[workflow].append(queue_ms)
-                gates = record.tasks[task].gates
+                gates = tuple(each for each in record.tasks[task].gates if each != HAS_STARTED)
                 if gates:
                     self._gates[workflow].add(queue_ms, gates)
             if kind in ("completed", "failed", "retried"):

@@ -71,7 +71,7 @@ def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[s
     )  # fmt: skip
 
 
-def noting(ticket: int, at_ms: int, pending_ms: int | None = 10) -> Callable[[str], Write]:
+def noting(ticket: int, at_ms: int, pending_ms: int = 10) -> Callable[[str], Write]:
     waiter = Waiter(
         gate="", sk="wait#1#1#r#t", run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2
     )  # fmt: skip
@@ -108,7 +108,7 @@ GATES: dict[str, list[Step]] = {
     "line up": [(waiting(2), True), (waiting(2), True), (waiting(1), False), (waiting(3, cost=4), True), (lambda g: unwait(g, "wait#1#1#r#t", 2), False),
                 (lambda g: unwait(g, "wait#1#1#r#t", 3), True), (lambda g: unwait(g, "wait#1#1#r#t", 3), True)],
     "noted as woken by one": [(noting(2, 100), False), (waiting(2), True), (noting(1, 100), False), (noting(2, 100), True), (noting(2, 105), False),
-                              (noting(2, 110), True), (noting(2, 111, None), True), (waiting(3), True), (noting(3, 112), True)],
+                              (noting(2, 110), True), (noting(2, 111), False), (waiting(3), True), (noting(3, 112), True)],
 }  # fmt: skip
 
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headrace.core.changes import Item
 from headrace.core.gates import GateState, Pass, passes, state_of
+from headrace.core.graph import finished
 from headrace.core.owed import worker_of
 from headrace.core.plan import GatePlan, GateStrategy
 from headrace.core.record import RunRecord, TaskStatus
 from headrace.core.transitions import SCHEDULING_TIMED_OUT
 from headrace.engine.attempt import Claimed
-from headrace.engine.cancel import PARENT_CANCELLED
 from headrace.engine.engine import Engine
 from simulation.gate_watch import Violation, alive, name_of, place
 from simulation.gates_workload import gates_of, key_of, strategy_of
@@ -86,8 +87,6 @@ def at_a_calm_moment(sim: Simulation) -> None:
     """
     if sim.faults["freeze"] or sim.faults["deployment"] or sim.loose or sim.queues.received():
         return
-    if _orphans(sim):
-        return
     for key, item in sim.store.gate_items():
         gate, number = place(key)
         if gate.startswith("gate#"):
@@ -99,11 +98,6 @@ def at_a_calm_moment(sim: Simulation) -> None:
             if not any(json.loads(body).get("refill") == gate for body in bodies):
                 raise Violation(f"{len(sim.store.line(gate))} wait at {gate}, and no refill is due")
     _the_parked_are_in_line(sim)
-
-
-def _orphans(sim: Simulation) -> bool:
-    """Whether a child was cancelled with its parent: whoever finds that out wakes nobody in its stead, and gives nothing back."""
-    return any(record.cancel_reason == PARENT_CANCELLED for record in sim.store.records())
 
 
 def _holders_are_alive(sim: Simulation, gate: str, state: GateState) -> None:
@@ -157,11 +151,13 @@ def _the_parked_are_in_line(sim: Simulation) -> None:
 
 def admission_at_rest(sim: Simulation) -> None:
     """Nobody is left: no waiter, no mark, no eviction unpaid; and nobody dead where the clock would have looked."""
-    loose = sim.faults["freeze"] or sim.faults["deployment"] or sim.loose or _orphans(sim)
+    loose = sim.faults["freeze"] or sim.faults["deployment"] or sim.loose
+    doubled = sim.faults["freeze"] or sim.faults["duplicate"]
     for key, item in sim.store.gate_items():
         gate, _ = place(key)
-        if sim.store.line(gate):
-            raise Violation(f"{len(sim.store.line(gate))} wait at {gate} at rest")
+        waiting = [item for item in sim.store.line(gate) if not (doubled and _is_over(sim, item))]
+        if waiting:
+            raise Violation(f"{len(waiting)} wait at {gate} at rest")
         if "w" in item or "lpk" in item:
             raise Violation(f"{gate} says that somebody waits, at rest")
         state = state_of(item)
@@ -169,6 +165,12 @@ def admission_at_rest(sim: Simulation) -> None:
             raise Violation(f"{gate}: {state.evicted} were put out, and nobody has cancelled them")
         if state.holders and not loose:
             raise Violation(f"{sorted(state.holders)} are left in {gate}")
+
+
+def _is_over(sim: Simulation, waiter: Item) -> bool:
+    """Whether the waiter is a ghost: one who slept put it, and died before the mark. The next who looks wakes it, and it goes."""
+    record = sim.store.record(str(waiter["sk"]).split("#")[3])
+    return record is None or finished(record)
 
 
 def turned_away(record: RunRecord) -> dict[str, int]:

@@ -108,12 +108,9 @@ class GateWatch:
     def _left(self, gate: str, held: Holder, was: GateState, now: GateState) -> str | None:
         if held.run_id in now.evicted and held.run_id not in was.evicted:
             self.met["eviction"] += 1
-            newer = [
-                each
-                for each in now.holders.values()
-                if (each.born_ms, each.run_id) > (held.born_ms, held.run_id)
-            ]
-            return None if len(newer) == len(now.holders) else f"{gate}: an older run put {held.member} out"
+            instead = [each for member, each in now.holders.items() if member not in was.holders]
+            older = [each for each in instead if (each.born_ms, each.run_id) < (held.born_ms, held.run_id)]
+            return f"{gate}: an older run put {held.member} out" if older else None
         if alive(self.records.get(held.run_id), held, gate):
             return f"{gate}: {held.member} runs with ticket {held.ticket}, and its places are given away"
         return None

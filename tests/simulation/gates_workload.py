@@ -54,9 +54,8 @@ def draw_input(random: Random) -> dict[str, Json]:
 def draw_gated_flow(random: Random, name: str) -> Flow:
     """A flow of few tasks, some of which (or the whole of which) have to be admitted."""
     bare = draw_flow(random, name, sizes=(1, 1, 1, 2, 3, 4))
-    roots = sum(not task.parents and task.kind is TaskKind.NORMAL for task in bare.plan.tasks)
     of_run = tuple(_gates(random, f"{name}/run", random.choice((0, 0, 1, 1, 2))))
-    impatient = random.random() < 0.12 and not (of_run and roots > 1)
+    impatient = random.random() < 0.12
     tasks = tuple(_admitted(random, name, task, of_run, impatient=impatient) for task in bare.plan.tasks)
     standalone = len(bare.plan.tasks) == 1 and random.random() < 0.7
     return Flow(

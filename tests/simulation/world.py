@@ -207,6 +207,9 @@ class Simulation:
         with patch.object(gates, "PLACES_AN_ITEM", self.places_an_item):
             self._until_rest()
             self.calm = True
+            self.clock.advance(
+                TICK_MS + 1_000
+            )  # by then whoever was left in a place by a zombie counts as dead
             while self.probes:
                 self.spawn("probe", self._probe)
                 self._until_rest()

@@ -136,7 +136,7 @@ def items_of(limit: int) -> int:
 
 def places_in(limit: int, number: int, items: int) -> int:
     """How many of `limit` places are in item `number` of so many."""
-    return limit // items + (number < limit % items)
+    return limit // items + (number < limit % items) if number < items else 0
 
 
 def gate_key(gate: str, number: int = 0) -> Key:

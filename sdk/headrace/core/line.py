@@ -14,7 +14,6 @@ from headrace.core.changes import (
     ITEM_EXISTS,
     ITEM_MISSING,
     AtMost,
-    Condition,
     Delete,
     Equal,
     Item,
@@ -123,11 +122,10 @@ def _str(value: Value) -> str:
     return value if isinstance(value, str) else ""
 
 
-def woken(waiter: Waiter, *, now_ms: int, pending_ms: int | None) -> Update:
+def woken(waiter: Waiter, *, now_ms: int, pending_ms: int) -> Update:
     """Its message is about to be sent, and nobody else need send one for a while: unless somebody has said so within `pending_ms`."""
-    require: Condition = Equal(("t",), waiter.ticket)
-    if pending_ms is not None:
-        require = every(require, either(Missing(("u",)), AtMost(("u",), now_ms - pending_ms)))
+    unnoted = either(Missing(("u",)), AtMost(("u",), now_ms - pending_ms))
+    require = every(Equal(("t",), waiter.ticket), unnoted)
     return Update(key=waiter.key, require=require, sets={("u",): now_ms})
 
 

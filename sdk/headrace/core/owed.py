@@ -125,10 +125,8 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
     out: list[Effect] = []
     for name, row in record.tasks.items():
         if row.status is TaskStatus.PARKED:
-            out.append(
-                GiveBack(task=name, ticket=row.ticket - 1, stale=True) if at_join(row) else StepOut(task=name)
-            )
-    return (*out, *owed_at_the_end(record, stale=True))
+            out.append(GiveBack(task=name, ticket=row.ticket - 1) if at_join(row) else StepOut(task=name))
+    return (*out, *owed_at_the_end(record))
 
 
 def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, ...]:
@@ -156,9 +154,14 @@ def at_join(row: TaskRow) -> bool:
 def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
     """`ticket`: whose account it is; None: that of the commit that has just taken place."""
     row = record.tasks.get(task)
-    if row is None or record.cancelled_at_ms is not None:
-        return []
     now = ticket is None
+    if row is None:
+        return []
+    if (
+        record.cancelled_at_ms is not None
+    ):  # right after the commit, perhaps: what that took is free all the same
+        waits = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
+        return [GiveBack(task=task, ticket=row.ticket - waits)] if now else []
     if row.status in (TaskStatus.QUEUED, TaskStatus.PARKED) and (now or ticket == row.ticket - 1):
         return _owed_while_waiting(record, task, row, now=now)
     if row.settled and (now or ticket == row.ticket):

@@ -106,7 +106,9 @@ class TaskRow:
     error: ErrorInfo | None = None
     met: tuple[int, ...] = ()  # numbers of the conditions on this task's output that hold
     broken: Mapping[int, str] = field(default_factory=dict)  # conditions that could not be evaluated, and why
-    gates: tuple[str, ...] = ()  # where it has lined up since its last commit: it is no newcomer there
+    gates: tuple[
+        str, ...
+    ] = ()  # where it has lined up since its last commit: it is no newcomer there; see HAS_STARTED
     gate: str | None = None  # PARKED: the gate, or the join, that it waits at
     spawned: int = 0  # how many child runs it has
 

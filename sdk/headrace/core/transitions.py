@@ -314,9 +314,13 @@ def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Upda
         queued_at_ms=now_ms,
         due_at_ms=None,
         gate=gate,
-        gates=(),
+        gates=(HAS_STARTED,),
     )
     return _settle(attempt, {_row_path(attempt.task): encode_row(parked)})
+
+
+HAS_STARTED = "join#"
+"""Among a row's `gates`: the attempt has run until it waited for children. No pause holds it back any more."""
 
 
 def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from headrace.core.message import TaskMessage
 from headrace.core.record import RunRecord
+from headrace.core.transitions import HAS_STARTED
 from headrace.core.wishes import WISHES, decode_wishes, meets
 from headrace.engine.attempt import Claimed
 from headrace.engine.engine import Engine
@@ -22,7 +23,8 @@ def admit(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) ->
     """The same attempt once everything is passed; else the task is parked, or settled, and its message done with."""
     record, task = claimed.record, claimed.attempt.task
     line = _line_to_wait_in(engine, host, record, task)
-    if line is None and not record.tasks[task].gates and not has_gates(engine, record, task):
+    lined_up = record.tasks[task].gates not in ((), (HAS_STARTED,))
+    if line is None and not lined_up and not has_gates(engine, record, task):
         return claimed
     from headrace.engine.passing import pass_all
 
@@ -43,7 +45,9 @@ def _has_started(record: RunRecord, task: str) -> bool:
     """Whether any task of the run has run before this attempt."""
     mine = record.tasks[task]
     others = (row for name, row in record.tasks.items() if name != task)
-    return bool(mine.app_retry_count or mine.takeovers) or any(row.started_at_ms for row in others)
+    if mine.app_retry_count or mine.takeovers or HAS_STARTED in mine.gates:
+        return True
+    return any(row.started_at_ms for row in others)
 
 
 # ---------------------------------------------------------------- labels

@@ -18,8 +18,10 @@ from headrace.core.transitions import (
     judge_record,
     settle_unrun,
 )
-from headrace.engine.claiming import stale, waits_for
+from headrace.engine.claiming import in_the_clients_stead, stale, waits_for
+from headrace.engine.deliver import look_later
 from headrace.engine.engine import Engine
+from headrace.engine.pay import Undecided
 from headrace.engine.runnable import Disposition, Done, Later, Poison
 from headrace.ports import Received
 
@@ -41,10 +43,13 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
 
         refill(engine, message)
         return Done()
-    for _ in range(MAX_TRIES):
-        step = _try(engine, received, message, reason)
-        if step is not None:
-            return step
+    try:
+        for _ in range(MAX_TRIES):
+            step = _try(engine, received, message, reason)
+            if step is not None:
+                return step
+    except Undecided:
+        return look_later(engine, received)
     return Later(0, f"the record of run {message.run_id} kept changing")
 
 
@@ -58,7 +63,7 @@ def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) 
             return Done()
         if message.record is None or message.task not in message.record.plan.by_name:
             return Poison(f"run {message.run_id} has no record")
-        engine.store.write(create(message.record))
+        engine.store.write(create(in_the_clients_stead(message.record, message.task)))
         return None
     record = record_of(item)
     error = ErrorInfo(type="DeadLetterError", message=reason)

@@ -31,7 +31,7 @@ from headrace.core.transitions import (
 from headrace.engine.attempt import Claimed
 from headrace.engine.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.engine.engine import Engine
-from headrace.engine.pay import pay
+from headrace.engine.pay import Undecided, pay
 from headrace.engine.payloads import load_input, save
 from headrace.engine.runnable import Disposition, Done, Host, Later, Poison
 from headrace.ports import Received
@@ -99,12 +99,19 @@ def _try(
 
 
 def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
-    """The ticket was used: pay what the record owes on its account, and take the waiter away that the message may come from."""
+    """The ticket was used: pay what the record owes on its account. The waiter that the message woke goes, and whoever had it may have
+    died before it looked for the next one."""
+    undecided = False
     if message.place is not None:
-        from headrace.core.line import unwait
+        from headrace.engine.parking import forget_waiter
 
-        engine.store.write(unwait(*message.place, message.ticket))
+        try:
+            forget_waiter(engine, *message.place, message.ticket)
+        except Undecided:
+            undecided = True
     pay(engine, record, owed_to(record, message))
+    if undecided:
+        raise Undecided
     return Done()
 
 
@@ -135,10 +142,8 @@ def _put_record(
         return Poison(
             f"run {message.run_id} has no record, and its message for task {message.task} carries none"
         )
-    record = message.record
+    record = in_the_clients_stead(message.record, message.task)
     save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
-    others = len(first_messages(record)) > 1
-    record = replace(record, starter=message.task if others else None)
     row = first_row(attempt, queued_at_ms=message.queued_at_ms)
     written = engine.store.write(create(record.with_row(message.task, row)))
     if not isinstance(written, Applied):
@@ -146,6 +151,11 @@ def _put_record(
     record = record.with_row(message.task, row)
     pay(engine, record, owed_to(record, message))
     return _claimed(engine, received, message, record, attempt)
+
+
+def in_the_clients_stead(record: RunRecord, task: str) -> RunRecord:
+    """The record of a client that died before it put it, and maybe before it had sent all: the message of `task` owes the others'."""
+    return replace(record, starter=task if len(first_messages(record)) > 1 else None)
 
 
 def _leave(engine: Engine, received: Received, until_ms: int, now_ms: int) -> Later:
@@ -205,7 +215,7 @@ def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | 
     """The schedule timeout is over: CANCELLED, if the ticket still waits. None: go on to the claim, which will tell."""
     item = engine.store.get(run_key(message.run_id))
     if item is None and message.record is not None:
-        written = engine.store.write(create(message.record))
+        written = engine.store.write(create(in_the_clients_stead(message.record, message.task)))
         item = written.item
     if item is None:
         return None
@@ -221,4 +231,6 @@ def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | 
         return None
     after = record_of(written.item)
     pay(engine, after, owed_after(after, message.task))
-    return stale(engine, after, message) if message.place is not None else Done()
+    if message.place is not None or after.starter == message.task:
+        return stale(engine, after, message)
+    return Done()

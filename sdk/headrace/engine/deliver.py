@@ -17,7 +17,7 @@ from headrace.engine.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, 
 from headrace.engine.claiming import claim_message, new_attempt
 from headrace.engine.deadline import TimedOut
 from headrace.engine.engine import Engine
-from headrace.engine.pay import WORKER_SLOTS, pay
+from headrace.engine.pay import PENDING_MS, WORKER_SLOTS, Undecided, pay
 from headrace.engine.runnable import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.ports import Received
 
@@ -36,6 +36,15 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
 
         refill(engine, message)
         return Done()
+    try:
+        return _deliver(engine, host, received, message, runner)
+    except Undecided:
+        return look_later(engine, received)
+
+
+def _deliver(
+    engine: Engine, host: Host, received: Received, message: TaskMessage, runner: Runner
+) -> Disposition:
     handed_on = hand_on(engine, host, received, message)
     if handed_on is not None:
         return handed_on
@@ -43,6 +52,20 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
     while isinstance(step, Claimed):
         step = _advance(engine, host, message, step, runner)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
+
+
+LOOK_AGAIN_S = PENDING_MS // 1000 + 1
+
+MOST_LOOKS = 5
+"""How often a message is kept to look again. At a gate where people come and go there is always a note; by then none is of one who died."""
+
+
+def look_later(engine: Engine, received: Received) -> Disposition:
+    """All is paid, but for what shows a while from now: keep the message until then."""
+    if received.receive_count >= MOST_LOOKS:
+        return Done()
+    engine.queues.hide(received, LOOK_AGAIN_S)
+    return Later(LOOK_AGAIN_S, "somebody who waits at a gate may be on its way")
 
 
 def _poison(engine: Engine, received: Received, reason: str) -> Poison:

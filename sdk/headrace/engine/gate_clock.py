@@ -14,6 +14,7 @@ from headrace.core.gates import (
     LABELS,
     PAUSE,
     RATE,
+    WORKER_GATE,
     GateState,
     Holder,
     drop,
@@ -97,14 +98,14 @@ def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> Ga
         return state
     items = engine.store.get_many([run_key(held.run_id) for held in old])
     for held, item in zip(old, items, strict=True):
-        if not is_alive(None if item is None else record_of(item), held):
+        if not is_alive(None if item is None else record_of(item), held, gate):
             state = state_of(engine.store.write(drop(gate_key(gate, number), held)).item)
     return state
 
 
-def is_alive(record: RunRecord | None, held: Holder) -> bool:
+def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
     """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
-    just been woken by them and has not taken its places over."""
+    just been woken by them and has not taken its places over. Whoever waits for children has no slot of its worker."""
     if record is None or record.cancelled_at_ms is not None:
         return False
     if held.task is None:
@@ -114,7 +115,8 @@ def is_alive(record: RunRecord | None, held: Holder) -> bool:
         return False
     if row.ticket == held.ticket:
         return row.status is TaskStatus.RUNNING
-    return row.ticket == held.ticket + 1 and (row.status is TaskStatus.RUNNING or at_join(row))
+    waits = row.status is TaskStatus.RUNNING or at_join(row)
+    return row.ticket == held.ticket + 1 and waits and not gate.startswith(GATE + WORKER_GATE)
 
 
 def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from headrace.core.gates import (
@@ -27,7 +27,7 @@ from headrace.core.rates import Take, takes
 from headrace.core.record import RunRecord
 from headrace.core.wishes import WISHES, decode_wishes, meets
 from headrace.engine.engine import Engine
-from headrace.engine.pay import group_for
+from headrace.engine.pay import Undecided, group_for
 from headrace.engine.places import give_places_back, look, states_of
 from headrace.engine.wakes import heads, wake
 from headrace.engine.windows import mark_limit, tend
@@ -36,20 +36,48 @@ from headrace.engine.windows import mark_limit, tend
 def pay_gates(
     engine: Engine, record: RunRecord, effects: Iterable[GiveBack | LineUp | StepOut | EndRun]
 ) -> None:
-    """Free what was held, then line up: in the order in which the record owes it."""
+    """Free what was held, then line up: in the order in which the record owes it. Undecided, once all is done, where any was."""
+    undecided = False
     for effect in effects:
-        match effect:
-            case GiveBack():
-                give_back(engine, record, effect)
-            case LineUp(task=task):
-                line_up(engine, record, task, again=True)
-            case StepOut(task=task):
-                step_out(engine, record, task)
-            case EndRun(stale=stale):
-                for of in run_passes(record, limits=engine.gate_limits()):
-                    after_leaving(engine, of, give_places_back(engine, of, stale=stale))
-            case _:
-                assert_never(effect)
+        try:
+            _pay(engine, record, effect)
+        except Undecided:
+            undecided = True
+    if undecided:
+        raise Undecided
+
+
+def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun) -> None:
+    match effect:
+        case GiveBack(task=task, ticket=ticket):
+            passes = (of for of in _known_passes(engine, record, task, ticket) if not of.of_run)
+            kept = effect.parked  # a task that waits for its children keeps all but its worker's slots
+            _leave_all(
+                engine, (of for of in passes if not kept or of.name.startswith(WORKER_GATE)), effect.stale
+            )
+            if effect.stale:
+                for each in _known_takes(record, task):
+                    tend(engine, each.gate, worker_of(record, task))
+        case LineUp(task=task):
+            line_up(engine, record, task, again=True)
+        case StepOut(task=task):
+            step_out(engine, record, task)
+        case EndRun(stale=stale):
+            _leave_all(engine, run_passes(record, limits=engine.gate_limits()), stale)
+        case _:
+            assert_never(effect)
+
+
+def _leave_all(engine: Engine, passes: Iterable[Pass], stale: bool) -> None:
+    """Leave every gate that the ticket, or the run, may be in, and wake who can enter."""
+    undecided = False
+    for of in passes:
+        try:
+            after_leaving(engine, of, give_places_back(engine, of, stale=stale))
+        except Undecided:
+            undecided = True
+    if undecided:
+        raise Undecided
 
 
 def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
@@ -62,17 +90,6 @@ def _known_passes(engine: Engine, record: RunRecord, task: str, ticket: int) -> 
         return passes_of(engine, record, task, ticket)
     except KeyFailed:
         return ()
-
-
-def give_back(engine: Engine, record: RunRecord, effect: GiveBack) -> None:
-    """Leave every gate that the ticket may be in, and wake who can enter."""
-    for of in _known_passes(engine, record, effect.task, effect.ticket):
-        keeps = effect.parked and not of.name.startswith(WORKER_GATE)
-        if not of.of_run and not keeps:
-            after_leaving(engine, of, give_places_back(engine, of, stale=effect.stale))
-    if effect.stale:
-        for each in _known_takes(record, effect.task):
-            tend(engine, each.gate, worker_of(record, effect.task))
 
 
 def _known_takes(record: RunRecord, task: str) -> tuple[Take, ...]:
@@ -147,11 +164,16 @@ def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> 
     write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
     first = state_of(engine.store.write(write).item)
     states = [first] if of is None or of.items == 1 else states_of(engine, gate, of.items)
-    if of is not None and of.of_run and any(record.run_id in each.holders for each in states):
+    if of is not None and of.of_run and _is_in(engine, of, states):
         wake(
             engine, [waiter_of(engine, record, task)]
         )  # another root of the run has taken its place meanwhile
     look(engine, gate, first.limit, states, parked=True, stale=again)
+
+
+def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
+    states = states if of.widest == 1 else states_of(engine, of.gate, of.widest)
+    return any(of.member in each.holders for each in states)
 
 
 def _paused_until(engine: Engine, record: RunRecord) -> int | None:

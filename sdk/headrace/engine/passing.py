@@ -20,13 +20,13 @@ from headrace.core.owed import first_message, gatekeeper, owed_after, owed_to, w
 from headrace.core.plan import GateStrategy
 from headrace.core.rates import Take, takes
 from headrace.core.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
-from headrace.core.transitions import Fenced, Mine, judge_commit, turn_away, unclaim
+from headrace.core.transitions import HAS_STARTED, Fenced, Mine, judge_commit, turn_away, unclaim
 from headrace.engine.attempt import Claimed
 from headrace.engine.cancel import cancel
 from headrace.engine.engine import Engine
 from headrace.engine.evictions import cancel_victims
 from headrace.engine.parking import after_leaving, line_up, look_again, passes_of, waiter_of
-from headrace.engine.pay import pay
+from headrace.engine.pay import Undecided, pay
 from headrace.engine.places import (
     Full,
     Inside,
@@ -132,7 +132,7 @@ def _baton(way: _Passing) -> None:
     for of in way.inside:
         if of.gate in row.gates and of.limit > of.cost:
             states = states_of(way.engine, of.gate, of.items)
-            look(way.engine, of.gate, of.limit, states, stale=row.takeovers > 0)
+            look(way.engine, of.gate, of.limit, states, takeover=row.takeovers > 0)
 
 
 def _let_the_run_in(way: _Passing) -> None:
@@ -200,7 +200,8 @@ def _park(way: _Passing, gate: str) -> Disposition:
 def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
     """The waiter that this message woke goes; and those that it may have left at other gates. The gates of those that went."""
     row = way.record.tasks[way.task]
-    places = {(gate, place_of(way.record, way.task, row)) for gate in row.gates}
+    lines = [gate for gate in row.gates if gate != HAS_STARTED]
+    places = {(gate, place_of(way.record, way.task, row)) for gate in lines}
     if way.message.place is not None and way.message.task == way.task:
         places.add(way.message.place)
     left = sorted(place for place in places if place != but)
@@ -246,6 +247,13 @@ def _stale(way: _Passing) -> Disposition:
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == attempt.ticket
     if live and record.cancelled_at_ms is None:
         return Later(0, f"another attempt took task {way.task} over")
-    _leave_lines(way, but=None)
+    undecided = False
+    for gate in _leave_lines(way, but=None):
+        try:
+            look_again(way.engine, gate, stale=True)
+        except Undecided:
+            undecided = True
     pay(way.engine, record, owed_to(record, way.message))
+    if undecided:
+        raise Undecided
     return Done()

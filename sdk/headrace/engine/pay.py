@@ -27,12 +27,25 @@ from headrace.engine.joins import is_empty, leave_join, wake_parent
 from headrace.engine.timers import set_timer
 from headrace.ports import MAX_DELAY_S, Outgoing
 
+PENDING_MS = 10_000
+"""For how long who was noted as woken counts as on its way: less than any message is hidden, so that whoever died between a note and its
+message is delivered again when the note counts for nothing."""
+
+
+class Undecided(Exception):
+    """All is paid that can be. Whether somebody who waits at a gate is on its way, or was to be woken by one who has died, shows
+    once PENDING_MS have passed: pay again then."""
+
+
 WORKER_SLOTS = "worker:"
 """What the name of a worker's gate begins with, as `core.gates.WORKER_GATE`: not imported, since few workers have gates."""
 
 
 def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
-    """Send what is due within SQS's longest delay, set timers for what is due later, tell who waits, free what was held."""
+    """Send what is due within SQS's longest delay, set timers for what is due later, tell who waits, free what was held.
+
+    Undecided, for what is paid again only: see there.
+    """
     by_worker: dict[str, list[SendTask]] = defaultdict(list)
     gates: list[GiveBack | LineUp | StepOut | EndRun] = []
     for effect in effects:

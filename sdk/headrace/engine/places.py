@@ -28,6 +28,7 @@ from headrace.core.gates import (
 from headrace.core.line import Waiter, clear, woken
 from headrace.core.plan import GateStrategy
 from headrace.engine.engine import Engine
+from headrace.engine.pay import PENDING_MS, Undecided
 from headrace.engine.wakes import fitting, heads, wake
 
 MAX_TRIES = 10
@@ -36,10 +37,6 @@ MOST_HEADS = 10
 
 MOST_PENDING = 10
 """How far down the line is looked beyond that: past those who were woken and are not in yet."""
-
-PENDING_MS = 10_000
-"""For how long who was noted as woken counts as on its way: less than any message is hidden, so that whoever died between the note and
-the message is delivered again when its note counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ REASONS = {
 
 def take_places(engine: Engine, of: Pass, *, waited: bool, again: bool, expires_at_s: int) -> Entry:
     """Enter a gate. `waited`: it has lined up there since its last commit. `again`: an earlier delivery may have entered."""
-    if of.items > 1:
+    if of.widest > 1:
         return _enter_one_of(engine, of, waited=waited, again=again, expires_at_s=expires_at_s)
     return _enter_item(engine, of, 0, waited=waited, expires_at_s=expires_at_s)
 
@@ -211,13 +208,15 @@ def look(
     *,
     parked: bool = False,
     stale: bool = False,
+    takeover: bool = False,
 ) -> None:
     """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
 
     Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
     the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
-    its way. stale: who made a note may have died before the message, so notes count for nothing; and none is made, for a twin of this
-    delivery may put the waiter back that has gone meanwhile, go by the note, and delete the message of both.
+    its way. stale: this may stand for one who died between a note and its message. Undecided where there is a note that may be it: a note
+    that is older than PENDING_MS counts for nothing, so whoever looks again by then knows. takeover: the same, of one who cannot look
+    again: it wakes the first of those who are on their way once more.
     """
     states = states or states_of(engine, gate, items_of(limit))
     room = room_in(limit, states)
@@ -228,34 +227,35 @@ def look(
     if not waiters:
         engine.store.write(clear(gate, seen))
         return
-    notes = limit > 1 or parked
-    pending_ms = PENDING_MS if notes and not stale else None
-    able = _able(waiters, states, room, engine.clock.now_ms(), pending_ms)
-    if stale or not notes:
-        wake(engine, able)
+    able, pending = _able(waiters, states, room, engine.clock.now_ms())
+    if limit == 1 and not parked and not stale:
+        wake(engine, [*pending, *able][:1])
         return
-    noted = [(each, _noted(engine, each, pending_ms)) for each in able]
-    wake(engine, [each for each, mine in noted if mine])
-    if any(mine is None for _, mine in noted):
-        look(engine, gate, limit, parked=parked)
+    if takeover:
+        wake(engine, pending[:1])
+    told = [(each, noted(engine, each)) for each in able]
+    wake(engine, [each for each, mine in told if mine])
+    if any(mine is None for _, mine in told):
+        look(engine, gate, limit, parked=parked, stale=stale)
+    elif stale and pending:
+        raise Undecided
 
 
 def _able(
-    waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int, pending_ms: int | None
-) -> list[Waiter]:
-    """Those who can enter, of the line's head: not who is inside already, nor who was woken and is on its way."""
+    waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int
+) -> tuple[list[Waiter], list[Waiter]]:
+    """Those who can enter, of the line's head, and those who were woken and are on their way; not who is inside already."""
     outside = [each for each in waiters if not any(each.member in state.holders for state in states)]
-    since_ms = now_ms if pending_ms is None else now_ms - pending_ms
-    pending = [each for each in outside if each.woken_at_ms > since_ms]
+    pending = [each for each in outside if each.woken_at_ms > now_ms - PENDING_MS]
     free = room - sum(each.cost for each in pending)
-    return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS]
+    return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS], pending
 
 
-def _noted(engine: Engine, waiter: Waiter, pending_ms: int | None) -> bool | None:
+def noted(engine: Engine, waiter: Waiter) -> bool | None:
     """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time. None: it has left the line
     meanwhile, cancelled perhaps, and nobody else may look for whoever is next."""
     now_ms = engine.clock.now_ms()
-    written = engine.store.write(woken(waiter, now_ms=now_ms, pending_ms=pending_ms))
+    written = engine.store.write(woken(waiter, now_ms=now_ms, pending_ms=PENDING_MS))
     if written.item is None:
         return None
     # a note of just now is this one's: the response was lost, and the client library has written once more

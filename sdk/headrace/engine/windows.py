@@ -30,6 +30,7 @@ from headrace.core.rates import (
 )
 from headrace.engine.engine import Engine
 from headrace.engine.pay import send_at
+from headrace.engine.places import noted
 from headrace.engine.wakes import fitting, heads, wake
 
 MAX_TRIES = 12
@@ -137,7 +138,9 @@ def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool, parked: s
         due_ms = window.next_start_ms(engine.clock.now_ms()) if scheduled is None else None
         written = engine.store.write(mark(gate, nonce, due_ms=due_ms))
         window = window_of(written.item)
-        if isinstance(written, Applied):
+        if (
+            isinstance(written, Applied) or window.waiting == nonce
+        ):  # refused, and ours: its response was lost
             if due_ms is not None or again:
                 _send_refill(engine, gate, window.scheduled_ms or due_ms or 0, worker)
             look_at_limit(engine, gate, window, parked=parked)
@@ -165,13 +168,17 @@ def tend(engine: Engine, gate: str, worker: str) -> None:
 
 
 def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
-    """Wake the head if the window has units for it. parked: that one in its place, if there are units for all ahead of it too, who
-    were woken by the refill or have looked for themselves."""
+    """Wake the head if the window has units for it, unless somebody has just done so. parked: that one in its place, if there are units
+    for all ahead of it too, who were woken by the refill or have looked for themselves."""
     room = window.room(engine.clock.now_ms())
     if window.waiting is None or room <= 0:
         return
-    able = fitting(heads(engine, gate, limit=1 if parked is None else min(room, MOST_AHEAD)), room)
-    wake(engine, [each for each in able if each.sk == parked] if parked is not None else able)
+    if parked is None:
+        head = fitting(heads(engine, gate, limit=1), room)
+        wake(engine, [each for each in head if noted(engine, each)])
+        return
+    able = fitting(heads(engine, gate, limit=min(room, MOST_AHEAD)), room)
+    wake(engine, [each for each in able if each.sk == parked])
 
 
 def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
