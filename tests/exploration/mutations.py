@@ -69,15 +69,15 @@ def _mark_before_the_waiter() -> list[Any]:
         put.append(original(waiter, expires_at_s=expires_at_s))
         return line.mark(waiter.gate, "early", expires_at_s=expires_at_s)
 
-    def mark(gate: str, nonce: str, *, expires_at_s: int) -> Any:
+    def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) -> Any:
         return put.pop()
 
     return [patch.object(parking, "put_waiter", put_waiter), patch.object(parking, "mark", mark)]
 
 
 def _a_note_on_who_has_left_is_the_end() -> list[Any]:
-    original = places._noted
-    return [patch.object(places, "_noted", lambda *of: bool(original(*of)))]
+    original = places.noted
+    return [patch.object(places, "noted", lambda *of: bool(original(*of)))]
 
 
 def _without(kind: type[Effect]) -> list[Any]:

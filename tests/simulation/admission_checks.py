@@ -109,7 +109,7 @@ def _holders_are_alive(sim: Simulation, gate: str, state: GateState) -> None:
 
 
 def _nobody_waits_in_vain(sim: Simulation, gate: str) -> None:
-    line = sim.store.line(gate)
+    line = [item for item in sim.store.line(gate) if not _is_over(sim, item)]
     if not line:
         return
     states = _states(sim, gate)

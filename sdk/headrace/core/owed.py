@@ -161,7 +161,9 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
         record.cancelled_at_ms is not None
     ):  # right after the commit, perhaps: what that took is free all the same
         waits = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
-        return [GiveBack(task=task, ticket=row.ticket - waits)] if now else []
+        lined_up = row.status is TaskStatus.PARKED and not at_join(row)
+        out: list[Effect] = [StepOut(task=task)] if lined_up else []
+        return [*out, GiveBack(task=task, ticket=row.ticket - waits)] if now else out
     if row.status in (TaskStatus.QUEUED, TaskStatus.PARKED) and (now or ticket == row.ticket - 1):
         return _owed_while_waiting(record, task, row, now=now)
     if row.settled and (now or ticket == row.ticket):

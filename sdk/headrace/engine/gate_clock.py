@@ -50,21 +50,26 @@ def tend_gates(engine: Engine) -> int:
 
 
 def _tend(engine: Engine, gate: str) -> int:
+    """First who is dead goes, then the mark is seen, then the line: whoever parks meanwhile marks after that, and looks for itself."""
+    if gate.startswith(GATE):
+        _put_out_the_dead(engine, gate)
+    seen = state_of(engine.store.get(gate_key(gate)))
     waiters = heads(engine, gate)
     now_ms = engine.clock.now_ms()
     late = [each for each in waiters if each.start_by_ms < now_ms]
     waiting = [each for each in waiters if each.start_by_ms >= now_ms]
-    able = _able(engine, gate, waiting)
+    able = _able(engine, gate, waiting) if waiting else []
     wake(engine, [*late, *able])
     if not waiters:
-        _close(engine, gate)
+        _close(engine, gate, seen)
     return len(late) + len(able)
 
 
 def _able(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
     """Those who need not wait any more."""
     if gate.startswith(GATE):
-        return _able_at_gate(engine, gate, waiting)
+        limit, _ = _limit_and_items(engine, gate)
+        return fitting(waiting, room_in(limit, states_of(engine, gate, items_of(limit))))
     if gate.startswith(RATE):
         return _able_at_limit(engine, gate, waiting)
     if gate.startswith(PAUSE):
@@ -77,17 +82,21 @@ def _able(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
     ]
 
 
-def _able_at_gate(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
-    first = state_of(engine.store.get(gate_key(gate)))
-    limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
-    states = states_of(engine, gate, max(items_of(limit), items_of(first.limit)))
-    for number, state in enumerate(states):
-        states[number] = without_dead(engine, gate, number, state)
-    if first.evicted:
-        from headrace.engine.evictions import cancel_victims
+def _limit_and_items(engine: Engine, gate: str) -> tuple[int, int]:
+    """The limit that is deployed, or that of who entered last; and over how many items holders may be spread."""
+    last = state_of(engine.store.get(gate_key(gate))).limit
+    limit = engine.gate_limits().get(gate.split("#")[1], last)
+    return limit, max(items_of(limit), items_of(last))
 
-        cancel_victims(engine, gate, first.evicted)
-    return fitting(waiting, room_in(limit, states[: items_of(limit)]))
+
+def _put_out_the_dead(engine: Engine, gate: str) -> None:
+    _, items = _limit_and_items(engine, gate)
+    for number, state in enumerate(states_of(engine, gate, items)):
+        without_dead(engine, gate, number, state)
+        if state.evicted:
+            from headrace.engine.evictions import cancel_victims
+
+            cancel_victims(engine, gate, state.evicted)
 
 
 def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> GateState:
@@ -121,8 +130,6 @@ def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
 
 def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
     """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
-    if not waiting:
-        return []
     window = window_of(engine.store.get(gate_key(gate)))
     now_ms = engine.clock.now_ms()
     if window.scheduled_ms is None or window.scheduled_ms <= now_ms - DEAD_AFTER_MS:
@@ -130,12 +137,10 @@ def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list
     return fitting(waiting, window.room(now_ms))
 
 
-def _close(engine: Engine, gate: str) -> None:
-    """Nobody waits: the mark goes, and then the entry in the index."""
-    item = engine.store.get(gate_key(gate))
-    state = state_of(item)
-    if state.waiting is not None:
-        write = close(gate, state.waiting) if gate.startswith(RATE) else clear(gate, state.waiting)
+def _close(engine: Engine, gate: str, seen: GateState) -> None:
+    """Nobody waits: the mark goes that was seen before, and the next time the entry in the index."""
+    if seen.waiting is not None:
+        write = close(gate, seen.waiting) if gate.startswith(RATE) else clear(gate, seen.waiting)
         engine.store.write(write)
-    elif not state.evicted:
+    elif not seen.evicted:
         engine.store.write(unlisted(gate))
