@@ -59,7 +59,7 @@ demo: $(VENV)/.installed ## Run the demo: a few hundred real files through the e
 test: test-fast test-deployed ## Run all tests: unit, simulation and moto, then deployed with SAM on MiniStack
 
 test-fast: $(VENV)/.installed ## Run the tests that need nothing deployed
-	$(BIN)/python -m pytest -m "not deployed and not ministack" --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not deployed and not ministack" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 test-deployed: venvs ## Build with sam, deploy on MiniStack, and test what was deployed
 	$(BIN)/python -m pytest -m "deployed or ministack" --durations=10 $(PYTEST_ARGS)

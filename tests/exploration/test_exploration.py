@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from exploration.mutations import MUTATIONS, RARE, mutated
 from exploration.plan import Plan
 from exploration.plans import CUT_SHORT, PLANS, WANDERED
 from exploration.search import explore, wander
+
+Tells = Callable[[str, object], None]
 
 BEGINNING = 3_000
 WAYS = 600
@@ -16,9 +20,9 @@ TO_FIND = 60_000
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_the_engine_holds_in_every_state(plan: Plan) -> None:
+def test_the_engine_holds_in_every_state(plan: Plan, record_property: Tells) -> None:
     result = explore(plan)
-    print(result)
+    record_property("told", str(result))
     assert result.holds, result
     assert result.complete
 
@@ -26,7 +30,6 @@ def test_the_engine_holds_in_every_state(plan: Plan) -> None:
 @pytest.mark.parametrize("plan", CUT_SHORT.values(), ids=CUT_SHORT)
 def test_the_beginning_of_a_large_plan_holds_and_random_ways_to_its_end(plan: Plan) -> None:
     result = explore(plan, limit=BEGINNING)
-    print(result)
     assert result.holds, result
     further = wander(plan, seed=1, steps=WAYS)
     assert further.holds, further

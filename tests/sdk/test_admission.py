@@ -242,7 +242,8 @@ def test_slots_are_counted_by_their_cost_over_all_tasks_of_the_worker() -> None:
 
 
 def start_all(stage: Stage, what: Any, orders: list[Order]) -> list[int]:
-    """In which minute each started, from 0."""
+    """In which minute each started, from 0: the first one has just begun."""
+    stage.stack.advance(timedelta(milliseconds=MINUTE_MS - stage.stack.clock.now_ms() % MINUTE_MS))
     began = stage.stack.clock.now_ms() // MINUTE_MS
     for order in orders:
         what.run(order, wait_for_result=False)
