@@ -59,10 +59,10 @@ demo: $(VENV)/.installed ## Run the demo: a few hundred real files through the e
 test: test-fast test-deployed ## Run all tests: unit, simulation and moto, then deployed with SAM on MiniStack
 
 test-fast: $(VENV)/.installed ## Run the tests that need nothing deployed
-	$(BIN)/python -m pytest -m "not deployed and not ministack" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not deployed and not ministack and not scale" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 test-deployed: venvs ## Build with sam, deploy on MiniStack, and test what was deployed
-	$(BIN)/python -m pytest -m "deployed or ministack" --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "deployed or ministack or scale" --durations=10 $(PYTEST_ARGS)
 
 examples: $(VENV)/.installed ## Run every example once
 	$(BIN)/python -m pytest tests/examples $(PYTEST_ARGS)
@@ -85,7 +85,7 @@ template: $(VENV)/.installed ## Compile template.yaml from the example app
 	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
 
 bench: $(VENV)/.installed ## Run the benchmarks, each a ratio within one run; fails where a budget is missed
-	@failed=; for benchmark in import_time worker_overhead growth chain cel_engines; do \
+	@failed=; for benchmark in import_time worker_overhead growth gates chain cel_engines; do \
 		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
 	test -z "$$failed" || { echo "over budget:$$failed"; exit 1; }
 

@@ -38,6 +38,9 @@ class Rates:
     lost: float = 0.01
     retried: float = 0.01
     duplicate: float = 0.03
+    old_receipt: float = (
+        0.5  # of the deletes by the receipt of an earlier delivery: they remove the message all the same
+    )
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ FIRST, LAST = 0, 20_000
 AT_LEAST = 200
 MUTATION_SEEDS = 1_500
 
-FAULTS = {"kill", "freeze", "throttle", "lost", "retried", "duplicate", "deployment"}
+FAULTS = {"kill", "freeze", "throttle", "lost", "retried", "duplicate", "old_receipt", "deployment"}
 MET = {
     "gated run", "parked at a gate", "parked at a rate", "parked at a pause", "eviction", "refill", "window", "pause",
     "entry to a split gate", "turned away", "probe",
@@ -32,7 +32,7 @@ Tells = Callable[[str, object], None]
 
 ONCE_WRONG = (
     923, 1213, 1355, 1633, 1771, 21459, 22417, 22897, 41765, 42211, 43013, 45459, 45561, 46059, 51253, 51581, 60681, 60709, 65037,
-    102047,
+    102047, 202993, 300181, 303973,
 )  # fmt: skip
 """Seeds that have found a mistake in the engine, or in what is checked."""
 

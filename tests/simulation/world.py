@@ -126,7 +126,11 @@ class Simulation:
         hooks = _Faults(self)
         self.store.faults = hooks
         self.queues = CountedQueues(
-            self.clock, visibility_s=VISIBILITY_S, max_receive_count=redrive, faults=hooks
+            self.clock,
+            visibility_s=VISIBILITY_S,
+            max_receive_count=redrive,
+            faults=hooks,
+            old_receipt_deletes=lambda: self._hit("old_receipt"),
         )
         self.ids = SeededIds(self.seed)
         self.flows = events.draw_flows(self.random, gated=self.gated)

@@ -15,12 +15,15 @@ from headrace.engine.pay import pay
 
 def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") -> bool:
     """Whatever of the run is not settled is CANCELLED from here on. False: there is no such run, or it was over."""
-    written = engine.store.write(cancel_run(run_id, now_ms=engine.clock.now_ms(), reason=reason))
-    if not isinstance(written, Applied) or written.item is None:
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(cancel_run(run_id, now_ms=now_ms, reason=reason))
+    item = written.item
+    ours = item is not None and (item.get("x"), item.get("xr")) == (now_ms, reason)
+    if item is None or not (isinstance(written, Applied) or ours):  # ours, and refused: its response was lost
         return False
-    record = record_of(written.item)
+    record = record_of(item)
     pay(engine, record, owed_by_cancelling(record))
-    return not finished(replace(record, cancelled_at_ms=None))
+    return isinstance(written, Applied) and not finished(replace(record, cancelled_at_ms=None))
 
 
 def pay_for_cancelling(engine: Engine, run_id: str) -> None:

@@ -68,8 +68,10 @@ def _tend(engine: Engine, gate: str) -> int:
 def _able(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
     """Those who need not wait any more."""
     if gate.startswith(GATE):
-        limit, _ = _limit_and_items(engine, gate)
-        return fitting(waiting, room_in(limit, states_of(engine, gate, items_of(limit))))
+        limit, items = _limit_and_items(engine, gate)
+        states = states_of(engine, gate, items)
+        inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
+        return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
     if gate.startswith(RATE):
         return _able_at_limit(engine, gate, waiting)
     if gate.startswith(PAUSE):

@@ -79,7 +79,6 @@ def pass_all(
         return ended
     _leave_lines(way, but=None)
     _baton(way)
-    _let_the_run_in(way)
     if way.task == gatekeeper(way.record):
         pay(engine, way.record, [first_message(way.record, root) for root in waiting_roots(way.record)])
     return claimed
@@ -103,6 +102,8 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
             case Inside(state):
                 way.inside.append(of)
                 after_leaving(way.engine, of, state)
+                if of.of_run and of.gate in row.gates:
+                    _let_the_run_in(way, of.gate)
             case Full():
                 return _park(way, of.gate)
             case Outrun():
@@ -135,16 +136,14 @@ def _baton(way: _Passing) -> None:
             look(way.engine, of.gate, of.limit, states, takeover=row.takeovers > 0)
 
 
-def _let_the_run_in(way: _Passing) -> None:
+def _let_the_run_in(way: _Passing, gate: str) -> None:
     """A root that waited has taken the run's place: other roots may wait for it too, if the one that stood there for all has ended."""
-    row = way.record.tasks[way.task]
-    gates = [of.gate for of in way.inside if of.of_run and of.gate in row.gates]
-    item = way.engine.store.get(way.record.key) if gates and gatekeeper(way.record) is not None else None
+    item = way.engine.store.get(way.record.key) if gatekeeper(way.record) is not None else None
     if item is None:
         return
     record = record_of(item)
     parked = [
-        name for name, each in record.tasks.items() if each.status is TaskStatus.PARKED and each.gate in gates
+        name for name, row in record.tasks.items() if row.status is TaskStatus.PARKED and row.gate == gate
     ]
     wake(way.engine, [waiter_of(way.engine, record, name) for name in parked])
 
@@ -182,7 +181,7 @@ def _park(way: _Passing, gate: str) -> Disposition:
     record = _written(
         way, unclaim(way.record, way.claimed.attempt, gate=gate, now_ms=way.engine.clock.now_ms())
     )
-    if record is None:
+    if record is None or record.tasks[way.task].gate != gate:  # the task may have been buried meanwhile
         return _stale(way)
     if way.host.observer is not None:
         way.host.observer.event("parked", record, way.task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -36,7 +36,11 @@ class _Queue:
 
 
 class MemoryQueues:
-    """`visibility_s` is each queue's default; after `max_receive_count` deliveries a message goes to the dead letters."""
+    """`visibility_s` is each queue's default; after `max_receive_count` deliveries a message goes to the dead letters.
+
+    old_receipt_deletes: whether a delete by the receipt of an earlier delivery removes the message all the same. SQS leaves that open (API
+    reference, DeleteMessage).
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class MemoryQueues:
         visibility_s: int = 60,
         max_receive_count: int = 12,
         faults: Faults | None = None,
+        old_receipt_deletes: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._queues: dict[str, _Queue] = {}
@@ -53,6 +58,7 @@ class MemoryQueues:
         self.visibility_s = visibility_s
         self.max_receive_count = max_receive_count
         self.faults: Faults = faults or NoFaults()
+        self._old_receipt_deletes = old_receipt_deletes
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         for message in messages:
@@ -105,7 +111,7 @@ class MemoryQueues:
             rows = self._queues.setdefault(message.queue, _Queue()).messages
             number = int(message.receipt.split(".")[0])
             found = rows.get(number)
-            if found is not None and found.receipt == message.receipt:
+            if found is not None and (found.receipt == message.receipt or self._old_receipt_deletes()):
                 del rows[number]
         self.faults.after("queues", "delete")
 
