@@ -75,7 +75,7 @@ lint: $(VENV)/.installed ## Check style, types, the template and the direction o
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.installed ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .

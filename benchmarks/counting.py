@@ -42,7 +42,6 @@ class CountingStore(MemoryStore):
         self.units["calls"] += 1
         return found
 
-
     def get_many(self, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
         """One request a hundred keys; each item is billed by itself."""
         found = [MemoryStore.get(self, key, consistent=consistent) for key in keys]

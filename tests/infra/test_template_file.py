@@ -14,6 +14,7 @@ from headrace_infra.compile import compile_app, load_app, render
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
+FUNCTIONS = re.findall(r"^  (\w+):\n    Type: AWS::Serverless::Function$", TEMPLATE.read_text(), re.MULTILINE)
 
 
 def test_it_is_what_the_examples_compile_to() -> None:
@@ -31,9 +32,11 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "function", ["ExamplesFunction", "ReportsFunction", "ClockFunction", "DeadLettersFunction"]
-)
+def test_the_template_has_a_function_for_each_lambda_worker() -> None:
+    assert {"ExamplesFunction", "ReportsFunction", "ClockFunction", "DeadLettersFunction"} <= set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_build_finds_what_a_function_runs_on(function: str) -> None:
     target = target_of(TEMPLATE.read_text(), function, REPOSITORY / "examples")
     assert re.fullmatch(r"python3\.\d+", target.runtime)
