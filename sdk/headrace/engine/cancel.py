@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headrace.core.changes import Applied
+from headrace.core.changes import Applied, Refused, Written
 from headrace.core.graph import finished
 from headrace.core.owed import owed_by_cancelling
 from headrace.core.record import RunRecord, record_of, run_key
@@ -18,12 +18,30 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     now_ms = engine.clock.now_ms()
     written = engine.store.write(cancel_run(run_id, now_ms=now_ms, reason=reason))
     item = written.item
-    ours = item is not None and (item.get("x"), item.get("xr")) == (now_ms, reason)
-    if item is None or not (isinstance(written, Applied) or ours):  # ours, and refused: its response was lost
+    if (
+        isinstance(written, Refused)
+        and item is not None
+        and (item.get("x"), item.get("xr")) == (now_ms, reason)
+    ):
+        record = record_of(item)  # it is ours: the response was lost
+        pay(engine, record, owed_by_cancelling(record))
+    return _pay_if_cancelled(engine, written)
+
+
+def cancel_once(engine: Engine, run_id: str, *, reason: str) -> bool:
+    """As `cancel`; False also where the response was lost. For who pays again by itself, and may be called by what it pays."""
+    return _pay_if_cancelled(
+        engine, engine.store.write(cancel_run(run_id, now_ms=engine.clock.now_ms(), reason=reason))
+    )
+
+
+def _pay_if_cancelled(engine: Engine, written: Written) -> bool:
+    """Pay what this write made owed. Whether the run was not over."""
+    if not isinstance(written, Applied) or written.item is None:
         return False
-    record = record_of(item)
+    record = record_of(written.item)
     pay(engine, record, owed_by_cancelling(record))
-    return isinstance(written, Applied) and not finished(replace(record, cancelled_at_ms=None))
+    return not finished(replace(record, cancelled_at_ms=None))
 
 
 def pay_for_cancelling(engine: Engine, run_id: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from headrace.core.gates import Pass, eviction_paid, gate_key, run_passes
 from headrace.core.owed import EndRun, GiveBack, owed_by_cancelling
 from headrace.core.record import RunRecord, record_of, run_key
-from headrace.engine.cancel import cancel
+from headrace.engine.cancel import cancel_once
 from headrace.engine.engine import Engine
 from headrace.engine.parking import passes_of
 from headrace.engine.pay import pay
@@ -19,7 +19,7 @@ REASON = "CONCURRENCY: a newer run of its key took its place (CANCEL_IN_PROGRESS
 def cancel_victims(engine: Engine, gate: str, run_ids: Iterable[str]) -> None:
     """A run that is over keeps its outcome."""
     for run_id in run_ids:
-        if not cancel(engine, run_id, reason=REASON):
+        if not cancel_once(engine, run_id, reason=REASON):
             _pay_again(engine, run_id)
         engine.store.write(eviction_paid(gate_key(gate), run_id))
 
