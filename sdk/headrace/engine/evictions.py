@@ -9,7 +9,7 @@ from headrace.core.owed import EndRun, GiveBack, owed_by_cancelling
 from headrace.core.record import RunRecord, record_of, run_key
 from headrace.engine.cancel import cancel_once
 from headrace.engine.engine import Engine
-from headrace.engine.parking import passes_of
+from headrace.engine.parking import known_passes
 from headrace.engine.pay import pay
 from headrace.engine.places import give_places_back
 
@@ -43,6 +43,6 @@ def _held(engine: Engine, record: RunRecord) -> Iterator[Pass]:
     """What the run may still hold: as a whole, and through tasks that wait for their children."""
     for each in owed_by_cancelling(record):
         if isinstance(each, GiveBack):
-            yield from (of for of in passes_of(engine, record, each.task, each.ticket) if not of.of_run)
+            yield from (of for of in known_passes(engine, record, each.task, each.ticket) if not of.of_run)
         elif isinstance(each, EndRun):
             yield from run_passes(record, limits=engine.gate_limits())

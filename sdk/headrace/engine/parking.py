@@ -50,7 +50,7 @@ def pay_gates(
 def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun) -> None:
     match effect:
         case GiveBack(task=task, ticket=ticket):
-            passes = (of for of in _known_passes(engine, record, task, ticket) if not of.of_run)
+            passes = (of for of in known_passes(engine, record, task, ticket) if not of.of_run)
             kept = effect.parked  # a task that waits for its children keeps all but its worker's slots
             _leave_all(
                 engine, (of for of in passes if not kept or of.name.startswith(WORKER_GATE)), effect.stale
@@ -85,7 +85,8 @@ def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tupl
     return passes(record, task, ticket, worker=worker_of(record, task), limits=engine.gate_limits())
 
 
-def _known_passes(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+def known_passes(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    """As `passes_of`. Nothing where a key could not be evaluated: such a task never entered."""
     try:
         return passes_of(engine, record, task, ticket)
     except KeyFailed:
@@ -134,7 +135,7 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
 def _cost(engine: Engine, record: RunRecord, task: str, gate: str) -> int:
     if gate.startswith(RATE):
         return max((each.units for each in _known_takes(record, task) if each.gate == gate), default=1)
-    return max((of.cost for of in _known_passes(engine, record, task, 1) if of.gate == gate), default=1)
+    return max((of.cost for of in known_passes(engine, record, task, 1) if of.gate == gate), default=1)
 
 
 def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False) -> None:
@@ -159,7 +160,7 @@ def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False
 
 def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> None:
     gate = record.tasks[task].gate or ""
-    of = next((each for each in _known_passes(engine, record, task, 1) if each.gate == gate), None)
+    of = next((each for each in known_passes(engine, record, task, 1) if each.gate == gate), None)
     limit = of.limit if of is not None else None
     write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
     first = state_of(engine.store.write(write).item)
