@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples lock venvs clean
+.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples docs lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 .venv-peers/.locked: requirements/peers.txt
 	$(call environment,.venv-peers,requirements/peers.txt)
+	@touch $@
+
+.venv-docs/.locked: requirements/docs.txt
+	$(call environment,.venv-docs,requirements/docs.txt)
 	@touch $@
 
 venvs: $(VENV)/.installed .venv-ministack/.locked .venv-sam/.locked ## Make the three virtual environments
@@ -96,6 +100,9 @@ bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked ## C
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
+docs: .venv-docs/.locked ## Build the documentation site into build/site; fails on a broken link
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet --site-dir build/site
+
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-strip-extras --custom-compile-command "make lock"
 
@@ -104,6 +111,7 @@ lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index
 	$(LOCK) requirements/ministack.in --output-file requirements/ministack.txt
 	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
+	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
 
 clean: ## Remove the environments, caches and build artefacts
 	rm -rf .venv .venv-ministack .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
