@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,13 @@ from support.records import plan, task
 
 from headrace.clients.listing import PAGE
 from headrace.clients.runs import RunsClient
-from headrace.core.changes import Put
 from headrace.core.ids import workflow_id
 from headrace.core.message import decode_message
 from headrace.core.plan import RunPlan
 from headrace.core.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
 from headrace.engine.registry import register
 from headrace.errors import NotSupportedError
+from headrace.memory.store import MemoryStore
 from headrace.models import BulkCancelReplayOpts, RunFilter
 
 if TYPE_CHECKING:
@@ -194,15 +195,69 @@ def test_filters(desk: Desk, runs: RunsClient, options: dict[str, Any], expected
     assert listed(runs, **options) == expected.split()
 
 
+class Calls:
+    """Counts what is asked of the ports."""
+
+    def __init__(self) -> None:
+        self.made: Counter[str] = Counter()
+
+    def before(self, port: str, call: str) -> None:
+        self.made[call] += 1
+
+    def after(self, port: str, call: str) -> None:
+        """Nothing goes wrong."""
+
+
+def counted(desk: Desk) -> Calls:
+    calls = Calls()
+    assert isinstance(desk.engine.store, MemoryStore)
+    desk.engine.store.faults = calls
+    return calls
+
+
 def test_failed_runs_are_found_without_reading_the_others(desk: Desk, runs: RunsClient) -> None:
     desk.keep(
         *(solo(desk, f"c{number}", number, "completed") for number in range(20)),
         solo(desk, "f", 30, "failed"),
     )
-    desk.engine.store.write(
-        Put(key=run_key("c3"), item={"lpk": "kept out of sight"})
-    )  # reading it would fail
+    calls = counted(desk)
     assert listed(runs, statuses=[RunStatus.FAILED]) == ["f"]
+    assert calls.made["get"] == 1
+
+
+def test_children_are_found_without_reading_the_others(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(
+        *(solo(desk, f"c{number}", number, "completed") for number in range(20)),
+        solo(desk, "k", 30, "completed", parent=ParentLink(run_id="p", task="t")),
+    )
+    calls = counted(desk)
+    assert listed(runs, parent_task_external_id="p") == ["k"]
+    assert calls.made["get"] == 1
+
+
+def test_a_stack_is_listed_by_its_name_alone(desk: Desk) -> None:
+    """No code at hand: many workflows, and days of which most had no run, cost a request a shard."""
+    for number in range(40):
+        plan = replace(SOLO, workflow=f"w{number:02}")
+        done = returned(
+            made(desk, f"r{number:02}", of=plan, ago_ms=number * DAY), "solo", {}, desk.clock.now_ms()
+        )
+        desk.keep(done)
+    calls = counted(desk)
+    since = datetime.fromtimestamp(0, UTC)
+    rows = RunsClient(desk).list(since=since, include_payloads=False).rows
+    assert [row.workflow_name for row in rows] == [f"w{number:02}" for number in range(40)]
+    assert calls.made["query_index"] == 8
+    assert listed(RunsClient(desk), since=since, workflow_ids=["w03", workflow_id("w07")]) == ["r03", "r07"]
+
+
+def test_a_namespace_lists_its_own_workflows(desk: Desk) -> None:
+    desk.keep(
+        made(desk, "r1", of=replace(SOLO, workflow="dev_solo")),
+        made(desk, "r2", of=replace(SOLO, workflow="prod_solo")),
+    )
+    desk.settings = replace(desk.settings, namespace="dev")
+    assert listed(RunsClient(desk)) == ["r1"]
 
 
 def test_tasks_in_place_of_runs(desk: Desk, runs: RunsClient) -> None:
@@ -222,9 +277,9 @@ def test_payloads_can_be_left_out(desk: Desk, runs: RunsClient) -> None:
     assert asyncio.run(runs.aio_list(limit=1)).rows[0].output == {"id": "r1"}
 
 
-def test_by_event_is_not_supported(runs: RunsClient) -> None:
-    with pytest.raises(NotSupportedError, match="event"):
-        runs.list(triggering_event_external_id="e")
+def test_by_the_event_that_started_them(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(solo(desk, "r1", 0, metadata={"hatchet__event_id": "e1"}), solo(desk, "r2", 1))
+    assert listed(runs, triggering_event_external_id="e1") == ["r1"]
 
 
 # ---------------------------------------------------------------- create

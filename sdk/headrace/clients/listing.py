@@ -1,17 +1,26 @@
-"""Runs by age: the listing index (workflow, day, shard), merged newest first and read in batches."""
+"""Runs by age: the shards of the listing index, merged newest first; their records are read in batches."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.naming import App, workflow_name
 from headrace.core.graph import run_status
+from headrace.core.ids import workflow_id
 from headrace.core.owed import ran_on
-from headrace.core.record import INDEX_SHARDS, RunRecord, RunStatus, index_day, index_partition
+from headrace.core.record import (
+    INDEX_SHARDS,
+    IndexEntry,
+    RunRecord,
+    RunStatus,
+    index_entry_of,
+    index_partition,
+)
 from headrace.engine.results import read_many
 
 if TYPE_CHECKING:
@@ -24,26 +33,50 @@ PARALLEL = 8
 """How many partitions of the index are read at once."""
 
 
+EVENT_ID = "hatchet__event_id"
+"""The metadata entry of a run that an event started."""
+
+
+def named(app: App, given: Iterable[str] | None) -> frozenset[str] | None:
+    """Names and ids of workflows as `Wanted` takes them, each with its namespace; None for all."""
+    if given is None:
+        return None
+    return frozenset(each for one in given for each in (one, workflow_name(app, one)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which runs: of these workflows, created from `since_ms` to `until_ms`; None elsewhere means any.
+    """Which runs: those created from `since_ms` to `until_ms`; None elsewhere means any.
 
-    Of `metadata` one pair that matches is enough (PARITY H1).
+    `workflows` holds names and ids, `namespace` the beginning of their names. Of `metadata` one pair that matches is enough
+    (PARITY H1).
     """
 
-    workflows: Sequence[str]
     since_ms: int
     until_ms: int
+    workflows: frozenset[str] | None = None
+    namespace: str = ""
     statuses: frozenset[RunStatus] | None = None
     metadata: Mapping[str, str] | None = None
     parent: tuple[str, str | None] | None = None
     worker: str | None = None
+    event: str | None = None
+
+    def lists(self, entry: IndexEntry) -> bool:
+        """Whether the run may be one of these, by what the index knows: if not, its record is not read."""
+        if self.parent is not None and entry.parent != self.parent[0]:
+            return False
+        if self.workflows is not None:
+            return entry.workflow in self.workflows or workflow_id(entry.workflow) in self.workflows
+        return entry.workflow.startswith(self.namespace)
 
     def takes(self, record: RunRecord) -> bool:
         """Whether the record is one of these; what the index knows already is not looked at again."""
         if self.parent is not None and not _is_child(record, self.parent):
             return False
         if self.worker is not None and all(ran_on(record, task) != self.worker for task in record.tasks):
+            return False
+        if self.event is not None and record.metadata.get(EVENT_ID) != self.event:
             return False
         if self.metadata and not any(_says(record.metadata.get(k), v) for k, v in self.metadata.items()):
             return False
@@ -69,20 +102,22 @@ def runs(engine: Engine, wanted: Wanted) -> Iterator[RunRecord]:
 
 
 def run_ids(engine: Engine, wanted: Wanted) -> Iterator[str]:
-    """Their ids as the index has them: workflows and times are honoured, the rest is not looked at."""
+    """Their ids, by what the index has: workflows, parents and times are honoured, the rest is not looked at.
+
+    One request a shard for each hundred runs, however many workflows there are and days are asked for.
+    """
     failed_only = wanted.statuses is not None and wanted.statuses <= {RunStatus.FAILED}
     index, attribute = ("failed", "fsk") if failed_only else ("listing", "lsk")
-    for day in range(index_day(wanted.until_ms), index_day(wanted.since_ms) - 1, -1):
-        partitions = [
-            _Partition(engine, index, attribute, index_partition(workflow, day, shard), wanted)
-            for workflow in wanted.workflows
-            for shard in range(INDEX_SHARDS)
-        ]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            first = list(pool.map(_Partition.page, partitions))
-        entries = [part.entries(page) for part, page in zip(partitions, first, strict=True) if page]
-        for order in heapq.merge(*entries, reverse=True):
-            yield order.split("#", 1)[1]
+    partitions = [
+        _Partition(engine, index, attribute, index_partition(shard), wanted) for shard in range(INDEX_SHARDS)
+    ]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        first = list(pool.map(_Partition.page, partitions))
+    entries = [part.entries(page) for part, page in zip(partitions, first, strict=True) if page]
+    for order in heapq.merge(*entries, reverse=True):
+        entry = index_entry_of(order)
+        if wanted.lists(entry):
+            yield entry.run_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.clients.faces import aio
-from headrace.clients.naming import App, workflow_names
+from headrace.clients.naming import App, namespaced
 from headrace.core.graph import TaskState, public_status, states
 from headrace.core.ids import split_task_run_id
 from headrace.core.owed import worker_of
@@ -127,11 +127,12 @@ class MetricsClient:
         workflow_ids: Sequence[str] | None,
         parent: str | None,
     ) -> Iterator[RunRecord]:
-        from headrace.clients.listing import Wanted, runs
+        from headrace.clients.listing import Wanted, named, runs
 
         now_ms = self._app.engine.clock.now_ms()
         wanted = Wanted(
-            workflows=workflow_names(self._app, workflow_ids),
+            workflows=named(self._app, workflow_ids),
+            namespace=namespaced(self._app, ""),
             since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
             until_ms=now_ms if until is None else int(until.timestamp() * 1000),
             parent=split_task_run_id(parent) if parent else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.ids import workflow_id
@@ -35,12 +35,10 @@ def namespaced(app: Connected, name: str, namespace: str | None = None) -> str:
     return name if name.startswith(prefix) else prefix + name
 
 
-def workflow_names(app: App, ids: Iterable[str] | None) -> list[str]:
-    """The workflows that `ids` names, by id or by name; the app's own for None."""
-    if ids is None:
-        return list(app.workflows_by_name)
+def workflow_name(app: App, given: str) -> str:
+    """The workflow that an id or a name means: one of the app's own by its id, else by its name."""
     known = {workflow_id(name): name for name in app.workflows_by_name}
-    return list(dict.fromkeys(known.get(given) or namespaced(app, given) for given in ids))
+    return known.get(given) or namespaced(app, given)
 
 
 def find_plan(app: App, name: str) -> RunPlan | None:

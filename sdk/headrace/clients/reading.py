@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from headrace import stream
 from headrace.clients.faces import aio
-from headrace.clients.naming import App, workflow_names
+from headrace.clients.naming import App, namespaced
 from headrace.core.graph import run_status
 from headrace.core.ids import split_task_run_id
 from headrace.core.record import RunStatus
-from headrace.errors import NotSupportedError
 from headrace.outcomes import Outputs
 from headrace.refs import WorkflowRunRef
 
@@ -106,14 +105,12 @@ class RunsReading:
     ) -> V1TaskSummaryList:
         """Runs, newest first: those created from `since` (default: a day ago) until `until` (default: now).
 
-        `limit` defaults to 50. `workflow_ids` takes ids or names; by default all of this app's workflows. One pair of
-        `additional_metadata` that matches is enough. `only_tasks` lists the tasks of the runs in place of the runs.
+        `limit` defaults to 50. `workflow_ids` takes ids or names; by default all workflows of the stack (of this namespace).
+        One pair of `additional_metadata` that matches is enough. `only_tasks` lists the tasks of the runs in place of the runs.
         The index that this reads is eventually consistent: a run may be missing for a moment.
         """
         from headrace.clients.pages import page
 
-        if triggering_event_external_id is not None:
-            raise NotSupportedError("runs cannot be listed by the event that started them")
         wanted = self._wanted(
             since=since,
             until=until,
@@ -122,6 +119,7 @@ class RunsReading:
             workflow_ids=workflow_ids,
             worker_id=worker_id,
             parent_task_external_id=parent_task_external_id,
+            triggering_event_external_id=triggering_event_external_id,
         )
         return page(
             self._app.engine,
@@ -193,16 +191,19 @@ class RunsReading:
         workflow_ids: Sequence[str] | None = None,
         worker_id: str | None = None,
         parent_task_external_id: str | None = None,
+        triggering_event_external_id: str | None = None,
     ) -> Wanted:
-        from headrace.clients.listing import Wanted
+        from headrace.clients.listing import Wanted, named
 
         now_ms = self._app.engine.clock.now_ms()
         return Wanted(
-            workflows=workflow_names(self._app, workflow_ids),
+            workflows=named(self._app, workflow_ids),
+            namespace=namespaced(self._app, ""),
             since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
             until_ms=now_ms if until is None else int(until.timestamp() * 1000),
             statuses=frozenset(statuses) if statuses else None,
             metadata=additional_metadata,
             worker=worker_id,
             parent=split_task_run_id(parent_task_external_id) if parent_task_external_id else None,
+            event=triggering_event_external_id,
         )

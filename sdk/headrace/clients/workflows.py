@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from headrace.clients.faces import aio
-from headrace.clients.naming import App, namespaced, plan_of, workflow_names
+from headrace.clients.naming import App, namespaced, plan_of, workflow_name
 from headrace.core.ids import workflow_id
 from headrace.durations import Duration, to_ms
 from headrace.engine.paused import Pause, pauses
@@ -109,7 +109,7 @@ class WorkflowsClient:
     aio_unpause = aio(unpause)
 
     def _plan(self, given: str) -> RunPlan:
-        return plan_of(self._app, workflow_names(self._app, [given])[0])
+        return plan_of(self._app, workflow_name(self._app, given))
 
 
 def _version(plan: RunPlan) -> WorkflowVersion:

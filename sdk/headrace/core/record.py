@@ -236,26 +236,41 @@ def decode_row(raw: Mapping[str, Any]) -> TaskRow:
 
 
 INDEX_SHARDS = 8
-"""How many partitions a workflow's day is spread over in the listing index."""
+"""How many partitions the runs of a stack are spread over in the listing index: each takes 1,000 writes a second."""
 
 
-def index_day(created_at_ms: int) -> int:
-    return created_at_ms // 86_400_000
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """What the index knows of a run without its record: enough to tell whose it is. `parent`: the run that spawned it."""
+
+    created_at_ms: int
+    run_id: str
+    workflow: str
+    parent: str = ""
 
 
-def index_partition(workflow: str, day: int, shard: int) -> str:
-    """The listing index's partition: workflow, day since the epoch, shard."""
-    return f"{workflow}#{day}#{shard}"
+def index_partition(shard: int) -> str:
+    """The partition, in the listing index and in that of failed runs, of a shard of the stack's runs."""
+    return f"runs#{shard}"
 
 
 def index_shard(run_id: str) -> int:
     return sum(run_id.encode()) % INDEX_SHARDS
 
 
-def index_entry(workflow: str, run_id: str, created_at_ms: int) -> tuple[str, str]:
-    """Partition and sort key of a run in an index."""
-    partition = index_partition(workflow, index_day(created_at_ms), index_shard(run_id))
-    return partition, f"{created_at_ms:013d}#{run_id}"
+def index_entry(record: RunRecord) -> tuple[str, str]:
+    """Partition and sort key of a run in an index. The sort key names what is listed by, as an index holds keys only."""
+    parent = f"#{record.parent.run_id}" if record.parent is not None else ""
+    order = f"{record.created_at_ms:013d}#{record.run_id}#{record.plan.workflow}{parent}"
+    return index_partition(index_shard(record.run_id)), order
+
+
+def index_entry_of(order: str) -> IndexEntry:
+    """The entry that a sort key of `index_entry` says. Neither names of workflows nor ids hold a `#`."""
+    created, run_id, workflow, *parent = order.split("#")
+    return IndexEntry(
+        created_at_ms=int(created), run_id=run_id, workflow=workflow, parent=parent[0] if parent else ""
+    )
 
 
 def _compact(value: object) -> str:
@@ -264,7 +279,7 @@ def _compact(value: object) -> str:
 
 def encode_record(record: RunRecord) -> Item:
     """The record as an item, without `pk` and `sk`."""
-    partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
+    partition, order = index_entry(record)
     out: Item = {
         "wf": record.plan.workflow,
         "ver": record.plan.version,

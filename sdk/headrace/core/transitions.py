@@ -367,7 +367,7 @@ def turn_away(
 
 
 def _failed_entry(record: RunRecord) -> dict[Path, Value]:
-    partition, order = index_entry(record.plan.workflow, record.run_id, record.created_at_ms)
+    partition, order = index_entry(record)
     return {("fpk",): partition, ("fsk",): order}
 
 
