@@ -19,8 +19,8 @@ sys.path[:0] = [str(ROOT / name) for name in ("sdk", "infra", "benchmarks")]
 
 from counting import Counted
 
-from headrace.core.plan import RunPlan, TaskPlan
-from headrace.engine.trigger import NewRun, start
+from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.engine.runs.start import NewRun, start
 from headrace_infra.cost.prices import PRICES, durable_functions_dollars
 
 STEPS = 10

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.core.plan import RunPlan
+from headrace.core.run.plan import RunPlan
 from headrace.core.sizes import item_bytes
-from headrace.engine.attempt import Claimed
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending
-from headrace.engine.deliver import deliver
 from headrace.engine.engine import Engine
-from headrace.engine.runnable import Done, Host, Outcome, Runnable, Succeeded, Work
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host, Outcome, Runnable, Succeeded, Work
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore
 from headrace.ports import Outgoing, Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 
 
 class CountingStore(MemoryStore):

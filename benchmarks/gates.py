@@ -22,19 +22,19 @@ from counting import Counted, CountingStore, Returns
 from greenlet import getcurrent, greenlet
 
 from headrace.core.changes import Write, Written
-from headrace.core.gates import PLACES_AN_ITEM, items_of
-from headrace.core.graph import run_status
-from headrace.core.plan import GatePlan, RatePlan, RunPlan, TaskPlan
-from headrace.core.record import RunStatus, record_of
+from headrace.core.run.graph import run_status
+from headrace.core.run.plan import GatePlan, RatePlan, RunPlan, TaskPlan
+from headrace.core.run.record import RunStatus, record_of
 from headrace.core.sizes import item_bytes
-from headrace.engine.attempt import Claimed
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending
-from headrace.engine.deliver import deliver
+from headrace.core.waits.concurrency import PLACES_AN_ITEM, items_of
 from headrace.engine.engine import Engine
-from headrace.engine.runnable import Done, Host, Runnable, Work
-from headrace.engine.trigger import NewRun, start_many
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host, Runnable, Work
+from headrace.engine.runs.start import NewRun, start_many
 from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 
 WRITE_UNITS_A_SECOND = 1_000
 """What one DynamoDB partition takes, and so one item (developer guide, "Best practices for partition keys")."""

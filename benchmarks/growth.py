@@ -17,9 +17,9 @@ sys.path[:0] = [str(ROOT / name) for name in ("sdk", "tests", "benchmarks")]
 from counting import Counted
 from support.families import Family
 
-from headrace.core.plan import RunPlan, TaskPlan
-from headrace.engine.runnable import Outcome, Work
-from headrace.engine.trigger import NewRun, start
+from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.engine.runs.ports import Outcome, Work
+from headrace.engine.runs.start import NewRun, start
 
 
 def layered(size: int, width: int) -> RunPlan:

@@ -34,9 +34,9 @@ from pydantic import BaseModel
 from headrace import Context, Headrace
 from headrace.aws.items import item_to_wire
 from headrace.core.changes import Applied, apply
-from headrace.core.message import TaskMessage, encode_message
-from headrace.core.record import Payload, RunRecord, record_of
-from headrace.core.transitions import Attempt, claim, complete, create
+from headrace.core.run.commit import Attempt, claim, complete, create
+from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.record import Payload, RunRecord, record_of
 from headrace_handlers.worker import make_handler
 
 RUNS = 400

@@ -8,7 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from headrace.engine.runnable import Disposition, Done, Later, Poison
+from headrace.engine.runs.ports import Disposition, Done, Later, Poison
 from headrace_handlers import logs
 
 

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.config import Settings
-from headrace.engine.runnable import Host, Observer
-from headrace.environment import from_environment
+from headrace.definitions.worker import Worker
+from headrace.engine.runs.ports import Host, Observer
 from headrace.errors import NotConfigured
-from headrace.worker import Worker
+from headrace.settings.environment import from_environment
+from headrace.settings.settings import Settings
 
 
 @cache

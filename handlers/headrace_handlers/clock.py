@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.engine.tick import tick
+from headrace.engine.clock.tick import tick
 from headrace_handlers import boot
 from headrace_handlers.observing import gate_metrics
 

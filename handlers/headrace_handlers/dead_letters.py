@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.engine.bury import bury
-from headrace.engine.runnable import Disposition, Done, Poison
+from headrace.engine.runs.bury import bury
+from headrace.engine.runs.ports import Disposition, Done, Poison
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
-from headrace_handlers.events import received
+from headrace_handlers.records import received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 QUEUE = "dead-letters"

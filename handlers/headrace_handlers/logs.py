@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from headrace.spawning import current
+from headrace.triggers.children import current
 
 logger = Logger(service="headrace", utc=True, use_rfc3339=True)
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from headrace.core.record import RunRecord
-from headrace.core.transitions import HAS_STARTED
-from headrace.engine.runnable import Observer
+from headrace.core.run.commit import HAS_STARTED
+from headrace.core.run.record import RunRecord
+from headrace.engine.runs.ports import Observer
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
@@ -124,7 +124,7 @@ def gate_metrics(engine: Engine, out: TextIO | None = None) -> int:
 
     By name, not by key: a metric is billed by the month. A query a shard of the index, and one of each line. Returns how many wait.
     """
-    from headrace.engine.gate_views import lines_by_name
+    from headrace.engine.waits.views import lines_by_name
 
     now_ms, lines = engine.clock.now_ms(), lines_by_name(engine)
     for name, line in lines.items():

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.engine.deadline import end_process
-from headrace.engine.deliver import deliver
-from headrace.engine.runnable import Host
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Host
 from headrace.errors import NotConfigured
+from headrace.runtime.deadline import end_process
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
-from headrace_handlers.events import received
 from headrace_handlers.observing import EmfObserver, Metrics
+from headrace_handlers.records import received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headrace.clients.rate_limits import nobody_sets, static_limits
-from headrace.core.plan import RunPlan, TaskPlan
+from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket

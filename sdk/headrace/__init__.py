@@ -18,19 +18,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.app import Hatchet, Headrace
-from headrace.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
-from headrace.conditions import (
-    Condition,
-    OrGroup,
-    ParentCondition,
-    SleepCondition,
-    UserEventCondition,
-    or_,
-)
-from headrace.config import Settings
-from headrace.context import Context, DurableContext
-from headrace.core.record import RunStatus
-from headrace.depends import Depends
+from headrace.context.context import Context, DurableContext
+from headrace.context.depends import Depends
+from headrace.core.run.record import RunStatus
+from headrace.definitions.task import Task, TaskDefaults
+from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
+from headrace.definitions.workflow import Standalone, Workflow, WorkflowConfig
 from headrace.errors import (
     BulkTriggerIdempotencyCollisionError,
     CompileError,
@@ -51,35 +44,48 @@ from headrace.errors import (
     PayloadTooLargeError,
     TaskRunError,
 )
-from headrace.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
-from headrace.labels import DesiredWorkerLabel, SlotType, StickyStrategy, WorkerLabel, WorkerLabelComparator
-from headrace.options import (
+from headrace.options.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
+from headrace.options.conditions import (
+    Condition,
+    OrGroup,
+    ParentCondition,
+    SleepCondition,
+    UserEventCondition,
+    or_,
+)
+from headrace.options.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
+from headrace.options.labels import (
+    DesiredWorkerLabel,
+    SlotType,
+    StickyStrategy,
+    WorkerLabel,
+    WorkerLabelComparator,
+)
+from headrace.options.priority import Priority
+from headrace.options.rate_limits import RateLimit, RateLimitDuration
+from headrace.settings.settings import Settings
+from headrace.triggers.options import (
     ScheduleTriggerWorkflowOptions,
     TriggerWorkflowOptions,
     WorkflowRunTriggerConfig,
 )
-from headrace.priority import Priority
-from headrace.rate_limits import RateLimit, RateLimitDuration
-from headrace.refs import TaskRunRef, WorkflowRunRef
-from headrace.serde import is_in_hatchet_serialization_context, remove_null_unicode_character
-from headrace.task import Task, TaskDefaults
-from headrace.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
-from headrace.workflow import Standalone, Workflow, WorkflowConfig
+from headrace.triggers.refs import TaskRunRef, WorkflowRunRef
+from headrace.values.codec import is_in_hatchet_serialization_context, remove_null_unicode_character
 
 if TYPE_CHECKING:
-    from headrace.client_config import ClientConfig
-    from headrace.empty import EmptyModel
-    from headrace.models import BulkCancelReplayOpts, RunFilter
+    from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+    from headrace.settings.client_config import ClientConfig
+    from headrace.values.empty import EmptyModel
 
 __version__ = "0.1.0"
 
 V1TaskStatus = RunStatus
 
 _LATER = {
-    "BulkCancelReplayOpts": "headrace.models",
-    "ClientConfig": "headrace.client_config",
-    "EmptyModel": "headrace.empty",
-    "RunFilter": "headrace.models",
+    "BulkCancelReplayOpts": "headrace.clients.models",
+    "ClientConfig": "headrace.settings.client_config",
+    "EmptyModel": "headrace.values.empty",
+    "RunFilter": "headrace.clients.models",
 }
 """Names whose modules not every worker has a use for: imported when they are asked for. A first pydantic model costs 50 ms."""
 

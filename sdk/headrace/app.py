@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from headrace.concurrency import Concurrency
-from headrace.config import Settings
-from headrace.core.gates import WORKER_GATE
-from headrace.core.plan import RunPlan
-from headrace.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
-from headrace.durations import Duration, to_ms
+from headrace.context.lifespan import LifespanFn
+from headrace.core.run.plan import RunPlan
+from headrace.core.waits.concurrency import WORKER_GATE
+from headrace.definitions.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
+from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
+from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions
+from headrace.definitions.workflow import BaseWorkflow, Workflow, WorkflowConfig
 from headrace.engine.engine import Engine, Limits
-from headrace.environment import from_environment
 from headrace.errors import DefinitionError, NotSupportedError
-from headrace.expressions import LazyExpressions
-from headrace.idempotency import Idempotency
-from headrace.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
-from headrace.lifespan import LifespanFn
-from headrace.priority import Priority
-from headrace.rate_limits import RateLimit
-from headrace.spawning import current
-from headrace.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
-from headrace.worker import VpcOptions, Worker, WorkerOptions
-from headrace.workflow import BaseWorkflow, Workflow, WorkflowConfig
+from headrace.options.concurrency import Concurrency
+from headrace.options.durations import Duration, to_ms
+from headrace.options.idempotency import Idempotency
+from headrace.options.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
+from headrace.options.priority import Priority
+from headrace.options.rate_limits import RateLimit
+from headrace.settings.environment import from_environment
+from headrace.settings.settings import Settings
+from headrace.triggers.children import current
+from headrace.values.expressions import LazyExpressions
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
     from headrace.clients.rate_limits import RateLimitsClient
-    from headrace.clients.runs import RunsClient
+    from headrace.clients.runs.client import RunsClient
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
-    from headrace.context import Context
-    from headrace.empty import EmptyModel
-    from headrace.engine.live_workers import DeclaredWorker
+    from headrace.context.context import Context
+    from headrace.engine.catalog.workers import DeclaredWorker
     from headrace.ports import Ports
+    from headrace.values.empty import EmptyModel
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
@@ -173,8 +173,8 @@ class Headrace:
         """Store what is declared, where it has changed: workflows, workers, rate limits. For whoever has the whole app: the clock,
         and local runtimes. A few reads, and no write where nothing has changed."""
         from headrace.clients.rate_limits import register_limits
-        from headrace.engine.live_workers import publish
-        from headrace.engine.registry import register
+        from headrace.engine.catalog.workers import publish
+        from headrace.engine.catalog.workflows import register
 
         register(self.engine, [workflow.plan() for workflow in self.workflows_by_name.values()])
         publish(self.engine, [worker.declared() for worker in self.fleet()], whole=True)
@@ -474,7 +474,7 @@ class Headrace:
     @cached_property
     def runs(self) -> RunsClient:
         """Runs: get, list, cancel, results, streams."""
-        from headrace.clients.runs import RunsClient
+        from headrace.clients.runs.client import RunsClient
 
         return RunsClient(self)
 

@@ -120,7 +120,7 @@ def _top(*names: str) -> dict[str, str]:
 
 
 def _models(*names: str) -> dict[str, str]:
-    return {name: f"headrace.models:{name}" for name in names}
+    return {name: f"headrace.clients.models:{name}" for name in names}
 
 
 _ERRORS = (
@@ -164,11 +164,11 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "WorkflowConfig",
     ),
     "runnables.workflow": _top("BaseWorkflow", "MCPProvider", "Standalone", "Workflow")
-    | {name: f"headrace.workflow:{name}" for name in ("BaseWorkflow", "Standalone", "Workflow")},
+    | {name: f"headrace.definitions.workflow:{name}" for name in ("BaseWorkflow", "Standalone", "Workflow")},
     "runnables.task": _top("Depends", "Task"),
     "runnables.eviction": _top("EvictionPolicy", "DEFAULT_DURABLE_TASK_EVICTION_POLICY"),
     "runnables.contextvars": {
-        name: f"headrace.context:{name}"
+        name: f"headrace.context.context:{name}"
         for name in (
             "ctx_action_key",
             "ctx_additional_metadata",
@@ -185,7 +185,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "clients.events": _top("BulkPushEventOptions", "BulkPushEventWithMetadata", "PushEventOptions"),
     "clients.listeners.run_event_listener": {"StepRunEventType": "headrace.compat:StepRunEventType"},
     "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
-    | {"RunsClient": "headrace.clients.runs:RunsClient"},
+    | {"RunsClient": "headrace.clients.runs.client:RunsClient"},
     "features.rate_limits": {"RateLimitsClient": "headrace.clients.rate_limits:RateLimitsClient"},
     "features.workflows": {"WorkflowsClient": "headrace.clients.workflows:WorkflowsClient"},
     _REST: _models("V1LogLine", "V1LogLineList", "V1TaskEventType", "V1TaskStatus", "V1TaskSummary")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.core.plan import Json
+from headrace.core.run.plan import Json
 
 MAX_DELAY_S = 900
 """The longest delay of an SQS message, in seconds (SendMessage, DelaySeconds)."""

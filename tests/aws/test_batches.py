@@ -12,9 +12,9 @@ from botocore.exceptions import ReadTimeoutError
 from aws.world import URL, Scripted, scripted
 from headrace.aws.queues import TRIES, _batches, _entry
 from headrace.core.changes import ITEM_MISSING, Applied, Key, Put, Refused
-from headrace.core.gates import KEYS, group_of
-from headrace.core.plan import GatePlan, RunPlan, TaskPlan
-from headrace.core.record import Payload, RunRecord
+from headrace.core.run.plan import GatePlan, RunPlan, TaskPlan
+from headrace.core.run.record import Payload, RunRecord
+from headrace.core.waits.concurrency import KEYS, group_of
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.ports import MAX_MESSAGE_BYTES, Outgoing, Received
 

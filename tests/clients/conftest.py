@@ -10,8 +10,8 @@ from support.lives import item_of
 
 from headrace.clients.gates import Slotted
 from headrace.core.changes import Key, Put
-from headrace.core.plan import RunPlan
-from headrace.core.record import RunRecord
+from headrace.core.run.plan import RunPlan
+from headrace.core.run.record import RunRecord
 from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
 from headrace.memory.wiring import connect

@@ -27,12 +27,12 @@ def test_names_are_the_same_objects() -> None:
     from hatchet_sdk.deprecated.deprecation import semver_less_than
     from hatchet_sdk.exceptions import NonRetryableException
 
+    import headrace.clients.models
     import headrace.errors
-    import headrace.models
 
     assert NonRetryableException is headrace.errors.NonRetryableException
-    assert V1TaskStatus is headrace.models.V1TaskStatus
-    assert WorkflowRunDetail is headrace.models.WorkflowRunDetail
+    assert V1TaskStatus is headrace.clients.models.V1TaskStatus
+    assert WorkflowRunDetail is headrace.clients.models.WorkflowRunDetail
     assert semver_less_than is compat.semver_less_than
 
 

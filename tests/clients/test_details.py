@@ -8,13 +8,13 @@ import pytest
 from support.lives import born, cancelled, lost, never_started, raised, returned, started
 from support.records import T0, plan, task
 
-from headrace.clients.details import Loaded, run_detail, run_details, run_summary, task_summary
-from headrace.clients.history import task_events
-from headrace.core.ids import split_task_run_id, task_run_id, workflow_id
-from headrace.core.plan import ParentLeaf, RunPlan, TaskKind
-from headrace.core.record import ParentLink, RunRecord, RunStatus
+from headrace.clients.models import V1TaskEventType, V1WorkflowType
+from headrace.clients.runs.details import Loaded, run_detail, run_details, run_summary, task_summary
+from headrace.clients.runs.history import task_events
+from headrace.core.run.ids import split_task_run_id, task_run_id, workflow_id
+from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.record import ParentLink, RunRecord, RunStatus
 from headrace.errors import TaskRunError
-from headrace.models import V1TaskEventType, V1WorkflowType
 
 DIAMOND = plan(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
 SOLO = RunPlan(workflow="solo", version="1", tasks=(task("solo", retries=2),), standalone=True)

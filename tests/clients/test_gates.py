@@ -12,22 +12,21 @@ import pytest
 from support.gates import CIP, CN, gate, partition, rate, single
 from support.world import World, run_at_once
 
-from headrace.clients.details import at
 from headrace.clients.gates import GatesClient
 from headrace.clients.metrics import MetricsClient
-from headrace.clients.runs import RunsClient
-from headrace.core.line import Waiter, mark, put_waiter
-from headrace.core.plan import GateStrategy, Json, RatePlan, RunPlan
-from headrace.core.rates import Window, put_limit
-from headrace.core.wishes import WISHES, encode_wishes
-from headrace.engine.deliver import deliver
-from headrace.engine.gate_names import GateKind
-from headrace.engine.gate_views import GateView, LimitView, Line, lines_by_name
-from headrace.engine.live_workers import DeclaredWorker, publish
-from headrace.engine.paused import Pause
-from headrace.engine.pausing import pause
-from headrace.engine.registry import register
-from headrace.engine.runnable import Done, Work
+from headrace.clients.runs.client import RunsClient
+from headrace.clients.runs.details import at
+from headrace.core.run.plan import GateStrategy, Json, RatePlan, RunPlan
+from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.core.waits.line import Waiter, mark, put_waiter
+from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.catalog.workers import DeclaredWorker, publish
+from headrace.engine.catalog.workflows import register
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Work
+from headrace.engine.waits.kinds.pause import Pause, pause
+from headrace.engine.waits.points import GateKind
+from headrace.engine.waits.views import GateView, LimitView, Line, lines_by_name
 
 if TYPE_CHECKING:
     from conftest import Desk

@@ -11,12 +11,12 @@ from support.lives import born, cancelled, raised, returned, started, stored
 from support.records import T0, plan, task
 
 from headrace.core.changes import Key, Put
-from headrace.core.plan import ParentLeaf, RunPlan, TaskKind
-from headrace.core.record import Payload, Place, RunRecord, output_key
+from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.record import Payload, Place, RunRecord, output_key
 from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup
-from headrace.outcomes import Outputs, outcome_of, outcomes_of
-from headrace.refs import TaskRunRef, WorkflowRunRef, gather
-from headrace.waiting import _pollers
+from headrace.triggers.outcomes import Outputs, outcome_of, outcomes_of
+from headrace.triggers.refs import TaskRunRef, WorkflowRunRef, gather
+from headrace.triggers.waiting import _pollers
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -140,7 +140,7 @@ def test_an_unknown_run(desk: Desk) -> None:
 
 
 def test_an_unknown_run_on_the_event_loop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.waiting.UNKNOWN_PAUSE_S", 0.001)
+    monkeypatch.setattr("headrace.triggers.waiting.UNKNOWN_PAUSE_S", 0.001)
     with pytest.raises(ValueError, match="Workflow run nobody not found"):
         asyncio.run(WorkflowRunRef(desk, "nobody").aio_result())
 
@@ -268,8 +268,8 @@ def test_a_stream_gives_what_comes_after_and_ends_with_the_run(desk: Desk) -> No
 
 
 def test_a_stream_of_nothing_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.stream.UNKNOWN_PAUSE_S", 0.001)
-    from headrace.stream import subscribe
+    monkeypatch.setattr("headrace.triggers.stream.UNKNOWN_PAUSE_S", 0.001)
+    from headrace.triggers.stream import subscribe
 
     async def main() -> list[str | bytes]:
         return [each async for each in subscribe(desk, "nobody")]
@@ -281,7 +281,7 @@ def test_a_stream_of_nothing_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyP
 def test_stream_of_a_finished_run_is_empty(desk: Desk) -> None:
     desk.keep(returned(born(SOLO), "solo"))
     chunk(desk, T0, "o", 1, "long ago")
-    from headrace.stream import subscribe
+    from headrace.triggers.stream import subscribe
 
     async def main() -> list[str | bytes]:
         return [each async for each in subscribe(desk, "r1")]

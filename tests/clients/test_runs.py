@@ -13,16 +13,16 @@ import pytest
 from support.lives import born, cancelled, raised, returned, started
 from support.records import plan, task
 
-from headrace.clients.listing import PAGE
-from headrace.clients.runs import RunsClient
-from headrace.core.ids import workflow_id
-from headrace.core.message import decode_message
-from headrace.core.plan import RunPlan
-from headrace.core.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
-from headrace.engine.registry import register
+from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+from headrace.clients.runs.client import RunsClient
+from headrace.clients.runs.listing import PAGE
+from headrace.core.run.ids import workflow_id
+from headrace.core.run.message import decode_message
+from headrace.core.run.plan import RunPlan
+from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
+from headrace.engine.catalog.workflows import register
 from headrace.errors import NotSupportedError
 from headrace.memory.store import MemoryStore
-from headrace.models import BulkCancelReplayOpts, RunFilter
 
 if TYPE_CHECKING:
     from conftest import Desk

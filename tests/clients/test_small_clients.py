@@ -16,11 +16,11 @@ from headrace.clients.logs import LogsClient
 from headrace.clients.metrics import MetricsClient
 from headrace.clients.workers import WorkersClient
 from headrace.clients.workflows import WorkflowsClient
-from headrace.core.ids import workflow_id
-from headrace.core.plan import RunPlan
-from headrace.engine.lines import LogLine, write_lines
-from headrace.engine.paused import Pause, pauses
-from headrace.engine.registry import register
+from headrace.core.run.ids import workflow_id
+from headrace.core.run.plan import RunPlan
+from headrace.engine.catalog.workflows import register
+from headrace.engine.records.logs import LogLine, write_lines
+from headrace.engine.waits.kinds.pause import Pause, pauses
 from headrace.errors import DefinitionError, NotSupportedError
 
 if TYPE_CHECKING:

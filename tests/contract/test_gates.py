@@ -10,9 +10,11 @@ from typing import TypeAlias
 import pytest
 
 from contract.backends import Backend
-from headrace.core import line, rates
 from headrace.core.changes import Applied, Item, Key, Write, apply
-from headrace.core.gates import (
+from headrace.core.run.plan import GateStrategy
+from headrace.core.waits import line
+from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.concurrency import (
     Holder,
     Pass,
     drop,
@@ -25,9 +27,8 @@ from headrace.core.gates import (
     leave,
     state_of,
 )
-from headrace.core.line import Waiter, put_waiter, unwait
-from headrace.core.plan import GateStrategy
-from headrace.core.rates import Take, Window, window_of
+from headrace.core.waits.line import Waiter, put_waiter, unwait
+from headrace.core.waits.rate_limit import Take, Window, window_of
 
 NUMBERS = count(1)
 T0 = 1_700_000_000_000

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from support.records import T0, plan, record, task
 
-from headrace.core.graph import ancestors, finished, made_ready_by, ready, run_status, states
-from headrace.core.plan import ParentLeaf, TaskKind
-from headrace.core.record import RunStatus, TaskRow, TaskStatus
+from headrace.core.run.graph import ancestors, finished, made_ready_by, ready, run_status, states
+from headrace.core.run.plan import ParentLeaf, TaskKind
+from headrace.core.run.record import RunStatus, TaskRow, TaskStatus
 
 C, F, X, S, R = (
     TaskStatus.COMPLETED,

@@ -8,10 +8,7 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.changes import Applied, Item, Refused, Write, apply
-from headrace.core.graph import run_status, states
-from headrace.core.message import TaskMessage
-from headrace.core.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus, record_of
-from headrace.core.transitions import (
+from headrace.core.run.commit import (
     MAX_TAKEOVERS,
     Attempt,
     Busy,
@@ -33,6 +30,9 @@ from headrace.core.transitions import (
     settle_unrun,
     take_over,
 )
+from headrace.core.run.graph import run_status, states
+from headrace.core.run.message import TaskMessage
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus, record_of
 
 FLOW = plan(task("a", retries=1), task("b", "a"))
 ERROR = ErrorInfo(type="ValueError", message="no", trace="…")

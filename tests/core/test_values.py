@@ -7,10 +7,10 @@ import json
 import pytest
 from support.records import T0, plan, record, task
 
-from headrace.core.backoff import GiveUp, RetryIn, decide_retry
 from headrace.core.changes import Item
-from headrace.core.message import BadMessage, TaskMessage, decode_message, encode_message
-from headrace.core.plan import (
+from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.message import BadMessage, TaskMessage, decode_message, encode_message
+from headrace.core.run.plan import (
     GatePlan,
     ParentLeaf,
     RatePlan,

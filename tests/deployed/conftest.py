@@ -16,7 +16,7 @@ import pytest
 
 from deployed.sam import SAM, checkout, deploy, sam
 from headrace.aws.wiring import connect
-from headrace.config import Settings
+from headrace.settings.settings import Settings
 from headrace_infra.bundle import MAKEFILE
 from headrace_infra.compile import compile_app, render
 from headrace_infra.ministack import Ministack, ministack, python_with_ministack

@@ -5,14 +5,14 @@ from __future__ import annotations
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.graph import run_status
-from headrace.core.plan import Json
-from headrace.core.record import ParentLink, RunStatus
-from headrace.engine.cancel import cancel
-from headrace.engine.control import LiveControl
-from headrace.engine.heartbeat import beat_once
-from headrace.engine.runnable import Work
+from headrace.core.run.graph import run_status
+from headrace.core.run.plan import Json
+from headrace.core.run.record import ParentLink, RunStatus
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.ports import Work
 from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.heartbeat import beat_once
 
 PARENT, CHILD = plan(task("parent"), workflow="parent"), plan(task("child"), workflow="child")
 

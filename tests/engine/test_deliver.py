@@ -8,14 +8,14 @@ import pytest
 from support.records import plan, task
 from support.world import PermanentError, World
 
-from headrace.core.graph import run_status, states
-from headrace.core.message import TaskMessage, encode_message
-from headrace.core.plan import Json, ParentLeaf, RunPlan, TaskKind
-from headrace.core.record import Place, RunStatus, TaskStatus
-from headrace.engine.cancel import cancel
+from headrace.core.run.graph import run_status, states
+from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.plan import Json, ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.record import Place, RunStatus, TaskStatus
 from headrace.engine.engine import Limits
-from headrace.engine.results import output_text, read, wait
-from headrace.engine.runnable import Work
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.ports import Work
+from headrace.engine.runs.read import output_text, read, wait
 from headrace.ports import Outgoing
 
 

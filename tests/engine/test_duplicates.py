@@ -13,11 +13,11 @@ import pytest
 from support.records import plan, task
 from support.world import Killed, World, run_at_once
 
-from headrace.core.graph import run_status
-from headrace.core.plan import RunPlan
-from headrace.core.record import RunStatus, record_of
-from headrace.engine.deliver import deliver
-from headrace.engine.runnable import Done
+from headrace.core.run.graph import run_status
+from headrace.core.run.plan import RunPlan
+from headrace.core.run.record import RunStatus, record_of
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done
 from headrace.ports import Received
 
 CHAIN = plan(task("a"), task("b", "a"), task("c", "b"), workflow="chain")

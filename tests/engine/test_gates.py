@@ -11,15 +11,15 @@ from support.gates import CIP, CN, Order, gate, left_over, line, partition, sing
 from support.records import plan, task
 from support.world import PermanentError, World
 
-from headrace.core.graph import run_status, states
-from headrace.core.plan import Json, RunPlan
-from headrace.core.record import RunStatus, TaskStatus
-from headrace.engine.bury import bury
-from headrace.engine.cancel import cancel
-from headrace.engine.results import read
-from headrace.engine.runnable import Outcome, Work
-from headrace.engine.tick import tick
-from headrace.engine.trigger import NewRun, start_many
+from headrace.core.run.graph import run_status, states
+from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.engine.clock.tick import tick
+from headrace.engine.runs.bury import bury
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.ports import Outcome, Work
+from headrace.engine.runs.read import read
+from headrace.engine.runs.start import NewRun, start_many
 
 DONE, CANCELLED, FAILED = RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED
 
@@ -509,7 +509,7 @@ def test_many_places_are_spread_over_items_and_hold_together() -> None:
 
 
 def test_a_gate_of_several_items_fills_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.core.gates.PLACES_AN_ITEM", 2)
+    monkeypatch.setattr("headrace.core.waits.concurrency.PLACES_AN_ITEM", 2)
     code = AtOnce()
     w = world(single(gates=(gate(max_runs=5),)), code=code)
     code.w = w

@@ -9,14 +9,14 @@ from support.records import plan, task
 from support.world import World, run_at_once
 
 from headrace.core.changes import Write, Written
-from headrace.core.graph import run_status
-from headrace.core.message import decode_message
-from headrace.core.record import ParentLink, RunStatus, TaskStatus, record_of, run_key
+from headrace.core.run.commit import Attempt, claim, park
+from headrace.core.run.graph import run_status
+from headrace.core.run.message import decode_message
+from headrace.core.run.record import ParentLink, RunStatus, TaskStatus, record_of, run_key
 from headrace.core.sizes import item_bytes
-from headrace.core.transitions import Attempt, claim, park
-from headrace.engine.deliver import deliver
-from headrace.engine.joins import join_name, leaf_for, open_join
-from headrace.engine.trigger import NewRun, start_many
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.start import NewRun, start_many
+from headrace.engine.waits.kinds.children import join_name, leaf_for, open_join
 from headrace.memory.store import MemoryStore
 
 

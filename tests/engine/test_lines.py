@@ -10,19 +10,18 @@ from support.gates import gate, left_over, line, single, statuses
 from support.records import plan, task
 from support.world import World, run_at_once
 
-from headrace.core.message import decode_message
-from headrace.core.owed import at_join
-from headrace.core.record import RunStatus, TaskStatus
-from headrace.core.wishes import WISHES, encode_wishes
-from headrace.engine.admission import labels_changed
-from headrace.engine.cancel import cancel
-from headrace.engine.deliver import deliver
-from headrace.engine.live_workers import announce
-from headrace.engine.paused import REFRESH_S, Pause
-from headrace.engine.pausing import pause, unpause
-from headrace.engine.results import read
-from headrace.engine.runnable import Done, Host
-from headrace.engine.tick import tick
+from headrace.core.run.message import decode_message
+from headrace.core.run.owed import at_join
+from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.engine.catalog.workers import announce
+from headrace.engine.clock.tick import tick
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host
+from headrace.engine.runs.read import read
+from headrace.engine.waits.admission import labels_changed
+from headrace.engine.waits.kinds.pause import REFRESH_S, Pause, pause, unpause
 
 DONE, CANCELLED, QUEUED = RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.QUEUED
 HOUR = Pause(queue_ttl_ms=3_600_000)

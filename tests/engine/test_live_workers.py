@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from headrace import Context, EmptyModel, Headrace, Settings
-from headrace.engine.engine import Engine
-from headrace.engine.live_workers import (
+from headrace.definitions.worker import Worker
+from headrace.engine.catalog.workers import (
     LEASE_S,
     RENEW_EVERY_S,
     DeclaredWorker,
@@ -19,11 +19,11 @@ from headrace.engine.live_workers import (
     live,
     publish,
 )
+from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
 from headrace.memory.store import MemoryStore
 from headrace.memory.wiring import connect
-from headrace.process import VISIBILITY_S, Process
-from headrace.worker import Worker
+from headrace.runtime.process import VISIBILITY_S, Process
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from support.gates import left_over, line, rate, single, statuses
 from support.world import World
 
 from headrace.clients.rate_limits import set_limit
-from headrace.core.gates import gate_key
-from headrace.core.plan import Json, RatePlan, RunPlan
-from headrace.core.rates import Window, window_of
-from headrace.core.record import RunStatus, TaskStatus
-from headrace.engine.runnable import Work
+from headrace.core.run.plan import Json, RatePlan, RunPlan
+from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.core.waits.concurrency import gate_key
+from headrace.core.waits.rate_limit import Window, window_of
+from headrace.engine.runs.ports import Work
 
 DONE = RunStatus.COMPLETED
 

@@ -7,13 +7,13 @@ from exploration.rows import Rows, store_of
 from exploration.state import Message, State
 from exploration.words import name_of
 from headrace.core.changes import Update
-from headrace.core.gates import RATE, gate_key
-from headrace.core.message import RefillMessage, encode_refill
-from headrace.core.rates import Window, put_limit
+from headrace.core.run.message import RefillMessage, encode_refill
+from headrace.core.waits.concurrency import RATE, gate_key
+from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.clock.tick import CURSOR
+from headrace.engine.clock.timers import HORIZON_S
 from headrace.engine.engine import Engine
-from headrace.engine.tick import CURSOR
-from headrace.engine.timers import HORIZON_S
-from headrace.engine.trigger import NewRun, start
+from headrace.engine.runs.start import NewRun, start
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore

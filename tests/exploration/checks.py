@@ -9,12 +9,12 @@ from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
 from exploration.rows import Row, Table
 from exploration.state import Process, State, read, subject_of
 from headrace.core.changes import Update, Write
-from headrace.core.gates import RATE, GateState, Pass, gate_key, passes, state_of
-from headrace.core.graph import finished, states
-from headrace.core.message import RefillMessage
-from headrace.core.plan import GateStrategy
-from headrace.core.rates import takes, window_of
-from headrace.core.record import RunRecord, TaskStatus
+from headrace.core.run.graph import finished, states
+from headrace.core.run.message import RefillMessage
+from headrace.core.run.plan import GateStrategy
+from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.waits.concurrency import RATE, GateState, Pass, gate_key, passes, state_of
+from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]
 NO_GATE = state_of(None)

@@ -16,17 +16,17 @@ from greenlet import greenlet
 from exploration.plan import WORKER, Plan
 from exploration.requests import AskedQueues, AskedStore, Broke, Ended, Request, Runs, ask
 from exploration.rows import Row, Who
-from headrace.core.rates import Window
-from headrace.core.record import ErrorInfo
-from headrace.engine.attempt import Claimed
-from headrace.engine.cancel import cancel
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending
-from headrace.engine.deliver import deliver
+from headrace.core.run.record import ErrorInfo
+from headrace.core.waits.rate_limit import Window
+from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
-from headrace.engine.runnable import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
-from headrace.engine.tick import tick
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
 from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 
 VISIBILITY_S = 40_000
 MOST_ALIVE = 3_000

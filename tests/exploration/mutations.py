@@ -9,12 +9,22 @@ from typing import Any
 from unittest.mock import patch
 
 from exploration.plan import Budget, Plan, alone, gate, units
-from headrace.core import gates, line, owed, rates, transitions
 from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
-from headrace.core.owed import Effect, GiveBack, LineUp
-from headrace.core.plan import GateStrategy
-from headrace.engine import claiming, deliver, gate_clock, parking, passing, places, windows
-from headrace.engine.wakes import wake
+from headrace.core.run import commit as transitions
+from headrace.core.run import owed
+from headrace.core.run.owed import Effect, GiveBack, LineUp
+from headrace.core.run.plan import GateStrategy
+from headrace.core.waits import concurrency as gates
+from headrace.core.waits import line
+from headrace.core.waits import rate_limit as rates
+from headrace.engine.runs import claim as claiming
+from headrace.engine.runs import deliver
+from headrace.engine.waits import acquire as passing
+from headrace.engine.waits import park as parking
+from headrace.engine.waits import sweep as gate_clock
+from headrace.engine.waits.kinds import concurrency as places
+from headrace.engine.waits.kinds import rate_limit as windows
+from headrace.engine.waits.wake import wake
 
 Mutation = Callable[[], list[Any]]
 

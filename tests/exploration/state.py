@@ -8,7 +8,7 @@ from typing import NamedTuple
 from exploration.histories import Node
 from exploration.requests import Runs
 from exploration.rows import Table
-from headrace.core.message import RefillMessage, TaskMessage, decode_message
+from headrace.core.run.message import RefillMessage, TaskMessage, decode_message
 
 
 class Message(NamedTuple):

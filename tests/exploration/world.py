@@ -13,13 +13,13 @@ from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, R
 from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
 from headrace.core.changes import Applied
-from headrace.core.gates import RATE, gate_key
-from headrace.core.graph import finished
-from headrace.core.line import mark
-from headrace.core.rates import window_of
-from headrace.engine.deliver import LOOK_AGAIN_S
-from headrace.engine.runnable import Later
-from headrace.engine.tick import CURSOR
+from headrace.core.run.graph import finished
+from headrace.core.waits.concurrency import RATE, gate_key
+from headrace.core.waits.line import mark
+from headrace.core.waits.rate_limit import window_of
+from headrace.engine.clock.tick import CURSOR
+from headrace.engine.runs.deliver import LOOK_AGAIN_S
+from headrace.engine.runs.ports import Later
 
 MOST_TICKS = 6
 

@@ -14,11 +14,10 @@ from support.gates import gate, single
 from support.probe import hatchet, probe
 from support.world import World
 
-from headrace.core.message import TaskMessage, encode_message
-from headrace.engine.paused import Pause
-from headrace.engine.pausing import pause
-from headrace.engine.results import read
-from headrace.engine.runnable import Host, Work
+from headrace.core.run.message import TaskMessage, encode_message
+from headrace.engine.runs.ports import Host, Work
+from headrace.engine.runs.read import read
+from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.errors import NotConfigured
 from headrace.ports import Outgoing
 from headrace_handlers import boot, clock, dead_letters, logs, worker
@@ -43,7 +42,7 @@ def finish(stack: LocalStack, event: dict[str, Any], answer: dict[str, Any]) -> 
     failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
     for record in event["Records"]:
         if record["messageId"] not in failed:
-            from headrace_handlers.events import received
+            from headrace_handlers.records import received
 
             stack.engine.queues.delete(received(record, "probe"))
 
@@ -192,7 +191,7 @@ def test_a_dead_letter_ends_its_task_as_failed(stack: LocalStack) -> None:
 
 
 def test_the_clock_registers_and_sends(stack: LocalStack) -> None:
-    from headrace.engine.registry import lookup
+    from headrace.engine.catalog.workflows import lookup
 
     assert clock.make_handler(hatchet)({}, None) == {"sent": 0}
     assert lookup(stack.engine, "probe") == probe.plan()

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from support.probe import hatchet as probe
 
 from headrace import Headrace, RunStatus, Settings
-from headrace.engine.registry import lookup
+from headrace.engine.catalog.workflows import lookup
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.resources import deploy
 from headrace_infra.ministack import free_port

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from headrace import Context, EmptyModel, Headrace, RateLimit
-from headrace.engine.paused import refresh
-from headrace.spawning import current
+from headrace.engine.waits.kinds.pause import refresh
+from headrace.triggers.children import current
 from headrace_infra.cost.meter import Meter
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local

@@ -10,17 +10,16 @@ import pytest
 from support.world import Killed, World, run_at_once
 
 from headrace import ConcurrencyExpression, Context, EmptyModel, Headrace
-from headrace.config import Settings
-from headrace.core.plan import Json
-from headrace.core.rates import Window, put_limit
-from headrace.core.wishes import WISHES, encode_wishes
-from headrace.engine.deliver import deliver
-from headrace.engine.paused import Pause
-from headrace.engine.pausing import pause
-from headrace.engine.runnable import Done, Work
+from headrace.core.run.plan import Json
+from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Work
+from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.memory.clock import SeededIds
+from headrace.options.rate_limits import RateLimit
 from headrace.ports import Ports
-from headrace.rate_limits import RateLimit
+from headrace.settings.settings import Settings
 from headrace_infra.cli import console
 from headrace_infra.cli.gating import show_gates
 from headrace_infra.cli.running import show

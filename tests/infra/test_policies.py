@@ -14,15 +14,16 @@ import pytest
 from botocore.client import BaseClient
 
 from headrace import Context, EmptyModel, Headrace
-from headrace.config import Settings
-from headrace.core import line, rates
 from headrace.core.changes import Write
-from headrace.core.gates import Holder, Pass, enter, evict
-from headrace.core.plan import GateStrategy
+from headrace.core.run.plan import GateStrategy
+from headrace.core.waits import line
+from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.concurrency import Holder, Pass, enter, evict
+from headrace.engine.catalog.workers import announce
+from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
-from headrace.engine.gate_clock import DEAD_AFTER_MS
-from headrace.engine.live_workers import announce
-from headrace.engine.timers import set_timer
+from headrace.engine.waits.sweep import DEAD_AFTER_MS
+from headrace.settings.settings import Settings
 from headrace_handlers import clock
 from headrace_infra.compile import compile_app
 from headrace_infra.testing import local

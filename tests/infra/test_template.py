@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from headrace import Context, EmptyModel, Headrace
-from headrace.config import Settings
+from headrace.definitions.worker import VpcOptions
 from headrace.errors import CompileError, DefinitionError
-from headrace.worker import VpcOptions
+from headrace.settings.settings import Settings
 from headrace_infra.compile import compile_app, load_app, render
 
 

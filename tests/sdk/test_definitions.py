@@ -20,7 +20,7 @@ from headrace import (
     TTLBasedIdempotencyConfig,
     or_,
 )
-from headrace.durations import to_timedelta
+from headrace.options.durations import to_timedelta
 
 
 def step(input: EmptyModel, ctx: Context) -> dict[str, int]:

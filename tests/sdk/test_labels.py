@@ -20,17 +20,17 @@ from headrace import (
     Settings,
     WorkerLabelComparator,
 )
-from headrace.core.owed import worker_of
-from headrace.core.plan import RunPlan, TaskPlan
-from headrace.core.record import RunRecord, record_of, run_key
-from headrace.core.wishes import decode_wishes, encode_wishes, meets
-from headrace.engine.deliver import deliver
-from headrace.engine.live_workers import DeclaredWorker, announce, publish
-from headrace.engine.registry import register
-from headrace.labels import Labels, WorkerLabels, required, score, wishes_of
+from headrace.core.run.owed import worker_of
+from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
+from headrace.engine.catalog.workers import DeclaredWorker, announce, publish
+from headrace.engine.catalog.workflows import register
+from headrace.engine.runs.deliver import deliver
 from headrace.memory.wiring import connect
-from headrace.options import TriggerWorkflowOptions
+from headrace.options.labels import Labels, WorkerLabels, required, score, wishes_of
 from headrace.ports import Ports
+from headrace.triggers.options import TriggerWorkflowOptions
 from headrace_handlers.boot import host_for
 from headrace_infra.compile import compile_app
 

@@ -24,12 +24,12 @@ from headrace import (
     Settings,
 )
 from headrace.clients.rate_limits import check_limits, register_limits, set_limit
-from headrace.core.plan import GatePlan, GateStrategy, RatePlan
-from headrace.engine.live_workers import declared
-from headrace.engine.registry import lookup
+from headrace.core.run.plan import GatePlan, GateStrategy, RatePlan
+from headrace.engine.catalog.workers import declared
+from headrace.engine.catalog.workflows import lookup
 from headrace.errors import StackNotFound
 from headrace.memory.wiring import connect
-from headrace.process import Process
+from headrace.runtime.process import Process
 from headrace_handlers import clock
 from headrace_infra.compile import compile_app
 from headrace_infra.testing import local

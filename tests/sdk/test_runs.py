@@ -250,7 +250,7 @@ def test_what_a_task_raises_reaches_the_caller(stack: LocalStack) -> None:
     [error] = failed.value.exceptions
     assert (error.exc_type, error.exc) == ("NonRetryableException", "no use")
     assert "raise NonRetryableException" in error.trace
-    assert "headrace/runnable.py" not in error.trace
+    assert "headrace/runtime" not in error.trace
 
 
 def test_an_illegal_output() -> None:

@@ -16,14 +16,14 @@ from headrace import (
     Settings,
     StickyStrategy,
 )
-from headrace.core.owed import worker_of
-from headrace.core.record import RunRecord, RunStatus, record_of, run_key
-from headrace.engine.deliver import deliver
-from headrace.engine.live_workers import announce
-from headrace.engine.runnable import Done
+from headrace.core.run.owed import worker_of
+from headrace.core.run.record import RunRecord, RunStatus, record_of, run_key
+from headrace.definitions.workflow import Workflow
+from headrace.engine.catalog.workers import announce
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done
 from headrace.memory.wiring import connect
 from headrace.ports import Ports
-from headrace.workflow import Workflow
 from headrace_handlers.boot import host_for
 
 SOFT, HARD = StickyStrategy.SOFT, StickyStrategy.HARD

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from headrace import Context, Depends, EmptyModel, Headrace, IllegalTaskOutputError, InvalidDependencyError
-from headrace.serde import input_text, output_text, remove_null_unicode_character
+from headrace.values.codec import input_text, output_text, remove_null_unicode_character
 
 app = Headrace()
 closed: list[str] = []

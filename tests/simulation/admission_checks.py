@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Item
-from headrace.core.gates import GateState, Pass, passes, state_of
-from headrace.core.graph import finished
-from headrace.core.owed import worker_of
-from headrace.core.plan import GatePlan, GateStrategy
-from headrace.core.record import RunRecord, TaskStatus
-from headrace.core.transitions import SCHEDULING_TIMED_OUT
-from headrace.engine.attempt import Claimed
+from headrace.core.run.commit import SCHEDULING_TIMED_OUT
+from headrace.core.run.graph import finished
+from headrace.core.run.owed import worker_of
+from headrace.core.run.plan import GatePlan, GateStrategy
+from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
 from headrace.engine.engine import Engine
+from headrace.engine.runs.attempt import Claimed
 from simulation.gate_watch import Violation, alive, name_of, place
 from simulation.gates_workload import gates_of, key_of, strategy_of
 

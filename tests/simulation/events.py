@@ -7,12 +7,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Update
-from headrace.core.plan import Json
-from headrace.core.rates import Window, put_limit
-from headrace.engine.paused import PAUSED, Pause
-from headrace.engine.pausing import pause as pause_workflow
-from headrace.engine.pausing import unpause
-from headrace.engine.tick import CURSOR
+from headrace.core.run.plan import Json
+from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.clock.tick import CURSOR
+from headrace.engine.waits.kinds.pause import PAUSED, Pause, unpause
+from headrace.engine.waits.kinds.pause import pause as pause_workflow
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from simulation.gates_workload import NEVER_MS, STATIC, Deployed, draw_gated_flow, first_limits, other_limits
 from simulation.processes import Killed, pause

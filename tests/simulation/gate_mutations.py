@@ -7,13 +7,21 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from headrace.core import gates, line, rates, transitions
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, All, Applied, Equal, Exists, Missing, Update
-from headrace.core.owed import EndRun, GiveBack, LineUp, owed_after
-from headrace.core.record import TaskStatus
-from headrace.engine import deliver, evictions, parking, passing, places, windows
-from headrace.engine.pay import PENDING_MS
-from headrace.engine.wakes import wake
+from headrace.core.run import commit as transitions
+from headrace.core.run.owed import EndRun, GiveBack, LineUp, owed_after
+from headrace.core.run.record import TaskStatus
+from headrace.core.waits import concurrency as gates
+from headrace.core.waits import line
+from headrace.core.waits import rate_limit as rates
+from headrace.engine.runs import deliver
+from headrace.engine.runs.pay import PENDING_MS
+from headrace.engine.waits import acquire as passing
+from headrace.engine.waits import evictions
+from headrace.engine.waits import park as parking
+from headrace.engine.waits.kinds import concurrency as places
+from headrace.engine.waits.kinds import rate_limit as windows
+from headrace.engine.waits.wake import wake
 
 Mutation = Callable[[], list[Any]]
 

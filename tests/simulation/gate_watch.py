@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headrace.core.changes import Item, Key, Update, Write
-from headrace.core.gates import GateState, Holder, state_of
-from headrace.core.graph import finished
-from headrace.core.owed import at_join
-from headrace.core.plan import GateStrategy
-from headrace.core.rates import window_of
-from headrace.core.record import RunRecord, TaskStatus
+from headrace.core.run.graph import finished
+from headrace.core.run.owed import at_join
+from headrace.core.run.plan import GateStrategy
+from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.waits.concurrency import GateState, Holder, state_of
+from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
 
 
@@ -97,7 +97,7 @@ class GateWatch:
         return None
 
     def _places(self, gate: str, limit: int, number: int) -> int:
-        """How many of the limit's places are in that item: written apart from `core.gates`, on purpose."""
+        """How many of the limit's places are in that item: written apart from `core.waits.concurrency`, on purpose."""
         if strategy_of(name_of(gate)) is GateStrategy.CANCEL_IN_PROGRESS:
             return limit
         items = -(-limit // self.places_an_item)

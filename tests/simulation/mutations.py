@@ -8,10 +8,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from headrace.core import transitions
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
-from headrace.engine import attempt, bury, claiming, deliver, joins, passing, pay, trigger
-from headrace.engine.runnable import Done
+from headrace.core.run import commit as transitions
+from headrace.engine.runs import attempt, bury, deliver, pay
+from headrace.engine.runs import claim as claiming
+from headrace.engine.runs import start as trigger
+from headrace.engine.runs.ports import Done
+from headrace.engine.waits import acquire as passing
+from headrace.engine.waits.kinds import children as joins
 from simulation.gate_mutations import GATE_MUTATIONS, RARE_GATE_MUTATIONS
 
 Mutation = Callable[[], list[Any]]
@@ -135,7 +139,7 @@ def _retry_counts_lost_workers() -> list[Any]:
 
 
 def _join_fires_early() -> list[Any]:
-    from headrace.core import graph
+    from headrace.core.run import graph
 
     def by_parents(record: Any, task: Any, known: Any) -> Any:
         parents = {name: known[name] for name in task.parents}

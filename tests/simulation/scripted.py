@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from support.families import Family
 
-from headrace.core.record import ErrorInfo, TaskStatus
-from headrace.engine.attempt import Claimed
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending, Interrupted, TimedOut
+from headrace.core.run.record import ErrorInfo, TaskStatus
 from headrace.engine.engine import Engine
-from headrace.engine.heartbeat import beat_once
-from headrace.engine.runnable import Outcome, Raised, Succeeded, Work
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Work
 from headrace.errors import QueueUnavailable, StoreUnavailable
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending, Interrupted, TimedOut
+from headrace.runtime.heartbeat import beat_once
 from simulation.processes import pause
 from simulation.workload import Flow, Script
 

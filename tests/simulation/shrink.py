@@ -12,13 +12,13 @@ from typing import Any, cast
 from greenlet import getcurrent
 
 from headrace.core.changes import Delete, Item, Key, Put, Refused, Update, Write, Written
-from headrace.core.message import BadMessage, RefillMessage, decode_message
-from headrace.core.record import ROW_NAMES, TaskStatus, status_code
-from headrace.engine.deadline import Ending
+from headrace.core.run.message import BadMessage, RefillMessage, decode_message
+from headrace.core.run.record import ROW_NAMES, TaskStatus, status_code
 from headrace.engine.engine import Engine
-from headrace.engine.runnable import Work
+from headrace.engine.runs.ports import Work
 from headrace.memory.clock import START_MS
 from headrace.ports import Outgoing, Queues, Received, Store
+from headrace.runtime.deadline import Ending
 from simulation.runner import RUN_ID, Broken, Cut, CutSimulation, Numbers, broken_by
 
 SECONDS = 20.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from headrace.core.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
-from headrace.core.record import TaskStatus
+from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.record import TaskStatus
 
 WORKERS = ("default", "default", "gpu")
 

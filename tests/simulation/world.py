@@ -16,23 +16,23 @@ from unittest.mock import patch
 from greenlet import greenlet
 from support.world import PythonExpressions
 
-from headrace.core import gates
-from headrace.core.plan import Json
-from headrace.engine.attempt import Claimed
-from headrace.engine.bury import bury
-from headrace.engine.cancel import cancel
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending
-from headrace.engine.deliver import deliver
+from headrace.core.run.plan import Json
+from headrace.core.waits import concurrency as gates
+from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.results import read
-from headrace.engine.runnable import Done, Host, Runnable, Work
-from headrace.engine.tick import tick
-from headrace.engine.trigger import NewRun, start
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.bury import bury
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host, Runnable, Work
+from headrace.engine.runs.read import read
+from headrace.engine.runs.start import NewRun, start
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 from simulation import events
 from simulation.admission_checks import at_a_calm_moment, while_code_runs
 from simulation.checks import Watched

@@ -6,14 +6,14 @@ import json
 import uuid
 from dataclasses import dataclass
 
-from headrace.core.graph import finished, run_status
-from headrace.core.plan import RunPlan
-from headrace.core.record import ParentLink, RunStatus
+from headrace.core.run.graph import finished, run_status
+from headrace.core.run.plan import RunPlan
+from headrace.core.run.record import ParentLink, RunStatus
 from headrace.engine.engine import Engine
-from headrace.engine.joins import join_name, leaf_for, open_join
-from headrace.engine.results import read_many
-from headrace.engine.runnable import Outcome, Succeeded, Suspended, Work
-from headrace.engine.trigger import NewRun, start_many
+from headrace.engine.runs.ports import Outcome, Succeeded, Suspended, Work
+from headrace.engine.runs.read import read_many
+from headrace.engine.runs.start import NewRun, start_many
+from headrace.engine.waits.kinds.children import join_name, leaf_for, open_join
 
 
 @dataclass(frozen=True, slots=True)

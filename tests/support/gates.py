@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Item
-from headrace.core.gates import GateState, gate_key, state_of
-from headrace.core.graph import run_status
-from headrace.core.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
-from headrace.core.record import RunStatus
-from headrace.engine.runnable import Work
+from headrace.core.run.graph import run_status
+from headrace.core.run.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
+from headrace.core.run.record import RunStatus
+from headrace.core.waits.concurrency import GateState, gate_key, state_of
+from headrace.engine.runs.ports import Work
 from support.records import plan, task
 from support.world import World
 

@@ -6,9 +6,7 @@ import json
 from dataclasses import replace
 
 from headrace.core.changes import Applied, Write, apply
-from headrace.core.plan import Json, RunPlan
-from headrace.core.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record, record_of
-from headrace.core.transitions import (
+from headrace.core.run.commit import (
     Attempt,
     cancel_run,
     claim,
@@ -19,6 +17,8 @@ from headrace.core.transitions import (
     settle_unrun,
     take_over,
 )
+from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record, record_of
 from support.records import T0
 
 

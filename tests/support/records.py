@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.core.plan import RunPlan, TaskPlan
-from headrace.core.record import Payload, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.record import Payload, RunRecord, TaskRow, TaskStatus
 
 T0 = 1_700_000_000_000
 

@@ -7,22 +7,22 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from headrace.core.plan import Json, RunPlan
-from headrace.core.record import ErrorInfo, RunRecord, record_of, run_key
-from headrace.engine.attempt import Claimed
-from headrace.engine.bury import bury
-from headrace.engine.control import LiveControl
-from headrace.engine.deadline import Ending
-from headrace.engine.deliver import deliver
+from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.record import ErrorInfo, RunRecord, record_of, run_key
+from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runnable import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
-from headrace.engine.tick import tick
-from headrace.engine.trigger import NewRun, start
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.bury import bury
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.runs.start import NewRun, start
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.faults import Faults
 from headrace.memory.queues import DEAD_LETTERS, MemoryQueues
 from headrace.memory.store import MemoryStore
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 
 Body = Callable[[Work], Json]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from headrace.core.record import RunStatus
+from headrace.core.run.record import RunStatus
 
 out = Console()
 errors = Console(stderr=True)

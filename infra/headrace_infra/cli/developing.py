@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 
 from headrace.aws.items import item_from_wire
-from headrace.core.graph import finished_at_ms, run_status
-from headrace.core.record import RunRecord, record_of
+from headrace.core.run.graph import finished_at_ms, run_status
+from headrace.core.run.record import RunRecord, record_of
 from headrace.errors import NotConfigured
 from headrace_infra.cli.apps import app_named
 from headrace_infra.cli.console import out, painted, seconds

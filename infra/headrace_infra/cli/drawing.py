@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from headrace.core.graph import TaskState, public_status, states
-from headrace.core.record import RunRecord, TaskStatus
+from headrace.core.run.graph import TaskState, public_status, states
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace_infra.cli.console import COLOURS, seconds
 
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from headrace.app import Headrace
 from headrace.clients.gates import GatesClient
-from headrace.core.gates import WORKER_GATE
-from headrace.core.wishes import decode_wishes
-from headrace.engine.gate_names import GateKind
-from headrace.engine.gate_views import GateView, HolderView, LimitView, WaiterView
+from headrace.core.waits.concurrency import WORKER_GATE
+from headrace.core.waits.labels import decode_wishes
+from headrace.engine.waits.points import GateKind
+from headrace.engine.waits.views import GateView, HolderView, LimitView, WaiterView
 from headrace_infra.cli.console import errors, out, seconds
 
 PRIORITIES = {1: "low", 2: "medium", 3: "high", 4: "retry"}

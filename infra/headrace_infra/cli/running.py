@@ -9,13 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.app import Headrace
-from headrace.core.graph import finished_at_ms, run_status, states
-from headrace.core.record import RunRecord, RunStatus
-from headrace.engine.gate_names import waited_for
-from headrace.engine.gate_views import places_in_line
-from headrace.engine.results import read
+from headrace.core.run.graph import finished_at_ms, run_status, states
+from headrace.core.run.record import RunRecord, RunStatus
+from headrace.engine.runs.read import read
+from headrace.engine.waits.points import waited_for
+from headrace.engine.waits.views import places_in_line
 from headrace.errors import FailedTaskRunExceptionGroup, NotConfigured
-from headrace.outcomes import outcome_of
+from headrace.triggers.outcomes import outcome_of
 from headrace_infra.cli.apps import parsed_object
 from headrace_infra.cli.console import errors, out, painted, seconds
 from headrace_infra.cli.drawing import graph, waterfall
@@ -131,7 +131,7 @@ def cancel_run(app: Headrace, run_id: str) -> None:
 
 def logs(app: Headrace, run_id: str) -> None:
     """The run's lines, oldest first."""
-    from headrace.engine.lines import read_lines
+    from headrace.engine.records.logs import read_lines
 
     _record(app, run_id)
     for line in read_lines(app.engine, run_id):

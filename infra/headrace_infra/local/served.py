@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import ExitStack
 
-from headrace.engine.tick import tick
+from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError
 from headrace_infra.cli.apps import app_named
 from headrace_infra.compile import compile_app, units_of

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from headrace.app import Headrace
-from headrace.core.record import RunRecord, record_of
-from headrace.engine.tick import tick
+from headrace.core.run.record import RunRecord, record_of
+from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Ports
 from headrace_handlers import dead_letters, worker

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
-from headrace.core.gates import items_of
-from headrace.core.plan import TaskPlan
+from headrace.core.run.plan import TaskPlan
+from headrace.core.waits.concurrency import items_of
+from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError
-from headrace.process import VISIBILITY_S
-from headrace.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
+from headrace.runtime.process import VISIBILITY_S
 
 MARGIN_S = 30
 """What the function's timeout leaves beside its longest task, where Lambda's own limit allows it."""

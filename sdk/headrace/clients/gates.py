@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Set as AbstractSet
 
-    from headrace.core.plan import RunPlan
-    from headrace.engine.gate_views import GateView
+    from headrace.core.run.plan import RunPlan
+    from headrace.engine.waits.views import GateView
 
 
 class Slotted(Protocol):
@@ -75,8 +75,8 @@ class GatesClient:
 
     def find(self, text: str) -> builtins.list[GateView]:
         """The known gates, idle or not, of that name or key, or of that workflow, task or worker; a rate limit of that key."""
-        from headrace.core.gates import RATE, short_key
-        from headrace.engine.gate_names import address_of, is_gate
+        from headrace.core.waits.concurrency import RATE, short_key
+        from headrace.engine.waits.points import address_of, is_gate
 
         if is_gate(text):
             return [self.get(text)]
@@ -92,22 +92,22 @@ class GatesClient:
     aio_find = aio(find)
 
     def _view(self, gate: str, declared: _Declared) -> GateView:
-        from headrace.engine.gate_views import gate_view
+        from headrace.engine.waits.views import gate_view
 
         return gate_view(self._app.engine, gate, limits=declared.limits)
 
     # ---- which there are
 
     def _known(self, declared: _Declared) -> AbstractSet[str]:
-        from headrace.core.gates import PAUSE
-        from headrace.engine.gate_views import waited_at
-        from headrace.engine.paused import pauses
+        from headrace.core.waits.concurrency import PAUSE
+        from headrace.engine.waits.kinds.pause import pauses
+        from headrace.engine.waits.views import waited_at
 
         engine = self._app.engine
         return {*waited_at(engine), *declared.gates, *(PAUSE + workflow for workflow in pauses(engine))}
 
     def _declared(self) -> _Declared:
-        from headrace.core.gates import GATE, RATE, WORKER_GATE, literal_key, short_key
+        from headrace.core.waits.concurrency import GATE, RATE, WORKER_GATE, literal_key, short_key
 
         found = _Declared()
         for plan in self._plans():
@@ -125,8 +125,8 @@ class GatesClient:
         return found
 
     def _plans(self) -> Iterator[RunPlan]:
-        from headrace.engine.live_workers import declared
-        from headrace.engine.registry import lookup
+        from headrace.engine.catalog.workers import declared
+        from headrace.engine.catalog.workflows import lookup
 
         if self._app.workflows_by_name:
             yield from (planned.plan() for planned in self._app.workflows_by_name.values())
@@ -139,8 +139,8 @@ class GatesClient:
 
 
 def _partition(name: str, key: str | None, declared: _Declared) -> str:
-    from headrace.core.gates import GATE, WORKER_GATE, short_key
-    from headrace.engine.gate_names import address_of, is_gate
+    from headrace.core.waits.concurrency import GATE, WORKER_GATE, short_key
+    from headrace.engine.waits.points import address_of, is_gate
 
     if key is not None:
         return f"{GATE}{name}#{short_key(key)}"

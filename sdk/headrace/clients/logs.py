@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from headrace.clients.faces import aio
-from headrace.core.ids import split_task_run_id
-from headrace.engine.lines import MAX_LINES, LogLine, read_lines
+from headrace.core.run.ids import split_task_run_id
+from headrace.engine.records.logs import MAX_LINES, LogLine, read_lines
 
 if TYPE_CHECKING:
-    from headrace.models import V1LogLine, V1LogLineList
-    from headrace.outcomes import Connected
+    from headrace.clients.models import V1LogLine, V1LogLineList
+    from headrace.triggers.outcomes import Connected
 
 
 class LogsClient:
@@ -28,7 +28,7 @@ class LogsClient:
         until: datetime | None = None,
     ) -> V1LogLineList:
         """The lines of a task run, of all its attempts, oldest first. The id of a run gives the lines of all its tasks."""
-        from headrace.models import PaginationResponse, V1LogLineList
+        from headrace.clients.models import PaginationResponse, V1LogLineList
 
         run_id, task = split_task_run_id(task_run_id)
         lines = read_lines(
@@ -47,8 +47,8 @@ class LogsClient:
 
 
 def _line(line: LogLine) -> V1LogLine:
-    from headrace.clients.details import at
-    from headrace.models import V1LogLine
+    from headrace.clients.models import V1LogLine
+    from headrace.clients.runs.details import at
 
     return V1LogLine(
         created_at=at(line.at_ms),

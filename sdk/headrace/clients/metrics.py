@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced
-from headrace.core.graph import TaskState, public_status, states
-from headrace.core.ids import split_task_run_id
-from headrace.core.owed import worker_of
-from headrace.core.record import RunRecord, RunStatus, TaskStatus
+from headrace.core.run.graph import TaskState, public_status, states
+from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.owed import worker_of
+from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
 from headrace.errors import NotSupportedError
 
 if TYPE_CHECKING:
-    from headrace.engine.gate_views import GateView
-    from headrace.models import GateStat, TaskMetrics, TaskStat
+    from headrace.clients.models import GateStat, TaskMetrics, TaskStat
+    from headrace.engine.waits.views import GateView
 
 DAY_MS = 86_400_000
 
@@ -40,7 +40,7 @@ class MetricsClient:
         triggering_event_external_id: str | None = None,
     ) -> TaskMetrics:
         """How many tasks have each status, of runs created from `since` (default: a day ago) until `until` (now)."""
-        from headrace.models import TaskMetrics
+        from headrace.clients.models import TaskMetrics
 
         if triggering_event_external_id is not None:
             raise NotSupportedError("tasks cannot be counted by the event that started their run")
@@ -52,8 +52,8 @@ class MetricsClient:
 
     def get_task_stats(self) -> dict[str, TaskStat]:
         """For each task, by name, how many are queued and running, of the runs of the last day; and since when."""
-        from headrace.clients.details import at
-        from headrace.models import TaskStat, TaskStatusStat
+        from headrace.clients.models import TaskStat, TaskStatusStat
+        from headrace.clients.runs.details import at
 
         since: dict[tuple[str, RunStatus], list[int]] = {}
         for record in self._records(None, None, None, None):
@@ -91,9 +91,9 @@ class MetricsClient:
 
     def get_gate_stats(self) -> dict[str, GateStat]:
         """For each gate that somebody waits at, or has waited at lately, by its whole name: limit, what is taken, who waits."""
-        from headrace.clients.details import at
-        from headrace.engine.gate_views import gate_view, waited_at
-        from headrace.models import GateStat
+        from headrace.clients.models import GateStat
+        from headrace.clients.runs.details import at
+        from headrace.engine.waits.views import gate_view, waited_at
 
         def stat(view: GateView) -> GateStat:
             oldest = min([waiter.since_ms for waiter in view.waiters], default=None)
@@ -127,7 +127,7 @@ class MetricsClient:
         workflow_ids: Sequence[str] | None,
         parent: str | None,
     ) -> Iterator[RunRecord]:
-        from headrace.clients.listing import Wanted, named, runs
+        from headrace.clients.runs.listing import Wanted, named, runs
 
         now_ms = self._app.engine.clock.now_ms()
         wanted = Wanted(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.core.ids import workflow_id
-from headrace.engine.registry import lookup
-from headrace.outcomes import Connected
+from headrace.core.run.ids import workflow_id
+from headrace.engine.catalog.workflows import lookup
+from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
-    from headrace.core.plan import RunPlan
+    from headrace.core.run.plan import RunPlan
 
 
 class Planned(Protocol):

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from headrace.clients.faces import aio
 from headrace.core.changes import Applied, Item, Key, Put
-from headrace.core.gates import RATE, gate_key, short_key
-from headrace.core.rates import put_limit, window_of, window_start
-from headrace.environment import names_stack
+from headrace.core.waits.concurrency import RATE, gate_key, short_key
+from headrace.core.waits.rate_limit import put_limit, window_of, window_start
 from headrace.errors import DefinitionError, StoreUnavailable
-from headrace.outcomes import Connected
-from headrace.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
+from headrace.options.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
+from headrace.settings.environment import names_stack
+from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
-    from headrace.core.plan import RatePlan, RunPlan
+    from headrace.clients.models import RateLimit, RateLimitList
+    from headrace.core.run.plan import RatePlan, RunPlan
     from headrace.engine.engine import Engine
-    from headrace.models import RateLimit, RateLimitList
 
 LISTED = "ratelimits"
 """The partition that names the static keys."""
@@ -97,7 +97,7 @@ class RateLimitsClient:
 
         order_by_field: "key", "value" or "limitValue"; order_by_direction: "asc" (the default) or "desc". ValueError for others.
         """
-        from headrace.models import PaginationResponse, RateLimitList
+        from headrace.clients.models import PaginationResponse, RateLimitList
 
         rows = [row for row in _rows(self._app) if search is None or search in row.key]
         rows.sort(key=lambda row: row.key)
@@ -146,7 +146,7 @@ def set_limit(engine: Engine, key: str, limit: int, seconds: int, *, declared: s
         write = put_limit(key, limit, seconds * 1000, seen=seen, declared=declared)
         if isinstance(engine.store.write(write), Applied):
             if seen.waiting is not None:
-                from headrace.engine.windows import limit_changed
+                from headrace.engine.waits.kinds.rate_limit import limit_changed
 
                 limit_changed(engine, _key(key).pk)
             return
@@ -185,7 +185,7 @@ _NAMES = {seconds * 1000: duration.value for duration, seconds in WINDOW_S.items
 
 def _row(app: App, key: str, item: Item, now_ms: int) -> RateLimit | None:
     """None where the limit is not stored yet."""
-    from headrace.models import RateLimit
+    from headrace.clients.models import RateLimit
 
     window = window_of(item)
     if window.limit is None or window.window_ms is None:

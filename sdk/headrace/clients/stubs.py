@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from headrace.refs import WorkflowRunRef
-from headrace.running import Triggered
-from headrace.serde import Codec
+from headrace.triggers.refs import WorkflowRunRef
+from headrace.triggers.triggered import Triggered
+from headrace.values.codec import Codec
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
-    from headrace.empty import EmptyModel
+    from headrace.values.empty import EmptyModel
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")

@@ -9,9 +9,9 @@ from headrace.clients.faces import aio
 from headrace.errors import NotSupportedError
 
 if TYPE_CHECKING:
+    from headrace.clients.models import WorkerInfo, WorkerList
+    from headrace.engine.catalog.workers import LiveWorker
     from headrace.engine.engine import Engine
-    from headrace.engine.live_workers import LiveWorker
-    from headrace.models import WorkerInfo, WorkerList
 
 
 class Declared(Protocol):
@@ -48,7 +48,7 @@ class WorkersClient:
 
     def list(self) -> WorkerList:
         """Every worker that the app declares, by name."""
-        from headrace.models import WorkerList
+        from headrace.clients.models import WorkerList
 
         workers = sorted(self._app.fleet(), key=lambda each: each.name)
         alive = self._alive(workers)
@@ -69,7 +69,7 @@ class WorkersClient:
         """The processes that are alive: one read, where any of the workers has processes only."""
         if not any(worker.process for worker in workers):
             return ()
-        from headrace.engine.live_workers import live
+        from headrace.engine.catalog.workers import live
 
         return live(self._app.engine)
 
@@ -97,7 +97,7 @@ class WorkersClient:
 
 
 def _info(worker: Declared, alive: Sequence[LiveWorker]) -> WorkerInfo:
-    from headrace.models import ResourceId, WorkerInfo
+    from headrace.clients.models import ResourceId, WorkerInfo
 
     processes = [each for each in alive if each.worker == worker.name] if worker.process else []
     labels = dict(worker.labels or {})

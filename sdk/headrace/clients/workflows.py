@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, plan_of, workflow_name
-from headrace.core.ids import workflow_id
-from headrace.durations import Duration, to_ms
-from headrace.engine.paused import Pause, pauses
-from headrace.engine.pausing import pause, unpause
+from headrace.core.run.ids import workflow_id
+from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
+from headrace.options.durations import Duration, to_ms
 
 if TYPE_CHECKING:
-    from headrace.core.plan import RunPlan
-    from headrace.models import Workflow, WorkflowList, WorkflowVersion
+    from headrace.clients.models import Workflow, WorkflowList, WorkflowVersion
+    from headrace.core.run.plan import RunPlan
 
 
 QueueBehavior = Literal["QUEUE", "DROP"]
@@ -32,8 +31,8 @@ class WorkflowsClient:
         self, workflow_name: str | None = None, limit: int | None = None, offset: int | None = None
     ) -> WorkflowList:
         """The app's workflows, by name. `workflow_name` asks for one, which may be another app's in the same stack."""
+        from headrace.clients.models import PaginationResponse, WorkflowList
         from headrace.clients.naming import find_plan
-        from headrace.models import PaginationResponse, WorkflowList
 
         if workflow_name is not None:
             names = [namespaced(self._app, workflow_name)]
@@ -113,7 +112,7 @@ class WorkflowsClient:
 
 
 def _version(plan: RunPlan) -> WorkflowVersion:
-    from headrace.models import ResourceId, WorkflowVersion
+    from headrace.clients.models import ResourceId, WorkflowVersion
 
     return WorkflowVersion(
         metadata=ResourceId(id=f"{workflow_id(plan.workflow)}:{plan.version}"),
@@ -124,7 +123,7 @@ def _version(plan: RunPlan) -> WorkflowVersion:
 
 
 def _workflow(plan: RunPlan, paused: Container[str]) -> Workflow:
-    from headrace.models import ResourceId, Workflow
+    from headrace.clients.models import ResourceId, Workflow
 
     return Workflow(
         metadata=ResourceId(id=workflow_id(plan.workflow)),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.plan import RunPlan
+from headrace.core.run.plan import RunPlan
 from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Store
 
 if TYPE_CHECKING:
-    from headrace.core.rates import Window
+    from headrace.core.waits.rate_limit import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,145 @@
+"""`hatchet.runs`: start runs by name, read them, cancel them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from headrace.clients.faces import aio
+from headrace.clients.naming import namespaced, plan_of
+from headrace.clients.runs.reading import RunsReading
+from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.record import RunStatus
+from headrace.engine.runs.cancel import cancel, pay_for_cancelling
+from headrace.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    import builtins
+
+    from headrace.clients.models import BulkCancelReplayOpts, RunFilter, V1WorkflowRunDetails
+
+PARALLEL = 8
+"""How many runs a bulk cancel cancels at once."""
+
+OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+class RunsClient(RunsReading):
+    """Runs: every method has an `aio_` twin that does not block the event loop."""
+
+    def create(
+        self,
+        workflow_name: str,
+        input: Mapping[str, Any],
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+    ) -> V1WorkflowRunDetails:
+        """Start a run by the name of its workflow, without waiting; the code need not be at hand.
+
+        ValueError where no such workflow is registered in the stack.
+        """
+        from headrace.clients.runs.details import Loaded, run_details
+        from headrace.engine.runs.start import NewRun, start
+
+        plan = plan_of(self._app, namespaced(self._app, workflow_name))
+        text = json.dumps(dict(input)) if input else None
+        new = NewRun(plan=plan, input=text, metadata=dict(additional_metadata or {}), priority=priority or 1)
+        record = start(self._app.engine, new)
+        return run_details(Loaded(record=record, input=dict(input)))
+
+    aio_create = aio(create)
+
+    # ---- cancel
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run: its queued tasks are CANCELLED at once, its running ones are told. A settled run stays as it is."""
+        run = split_task_run_id(run_id)[0]
+        if not cancel(self._app.engine, run):
+            pay_for_cancelling(self._app.engine, run)
+
+    aio_cancel = aio(cancel)
+
+    def bulk_cancel(self, opts: BulkCancelReplayOpts) -> None:
+        """Cancel runs by ids or by a filter (of those that match, the ones not settled yet). Done on return."""
+        ids = opts.ids if opts.ids is not None else self._matching(opts.filters)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            for _ in pool.map(self.cancel, ids):
+                pass
+
+    aio_bulk_cancel = aio(bulk_cancel)
+
+    def _matching(self, filters: RunFilter | None) -> builtins.list[str]:
+        from headrace.clients.runs.listing import runs
+
+        if filters is None:
+            return []
+        wanted = self._wanted(
+            since=filters.since,
+            until=filters.until,
+            statuses=filters.statuses or OPEN,
+            additional_metadata=filters.additional_metadata,
+            workflow_ids=filters.workflow_ids,
+        )
+        return [record.run_id for record in runs(self._app.engine, wanted)]
+
+    def bulk_cancel_by_filters_with_pagination(
+        self,
+        sleep_time: int = 3,
+        chunk_size: int = 500,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        statuses: Sequence[RunStatus] | None = None,
+        additional_metadata: Mapping[str, str] | None = None,
+        workflow_ids: Sequence[str] | None = None,
+    ) -> None:
+        """Cancel what matches, `chunk_size` runs at a time with `sleep_time` seconds between chunks."""
+        from headrace.clients.models import BulkCancelReplayOpts
+        from headrace.clients.runs.listing import runs
+
+        wanted = self._wanted(
+            since=since,
+            until=until,
+            statuses=statuses or OPEN,
+            additional_metadata=additional_metadata,
+            workflow_ids=workflow_ids,
+        )
+        ids = [record.run_id for record in runs(self._app.engine, wanted)]
+        for first in range(0, len(ids), chunk_size):
+            if first:
+                self._app.engine.clock.sleep(sleep_time)
+            self.bulk_cancel(BulkCancelReplayOpts(ids=ids[first : first + chunk_size]))
+
+    aio_bulk_cancel_by_filters_with_pagination = aio(bulk_cancel_by_filters_with_pagination)
+
+    # ---- not there yet
+
+    def replay(self, run_id: str) -> NoReturn:
+        """Not supported yet."""
+        raise _no_replay()
+
+    aio_replay = aio(replay)
+
+    def bulk_replay(self, opts: BulkCancelReplayOpts) -> NoReturn:
+        """Not supported yet."""
+        raise _no_replay()
+
+    aio_bulk_replay = aio(bulk_replay)
+
+    def bulk_replay_by_filters_with_pagination(self, /, *args: object, **kwargs: object) -> NoReturn:
+        """Not supported yet."""
+        raise _no_replay()
+
+    aio_bulk_replay_by_filters_with_pagination = aio(bulk_replay_by_filters_with_pagination)
+
+    def reset_durable_task(self, /, *args: object, **kwargs: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupportedError("durable tasks cannot be reset yet")
+
+    aio_reset_durable_task = aio(reset_durable_task)
+
+
+def _no_replay() -> NotSupportedError:
+    return NotSupportedError("runs cannot be replayed yet: start a new run with the same input")

@@ -1,0 +1,214 @@
+"""The reading half of `hatchet.runs`: one run, many runs, results, streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from headrace.clients.faces import aio
+from headrace.clients.naming import App, namespaced
+from headrace.core.run.graph import run_status
+from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.record import RunStatus
+from headrace.triggers import stream
+from headrace.triggers.outcomes import Outputs
+from headrace.triggers.refs import WorkflowRunRef
+
+if TYPE_CHECKING:
+    import builtins
+
+    from headrace.clients.models import (
+        V1TaskSummary,
+        V1TaskSummaryList,
+        V1WorkflowRunDetails,
+        WorkflowRunDetail,
+    )
+    from headrace.clients.runs.details import Loaded
+    from headrace.clients.runs.listing import Wanted
+    from headrace.core.run.record import RunRecord
+
+DAY_MS = 86_400_000
+DEFAULT_LIMIT = 50
+EVERY = 2**31
+
+
+class RunsReading:
+    """Reads of runs. Ids are those of runs; where a task run's is given, its run is meant."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    # ---- one run
+
+    def get(self, workflow_run_id: str) -> V1WorkflowRunDetails:
+        """The run with its tasks, its graph and what happened to them. ValueError if there is no such run."""
+        from headrace.clients.runs.details import run_details
+
+        return run_details(self._load_with_places(workflow_run_id))
+
+    aio_get = aio(get)
+
+    def get_details(self, external_id: str) -> WorkflowRunDetail:
+        """The run's status, input and tasks by name, strongly consistent. ValueError if there is no such run."""
+        from headrace.clients.runs.details import run_detail
+
+        return run_detail(self._load(external_id))
+
+    aio_get_details = aio(get_details)
+
+    def get_status(self, workflow_run_id: str) -> RunStatus:
+        """The run's status. ValueError if there is no such run."""
+        return run_status(self._record(workflow_run_id))
+
+    aio_get_status = aio(get_status)
+
+    def get_task_run(self, task_run_id: str) -> V1TaskSummary:
+        """One task of a run, by its own id. ValueError if there is no such task run (yet)."""
+        from headrace.clients.runs.details import shown, task_summary
+
+        loaded = self._load_with_places(task_run_id)
+        task = split_task_run_id(task_run_id)[1] or loaded.record.plan.tasks[0].name
+        if task not in shown(loaded.record):
+            raise ValueError(f"Task run {task_run_id} not found")
+        return task_summary(loaded, task)
+
+    aio_get_task_run = aio(get_task_run)
+
+    def get_run_ref(self, workflow_run_id: str) -> WorkflowRunRef:
+        """A reference to the run; nothing is read."""
+        return WorkflowRunRef(self._app, workflow_run_id)
+
+    def get_result(self, run_id: str) -> Outputs:
+        """Wait for the run's end and give `{task: output}`; raises as `run()` does."""
+        return self.get_run_ref(run_id).result()
+
+    async def aio_get_result(self, run_id: str) -> Outputs:
+        """As `get_result`, with the reading of `aio_result`."""
+        return await self.get_run_ref(run_id).aio_result()
+
+    def subscribe_to_stream(self, workflow_run_id: str) -> AsyncIterator[str | bytes]:
+        """The chunks that the run's tasks put from now on (`async for`), each task's in order; ends with the run."""
+        return stream.subscribe(self._app, workflow_run_id)
+
+    # ---- many runs
+
+    def list(
+        self,
+        since: datetime | None = None,
+        only_tasks: bool = False,
+        offset: int | None = None,
+        limit: int | None = None,
+        statuses: Sequence[RunStatus] | None = None,
+        until: datetime | None = None,
+        additional_metadata: Mapping[str, str] | None = None,
+        workflow_ids: Sequence[str] | None = None,
+        worker_id: str | None = None,
+        parent_task_external_id: str | None = None,
+        triggering_event_external_id: str | None = None,
+        include_payloads: bool = True,
+    ) -> V1TaskSummaryList:
+        """Runs, newest first: those created from `since` (default: a day ago) until `until` (default: now).
+
+        `limit` defaults to 50. `workflow_ids` takes ids or names; by default all workflows of the stack (of this namespace).
+        One pair of `additional_metadata` that matches is enough. `only_tasks` lists the tasks of the runs in place of the runs.
+        The index that this reads is eventually consistent: a run may be missing for a moment.
+        """
+        from headrace.clients.runs.pages import page
+
+        wanted = self._wanted(
+            since=since,
+            until=until,
+            statuses=statuses,
+            additional_metadata=additional_metadata,
+            workflow_ids=workflow_ids,
+            worker_id=worker_id,
+            parent_task_external_id=parent_task_external_id,
+            triggering_event_external_id=triggering_event_external_id,
+        )
+        return page(
+            self._app.engine,
+            wanted,
+            offset=offset or 0,
+            limit=DEFAULT_LIMIT if limit is None else limit,
+            only_tasks=only_tasks,
+            payloads=include_payloads,
+        )
+
+    aio_list = aio(list)
+
+    def list_with_pagination(
+        self,
+        since: datetime | None = None,
+        only_tasks: bool = False,
+        limit: int | None = None,
+        statuses: Sequence[RunStatus] | None = None,
+        until: datetime | None = None,
+        additional_metadata: Mapping[str, str] | None = None,
+        workflow_ids: Sequence[str] | None = None,
+        worker_id: str | None = None,
+        parent_task_external_id: str | None = None,
+        triggering_event_external_id: str | None = None,
+        include_payloads: bool = True,
+    ) -> builtins.list[V1TaskSummary]:
+        """As `list`, every page of it: all the rows, or the first `limit`."""
+        found = self.list(
+            since=since,
+            only_tasks=only_tasks,
+            limit=limit if limit is not None else EVERY,
+            statuses=statuses,
+            until=until,
+            additional_metadata=additional_metadata,
+            workflow_ids=workflow_ids,
+            worker_id=worker_id,
+            parent_task_external_id=parent_task_external_id,
+            triggering_event_external_id=triggering_event_external_id,
+            include_payloads=include_payloads,
+        )
+        return found.rows
+
+    aio_list_with_pagination = aio(list_with_pagination)
+
+    # ---- within
+
+    def _record(self, given: str) -> RunRecord:
+        from headrace.clients.runs.loading import record_of_run
+
+        return record_of_run(self._app.engine, split_task_run_id(given)[0])
+
+    def _load(self, given: str) -> Loaded:
+        from headrace.clients.runs.loading import load
+
+        return load(self._app.engine, split_task_run_id(given)[0])
+
+    def _load_with_places(self, given: str) -> Loaded:
+        from headrace.clients.runs.loading import load_with_places
+
+        return load_with_places(self._app.engine, split_task_run_id(given)[0])
+
+    def _wanted(
+        self,
+        *,
+        since: datetime | None,
+        until: datetime | None = None,
+        statuses: Sequence[RunStatus] | None = None,
+        additional_metadata: Mapping[str, str] | None = None,
+        workflow_ids: Sequence[str] | None = None,
+        worker_id: str | None = None,
+        parent_task_external_id: str | None = None,
+        triggering_event_external_id: str | None = None,
+    ) -> Wanted:
+        from headrace.clients.runs.listing import Wanted, named
+
+        now_ms = self._app.engine.clock.now_ms()
+        return Wanted(
+            workflows=named(self._app, workflow_ids),
+            namespace=namespaced(self._app, ""),
+            since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
+            until_ms=now_ms if until is None else int(until.timestamp() * 1000),
+            statuses=frozenset(statuses) if statuses else None,
+            metadata=additional_metadata,
+            worker=worker_id,
+            parent=split_task_run_id(parent_task_external_id) if parent_task_external_id else None,
+            event=triggering_event_external_id,
+        )

@@ -1,0 +1,1 @@
+"""What a task's code is given."""

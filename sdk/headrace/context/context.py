@@ -1,0 +1,261 @@
+"""What a task's code is given beside its input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from headrace.core.run.graph import states
+from headrace.core.run.ids import task_run_id, workflow_id
+from headrace.core.run.record import TaskStatus
+from headrace.errors import NotSupportedError, TaskRunError
+from headrace.options.durations import Duration, to_timedelta
+from headrace.options.labels import WorkerLabels, check_labels
+
+if TYPE_CHECKING:
+    from headrace.definitions.task import Task
+    from headrace.engine.runs.ports import Work
+
+R = TypeVar("R")
+
+
+class Context:
+    """One attempt, as its code sees it: who it is, what its parents gave, and what it may ask for.
+
+    The same on Lambda, in a worker process and in `mock_run`.
+    """
+
+    def __init__(self, work: Work, *, worker: str, labels: Mapping[str, str | int], lifespan: Any) -> None:
+        self._work = work
+        self._worker = worker
+        self._labels = labels
+        self._lifespan = lifespan
+        self._row = work.record.tasks[work.task]
+        self._plan = work.record.plan.task(work.task)
+
+    # ---- who
+
+    @property
+    def workflow_run_id(self) -> str:
+        return self._work.record.run_id
+
+    @property
+    def task_run_id(self) -> str:
+        """The id of this task in its run; a standalone task's is the run's."""
+        return task_run_id(self._work.record.plan, self._work.record.run_id, self._work.task)
+
+    @property
+    def step_run_id(self) -> str:
+        """Deprecated name of `task_run_id`."""
+        return self.task_run_id
+
+    @property
+    def workflow_id(self) -> str:
+        return workflow_id(self._work.record.plan.workflow)
+
+    @property
+    def workflow_version_id(self) -> str:
+        return self._work.record.plan.version
+
+    @property
+    def workflow_name(self) -> str:
+        return self._work.record.plan.workflow
+
+    @property
+    def task_name(self) -> str:
+        return self._work.task
+
+    @property
+    def worker_id(self) -> str:
+        """The name of the worker that this runs on."""
+        return self._worker
+
+    @property
+    def worker_labels(self) -> dict[str, str | int]:
+        """The worker's labels, as they are now."""
+        return dict(self._labels)
+
+    # ---- which attempt
+
+    @property
+    def retry_count(self) -> int:
+        """How often this task was started again, by retries and after lost workers. The first attempt has 0."""
+        return self._row.retry_count
+
+    @property
+    def attempt_number(self) -> int:
+        """`retry_count` + 1."""
+        return self._row.retry_count + 1
+
+    @property
+    def max_attempts(self) -> int:
+        """`retries` + 1."""
+        return self._plan.retries + 1
+
+    @property
+    def priority(self) -> int:
+        return self._work.record.priority
+
+    # ---- with what
+
+    @property
+    def additional_metadata(self) -> dict[str, Any]:
+        """The run's metadata: its own over its parent's over the defaults."""
+        return dict(self._work.record.metadata)
+
+    @property
+    def lifespan(self) -> Any:
+        """What the worker's lifespan yielded; None without one."""
+        return self._lifespan
+
+    @property
+    def filter_payload(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def trigger_data(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def was_triggered_by_event(self) -> bool:
+        return False
+
+    @property
+    def parent_workflow_run_id(self) -> str | None:
+        """The run whose task spawned this one."""
+        parent = self._work.record.parent
+        return parent.run_id if parent is not None else None
+
+    @property
+    def child_index(self) -> int | None:
+        parent = self._work.record.parent
+        return parent.index if parent is not None else None
+
+    @property
+    def child_key(self) -> str | None:
+        parent = self._work.record.parent
+        return parent.key if parent is not None else None
+
+    # ---- parents
+
+    def task_output(self, task: Task[Any, R]) -> R:
+        """What a parent (or any ancestor) returned. ValueError where it was skipped or has no output."""
+        if self.was_skipped(task):
+            raise ValueError(f"{task.name} was skipped")
+        try:
+            text = self._work.output_of(task.name)
+        except KeyError:
+            raise ValueError(
+                f"Step output for '{task.name}' not found: {task.name} is not an ancestor of {self.task_name}, "
+                "or it has not completed"
+            ) from None
+        return task.parse_output(json.loads(text) if text is not None else None)
+
+    async def aio_task_output(self, task: Task[Any, R]) -> R:
+        """Deprecated: use `task_output`."""
+        return await asyncio.to_thread(self.task_output, task)
+
+    def was_skipped(self, task: Task[Any, Any]) -> bool:
+        """Whether a parent was skipped."""
+        state = states(self._work.record).get(task.name)
+        return state is not None and state.status is TaskStatus.SKIPPED
+
+    @property
+    def task_run_errors(self) -> dict[str, str]:
+        """Why the run's failed tasks failed, by task: for on-failure tasks."""
+        return {name: f"{error.type}: {error.message}" for name, error in self._work.errors.items()}
+
+    def get_task_run_error(self, task: Task[Any, Any]) -> TaskRunError | None:
+        """Why a task failed; None where it did not."""
+        error = self._work.errors.get(task.name)
+        if error is None:
+            return None
+        run_id = task_run_id(self._work.record.plan, self.workflow_run_id, task.name)
+        return TaskRunError(error.message, error.type, error.trace, run_id)
+
+    def fetch_task_run_error(self, task: Task[Any, Any]) -> str | None:
+        """Deprecated: use `get_task_run_error`."""
+        return self.task_run_errors.get(task.name)
+
+    # ---- asking
+
+    def log(self, line: str | Mapping[str, Any], raise_on_error: bool = False) -> None:
+        """Store a log line with the run: cut at 10,000 characters, 1,000 lines a task."""
+        text = line if isinstance(line, str) else json.dumps(dict(line), default=str)
+        self._work.control.log(text)
+
+    async def aio_log(self, line: str | Mapping[str, Any], raise_on_error: bool = False) -> None:
+        await asyncio.to_thread(self.log, line, raise_on_error)
+
+    def put_stream(self, data: str | bytes) -> None:
+        """Send a chunk to whoever subscribes to this run's stream."""
+        self._work.control.put_stream(data)
+
+    async def aio_put_stream(self, data: str | bytes) -> None:
+        await asyncio.to_thread(self.put_stream, data)
+
+    def refresh_timeout(self, increment_by: Duration) -> None:
+        """Move this attempt's deadline: added to what it has."""
+        self._work.control.refresh_timeout(to_timedelta(increment_by, "increment_by").total_seconds())
+
+    async def aio_refresh_timeout(self, increment_by: Duration) -> None:
+        self.refresh_timeout(increment_by)
+
+    def cancel(self) -> None:
+        """Cancel this run."""
+        self._work.control.cancel()
+
+    async def aio_cancel(self) -> None:
+        await asyncio.to_thread(self.cancel)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run was cancelled or this attempt was replaced, as far as is known here: the heartbeat tells, after 5
+        seconds first and then every 10. Sync code should look now and then; async code is interrupted."""
+        return self._work.control.is_cancelled()
+
+    @property
+    def exit_flag(self) -> bool:
+        """Deprecated name of `is_cancelled`."""
+        return self.is_cancelled
+
+    def done(self) -> bool:
+        """Deprecated name of `is_cancelled`."""
+        return self.is_cancelled
+
+    def release_slot(self) -> None:
+        """Not available: NotSupportedError."""
+        raise NotSupportedError(
+            "ctx.release_slot is not available in Headrace: a task holds its slot until it ends, or, if it is durable, until it "
+            "waits for its children. Do the rest of the work in a task of its own, on a worker with more slots or none"
+        )
+
+    async def aio_release_slot(self) -> None:
+        self.release_slot()
+
+    def upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
+        """Add or replace labels of the process that this runs in; tasks that wait for them come. NotSupportedError on Lambda."""
+        if isinstance(self._labels, WorkerLabels):
+            self._labels.upsert(labels)
+        else:
+            self._labels = {**self._labels, **check_labels(labels, f"worker {self._worker}")}
+
+    async def aio_upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
+        await asyncio.to_thread(self.upsert_worker_labels, labels)
+
+
+class DurableContext(Context):
+    """The context of a durable task. It runs again from the top each time it is woken; its children are memoised, so what it has
+    waited for is there at once. Sleeps, events and memos are not available in this version."""
+
+    @property
+    def invocation_count(self) -> int:
+        """How often the task was started, by wakes, retries and lost workers. The first invocation has 1."""
+        return self._row.ticket + self._row.takeovers
+
+    async def aio_sleep_for(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise NotSupportedError("durable sleeps are not available in this version of Headrace")
+
+    aio_sleep_until = aio_wait_for = aio_wait_for_event = aio_now = aio_sleep_for

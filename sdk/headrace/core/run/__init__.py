@@ -1,0 +1,1 @@
+"""A run: its plan, its record, and the decisions about them."""

@@ -1,0 +1,455 @@
+"""Every transition of a run as one conditional write: what happened, and now, give a change.
+
+Each transition of a live attempt is fenced by the attempt's `owner` and by the absence of the cancel mark. A refused write
+carries the record as it is, and `judge_claim` / `judge_commit` say what that means. A write whose response was lost shows
+itself: the row carries our own owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from headrace.core.changes import (
+    ITEM_EXISTS,
+    ITEM_MISSING,
+    Condition,
+    Equal,
+    Item,
+    Missing,
+    Path,
+    Put,
+    Update,
+    Value,
+    either,
+    every,
+)
+from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.graph import states
+from headrace.core.run.message import TaskMessage, riders
+from headrace.core.run.record import (
+    ErrorInfo,
+    Payload,
+    RunRecord,
+    TaskRow,
+    TaskStatus,
+    encode_record,
+    encode_row,
+    index_entry,
+    record_of,
+    run_key,
+    status_code,
+)
+
+MAX_TAKEOVERS = 10
+"""How often a task whose worker was lost is taken over before it is FAILED (Hatchet: SERVER_MAX_INTERNAL_RETRY_COUNT)."""
+
+NOT_CANCELLED = Missing(("x",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a task: who makes it, when it began, until when its lease holds, and which message carries it."""
+
+    run_id: str
+    task: str
+    ticket: int
+    owner: str
+    now_ms: int
+    lease_until_ms: int
+    via: str | None = None
+
+
+def _row_path(task: str, *names: str) -> Path:
+    return ("tasks", task, *names)
+
+
+def _status_is(task: str, status: TaskStatus) -> Condition:
+    return Equal(_row_path(task, "s"), status_code(status))
+
+
+def _ticket_is(task: str, ticket: int) -> Condition:
+    """Ticket 1 is not stored."""
+    path = _row_path(task, "t")
+    return Missing(path) if ticket == 1 else Equal(path, ticket)
+
+
+def create(record: RunRecord) -> Put:
+    """The record of a new run, unless there is one."""
+    return Put(key=record.key, item=encode_record(record), require=ITEM_MISSING)
+
+
+# ---------------------------------------------------------------- claim
+
+
+def first_row(attempt: Attempt, *, queued_at_ms: int) -> TaskRow:
+    """The row of a task at its first claim."""
+    return TaskRow(
+        status=TaskStatus.RUNNING,
+        ticket=attempt.ticket,
+        owner=attempt.owner,
+        lease_until_ms=attempt.lease_until_ms,
+        queued_at_ms=queued_at_ms,
+        started_at_ms=attempt.now_ms,
+        via=attempt.via,
+    )
+
+
+def claim(attempt: Attempt, *, queued_at_ms: int) -> Update:
+    """QUEUED -> RUNNING if the ticket is current. Ticket 1 has no row yet; a later one has."""
+    if attempt.ticket == 1:
+        return Update(
+            key=run_key(attempt.run_id),
+            require=every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(attempt.task))),
+            sets={_row_path(attempt.task): encode_row(first_row(attempt, queued_at_ms=queued_at_ms))},
+        )
+    return Update(
+        key=run_key(attempt.run_id),
+        require=every(
+            NOT_CANCELLED,
+            _ticket_is(attempt.task, attempt.ticket),
+            either(_status_is(attempt.task, TaskStatus.QUEUED), _status_is(attempt.task, TaskStatus.PARKED)),
+        ),
+        sets=_running(attempt),
+        removes=_left_behind(attempt),
+    )
+
+
+def _running(attempt: Attempt) -> dict[Path, Value]:
+    task = attempt.task
+    out: dict[Path, Value] = {
+        _row_path(task, "s"): status_code(TaskStatus.RUNNING),
+        _row_path(task, "o"): attempt.owner,
+        _row_path(task, "l"): attempt.lease_until_ms,
+        _row_path(task, "b"): attempt.now_ms,
+    }
+    if attempt.via is not None:
+        out[_row_path(task, "v")] = attempt.via
+    return out
+
+
+def _left_behind(attempt: Attempt) -> tuple[Path, ...]:
+    via = () if attempt.via is not None else (_row_path(attempt.task, "v"),)
+    return (*via, _row_path(attempt.task, "d"), _row_path(attempt.task, "g"))
+
+
+def take_over(attempt: Attempt, row: TaskRow) -> Update:
+    """RUNNING under a lease that is over -> RUNNING here. Uses up no retry of the user's; counted, see MAX_TAKEOVERS."""
+    sets = _running(attempt)
+    sets[_row_path(attempt.task, "k")] = row.takeovers + 1
+    sets[_row_path(attempt.task, "r")] = row.retry_count + 1
+    return Update(
+        key=run_key(attempt.run_id),
+        require=every(NOT_CANCELLED, *_fence(attempt.task, row.owner), _ticket_is(attempt.task, row.ticket)),
+        sets=sets,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """The write took place after all: its response was lost."""
+
+    record: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """There is no record: the client died before it put one, or it expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another attempt holds a live lease until then."""
+
+    record: RunRecord
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The holder's lease is over: `task` (this message's, or one that rode on it) may be taken over."""
+
+    record: RunRecord
+    task: str
+    row: TaskRow
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """`task` was taken over too often: it fails."""
+
+    record: RunRecord
+    task: str
+    row: TaskRow
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The ticket was used: all that is left is to pay what the record owes on its account."""
+
+    record: RunRecord
+
+
+RecordVerdict: TypeAlias = Mine | Busy | Lost | Spent | Stale
+ClaimVerdict: TypeAlias = RecordVerdict | Vanished
+
+
+def judge_claim(item: Item | None, message: TaskMessage, *, owner: str, now_ms: int) -> ClaimVerdict:
+    """What a refused claim means, from the item as it was."""
+    return Vanished() if item is None else judge_record(record_of(item), message, owner=owner, now_ms=now_ms)
+
+
+def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int) -> RecordVerdict:
+    """What the record says to whoever holds `message` and could not claim with it."""
+    if record.cancelled_at_ms is not None:
+        return Stale(record)
+    for name in (message.task, *riders(record, message)):
+        row = record.tasks.get(name)
+        if row is None or row.status is not TaskStatus.RUNNING:
+            continue
+        if name == message.task and row.ticket != message.ticket:
+            continue
+        if row.owner == owner:
+            return Mine(record)
+        if row.lease_until_ms is not None and row.lease_until_ms > now_ms:
+            return Busy(record, row.lease_until_ms)
+        if row.takeovers >= MAX_TAKEOVERS:
+            return Spent(record, name, row)
+        return Lost(record, name, row)
+    return Stale(record)
+
+
+# ---------------------------------------------------------------- commit
+
+
+def _fence(task: str, owner: str | None) -> tuple[Condition, ...]:
+    mine = Equal(_row_path(task, "o"), owner) if owner is not None else Missing(_row_path(task, "o"))
+    return (_status_is(task, TaskStatus.RUNNING), mine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """The conditions on a task's output: the numbers of those that hold, and of those that could not be evaluated."""
+
+    met: tuple[int, ...] = ()
+    broken: tuple[tuple[int, str], ...] = ()
+
+
+def complete(
+    record: RunRecord,
+    attempt: Attempt,
+    output: Payload,
+    *,
+    now_ms: int,
+    evaluated: Evaluated | None = None,
+    then: Attempt | None = None,
+) -> Update:
+    """RUNNING -> COMPLETED. `then` is the claim of an only child of this task that goes on in the same invocation."""
+    row = record.tasks[attempt.task]
+    judged = evaluated or Evaluated()
+    settled = replace(
+        row,
+        status=TaskStatus.COMPLETED,
+        lease_until_ms=None,
+        finished_at_ms=now_ms,
+        output=output,
+        met=judged.met,
+        broken=dict(judged.broken),
+        gates=(),
+    )
+    sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(settled)}
+    if then is not None:
+        sets[_row_path(then.task)] = encode_row(first_row(then, queued_at_ms=now_ms))
+    return _settle(attempt, sets)
+
+
+def skip_output() -> Payload:
+    """The output of a task that was skipped."""
+    return Payload.inline('{"skipped":true}')
+
+
+def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, retryable: bool) -> Update:
+    """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED."""
+    row = record.tasks[attempt.task]
+    decision = decide_retry(record.plan.task(attempt.task), row.app_retry_count, retryable=retryable)
+    match decision:
+        case RetryIn(delay_ms):
+            again = replace(
+                row,
+                status=TaskStatus.QUEUED,
+                ticket=row.ticket + 1,
+                retry_count=row.retry_count + 1,
+                app_retry_count=row.app_retry_count + 1,
+                lease_until_ms=None,
+                queued_at_ms=now_ms + delay_ms,
+                due_at_ms=now_ms + delay_ms if delay_ms else None,
+                error=replace(error, trace=""),
+                gates=(),
+            )
+            return _settle(attempt, {_row_path(attempt.task): encode_row(again)})
+        case GiveUp():
+            return give_up(record, attempt.task, row, error, now_ms=now_ms)
+
+
+def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now_ms: int) -> Update:
+    """RUNNING (whoever holds it as `row` says) -> FAILED. The run enters the index of failures in the same write."""
+    failed = replace(
+        row, status=TaskStatus.FAILED, lease_until_ms=None, finished_at_ms=now_ms, error=error, gates=()
+    )
+    return Update(
+        key=record.key,
+        require=every(NOT_CANCELLED, *_fence(task, row.owner), _ticket_is(task, row.ticket)),
+        sets={_row_path(task): encode_row(failed), **_failed_entry(record)},
+    )
+
+
+def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
+    """RUNNING -> PARKED with the next ticket: the task waits at the join `gate`, and who empties it owes the ticket's message."""
+    row = record.tasks[attempt.task]
+    parked = replace(
+        row,
+        status=TaskStatus.PARKED,
+        ticket=row.ticket + 1,
+        lease_until_ms=None,
+        queued_at_ms=now_ms,
+        due_at_ms=None,
+        gate=gate,
+        gates=(HAS_STARTED,),
+    )
+    return _settle(attempt, {_row_path(attempt.task): encode_row(parked)})
+
+
+HAS_STARTED = "join#"
+"""Among a row's `gates`: the attempt has run until it waited for children. No pause holds it back any more."""
+
+
+def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
+    """RUNNING -> PARKED with the next ticket, without having run: the task lines up at `gate`.
+
+    It keeps the time since when it is queued, and remembers every gate that it lined up at until its next commit: it is no
+    newcomer there any more. Were it to remember the last one only, two gates could send it back and forth for ever.
+    A paused workflow stops that time: where it waited for one, it is queued from now on.
+    """
+    row = record.tasks[attempt.task]
+    paused = bool(row.gates) and row.gates[-1].startswith("pause#") and row.gates[-1] != gate
+    waiting = replace(
+        row,
+        status=TaskStatus.PARKED,
+        ticket=row.ticket + 1,
+        lease_until_ms=None,
+        queued_at_ms=now_ms if paused else row.queued_at_ms,
+        started_at_ms=None,
+        due_at_ms=None,
+        gate=gate,
+        gates=row.gates if gate in row.gates else (*row.gates, gate),
+    )
+    return _settle(attempt, {_row_path(attempt.task): encode_row(waiting)})
+
+
+def turn_away(
+    record: RunRecord, attempt: Attempt, status: TaskStatus, error: ErrorInfo, *, now_ms: int
+) -> Update:
+    """RUNNING -> CANCELLED or FAILED, with the reason, without having run: it is not admitted."""
+    row = record.tasks[attempt.task]
+    ended = replace(
+        row,
+        status=status,
+        lease_until_ms=None,
+        started_at_ms=None,
+        finished_at_ms=now_ms,
+        error=error,
+        gates=(),
+    )
+    sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(ended)}
+    if status is TaskStatus.FAILED:
+        sets |= _failed_entry(record)
+    return _settle(attempt, sets)
+
+
+def _failed_entry(record: RunRecord) -> dict[Path, Value]:
+    partition, order = index_entry(record)
+    return {("fpk",): partition, ("fsk",): order}
+
+
+def _settle(attempt: Attempt, sets: dict[Path, Value]) -> Update:
+    return Update(
+        key=run_key(attempt.run_id),
+        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
+        sets=sets,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another attempt took over, or the run was cancelled: this attempt's result counts for nothing."""
+
+    record: RunRecord | None
+
+
+def judge_commit(item: Item | None, attempt: Attempt) -> Mine | Fenced:
+    """What a refused commit means: ours already (its response was lost), or fenced."""
+    if item is None:
+        return Fenced(None)
+    record = record_of(item)
+    row = record.tasks.get(attempt.task)
+    if row is not None and row.owner == attempt.owner and row.status is not TaskStatus.RUNNING:
+        return Mine(record)
+    return Fenced(record)
+
+
+# ---------------------------------------------------------------- end without running
+
+
+def settle_unrun(
+    record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo, *, ticket: int, now_ms: int
+) -> Update:
+    """A task that waits for `ticket` (QUEUED or PARKED) -> FAILED or CANCELLED, with the reason, without running."""
+    row = record.tasks.get(task)
+    if row is None:
+        require = every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(task)))
+        row = TaskRow(status=status, ticket=ticket, queued_at_ms=states(record)[task].due_since_ms)
+    else:
+        waits = either(_status_is(task, TaskStatus.QUEUED), _status_is(task, TaskStatus.PARKED))
+        require = every(NOT_CANCELLED, waits, _ticket_is(task, ticket))
+    ended = replace(
+        row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None
+    )
+    sets: dict[Path, Value] = {_row_path(task): encode_row(ended)}
+    if status is TaskStatus.FAILED:
+        sets |= _failed_entry(record)
+    return Update(key=record.key, require=require, sets=sets)
+
+
+SCHEDULING_TIMED_OUT = "SCHEDULING_TIMED_OUT"
+
+
+def overdue(record: RunRecord, task: str, *, queued_at_ms: int, now_ms: int) -> bool:
+    """Whether the time that `task` may wait in the queue is over."""
+    return now_ms - queued_at_ms > record.plan.task(task).schedule_timeout_ms
+
+
+def schedule_timed_out(record: RunRecord, task: str) -> ErrorInfo:
+    row = record.tasks.get(task)
+    if row is not None and (row.gate or "").startswith("pause#"):
+        message = f"Task {task} waited longer than the queue_ttl of its paused workflow"
+        return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=message)
+    limit_s = record.plan.task(task).schedule_timeout_ms / 1000
+    return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=f"Task {task} did not start within {limit_s:g}s")
+
+
+def cancel_run(run_id: str, *, now_ms: int, reason: str) -> Update:
+    """Mark the run as cancelled: whatever is not settled is CANCELLED from here on. A settled run keeps its outcome."""
+    return Update(
+        key=run_key(run_id),
+        require=every(ITEM_EXISTS, NOT_CANCELLED),
+        sets={("x",): now_ms, ("xr",): reason},
+    )
+
+
+def beat(attempt: Attempt, *, lease_until_ms: int) -> Update:
+    """Keep the lease. Refused: the attempt is fenced, or the run was cancelled."""
+    return Update(
+        key=run_key(attempt.run_id),
+        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
+        sets={_row_path(attempt.task, "l"): lease_until_ms},
+    )

@@ -1,0 +1,217 @@
+"""What every task of a run is, as a function of the record alone.
+
+A task without a row is judged by its parents: any FAILED or CANCELLED parent cancels it, all SKIPPED skip it, conditions
+on parents were evaluated by the parents' commits. So a cascade of skips and cancels costs no write, and a join needs
+no counter: of several parents that finish together exactly one sees, in the record after its own commit, that the
+child is ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from headrace.core.run.plan import Group, Groups, Leaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.record import SETTLED, RunRecord, RunStatus, TaskRow, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """A task as it stands. `ready`: due now with no row yet, so a message is owed for its first ticket."""
+
+    status: TaskStatus
+    row: TaskRow | None = None
+    ready: bool = False
+    reason: str | None = None  # why it was cancelled, skipped or failed without having run
+    due_since_ms: int = 0  # when it became due, or settled without running
+
+    @property
+    def settled(self) -> bool:
+        return self.status in SETTLED
+
+
+States: TypeAlias = dict[str, TaskState]
+
+
+def states(record: RunRecord) -> States:
+    """Every task of the run, by name, in plan order. A not-needed on-failure task is left out."""
+    known: States = {}
+    for task in record.plan.tasks:
+        row = record.tasks.get(task.name)
+        if row is not None:
+            known[task.name] = _of_row(record, row)
+        elif task.kind is TaskKind.NORMAL:
+            known[task.name] = _cancelled_run(record) or _by_parents(record, task, known)
+    for task in record.plan.tasks:
+        if task.kind is TaskKind.ON_FAILURE and task.name not in known:
+            state = _on_failure(record, known)
+            if state is not None:
+                known[task.name] = state
+    return known
+
+
+def _of_row(record: RunRecord, row: TaskRow) -> TaskState:
+    if record.cancelled_at_ms is not None and not row.settled:
+        return TaskState(
+            status=TaskStatus.CANCELLED,
+            row=row,
+            reason=record.cancel_reason,
+            due_since_ms=record.cancelled_at_ms,
+        )
+    since = (
+        row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.created_at_ms
+    )
+    return TaskState(status=row.status, row=row, due_since_ms=since)
+
+
+def _cancelled_run(record: RunRecord) -> TaskState | None:
+    if record.cancelled_at_ms is None:
+        return None
+    return TaskState(
+        status=TaskStatus.CANCELLED, reason=record.cancel_reason, due_since_ms=record.cancelled_at_ms
+    )
+
+
+def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
+    parents = {name: known[name] for name in task.parents}
+    since = max([state.due_since_ms for state in parents.values()], default=record.created_at_ms)
+    for name, state in parents.items():
+        if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+            return TaskState(
+                status=TaskStatus.CANCELLED,
+                reason=f"its parent {name} was {state.status.value}",
+                due_since_ms=since,
+            )
+    if not all(state.settled for state in parents.values()):
+        return TaskState(status=TaskStatus.WAITING)
+    return replace(_by_conditions(record, task, parents), due_since_ms=since)
+
+
+def _by_conditions(record: RunRecord, task: TaskPlan, parents: States) -> TaskState:
+    why = _broken(record, task)
+    if why is not None:
+        return TaskState(status=TaskStatus.FAILED, reason=why)
+    all_skipped = bool(parents) and all(state.status is TaskStatus.SKIPPED for state in parents.values())
+    if all_skipped and not task.skip_if:
+        return TaskState(status=TaskStatus.SKIPPED, reason="all its parents were skipped")
+    if task.skip_if and _met(record, task.skip_if, known=parents):
+        return TaskState(status=TaskStatus.SKIPPED, reason="skip_if holds")
+    if task.cancel_if and _met(record, task.cancel_if, known=parents):
+        return TaskState(status=TaskStatus.CANCELLED, reason="cancel_if holds")
+    if not _met(record, task.wait_for, known=parents):
+        return TaskState(status=TaskStatus.SKIPPED, reason="wait_for can no longer hold")
+    return TaskState(status=TaskStatus.QUEUED, ready=True)
+
+
+def _broken(record: RunRecord, task: TaskPlan) -> str | None:
+    for leaf in task.leaves:
+        row = record.tasks.get(leaf.parent)
+        if row is not None and leaf.number in row.broken:
+            return f"condition {leaf.expression!r} on {leaf.parent} could not be evaluated: {row.broken[leaf.number]}"
+    return None
+
+
+def _met(record: RunRecord, groups: Groups, *, known: States) -> bool:
+    return all(_group_met(record, group, known) for group in groups)
+
+
+def _group_met(record: RunRecord, group: Group, known: States) -> bool:
+    return any(_leaf_met(record, leaf, known) for leaf in group)
+
+
+def _leaf_met(record: RunRecord, leaf: Leaf, known: States) -> bool:
+    if leaf.expression is None:
+        return leaf.parent in known  # it is a parent, and all parents are settled here
+    row = record.tasks.get(leaf.parent)
+    return row is not None and leaf.number in row.met
+
+
+def _on_failure(record: RunRecord, known: States) -> TaskState | None:
+    normal = [state for name, state in known.items() if record.plan.task(name).kind is TaskKind.NORMAL]
+    failed = any(state.status is TaskStatus.FAILED for state in normal)
+    if not failed:
+        return None
+    since = max(state.due_since_ms for state in normal)
+    if not all(state.settled for state in normal):
+        return TaskState(status=TaskStatus.WAITING)
+    return _cancelled_run(record) or TaskState(status=TaskStatus.QUEUED, ready=True, due_since_ms=since)
+
+
+# ---------------------------------------------------------------- what follows from it
+
+
+def ready(record: RunRecord) -> tuple[str, ...]:
+    """Tasks that are due and have no row yet, in plan order."""
+    return tuple(name for name, state in states(record).items() if state.ready)
+
+
+def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:
+    """The tasks that are ready now and were not before `task` was settled: its settlement owes their messages."""
+    row = record.tasks.get(task)
+    if row is None or not row.settled or len(record.plan.tasks) == 1:
+        return ()
+    now_ready = ready(record)
+    if not now_ready:
+        return ()
+    before = ready(record.with_row(task, TaskRow(status=TaskStatus.RUNNING)))
+    return tuple(name for name in now_ready if name not in before)
+
+
+def finished(record: RunRecord) -> bool:
+    """Whether every task of the run is settled."""
+    return all(state.settled for state in states(record).values())
+
+
+def run_status(record: RunRecord) -> RunStatus:
+    """The run's status: the aggregate of its tasks (PARITY, Statuses)."""
+    found = states(record)
+    kinds = [state.status for state in found.values()]
+    if not all(kind in SETTLED for kind in kinds):
+        begun = any(row.started_at_ms is not None for row in record.tasks.values())
+        return RunStatus.RUNNING if begun else RunStatus.QUEUED
+    normal = [s.status for name, s in found.items() if record.plan.task(name).kind is TaskKind.NORMAL]
+    if TaskStatus.FAILED in normal:
+        return RunStatus.FAILED
+    return RunStatus.CANCELLED if TaskStatus.CANCELLED in normal else RunStatus.COMPLETED
+
+
+def public_status(status: TaskStatus) -> RunStatus:
+    """A task's status as users see it."""
+    match status:
+        case TaskStatus.WAITING | TaskStatus.QUEUED | TaskStatus.PARKED:
+            return RunStatus.QUEUED
+        case TaskStatus.RUNNING:
+            return RunStatus.RUNNING
+        case TaskStatus.COMPLETED | TaskStatus.SKIPPED:
+            return RunStatus.COMPLETED
+        case TaskStatus.FAILED:
+            return RunStatus.FAILED
+        case TaskStatus.CANCELLED:
+            return RunStatus.CANCELLED
+
+
+def finished_at_ms(record: RunRecord) -> int | None:
+    """When the last task settled; None while any is not."""
+    found = states(record)
+    if not all(state.settled for state in found.values()):
+        return None
+    return max([state.due_since_ms for state in found.values()], default=record.created_at_ms)
+
+
+def started_at_ms(record: RunRecord) -> int | None:
+    """When the first task started; None before."""
+    return min(
+        [row.started_at_ms for row in record.tasks.values() if row.started_at_ms is not None], default=None
+    )
+
+
+def ancestors(plan: RunPlan, task: str) -> frozenset[str]:
+    """Every task that `task` depends on, near or far."""
+    seen: set[str] = set()
+    todo = list(plan.task(task).parents)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(plan.task(name).parents)
+    return frozenset(seen)

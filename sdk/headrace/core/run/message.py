@@ -1,0 +1,115 @@
+"""The message of a task: a single-use ticket. A start message carries the whole trigger, as the record it will be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from headrace.core.run.plan import Json
+from headrace.core.run.record import RunRecord, decode_record, encode_record
+
+
+class BadMessage(Exception):
+    """The body is no message of ours, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMessage:
+    """`ticket` of `task` in run `run_id`.
+
+    `queued_at_ms` is when the task became due, `start_by_ms` the end of its schedule timeout. A start message carries
+    `record`, to be put if the client died before it did, and `input` where that is to be an item of its own.
+    """
+
+    run_id: str
+    task: str
+    ticket: int = 1
+    queued_at_ms: int
+    start_by_ms: int
+    record: RunRecord | None = None
+    input: str | None = None
+    place: tuple[str, str] | None = (
+        None  # the gate and the place in its line of the waiter that this message wakes
+    )
+    wishes: str | None = None  # what a process must be labelled with to take it
+
+    @property
+    def name(self) -> str:
+        """What a row's `via` calls this message."""
+        return f"{self.task}/{self.ticket}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefillMessage:
+    """A window of a rate limit begins at `at_ms`: whom it admits is to be woken, and the next such message to be sent."""
+
+    gate: str
+    at_ms: int
+    worker: str
+
+
+def riders(record: RunRecord, message: TaskMessage) -> list[str]:
+    """The other tasks that this message answers for: those that rode on it in a fused chain.
+
+    A duplicate of a chain's message that comes in the gap between a commit and the claim of what follows finds nothing running,
+    sends what is ready, and deletes the message under the chain's feet. What it sent carries the chain from there: so a
+    message also answers for whatever rides on the message that its own task rode on.
+    """
+    own = record.tasks.get(message.task)
+    carriers = {message.name} if own is None or own.via is None else {message.name, own.via}
+    return [name for name, row in record.tasks.items() if row.via in carriers and name != message.task]
+
+
+def encode_message(message: TaskMessage) -> str:
+    out: dict[str, Json] = {
+        "run": message.run_id,
+        "task": message.task,
+        "ticket": message.ticket,
+        "queued": message.queued_at_ms,
+        "by": message.start_by_ms,
+    }
+    if message.place is not None:
+        out["place"] = list(message.place)
+    if message.wishes:
+        out["wishes"] = message.wishes
+    if message.record is not None:
+        start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
+        out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
+        if message.input is not None:
+            out["input"] = message.input
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode_refill(message: RefillMessage) -> str:
+    out: dict[str, Json] = {"refill": message.gate, "at": message.at_ms, "worker": message.worker}
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_message(body: str) -> TaskMessage | RefillMessage:
+    """Raises BadMessage with the reason."""
+    try:
+        raw = json.loads(body)
+    except ValueError as error:
+        raise BadMessage(f"the body is no JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
+    try:
+        if "refill" in raw:
+            return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
+        run_id, task = raw["run"], raw["task"]
+        if not (isinstance(run_id, str) and isinstance(task, str) and run_id and task):
+            raise BadMessage("`run` and `task` must be non-empty strings")
+        start, place = raw.get("start"), raw.get("place")
+        return TaskMessage(
+            run_id=run_id,
+            task=task,
+            ticket=int(raw["ticket"]),
+            queued_at_ms=int(raw["queued"]),
+            start_by_ms=int(raw["by"]),
+            record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
+            input=raw.get("input"),
+            place=(str(place[0]), str(place[1])) if place else None,
+            wishes=raw.get("wishes"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

@@ -1,0 +1,267 @@
+"""A record after a write -> what it owes. Paid idempotently after each commit, and again by any later delivery.
+
+What a message `task/ticket` has on its account: its own task, and every task that rode on it (`via`) in a fused chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace.core.run.graph import finished, made_ready_by, ready, states
+from headrace.core.run.message import TaskMessage, riders
+from headrace.core.run.plan import TaskKind
+from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.waits.labels import WORKER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTask:
+    """A message for a ticket, due at `due_at_ms` (None: now)."""
+
+    task: str
+    ticket: int
+    worker: str
+    queued_at_ms: int
+    start_by_ms: int
+    due_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellParent:
+    """The run is over and its parent waits: take it out of the join."""
+
+    join: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseKey:
+    """The run is over and held an idempotency key until then."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtJoin:
+    """A task is parked at a join: wake it if everybody has left already."""
+
+    task: str
+    join: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """`ticket` of a task has ended: the places that it took are free, and whoever waits for them is to be woken.
+
+    `parked`: the task waits for its children. It keeps the places of its keys and gives up those of its worker."""
+
+    task: str
+    ticket: int
+    parked: bool = False
+    stale: bool = False  # paid again: who owed it may have died on the way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineUp:
+    """A task is parked at a gate: its waiter must be there, and the mark that somebody waits."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOut:
+    """A task was settled while it waited at a gate: its waiter goes."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRun:
+    """The run is over: what it held as a whole is free."""
+
+    stale: bool = False
+
+
+Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin | GiveBack | LineUp | StepOut | EndRun
+
+JOIN = "join#"
+"""What the names of joins begin with, among the gates that a task can be parked at."""
+
+HELD_KEY = "ik"
+"""In a record's `extra`: the idempotency key to release at the run's end."""
+
+
+def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
+    """What the commit (or settlement) of `task` has just made the record owe."""
+    return (*_owed_for(record, task, None), *owed_at_the_end(record))
+
+
+def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
+    """What the record owes on account of `message`, whatever was paid of it: for whoever receives it again."""
+    row = record.tasks.get(message.task)
+    live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == message.ticket
+    out: list[Effect] = []
+    if not live or record.cancelled_at_ms is not None:
+        keeps = row is not None and at_join(row) and row.ticket == message.ticket + 1
+        parked = keeps and record.cancelled_at_ms is None
+        out.append(GiveBack(task=message.task, ticket=message.ticket, parked=parked, stale=True))
+    for task in (message.task, *riders(record, message)):
+        out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
+    out.extend(owed_by_starter(record, message.task))
+    out.extend(owed_at_the_end(record, stale=True))
+    return tuple(dict.fromkeys(out))
+
+
+def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
+    """The messages of the other roots, where the message of `task` put the record in the client's stead."""
+    if record.starter != task:
+        return ()
+    return tuple(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
+
+
+def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
+    """What a run owes that was cancelled: nobody else may come by for those of its tasks that wait."""
+    out: list[Effect] = []
+    for name, row in record.tasks.items():
+        if row.status is TaskStatus.PARKED:
+            out.append(GiveBack(task=name, ticket=row.ticket - 1) if at_join(row) else StepOut(task=name))
+    return (*out, *owed_at_the_end(record))
+
+
+def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, ...]:
+    """What a run owes once all its tasks are settled."""
+    held = record.extra.get(HELD_KEY)
+    joined = record.parent is not None and record.parent.join is not None
+    gated = bool(record.plan.gates) and not record.plan.standalone
+    if not (held or joined or gated) or not finished(record):
+        return ()
+    out: list[Effect] = []
+    if held:
+        out.append(ReleaseKey(name=held))
+    if record.parent is not None and record.parent.join is not None:
+        out.append(TellParent(join=record.parent.join, index=record.parent.index))
+    if gated:
+        out.append(EndRun(stale=stale))
+    return tuple(out)
+
+
+def at_join(row: TaskRow) -> bool:
+    """Whether the task is parked until its children are done: it has started, and keeps the places of its keys."""
+    return row.status is TaskStatus.PARKED and (row.gate or "").startswith(JOIN)
+
+
+def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
+    """`ticket`: whose account it is; None: that of the commit that has just taken place."""
+    row = record.tasks.get(task)
+    now = ticket is None
+    if row is None:
+        return []
+    if (
+        record.cancelled_at_ms is not None
+    ):  # right after the commit, perhaps: what that took is free all the same
+        waits = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
+        lined_up = row.status is TaskStatus.PARKED and not at_join(row)
+        out: list[Effect] = [StepOut(task=task)] if lined_up else []
+        return [*out, GiveBack(task=task, ticket=row.ticket - waits)] if now else out
+    if row.status in (TaskStatus.QUEUED, TaskStatus.PARKED) and (now or ticket == row.ticket - 1):
+        return _owed_while_waiting(record, task, row, now=now)
+    if row.settled and (now or ticket == row.ticket):
+        return _owed_when_settled(record, task, row, now=now)
+    return []
+
+
+def _owed_while_waiting(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
+    out: list[Effect] = []
+    if now:
+        out.append(GiveBack(task=task, ticket=row.ticket - 1, parked=at_join(row)))
+    if row.status is TaskStatus.QUEUED:
+        return [*out, _next_message(record, task)]
+    if at_join(row):
+        return [*out, LookAtJoin(task=task, join=row.gate or "")]
+    return [*out, LineUp(task=task)]
+
+
+def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
+    out: list[Effect] = []
+    if now:
+        out.append(GiveBack(task=task, ticket=row.ticket))
+    if row.gate and not row.gate.startswith(JOIN):
+        out.append(StepOut(task=task))
+    out.extend(first_message(record, child) for child in made_ready_by(record, task))
+    if task == gatekeeper(record):
+        out.extend(first_message(record, root) for root in waiting_roots(record))
+    return out
+
+
+# ---------------------------------------------------------------- the gates of a run
+
+
+def gatekeeper(record: RunRecord) -> str | None:
+    """The root that stands at the run's own gates for all: the others' messages are sent once it was admitted, or has ended.
+
+    None: the run has no gates, or no other root."""
+    if not record.plan.gates or record.plan.standalone:
+        return None
+    roots = [task.name for task in record.plan.tasks if not task.parents and task.kind is TaskKind.NORMAL]
+    return roots[0] if len(roots) > 1 else None
+
+
+def waiting_roots(record: RunRecord) -> tuple[str, ...]:
+    """The roots that nobody has claimed, but for the gatekeeper."""
+    first = gatekeeper(record)
+    return tuple(
+        task.name
+        for task in record.plan.tasks
+        if not task.parents
+        and task.kind is TaskKind.NORMAL
+        and task.name != first
+        and task.name not in record.tasks
+    )
+
+
+# ---------------------------------------------------------------- messages
+
+
+def first_message(record: RunRecord, task: str) -> SendTask:
+    """The message of a task that has become ready."""
+    since = states(record)[task].due_since_ms
+    return SendTask(
+        task=task,
+        ticket=1,
+        worker=worker_of(record, task),
+        queued_at_ms=since,
+        start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
+    )
+
+
+def _next_message(record: RunRecord, task: str) -> SendTask:
+    row = record.tasks[task]
+    since = row.queued_at_ms or record.created_at_ms
+    return SendTask(
+        task=task,
+        ticket=row.ticket,
+        worker=worker_of(record, task),
+        queued_at_ms=since,
+        start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
+        due_at_ms=row.due_at_ms,
+    )
+
+
+def worker_of(record: RunRecord, task: str) -> str:
+    """The worker whose queue takes the messages of `task`."""
+    return record.extra.get(WORKER + task, record.plan.task(task).worker)
+
+
+def ran_on(record: RunRecord, task: str) -> str | None:
+    """The worker that started `task`; None where none did."""
+    row = record.tasks.get(task)
+    return worker_of(record, task) if row is not None and row.started_at_ms is not None else None
+
+
+def first_messages(record: RunRecord) -> tuple[SendTask, ...]:
+    """The messages that start a run: one for each task without parents, or one for the run's gatekeeper."""
+    first = gatekeeper(record)
+    if first is not None:
+        return (first_message(record, first),) if first not in record.tasks else ()
+    return tuple(first_message(record, task) for task in ready(record))

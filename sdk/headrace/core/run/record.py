@@ -1,0 +1,341 @@
+"""The run record as frozen values, and its encoding as an item.
+
+All of a run's mutable state is this one item. A task has a row once it was claimed or settled by a write; what a task
+without a row is (waiting, ready, skipped, cancelled) follows from the rows of its parents: see `graph`.
+Attribute names are short because DynamoDB bills them at every write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from headrace.core.changes import Item, Key, Value
+from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
+
+
+class TaskStatus(StrEnum):
+    """What a task is, as the engine sees it. Public statuses are `RunStatus`."""
+
+    WAITING = "WAITING"  # derived: some parent is not settled
+    QUEUED = "QUEUED"  # owed a message, or on its way
+    PARKED = "PARKED"  # waits at a gate; public: QUEUED
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"  # public: COMPLETED with output {"skipped": true}
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+SETTLED = frozenset({TaskStatus.COMPLETED, TaskStatus.SKIPPED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+
+
+class RunStatus(StrEnum):
+    """The status of a run or of a task as users see it (Hatchet's `V1TaskStatus`)."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+
+
+class Place(StrEnum):
+    """Where a payload is."""
+
+    NONE = "-"  # there is no payload
+    RECORD = "r"  # in the record
+    ITEM = "i"  # an item of its own beside the record
+    BLOB = "b"  # an object in S3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """A JSON document: its text where it sits in the record, else where it is."""
+
+    place: Place = Place.NONE
+    text: str | None = None
+
+    @staticmethod
+    def inline(text: str | None) -> Payload:
+        return Payload() if text is None else Payload(place=Place.RECORD, text=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorInfo:
+    """Why an attempt failed: the exception's type, its message and its traceback (cut where it is long)."""
+
+    type: str
+    message: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentLink:
+    """The task run that spawned this run, and this run's place among its children."""
+
+    run_id: str
+    task: str
+    index: int = 0
+    key: str | None = None
+    join: str | None = None  # the join item that this run's end is owed to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task of a run, once it was claimed or settled by a write."""
+
+    status: TaskStatus
+    ticket: int = 1
+    retry_count: int = 0  # all restarts: the user's retries, lost workers
+    app_retry_count: int = 0  # the user's retries: decides whether any is left
+    takeovers: int = 0
+    owner: str | None = None  # the attempt that wrote this row last: the fence
+    lease_until_ms: int | None = None
+    queued_at_ms: int | None = None
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
+    due_at_ms: int | None = None  # a retry with backoff is not due before
+    via: str | None = (
+        None  # "task/ticket" of the message that this attempt rides on, where it is another task's
+    )
+    output: Payload = field(default_factory=Payload)
+    error: ErrorInfo | None = None
+    met: tuple[int, ...] = ()  # numbers of the conditions on this task's output that hold
+    broken: Mapping[int, str] = field(default_factory=dict)  # conditions that could not be evaluated, and why
+    gates: tuple[
+        str, ...
+    ] = ()  # where it has lined up since its last commit: it is no newcomer there; see HAS_STARTED
+    gate: str | None = None  # PARKED: the gate, or the join, that it waits at
+    spawned: int = 0  # how many child runs it has
+
+    @property
+    def settled(self) -> bool:
+        return self.status in SETTLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run: what was asked for (immutable), the cancel mark, and the rows of its tasks."""
+
+    run_id: str
+    plan: RunPlan
+    input: Payload
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    priority: int = 1
+    parent: ParentLink | None = None
+    created_at_ms: int
+    expires_at_s: int
+    starter: str | None = None  # root task whose message put this record: it owes the other roots' messages
+    cancelled_at_ms: int | None = None
+    cancel_reason: str | None = None
+    extra: Mapping[str, str] = field(
+        default_factory=dict
+    )  # run-time routing: worker per task, idempotency key …
+    tasks: Mapping[str, TaskRow] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return run_key(self.run_id)
+
+    def with_row(self, task: str, row: TaskRow | None) -> RunRecord:
+        """The record with that row in place (None: without it)."""
+        rows = {name: each for name, each in self.tasks.items() if name != task}
+        if row is not None:
+            rows[task] = row
+        return replace(self, tasks=rows)
+
+
+def run_key(run_id: str) -> Key:
+    return Key(f"run#{run_id}", "run")
+
+
+# ---------------------------------------------------------------- encoding
+
+ROW_NAMES: Mapping[str, str] = {
+    "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
+    "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
+    "via": "v", "gate": "g", "spawned": "n",
+}  # fmt: skip
+"""Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, h."""
+
+_STATUS_CODES = {
+    TaskStatus.QUEUED: "Q", TaskStatus.PARKED: "P", TaskStatus.RUNNING: "R", TaskStatus.COMPLETED: "C",
+    TaskStatus.SKIPPED: "S", TaskStatus.FAILED: "F", TaskStatus.CANCELLED: "X",
+}  # fmt: skip
+_STATUSES = {code: status for status, code in _STATUS_CODES.items()}
+
+
+def status_code(status: TaskStatus) -> str:
+    return _STATUS_CODES[status]
+
+
+def encode_payload(payload: Payload, place: str, text: str) -> Item:
+    if payload.place is Place.NONE:
+        return {}
+    if payload.place is Place.RECORD:
+        return {text: payload.text}
+    return {place: payload.place.value}
+
+
+def _decode_payload(item: Mapping[str, Any], place: str, text: str) -> Payload:
+    if text in item:
+        return Payload(place=Place.RECORD, text=item[text])
+    return Payload(place=Place(item.get(place, "-")))
+
+
+def encode_error(error: ErrorInfo) -> Value:
+    return [error.type, error.message, error.trace]
+
+
+_DEFAULTS = {"retry_count": 0, "app_retry_count": 0, "takeovers": 0, "spawned": 0, "ticket": 1}
+_SPANS = ("queued_at_ms", "finished_at_ms")
+"""In a settled row these are stored as their distance from the start: two bytes in place of eight."""
+
+
+def encode_row(row: TaskRow) -> Item:
+    """A row as a map, without what is empty or as always."""
+    out: Item = {}
+    for name, short in ROW_NAMES.items():
+        value = getattr(row, name)
+        if value is None or value == _DEFAULTS.get(name):
+            continue
+        if name in _SPANS and row.settled and row.started_at_ms is not None:
+            value -= row.started_at_ms
+        out[short] = _STATUS_CODES[value] if name == "status" else value
+    out.update(encode_payload(row.output, "p", "out"))
+    if row.error is not None:
+        out["e"] = encode_error(row.error)
+    if row.met:
+        out["m"] = frozenset(row.met)
+    if row.broken:
+        out["x"] = {str(number): why for number, why in row.broken.items()}
+    if row.gates:
+        out["h"] = list(row.gates)
+    return out
+
+
+def decode_row(raw: Mapping[str, Any]) -> TaskRow:
+    plain = {name: raw[short] for name, short in ROW_NAMES.items() if short in raw and name != "status"}
+    status, started_at_ms = _STATUSES[raw["s"]], raw.get("b")
+    if status in SETTLED and started_at_ms is not None:
+        plain |= {name: plain[name] + started_at_ms for name in _SPANS if name in plain}
+    error = raw.get("e")
+    return TaskRow(
+        **plain,
+        status=status,
+        output=_decode_payload(raw, "p", "out"),
+        error=ErrorInfo(type=error[0], message=error[1], trace=error[2]) if error else None,
+        met=tuple(sorted(raw.get("m", ()))),
+        broken={int(number): why for number, why in raw.get("x", {}).items()},
+        gates=tuple(raw.get("h", ())),
+    )
+
+
+INDEX_SHARDS = 8
+"""How many partitions the runs of a stack are spread over in the listing index: each takes 1,000 writes a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """What the index knows of a run without its record: enough to tell whose it is. `parent`: the run that spawned it."""
+
+    created_at_ms: int
+    run_id: str
+    workflow: str
+    parent: str = ""
+
+
+def index_partition(shard: int) -> str:
+    """The partition, in the listing index and in that of failed runs, of a shard of the stack's runs."""
+    return f"runs#{shard}"
+
+
+def index_shard(run_id: str) -> int:
+    return sum(run_id.encode()) % INDEX_SHARDS
+
+
+def index_entry(record: RunRecord) -> tuple[str, str]:
+    """Partition and sort key of a run in an index. The sort key names what is listed by, as an index holds keys only."""
+    parent = f"#{record.parent.run_id}" if record.parent is not None else ""
+    order = f"{record.created_at_ms:013d}#{record.run_id}#{record.plan.workflow}{parent}"
+    return index_partition(index_shard(record.run_id)), order
+
+
+def index_entry_of(order: str) -> IndexEntry:
+    """The entry that a sort key of `index_entry` says. Neither names of workflows nor ids hold a `#`."""
+    created, run_id, workflow, *parent = order.split("#")
+    return IndexEntry(
+        created_at_ms=int(created), run_id=run_id, workflow=workflow, parent=parent[0] if parent else ""
+    )
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode_record(record: RunRecord) -> Item:
+    """The record as an item, without `pk` and `sk`."""
+    partition, order = index_entry(record)
+    out: Item = {
+        "wf": record.plan.workflow,
+        "ver": record.plan.version,
+        "plan": encode_plan(record.plan),
+        "c": record.created_at_ms,
+        "pr": record.priority,
+        "expires_at": record.expires_at_s,
+        "lpk": partition,
+        "lsk": order,
+        "tasks": {name: encode_row(row) for name, row in record.tasks.items()},
+    }
+    out.update(encode_payload(record.input, "ip", "in"))
+    if record.metadata:
+        out["md"] = _compact(record.metadata)
+    if record.parent is not None:
+        link = record.parent
+        out["par"] = _compact([link.run_id, link.task, link.index, link.key, link.join])
+    for name, value in (("st", record.starter), ("x", record.cancelled_at_ms), ("xr", record.cancel_reason)):
+        if value is not None:
+            out[name] = value
+    if record.extra:
+        out["ex"] = _compact(record.extra)
+    return out
+
+
+def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
+    """The record that `encode_record` wrote. KeyError / ValueError where the item is none."""
+    parent = json.loads(item["par"]) if "par" in item else None
+    return RunRecord(
+        run_id=run_id,
+        plan=decode_plan(item["wf"], item["ver"], item["plan"]),
+        input=_decode_payload(item, "ip", "in"),
+        metadata=json.loads(item["md"]) if "md" in item else {},
+        priority=item.get("pr", 1),
+        parent=ParentLink(run_id=parent[0], task=parent[1], index=parent[2], key=parent[3], join=parent[4])
+        if parent
+        else None,
+        created_at_ms=item["c"],
+        expires_at_s=item["expires_at"],
+        starter=item.get("st"),
+        cancelled_at_ms=item.get("x"),
+        cancel_reason=item.get("xr"),
+        extra=json.loads(item["ex"]) if "ex" in item else {},
+        tasks={name: decode_row(row) for name, row in item["tasks"].items()},
+    )
+
+
+def record_of(item: Item) -> RunRecord:
+    """The record in an item as a store gives it."""
+    return decode_record(str(item["pk"]).removeprefix("run#"), item)
+
+
+def input_key(run_id: str) -> Key:
+    return Key(f"run#{run_id}", "in")
+
+
+def output_key(run_id: str, task: str, ticket: int) -> Key:
+    """An attempt's output item. The ticket is in the key, so an attempt that lost its lease overwrites nothing."""
+    return Key(f"run#{run_id}", f"out#{task}#{ticket}")

@@ -1,0 +1,383 @@
+"""Gates: who is in, who may enter, who is put out. Every change of a gate is one conditional write on its item.
+
+A holder is an attribute of the item and the places taken are counted in the same write, so that both are always right together.
+`w` says that somebody may wait: a nonce, set by whoever parks. While it is there, newcomers park behind. See `line`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.core.changes import (
+    ITEM_EXISTS,
+    AtMost,
+    Condition,
+    Equal,
+    Item,
+    Key,
+    Missing,
+    Path,
+    Update,
+    Value,
+    either,
+    every,
+)
+from headrace.core.run.plan import GatePlan, GateStrategy, TaskKind
+
+if TYPE_CHECKING:
+    from headrace.core.run.record import RunRecord
+
+GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
+"""What the partitions begin with that tasks wait at, by kind."""
+
+WORKER_GATE = "worker:"
+"""What the names of gates begin with that are the slots of a worker."""
+
+PLACES_AN_ITEM = 48
+"""A gate of more places is split over several items: one item takes 1,000 write units a second, and weighs 70 bytes a holder."""
+
+LONGEST_KEY = 200
+"""Characters of a key as it is; a longer one ends in its hash."""
+
+INDEX_SHARDS = 4
+"""How many index partitions the gates that the clock looks at are spread over."""
+
+KEYS = "k"
+"""In a record's `extra`: the keys of its gates that come from expressions, in the order of the plan, as JSON. A list of one text
+stands for a key that could not be evaluated, and says why."""
+
+
+class KeyFailed(Exception):
+    """A key's expression could not be evaluated: the expression and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """The places that a task (or its run) needs at a gate."""
+
+    gate: str  # the partition of its line
+    name: str
+    member: str
+    ticket: int
+    limit: int
+    cost: int = 1
+    strategy: GateStrategy = GateStrategy.GROUP_ROUND_ROBIN
+    of_run: bool = False  # held until the run ends
+    born_ms: int = 0
+    planned: int = 0  # what the run's plan says of the limit
+
+    @property
+    def run_id(self) -> str:
+        return self.member.split("/", 1)[0]
+
+    @property
+    def widest(self) -> int:
+        """Over how many items whoever entered under another limit may be spread."""
+        return max(self.items, items_of(self.planned)) if self._splits else 1
+
+    @property
+    def items(self) -> int:
+        """How many items the gate is split over. To find the oldest of all, they have to be in one."""
+        return items_of(self.limit) if self._splits else 1
+
+    @property
+    def _splits(self) -> bool:
+        return self.strategy is not GateStrategy.CANCEL_IN_PROGRESS
+
+    def places_in(self, number: int) -> int:
+        """How many of the places are in item `number`."""
+        return places_in(self.limit, number, self.items)
+
+    @property
+    def home(self) -> int:
+        """The item to try first."""
+        return sum(self.member.encode()) % self.items
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who is in: since when, with which ticket, with how many places. `born_ms`: when its run was created."""
+
+    member: str
+    ticket: int
+    since_ms: int
+    born_ms: int
+    cost: int = 1
+
+    @property
+    def run_id(self) -> str:
+        return self.member.split("/", 1)[0]
+
+    @property
+    def task(self) -> str | None:
+        """None: the whole run holds it."""
+        return self.member.split("/", 1)[1] if "/" in self.member else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateState:
+    """A gate's item, decoded. `limit` is that of the last who entered; `waiting` the mark that somebody may wait."""
+
+    holders: Mapping[str, Holder]
+    taken: int
+    limit: int
+    waiting: str | None
+    evicted: tuple[str, ...] = ()
+
+
+def items_of(limit: int) -> int:
+    """How many items a gate of so many places is split over."""
+    return max(1, -(-limit // PLACES_AN_ITEM))
+
+
+def places_in(limit: int, number: int, items: int) -> int:
+    """How many of `limit` places are in item `number` of so many."""
+    return limit // items + (number < limit % items) if number < items else 0
+
+
+def gate_key(gate: str, number: int = 0) -> Key:
+    """The address of a gate's item. The first one is beside the gate's line and carries its mark."""
+    return Key(gate if number == 0 else f"places#{number}#{gate}", "gate")
+
+
+def state_of(item: Item | None) -> GateState:
+    found = item or {}
+    holders = {
+        name[2:]: Holder(name[2:], _int(value, "t"), _int(value, "a"), _int(value, "b"), _int(value, "k", 1))
+        for name, value in found.items()
+        if name.startswith("h:") and isinstance(value, dict)
+    }
+    waiting = found.get("w")
+    return GateState(
+        holders=holders,
+        taken=_int(found, "c"),
+        limit=_int(found, "n"),
+        waiting=waiting if isinstance(waiting, str) else None,
+        evicted=tuple(name[3:] for name in found if name.startswith("ev:")),
+    )
+
+
+def _int(found: Mapping[str, Value], name: str, default: int = 0) -> int:
+    value = found.get(name)
+    return value if isinstance(value, int) else default
+
+
+def index_partition(shard: int) -> str:
+    """The partition, in the listing index, of the gates that the clock looks at."""
+    return f"gates#{shard}"
+
+
+def index_partition_of(gate: str) -> str:
+    return index_partition(sum(gate.encode()) % INDEX_SHARDS)
+
+
+# ---------------------------------------------------------------- which gates
+
+
+def literal_key(expression: str) -> str | None:
+    """The key of an expression that is a plain string, such as the int shorthand's 'constant'. None: it has to be evaluated."""
+    inner = expression[1:-1]
+    quoted = len(expression) >= 2 and expression[0] == expression[-1] and expression[0] in "'\""
+    return inner if quoted and not set(inner) & set("'\"\\") else None
+
+
+def short_key(key: str) -> str:
+    """A key that fits into the address of an item, whatever its length: different keys stay different."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[: LONGEST_KEY // 2]}…{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def keyed_gates(record: RunRecord) -> Iterator[GatePlan]:
+    """The gates of a plan whose keys have to be evaluated, in the order in which `extra` holds them."""
+    for gate in (*record.plan.gates, *(gate for task in record.plan.tasks for gate in task.gates)):
+        if literal_key(gate.expression) is None:
+            yield gate
+
+
+def keys_of(record: RunRecord) -> dict[str, str]:
+    """Gate name -> key, for those that were evaluated. KeyFailed where the expression of any gave none."""
+    stored = json.loads(record.extra.get(KEYS, "[]"))
+    out: dict[str, str] = {}
+    for gate, value in zip(keyed_gates(record), stored, strict=False):
+        if not isinstance(value, str):
+            raise KeyFailed(str(value[0]))
+        out[gate.name] = value
+    return out
+
+
+def group_of(record: RunRecord, task: str) -> str | None:
+    """The fair-queue group of a task's messages: its first key that comes from an expression."""
+    for gate in (*record.plan.task(task).gates, *record.plan.gates):
+        if literal_key(gate.expression) is None:
+            try:
+                return hashlib.sha256(keys_of(record)[gate.name].encode()).hexdigest()[:32]
+            except (KeyFailed, KeyError):
+                return None
+    return None
+
+
+def passes(
+    record: RunRecord, task: str, ticket: int, *, worker: str, limits: Mapping[str, int]
+) -> tuple[Pass, ...]:
+    """What `ticket` of `task` has to pass before it runs, in order. KeyFailed where a key could not be evaluated.
+
+    limits: by name of gate, what is deployed, which counts above what the run's plan says; `worker:<name>` for slots. The gates of
+    a workflow stand before its roots and belong to the run; a standalone task's are its own.
+    """
+    plan = record.plan.task(task)
+    slots = limits.get(WORKER_GATE + worker)
+    if not plan.gates and not record.plan.gates and slots is None:
+        return ()
+    keys = keys_of(record)
+    root = not plan.parents and plan.kind is TaskKind.NORMAL
+    out = list(run_passes(record, limits=limits)) if root else []
+    own = (*record.plan.gates, *plan.gates) if record.plan.standalone else plan.gates
+    out.extend(_pass(record, gate, keys, limits, task, ticket) for gate in own)
+    if slots is not None:
+        name = WORKER_GATE + worker
+        out.append(
+            Pass(
+                gate=f"{GATE}{name}#",
+                name=name,
+                member=f"{record.run_id}/{task}",
+                ticket=ticket,
+                limit=slots,
+                cost=plan.slot_cost,
+            )
+        )
+    return tuple(out)
+
+
+def run_passes(record: RunRecord, *, limits: Mapping[str, int]) -> tuple[Pass, ...]:
+    """What the run as a whole holds until it ends; nothing where a key could not be evaluated."""
+    if record.plan.standalone or not record.plan.gates:
+        return ()
+    try:
+        keys = keys_of(record)
+    except KeyFailed:
+        return ()
+    return tuple(_pass(record, gate, keys, limits, None, 1) for gate in record.plan.gates)
+
+
+def _pass(
+    record: RunRecord,
+    gate: GatePlan,
+    keys: Mapping[str, str],
+    limits: Mapping[str, int],
+    task: str | None,
+    ticket: int,
+) -> Pass:
+    key = literal_key(gate.expression)
+    return Pass(
+        gate=f"{GATE}{gate.name}#{short_key(keys[gate.name] if key is None else key)}",
+        name=gate.name,
+        member=record.run_id if task is None else f"{record.run_id}/{task}",
+        ticket=ticket,
+        limit=limits.get(gate.name, gate.max_runs),
+        strategy=gate.strategy,
+        of_run=task is None,
+        born_ms=record.created_at_ms,
+        planned=gate.max_runs,
+    )
+
+
+# ---------------------------------------------------------------- in and out
+
+
+def _me(member: str, *more: str) -> Path:
+    return (f"h:{member}", *more)
+
+
+def _entry(of: Pass, now_ms: int) -> Value:
+    entry: dict[str, Value] = {"t": of.ticket, "a": now_ms}
+    if of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        entry["b"] = of.born_ms
+    return {**entry, "k": of.cost} if of.cost > 1 else entry
+
+
+def enter(of: Pass, number: int, *, waited: bool, now_ms: int, expires_at_s: int) -> Update:
+    """Take the places, if there are so many, and nobody waits for them but those who waited themselves.
+
+    Whose run was put out, and is not cancelled yet, does not come back.
+    """
+    room = AtMost(("c",), of.places_in(number) - of.cost)
+    fits = of.cost <= of.places_in(number)
+    more: list[Condition] = [either(Missing(("c",)), room) if fits else room]
+    if of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        more.append(Missing((f"ev:{of.run_id}",)))
+    elif of.strategy is GateStrategy.GROUP_ROUND_ROBIN and not waited:
+        more.append(Missing(("w",)))
+    return Update(
+        key=gate_key(of.gate, number),
+        require=every(Missing(_me(of.member)), *more),
+        sets={_me(of.member): _entry(of, now_ms), ("n",): of.limit, ("expires_at",): expires_at_s},
+        adds={("c",): of.cost},
+    )
+
+
+def enter_again(of: Pass, number: int, held: Holder, *, now_ms: int) -> Update:
+    """An earlier ticket of the same task has not left: its places are taken over."""
+    return Update(
+        key=gate_key(of.gate, number),
+        require=Equal(_me(of.member, "t"), held.ticket),
+        sets={_me(of.member): _entry(of, now_ms)},
+    )
+
+
+def leave(of: Pass, number: int) -> Update:
+    """Give the places back that this ticket took, or an earlier one: a task that was woken may have ended before it took them over.
+    What a later ticket took stays."""
+    return Update(
+        key=gate_key(of.gate, number),
+        require=AtMost(_me(of.member, "t"), of.ticket),
+        removes=(_me(of.member),),
+        adds={("c",): -of.cost},
+    )
+
+
+def drop(key: Key, holder: Holder) -> Update:
+    """Take out a holder that is dead."""
+    return Update(
+        key=key,
+        require=Equal(_me(holder.member, "t"), holder.ticket),
+        removes=(_me(holder.member),),
+        adds={("c",): -holder.cost},
+    )
+
+
+# ---------------------------------------------------------------- cancel in progress
+
+
+def oldest(state: GateState) -> Holder | None:
+    """The holder whose run was created first."""
+    return min(state.holders.values(), key=lambda held: (held.born_ms, held.run_id), default=None)
+
+
+def evict(of: Pass, number: int, victim: Holder, *, now_ms: int, expires_at_s: int) -> Update:
+    """Take the place of `victim`. Its run's cancellation is owed from here on: `ev:` says so until it was paid."""
+    return Update(
+        key=gate_key(of.gate, number),
+        require=every(
+            Missing(_me(of.member)),
+            Missing((f"ev:{of.run_id}",)),
+            Equal(_me(victim.member, "t"), victim.ticket),
+        ),
+        sets={
+            _me(of.member): _entry(of, now_ms),
+            (f"ev:{victim.run_id}",): now_ms,
+            ("lpk",): index_partition_of(of.gate),
+            ("lsk",): of.gate,
+            ("n",): of.limit,
+            ("expires_at",): expires_at_s,
+        },
+        removes=(_me(victim.member),),
+    )
+
+
+def eviction_paid(key: Key, run_id: str) -> Update:
+    return Update(key=key, require=ITEM_EXISTS, removes=((f"ev:{run_id}",),))

@@ -1,0 +1,164 @@
+"""The line before a gate, a rate limit, a paused workflow, or for a worker with the right labels.
+
+A waiter is an item of its own, whose sort key is its place. The mark on the gate's item says that somebody may wait: a nonce, set
+after the waiter was put and removed by whoever finds nobody waiting, if it is still the one from before the look. (A count would do
+only if it never began again: two marks must never look the same to somebody who slept in between.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.core.changes import (
+    ITEM_EXISTS,
+    ITEM_MISSING,
+    AtMost,
+    Delete,
+    Equal,
+    Item,
+    Key,
+    Missing,
+    Path,
+    Put,
+    Update,
+    Value,
+    either,
+    every,
+)
+from headrace.core.waits.concurrency import gate_key, index_partition_of
+
+if TYPE_CHECKING:
+    from headrace.core.run.record import RunRecord, TaskRow
+
+WAIT = "wait#"
+"""What a waiter's sort key begins with."""
+
+RETRY_RANK = 4
+"""A task that is tried again waits ahead of HIGH (Hatchet: queue priority 4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiter:
+    """A parked task. `sk` is its place in the order of admission; `cost` the places or units that it needs."""
+
+    gate: str
+    sk: str
+    run_id: str
+    task: str
+    ticket: int
+    worker: str
+    queued_at_ms: int
+    start_by_ms: int
+    cost: int = 1
+    wishes: str = ""
+    group: str = ""
+    woken_at_ms: int = 0
+
+    @property
+    def member(self) -> str:
+        """What it is called among the holders of a gate."""
+        return f"{self.run_id}/{self.task}"
+
+    @property
+    def key(self) -> Key:
+        return Key(self.gate, self.sk)
+
+
+ORDER = "n"
+"""In a record's `extra`: the run's place among those that were started in one call, and so at the same time."""
+
+
+def place_of(record: RunRecord, task: str, row: TaskRow) -> str:
+    """The sort key of a task's waiter: by priority, then by age. The same at every gate, until its next commit."""
+    rank = RETRY_RANK if row.app_retry_count else record.priority
+    since_ms = row.queued_at_ms or record.created_at_ms
+    order = int(record.extra.get(ORDER, "0"))
+    return f"{WAIT}{RETRY_RANK - rank}#{since_ms:013d}.{order:06d}#{record.run_id}#{task}"
+
+
+def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:
+    """Line up, unless a later ticket has done so."""
+    item: Item = {
+        "t": waiter.ticket,
+        "worker": waiter.worker,
+        "q": waiter.queued_at_ms,
+        "by": waiter.start_by_ms,
+        "expires_at": expires_at_s,
+    }
+    if waiter.cost > 1:
+        item["k"] = waiter.cost
+    if waiter.wishes:
+        item["d"] = waiter.wishes
+    if waiter.group:
+        item["g"] = waiter.group
+    return Put(key=waiter.key, item=item, require=either(ITEM_MISSING, AtMost(("t",), waiter.ticket)))
+
+
+def decode_waiter(item: Item) -> Waiter:
+    sk = str(item["sk"])
+    _, _, _, run_id, task = sk.split("#", 4)
+    return Waiter(
+        gate=str(item["pk"]),
+        sk=sk,
+        run_id=run_id,
+        task=task,
+        ticket=_int(item.get("t")),
+        worker=str(item["worker"]),
+        queued_at_ms=_int(item.get("q")),
+        start_by_ms=_int(item.get("by")),
+        cost=_int(item.get("k"), 1),
+        wishes=_str(item.get("d")),
+        group=_str(item.get("g")),
+        woken_at_ms=_int(item.get("u")),
+    )
+
+
+def _int(value: Value, default: int = 0) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _str(value: Value) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def woken(waiter: Waiter, *, now_ms: int, pending_ms: int) -> Update:
+    """Its message is about to be sent, and nobody else need send one for a while: unless somebody has said so within `pending_ms`."""
+    unnoted = either(Missing(("u",)), AtMost(("u",), now_ms - pending_ms))
+    require = every(Equal(("t",), waiter.ticket), unnoted)
+    return Update(key=waiter.key, require=require, sets={("u",): now_ms})
+
+
+def unwait(gate: str, sk: str, ticket: int) -> Delete:
+    """Leave the line, unless a later ticket has taken the place."""
+    return Delete(key=Key(gate, sk), require=either(ITEM_MISSING, AtMost(("t",), ticket)))
+
+
+# ---------------------------------------------------------------- the mark
+
+
+def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) -> Update:
+    """Somebody waits. The gate enters the index of those that the clock looks at. `limit`: of its places, where it has any."""
+    sets: dict[Path, Value] = {
+        ("w",): nonce,
+        ("lpk",): index_partition_of(gate),
+        ("lsk",): gate,
+        ("expires_at",): expires_at_s,
+    }
+    if limit is not None:
+        sets[("n",)] = limit
+    return Update(key=gate_key(gate), sets=sets)
+
+
+def clear(gate: str, seen: str) -> Update:
+    """Nobody waits, if nobody has parked since `seen`. The index keeps the gate: the clock takes it out."""
+    return Update(key=gate_key(gate), require=Equal(("w",), seen), removes=(("w",),))
+
+
+def unlisted(gate: str) -> Update:
+    """Nobody waits: the clock need not look any more."""
+    return Update(
+        key=gate_key(gate),
+        require=every(ITEM_EXISTS, Missing(("w",))),
+        removes=(("lpk",), ("lsk",)),
+    )

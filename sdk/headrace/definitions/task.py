@@ -1,0 +1,269 @@
+"""A task: a function with a typed input and a context, and how it is to be run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import count
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
+
+from headrace.context.depends import dependencies_of, hints_of
+from headrace.core.run.plan import GatePlan, TaskKind, TaskPlan
+from headrace.errors import DefinitionError
+from headrace.options.concurrency import Concurrency, gates_of
+from headrace.options.conditions import Conditions, groups_of
+from headrace.options.durations import Duration, to_ms
+from headrace.options.labels import DesiredLabels, wishes_of
+from headrace.options.priority import check_priority
+from headrace.options.rate_limits import RateLimit, rates_of
+from headrace.values.codec import Codec
+
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
+
+SCHEDULE_TIMEOUT = timedelta(minutes=5)
+EXECUTION_TIMEOUT = timedelta(seconds=60)
+
+LONGEST_NAME = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDefaults:
+    """Options for every task of a workflow that leaves them at their built-in default."""
+
+    schedule_timeout: Duration | None = None
+    execution_timeout: Duration | None = None
+    priority: int | None = None
+    retries: int | None = None
+    backoff_factor: float | None = None
+    backoff_max_seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.priority is not None:
+            check_priority(self.priority, "TaskDefaults: priority")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """How a task is to be run. Defaults are Hatchet's (PARITY A3)."""
+
+    schedule_timeout: Duration = SCHEDULE_TIMEOUT
+    execution_timeout: Duration = EXECUTION_TIMEOUT
+    retries: int = 0
+    rate_limits: Sequence[RateLimit] | None = None
+    desired_worker_labels: DesiredLabels = None
+    backoff_factor: float | None = None
+    backoff_max_seconds: int | None = None
+    concurrency: Concurrency = None
+    wait_for: Conditions = None
+    skip_if: Conditions = None
+    cancel_if: Conditions = None
+    slot_cost: int | None = None
+    isolated: bool = False
+
+    def with_defaults(self, defaults: TaskDefaults) -> TaskOptions:
+        """These options with a workflow's defaults wherever they equal the built-in ones."""
+        changed: dict[str, Any] = {}
+        for name in (
+            "schedule_timeout",
+            "execution_timeout",
+            "retries",
+            "backoff_factor",
+            "backoff_max_seconds",
+        ):
+            default = getattr(defaults, name)
+            if default is not None and getattr(self, name) == getattr(_BUILT_IN, name):
+                changed[name] = default
+        return replace(self, **changed)
+
+
+_BUILT_IN = TaskOptions()
+
+
+class Task(Generic[I, R]):
+    """A task of a workflow. Made by the decorators; refer to it as a parent, or for its output."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str,
+        workflow: str,
+        input_type: Any,
+        options: TaskOptions,
+        parents: Sequence[Task[Any, Any]] = (),
+        kind: TaskKind = TaskKind.NORMAL,
+        durable: bool = False,
+    ) -> None:
+        self.fn = fn
+        self.is_durable = durable
+        self.name = check_name(name, f"task {name!r} of workflow {workflow}")
+        self.workflow = workflow
+        self.options = options
+        self.parents = tuple(parents)
+        self.kind = kind
+        self.is_async_function = inspect.iscoroutinefunction(fn)
+        self.input_codec = Codec(input_type)
+        self.output_codec = Codec(output_type_of(fn))
+        check_signature(fn, self.where)
+        if durable and not self.is_async_function:
+            raise DefinitionError(f"{self.where}: a durable task must be async: declare it with `async def`")
+        self.dependencies = dependencies_of(fn)
+        self.wishes = wishes_of(options.desired_worker_labels)
+        self._plan = self._checked_plan()
+
+    @property
+    def gates(self) -> tuple[GatePlan, ...]:
+        """Its concurrency limits, in the order in which an attempt passes them."""
+        return self._plan.gates
+
+    @property
+    def where(self) -> str:
+        """The task in an error's words."""
+        return f"task {self.name} of workflow {self.workflow}"
+
+    def _checked_plan(self) -> TaskPlan:
+        """The task's part of the plan, but for its worker and its conditions; every option is checked here."""
+        o, where = self.options, self.where
+        if isinstance(o.retries, bool) or not isinstance(o.retries, int) or o.retries < 0:
+            raise DefinitionError(f"{where}: retries is {o.retries!r}: give a number of retries, 0 or more")
+        if o.slot_cost is not None and (type(o.slot_cost) is not int or o.slot_cost < 1):
+            raise DefinitionError("slot_cost must be a positive integer")
+        if o.backoff_factor is not None and not 0 < o.backoff_factor < 1e6:
+            raise DefinitionError(f"{where}: backoff_factor is {o.backoff_factor!r}: give a number above 0")
+        if o.backoff_max_seconds is not None and not 0 < o.backoff_max_seconds <= 31_536_000:
+            raise DefinitionError(
+                f"{where}: backoff_max_seconds is {o.backoff_max_seconds!r}: give 1 second to a year"
+            )
+        execution_ms = to_ms(o.execution_timeout, f"{where}: execution_timeout")
+        schedule_ms = to_ms(o.schedule_timeout, f"{where}: schedule_timeout")
+        if execution_ms <= 0 or schedule_ms <= 0:
+            which = "execution_timeout" if execution_ms <= 0 else "schedule_timeout"
+            raise DefinitionError(f"{where}: {which} is {getattr(o, which)!r}: give a time above 0")
+        return TaskPlan(
+            name=self.name,
+            kind=self.kind,
+            parents=tuple(parent.name for parent in self.parents),
+            retries=o.retries,
+            backoff_factor=float(o.backoff_factor) if o.backoff_factor is not None else None,
+            backoff_max_s=int(o.backoff_max_seconds) if o.backoff_max_seconds is not None else None,
+            execution_timeout_ms=execution_ms,
+            schedule_timeout_ms=schedule_ms,
+            isolated=o.isolated,
+            gates=gates_of(o.concurrency, f"{self.workflow}:{self.name}", where),
+            rates=rates_of(o.rate_limits, where),
+            slot_cost=o.slot_cost or 1,
+        )
+
+    def plan(self, worker: str, numbers: count[int]) -> TaskPlan:
+        """The task's part of the plan, on that worker; `numbers` numbers the conditions of the whole workflow."""
+        o, where = self.options, self.where
+        names = [parent.name for parent in self.parents]
+        return replace(
+            self._plan,
+            worker=worker,
+            wait_for=groups_of(o.wait_for, f"{where}: wait_for", names, numbers),
+            skip_if=groups_of(o.skip_if, f"{where}: skip_if", names, numbers),
+            cancel_if=groups_of(o.cancel_if, f"{where}: cancel_if", names, numbers),
+        )
+
+    def parse_output(self, value: Any) -> R:
+        """What the task returned, from parsed JSON: in the type that its function declares."""
+        if value is None and self.output_codec.type in (None, type(None), Any):
+            return cast(R, None)
+        if value is None and not isinstance(self.output_codec.type, type):
+            return cast(R, None)
+        return cast(R, self.output_codec.of(value))
+
+    # ---- unit tests
+
+    def mock_run(
+        self,
+        input: I | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        parent_outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        retry_count: int = 0,
+        lifespan: Any = None,
+        dependencies: Mapping[str, Any] | None = None,
+    ) -> R:
+        """Call the function as a worker would, with no backend at all. TypeError if it is async.
+
+        `parent_outputs` stands for what the parents returned, by task name; `dependencies` overrides dependencies by
+        parameter name.
+        """
+        if self.is_async_function:
+            raise TypeError(f"{self.where} is async: use aio_mock_run")
+        from headrace.runtime.code import invoke
+        from headrace.runtime.mocking import mock_context
+
+        ctx = mock_context(self, additional_metadata, parent_outputs, retry_count, lifespan)
+        return cast(R, invoke(self, self._mock_input(input), ctx, dependencies or {}))
+
+    async def aio_mock_run(
+        self,
+        input: I | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        parent_outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        retry_count: int = 0,
+        lifespan: Any = None,
+        dependencies: Mapping[str, Any] | None = None,
+    ) -> R:
+        """As `mock_run`, for an async task. TypeError if it is sync."""
+        if not self.is_async_function:
+            raise TypeError(f"{self.where} is not async: use mock_run")
+        from headrace.runtime.code import aio_invoke
+        from headrace.runtime.mocking import mock_context
+
+        ctx = mock_context(self, additional_metadata, parent_outputs, retry_count, lifespan)
+        return cast(R, await aio_invoke(self, self._mock_input(input), ctx, dependencies or {}))
+
+    def _mock_input(self, input: I | None) -> Any:
+        from headrace.values.empty import EmptyModel
+
+        return EmptyModel() if input is None and self.input_codec.type is EmptyModel else input
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} of {self.workflow}>"
+
+
+def check_name(name: str, what: str) -> str:
+    """A name that is usable everywhere; DefinitionError otherwise."""
+    if not isinstance(name, str) or not name or len(name) > LONGEST_NAME:
+        raise DefinitionError(f"{what}: a name has 1 to {LONGEST_NAME} characters")
+    bad = sorted({char for char in name if char in "#/" or not char.isprintable()})
+    if bad:
+        raise DefinitionError(f"{what}: a name cannot hold {' '.join(repr(char) for char in bad)}")
+    return name
+
+
+def check_signature(fn: Callable[..., Any], where: str) -> None:
+    """A task takes an input and a context, and dependencies after them."""
+    if not callable(fn):
+        raise DefinitionError(f"{where}: a task is a function, not {type(fn).__name__}")
+    if len(inspect.signature(fn).parameters) < 2:
+        raise DefinitionError(f"{where}: its function must take two parameters, the input and the context")
+
+
+def input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
+    """The declared input type; without one, what the function's first parameter says, or EmptyModel."""
+    if declared is not None:
+        return declared
+    first = next(iter(inspect.signature(fn).parameters), None)
+    hint = hints_of(fn).get(first or "")
+    if isinstance(hint, type) or is_typeddict(hint) or get_origin(hint) is dict:
+        return hint
+    from headrace.values.empty import EmptyModel
+
+    return EmptyModel
+
+
+def output_type_of(fn: Callable[..., Any]) -> Any:
+    """What the function says it returns; Any where it says nothing."""
+    hint = hints_of(fn).get("return", Any)
+    if get_origin(hint) in (Awaitable,) or (
+        get_origin(hint) is not None and "Coroutine" in str(get_origin(hint))
+    ):
+        return get_args(hint)[-1]
+    return hint

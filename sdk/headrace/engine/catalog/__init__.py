@@ -1,0 +1,1 @@
+"""What is published, and how long a process believes it."""

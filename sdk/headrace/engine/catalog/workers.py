@@ -1,0 +1,174 @@
+"""Who works: the workers that a stack declares, and the processes that are alive now, with their labels.
+
+All are items of one small partition. A process holds a lease, which it renews; one that died is left out once its lease is
+over. What is declared is stored for clients that have not got the code which declares it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from headrace.core.changes import Delete, Item, Key, Put
+from headrace.engine.engine import Engine
+
+PARTITION = "workers"
+LEASE_S = 90
+"""How long a process counts as alive after it was heard of."""
+
+RENEW_EVERY_S = 30
+KEPT_S = 86_400
+"""How long an item outlives its lease, in seconds, before the table's TTL takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveWorker:
+    """A process of a worker, its labels, and the end of its lease."""
+
+    worker: str
+    process: str
+    labels: Mapping[str, str | int]
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredWorker:
+    """A worker as the code declares it.
+
+    `process`: it has processes and no function. `longest_ms`: the longest execution timeout its function has time for; None: any.
+    `workflows`: those it registers, each with the required wishes (as a run carries them) that only its processes may meet, by task.
+    """
+
+    worker: str
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+    process: bool = False
+    longest_ms: int | None = None
+    workflows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- processes
+
+
+def _process_key(worker: str, process: str) -> Key:
+    return Key(PARTITION, f"{worker}#{process}")
+
+
+def announce(engine: Engine, worker: str, process: str, labels: Mapping[str, str | int]) -> None:
+    """The process is alive for another lease, with these labels. Only it writes its item, so the last word counts."""
+    until_ms = engine.clock.now_ms() + LEASE_S * 1000
+    item: Item = {
+        "labels": _compact(dict(labels)),
+        "until": until_ms,
+        "expires_at": until_ms // 1000 + KEPT_S,
+    }
+    engine.store.write(Put(key=_process_key(worker, process), item=item))
+
+
+def leave(engine: Engine, worker: str, process: str) -> None:
+    """The process takes no more work. Leaving twice is harmless."""
+    engine.store.write(Delete(key=_process_key(worker, process)))
+
+
+def live(engine: Engine) -> list[LiveWorker]:
+    """The processes whose lease is not over, by worker: one query."""
+    now_ms = engine.clock.now_ms()
+    found = [_live(item) for item in engine.store.query(PARTITION) if "until" in item]
+    return [each for each in found if each.until_ms > now_ms]
+
+
+def _live(item: Item) -> LiveWorker:
+    worker, _, process = str(item["sk"]).partition("#")
+    return LiveWorker(
+        worker=worker,
+        process=process,
+        labels=json.loads(str(item["labels"])),
+        until_ms=int(str(item["until"])),
+    )
+
+
+class Presence:
+    """A process that says that it is alive and what its labels are, until it leaves. Safe in any thread.
+
+    `labels` are read at every announcement. Where they are new, the tasks that wait for such labels are told.
+    """
+
+    def __init__(self, engine: Engine, worker: str, process: str, labels: Mapping[str, str | int]) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._process = process
+        self._labels = labels
+        self._told: dict[str, str | int] | None = None
+        self._left = False
+        self._lock = threading.Lock()
+
+    def announce(self) -> None:
+        """Now, and again within RENEW_EVERY_S. Nothing once it has left."""
+        from headrace.engine.waits.admission import labels_changed
+
+        with self._lock:
+            if self._left:
+                return
+            labels = dict(self._labels)
+            announce(self._engine, self._worker, self._process, labels)
+            if labels != self._told:
+                labels_changed(self._engine, self._worker, labels)
+                self._told = labels
+
+    def leave(self) -> None:
+        """Once, when it drains: no run is sent here for its labels any more."""
+        with self._lock:
+            if not self._left:
+                self._left = True
+                leave(self._engine, self._worker, self._process)
+
+
+# ---------------------------------------------------------------- what is declared
+
+
+def publish(engine: Engine, workers: Sequence[DeclaredWorker], *, whole: bool = False) -> int:
+    """Store each declared worker that is new or has changed; returns how many were written or forgotten.
+
+    `whole`: these are all of the stack's, so others are forgotten. One query, and nothing else where nothing has changed.
+    """
+    found = {str(item["sk"]): item for item in engine.store.query(PARTITION) if "flows" in item}
+    wanted = {each.worker: _encode(each) for each in workers}
+    puts = [
+        Put(key=Key(PARTITION, name), item=item)
+        for name, item in wanted.items()
+        if any(found.get(name, {}).get(key) != value for key, value in item.items())
+    ]
+    gone = [Delete(key=Key(PARTITION, name)) for name in found if whole and name not in wanted]
+    if puts or gone:
+        engine.store.write_many([*puts, *gone])
+    return len(puts) + len(gone)
+
+
+def declared(engine: Engine) -> list[DeclaredWorker]:
+    """The workers that were published, by name: one query."""
+    return [_decode(item) for item in engine.store.query(PARTITION) if "flows" in item]
+
+
+def _encode(worker: DeclaredWorker) -> Item:
+    return {
+        "labels": _compact(dict(worker.labels)),
+        "process": worker.process,
+        "longest": worker.longest_ms if worker.longest_ms is not None else -1,
+        "flows": _compact({name: dict(tasks) for name, tasks in worker.workflows.items()}),
+    }
+
+
+def _decode(item: Item) -> DeclaredWorker:
+    longest_ms = int(str(item["longest"]))
+    return DeclaredWorker(
+        worker=str(item["sk"]),
+        labels=json.loads(str(item["labels"])),
+        process=bool(item["process"]),
+        longest_ms=longest_ms if longest_ms >= 0 else None,
+        workflows=json.loads(str(item["flows"])),
+    )
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

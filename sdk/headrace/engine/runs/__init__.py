@@ -1,0 +1,1 @@
+"""The steps of a run, from its start to its end."""

@@ -1,0 +1,222 @@
+"""Run one claimed attempt and commit what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from headrace.core.changes import Applied
+from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, park
+from headrace.core.run.graph import ancestors, states
+from headrace.core.run.owed import owed_after
+from headrace.core.run.plan import TaskKind, TaskPlan
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, output_key, record_of
+from headrace.engine.engine import Engine
+from headrace.engine.runs.pay import pay
+from headrace.engine.runs.payloads import load_output, place_output, save
+from headrace.engine.runs.ports import Host, Raised, Runnable, Succeeded, Suspended, Work
+from headrace.engine.runs.read import SKIPPED_OUTPUT
+from headrace.errors import ExpressionError, PayloadTooLargeError
+from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
+from headrace.runtime.heartbeat import Heartbeat
+
+INVOCATION_MARGIN_MS = 1_500
+"""Time an invocation keeps back for the commit and what it owes."""
+
+MAX_MESSAGE_CHARS = 2_000
+MAX_TRACE_CHARS = 6_000
+"""What of an exception's message and traceback goes into the record: its size is billed at every write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An attempt that holds its task: the record after the claim, and the input where the message carried it."""
+
+    record: RunRecord
+    attempt: Attempt
+    received: Received
+    input: str | None = None
+    outputs: dict[str, str | None] = field(
+        default_factory=dict
+    )  # of this chain, so that nothing is read twice
+
+    @property
+    def plan(self) -> TaskPlan:
+        return self.record.plan.task(self.attempt.task)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How an attempt ended and, where it returned, what is to be stored of it."""
+
+    ending: Ending
+    output: Payload
+    evaluated: Evaluated
+
+
+Runner: TypeAlias = Callable[[Engine, Host, Claimed, LiveControl, Runnable, Work], Ending]
+"""How user code is run to its end: for real (`run_live`), or in the virtual time of a simulation."""
+
+
+def run_live(
+    engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
+) -> Ending:
+    """Run user code under its deadline, with a heartbeat that keeps lease and message."""
+    with Heartbeat(engine, claimed.received, claimed.attempt, control):
+        return execute(
+            runnable,
+            work,
+            control,
+            grace_s=engine.limits.grace_s,
+            stop_process=host.stop_process,
+            last_words=lambda timed_out: _last_words(engine, claimed, control, timed_out),
+        )
+
+
+def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_live) -> Ran:
+    """Run user code, place and save its output."""
+    runnable = host.runnables.get((claimed.record.plan.workflow, claimed.attempt.task))
+    if runnable is None:
+        return _unknown(host, claimed)
+    limit_s = claimed.plan.execution_timeout_ms / 1000
+    ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
+    control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
+    ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control))
+    control.flush()
+    return _stored(engine, claimed, ending)
+
+
+def _unknown(host: Host, claimed: Claimed) -> Ran:
+    task, workflow = claimed.attempt.task, claimed.record.plan.workflow
+    message = (
+        f"worker {host.worker} has no task {task} of workflow {workflow}: its code is not deployed there"
+    )
+    return Ran(
+        Raised(ErrorInfo(type="UnknownTaskError", message=message), retryable=False), Payload(), Evaluated()
+    )
+
+
+def _work(engine: Engine, claimed: Claimed, control: LiveControl) -> Work:
+    record, task = claimed.record, claimed.attempt.task
+
+    readable = record.plan.by_name.keys() if _is_on_failure(claimed) else ancestors(record.plan, task)
+
+    def output_of(name: str) -> str | None:
+        if name not in readable:
+            raise KeyError(name)
+        state = states(record)[name]
+        if state.status is TaskStatus.SKIPPED:
+            return SKIPPED_OUTPUT
+        if state.row is None or state.status is not TaskStatus.COMPLETED:
+            raise KeyError(name)
+        if name not in claimed.outputs:
+            claimed.outputs[name] = load_output(engine, record, name)
+        return claimed.outputs[name]
+
+    return Work(
+        record=record,
+        task=task,
+        attempt=claimed.attempt,
+        input=claimed.input,
+        output_of=output_of,
+        control=control,
+    )
+
+
+def _is_on_failure(claimed: Claimed) -> bool:
+    """An on-failure task comes after all others and may read what any of them returned."""
+    return claimed.plan.kind is TaskKind.ON_FAILURE
+
+
+def _stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
+    """Save the output beside the record (under the attempt's own key) and judge the conditions on it."""
+    if not isinstance(ending, Succeeded):
+        return Ran(ending, Payload(), Evaluated())
+    record, attempt = claimed.record, claimed.attempt
+    try:
+        placed = place_output(engine, record, attempt.task, ending.output)
+    except PayloadTooLargeError as error:
+        return Ran(
+            Raised(ErrorInfo(type="PayloadTooLargeError", message=str(error)), False), Payload(), Evaluated()
+        )
+    key = output_key(record.run_id, attempt.task, attempt.ticket)
+    save(engine, placed, key, ending.output, expires_at_s=record.expires_at_s)
+    claimed.outputs[attempt.task] = ending.output
+    return Ran(ending, placed, evaluate(engine, record, attempt.task, ending.output))
+
+
+def evaluate(engine: Engine, record: RunRecord, task: str, output: str | None) -> Evaluated:
+    """The conditions that other tasks put on this one's output."""
+    leaves = [leaf for leaf in record.plan.leaves_on(task) if leaf.expression is not None]
+    if not leaves:
+        return Evaluated()
+    import json
+
+    variables = {"output": json.loads(output) if output is not None else {}}
+    met: list[int] = []
+    broken: list[tuple[int, str]] = []
+    for leaf in leaves:
+        try:
+            if engine.expressions.evaluate(leaf.expression or "", variables) is True:
+                met.append(leaf.number)
+        except ExpressionError as error:
+            broken.append((leaf.number, str(error)[:MAX_MESSAGE_CHARS]))
+    return Evaluated(met=tuple(met), broken=tuple(broken))
+
+
+# ---------------------------------------------------------------- commit
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The record after the commit, whether or not its response came back."""
+
+    record: RunRecord
+
+
+def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None = None) -> Committed | Fenced:
+    """One fenced write: COMPLETED (with the claim of `then`), the next ticket, or FAILED."""
+    now_ms = engine.clock.now_ms()
+    record, attempt = claimed.record, claimed.attempt
+    match ran.ending:
+        case Succeeded():
+            write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
+        case Raised(error, retryable):
+            write = fail(record, attempt, _cut(error), now_ms=now_ms, retryable=retryable)
+        case TimedOut(limit_s):
+            write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
+        case Suspended(join):
+            write = park(record, attempt, gate=join, now_ms=now_ms)
+        case Interrupted():
+            return Fenced(None)
+    written = engine.store.write(write)
+    if isinstance(written, Applied) and written.item is not None:
+        return Committed(record_of(written.item))
+    verdict = judge_commit(written.item, attempt)
+    return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
+
+
+def timeout_error(limit_s: float) -> ErrorInfo:
+    return ErrorInfo(type="HatchetError", message=f"Task exceeded timeout of {limit_s:g}s")
+
+
+def _cut(error: ErrorInfo) -> ErrorInfo:
+    trace = error.trace
+    if len(trace) > MAX_TRACE_CHARS:
+        trace = f"{trace[: MAX_TRACE_CHARS // 3]}\n  … cut …\n{trace[-2 * MAX_TRACE_CHARS // 3 :]}"
+    message = error.message
+    if len(message) > MAX_MESSAGE_CHARS:
+        message = f"{message[:MAX_MESSAGE_CHARS]}… ({len(error.message):,} characters)"
+    return ErrorInfo(type=error.type, message=message, trace=trace)
+
+
+def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_out: TimedOut) -> None:
+    """Commit and pay from the watchdog's thread, as the process is about to end."""
+    control.flush()
+    done = commit(engine, claimed, Ran(timed_out, Payload(), Evaluated()))
+    if isinstance(done, Committed):
+        pay(engine, done.record, owed_after(done.record, claimed.attempt.task))
+        engine.queues.delete(claimed.received)

@@ -1,0 +1,111 @@
+"""The end of a message that nobody could process: its task is FAILED with the reason."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from headrace.core.changes import Applied
+from headrace.core.run.commit import (
+    Busy,
+    Lost,
+    Mine,
+    Spent,
+    Stale,
+    create,
+    give_up,
+    judge_record,
+    settle_unrun,
+)
+from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
+from headrace.engine.engine import Engine
+from headrace.engine.runs.claim import in_the_clients_stead, stale, waits_for
+from headrace.engine.runs.deliver import look_later
+from headrace.engine.runs.pay import Undecided
+from headrace.engine.runs.ports import Disposition, Done, Later, Poison
+from headrace.ports import Received
+
+NO_OWNER = "-"
+MAX_TRIES = 10
+
+
+def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
+    """A message from the dead-letter queue: its task is FAILED with `reason`, unless it has ended or is alive.
+
+    Done: all is settled. Later: somebody holds a live lease; look again. Poison: the message names no run; drop it.
+    """
+    try:
+        message = decode_message(received.body)
+    except BadMessage as error:
+        return Poison(str(error))
+    if isinstance(message, RefillMessage):
+        from headrace.engine.waits.kinds.rate_limit import refill
+
+        refill(engine, message)
+        return Done()
+    try:
+        for _ in range(MAX_TRIES):
+            step = _try(engine, received, message, reason)
+            if step is not None:
+                return step
+    except Undecided:
+        return look_later(engine, received)
+    return Later(0, f"the record of run {message.run_id} kept changing")
+
+
+def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) -> Disposition | None:
+    item = engine.store.get(run_key(message.run_id))
+    if item is None:
+        if message.record is None and message.place is not None:
+            from headrace.engine.waits.park import forget_waiter
+
+            forget_waiter(engine, *message.place, message.ticket)
+            return Done()
+        if message.record is None or message.task not in message.record.plan.by_name:
+            return Poison(f"run {message.run_id} has no record")
+        engine.store.write(create(in_the_clients_stead(message.record, message.task)))
+        return None
+    record = record_of(item)
+    error = ErrorInfo(type="DeadLetterError", message=reason)
+    if waits_for(record, message.task, message.ticket):
+        return _settle_waiting(engine, message, record, error)
+    return _settle_running(engine, received, message, record, error)
+
+
+def _settle_waiting(
+    engine: Engine, message: TaskMessage, record: RunRecord, error: ErrorInfo
+) -> Disposition | None:
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(
+        settle_unrun(record, message.task, TaskStatus.FAILED, error, ticket=message.ticket, now_ms=now_ms)
+    )
+    return (
+        _paid(engine, message, record_of(written.item))
+        if isinstance(written, Applied) and written.item
+        else None
+    )
+
+
+def _settle_running(
+    engine: Engine, received: Received, message: TaskMessage, record: RunRecord, error: ErrorInfo
+) -> Disposition | None:
+    now_ms = engine.clock.now_ms()
+    verdict = judge_record(record, message, owner=NO_OWNER, now_ms=now_ms)
+    match verdict:
+        case Lost(lost, task, row) | Spent(lost, task, row):
+            written = engine.store.write(give_up(lost, task, row, error, now_ms=now_ms))
+            if not isinstance(written, Applied) or written.item is None:
+                return None
+            return _paid(engine, message, record_of(written.item))
+        case Busy(until_ms=until_ms):
+            seconds = max(1, (until_ms - now_ms) // 1000 + 1)
+            engine.queues.hide(received, min(seconds, 43_200))
+            return Later(seconds, "an attempt holds a live lease")
+        case Mine() | Stale():
+            return _paid(engine, message, record)
+        case _:
+            assert_never(verdict)
+
+
+def _paid(engine: Engine, message: TaskMessage, record: RunRecord) -> Disposition:
+    return stale(engine, record, message)

@@ -1,0 +1,65 @@
+"""Cancel runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headrace.core.changes import Applied, Refused, Written
+from headrace.core.run.commit import cancel_run
+from headrace.core.run.graph import finished
+from headrace.core.run.owed import owed_by_cancelling
+from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.engine.engine import Engine
+from headrace.engine.runs.pay import pay
+
+
+def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") -> bool:
+    """Whatever of the run is not settled is CANCELLED from here on. False: there is no such run, or it was over."""
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(cancel_run(run_id, now_ms=now_ms, reason=reason))
+    item = written.item
+    if (
+        isinstance(written, Refused)
+        and item is not None
+        and (item.get("x"), item.get("xr")) == (now_ms, reason)
+    ):
+        record = record_of(item)  # it is ours: the response was lost
+        pay(engine, record, owed_by_cancelling(record))
+    return _pay_if_cancelled(engine, written)
+
+
+def cancel_once(engine: Engine, run_id: str, *, reason: str) -> bool:
+    """As `cancel`; False also where the response was lost. For who pays again by itself, and may be called by what it pays."""
+    return _pay_if_cancelled(
+        engine, engine.store.write(cancel_run(run_id, now_ms=engine.clock.now_ms(), reason=reason))
+    )
+
+
+def _pay_if_cancelled(engine: Engine, written: Written) -> bool:
+    """Pay what this write made owed. Whether the run was not over."""
+    if not isinstance(written, Applied) or written.item is None:
+        return False
+    record = record_of(written.item)
+    pay(engine, record, owed_by_cancelling(record))
+    return not finished(replace(record, cancelled_at_ms=None))
+
+
+def pay_for_cancelling(engine: Engine, run_id: str) -> None:
+    """Whoever cancelled the run may have died before it paid what that owes: pay it, once more or at last."""
+    item = engine.store.get(run_key(run_id))
+    if item is not None and "x" in item:
+        record = record_of(item)
+        pay(engine, record, owed_by_cancelling(record))
+
+
+PARENT_CANCELLED = "PARENT_CANCELLED"
+
+
+def parent_cancelled(engine: Engine, record: RunRecord) -> bool:
+    """Whether the run that spawned this one was cancelled: its children go with it. A read for child runs only."""
+    if record.parent is None:
+        return False
+    item = engine.store.get(run_key(record.parent.run_id), consistent=False)
+    if item is None or "x" not in item:
+        return False
+    return not finished(replace(record_of(item), cancelled_at_ms=None))

@@ -1,0 +1,236 @@
+"""From a message to a claimed attempt, or to what else is to be done with the message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from headrace.core.changes import Applied
+from headrace.core.run.commit import (
+    MAX_TAKEOVERS,
+    Attempt,
+    Busy,
+    Lost,
+    Mine,
+    Spent,
+    Stale,
+    Vanished,
+    claim,
+    create,
+    first_row,
+    give_up,
+    judge_claim,
+    schedule_timed_out,
+    settle_unrun,
+    take_over,
+)
+from headrace.core.run.graph import states
+from headrace.core.run.message import TaskMessage
+from headrace.core.run.owed import first_messages, owed_after, owed_by_starter, owed_to
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, input_key, record_of, run_key
+from headrace.engine.engine import Engine
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
+from headrace.engine.runs.pay import Undecided, pay
+from headrace.engine.runs.payloads import load_input, save
+from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison
+from headrace.ports import Received
+
+MAX_TRIES = 10
+"""How often a claim is tried against a record that keeps changing before the message is left for later."""
+
+
+def new_attempt(
+    engine: Engine, host: Host, run_id: str, task: str, ticket: int, *, via: str | None = None
+) -> Attempt:
+    """An attempt that begins now; its first lease ends with the message's visibility."""
+    now_ms = engine.clock.now_ms()
+    return Attempt(
+        run_id=run_id,
+        task=task,
+        ticket=ticket,
+        owner=engine.ids.owner(),
+        now_ms=now_ms,
+        lease_until_ms=now_ms + host.visibility_s * 950,
+        via=via,
+    )
+
+
+def claim_message(
+    engine: Engine, host: Host, received: Received, message: TaskMessage
+) -> Claimed | Disposition:
+    """Claim what the message is for; where its ticket is used, pay what the record owes on its account."""
+    attempt = new_attempt(engine, host, message.run_id, message.task, message.ticket)
+    for _ in range(MAX_TRIES):
+        step = _try(engine, received, message, attempt)
+        if step is not None:
+            return step
+    return Later(0, f"the record of run {message.run_id} kept changing")
+
+
+def _try(
+    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+) -> Claimed | Disposition | None:
+    """One round; None: the record has changed meanwhile, look again."""
+    if attempt.now_ms > message.start_by_ms:
+        expired = _expire(engine, message, attempt.now_ms)
+        if expired is not None:
+            return expired
+    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms))
+    if isinstance(written, Applied) and written.item is not None:
+        return _claimed(engine, received, message, record_of(written.item), attempt)
+    verdict = judge_claim(written.item, message, owner=attempt.owner, now_ms=engine.clock.now_ms())
+    match verdict:
+        case Mine(record):
+            pay(engine, record, owed_by_starter(record, message.task))
+            return _claimed(engine, received, message, record, attempt)
+        case Vanished():
+            return _put_record(engine, received, message, attempt)
+        case Busy(until_ms=until_ms):
+            return _leave(engine, received, until_ms, attempt.now_ms)
+        case Lost(record, task, row):
+            return _take_over(engine, received, message, _attempt_at(attempt, task, row, message), row)
+        case Spent(record, task, row):
+            return _give_up(engine, message, record, task, row)
+        case Stale(record):
+            return stale(engine, record, message)
+        case _:
+            assert_never(verdict)
+
+
+def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
+    """The ticket was used: pay what the record owes on its account. The waiter that the message woke goes, and whoever had it may have
+    died before it looked for the next one."""
+    undecided = False
+    if message.place is not None:
+        from headrace.engine.waits.park import forget_waiter
+
+        try:
+            forget_waiter(engine, *message.place, message.ticket)
+        except Undecided:
+            undecided = True
+    pay(engine, record, owed_to(record, message))
+    if undecided:
+        raise Undecided
+    return Done()
+
+
+def _claimed(
+    engine: Engine, received: Received, message: TaskMessage, record: RunRecord, attempt: Attempt
+) -> Claimed | Disposition:
+    if attempt.task not in record.plan.by_name:
+        return Poison(
+            f"workflow {record.plan.workflow} has no task {attempt.task} in the plan of run {record.run_id}"
+        )
+    if parent_cancelled(engine, record):
+        cancel(engine, record.run_id, reason=PARENT_CANCELLED)
+        return stale(engine, replace(record, cancelled_at_ms=engine.clock.now_ms()), message)
+    text = message.input if message.input is not None else load_input(engine, record)
+    return Claimed(record=record, attempt=attempt, received=received, input=text)
+
+
+def _put_record(
+    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+) -> Claimed | Disposition | None:
+    """The client died between send and write (or is slow): put the record in its stead, claimed already."""
+    if message.record is None and message.place is not None:
+        from headrace.engine.waits.park import forget_waiter
+
+        forget_waiter(engine, *message.place, message.ticket)
+        return Done()
+    if message.record is None or message.task not in message.record.plan.by_name:
+        return Poison(
+            f"run {message.run_id} has no record, and its message for task {message.task} carries none"
+        )
+    record = in_the_clients_stead(message.record, message.task)
+    save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
+    row = first_row(attempt, queued_at_ms=message.queued_at_ms)
+    written = engine.store.write(create(record.with_row(message.task, row)))
+    if not isinstance(written, Applied):
+        return None
+    record = record.with_row(message.task, row)
+    pay(engine, record, owed_to(record, message))
+    return _claimed(engine, received, message, record, attempt)
+
+
+def in_the_clients_stead(record: RunRecord, task: str) -> RunRecord:
+    """The record of a client that died before it put it, and maybe before it had sent all: the message of `task` owes the others'."""
+    return replace(record, starter=task if len(first_messages(record)) > 1 else None)
+
+
+def _leave(engine: Engine, received: Received, until_ms: int, now_ms: int) -> Later:
+    seconds = max(1, -(-(until_ms - now_ms) // 1000) + 1)
+    engine.queues.hide(received, min(seconds, 43_200))
+    return Later(seconds, "another attempt holds a live lease")
+
+
+def _attempt_at(attempt: Attempt, task: str, row: TaskRow, message: TaskMessage) -> Attempt:
+    return replace(attempt, task=task, ticket=row.ticket, via=row.via if task != message.task else None)
+
+
+def _take_over(
+    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt, row: TaskRow
+) -> Claimed | Disposition | None:
+    """The lost worker may have died before it paid: pay again, then run."""
+    written = engine.store.write(take_over(attempt, row))
+    if written.item is None:
+        return None
+    record = record_of(written.item)
+    if not isinstance(written, Applied):
+        mine = record.tasks.get(attempt.task)
+        if mine is None or mine.owner != attempt.owner or mine.status is not TaskStatus.RUNNING:
+            return None
+    pay(engine, record, owed_to(record, message))
+    return _claimed(engine, received, message, record, attempt)
+
+
+def _give_up(
+    engine: Engine, message: TaskMessage, record: RunRecord, task: str, row: TaskRow
+) -> Disposition | None:
+    error = ErrorInfo(
+        type="LostWorkerError", message=f"Task {task} lost its worker more than {MAX_TAKEOVERS} times"
+    )
+    written = engine.store.write(give_up(record, task, row, error, now_ms=engine.clock.now_ms()))
+    if not isinstance(written, Applied) or written.item is None:
+        return None
+    after = record_of(written.item)
+    pay(engine, after, owed_to(after, message))
+    return Done()
+
+
+def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
+    """Whether `ticket` of `task` is still to be claimed."""
+    row = record.tasks.get(task)
+    if row is None:
+        state = states(record).get(task)
+        return ticket == 1 and state is not None and state.ready
+    return (
+        row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
+        and row.ticket == ticket
+        and not record.cancelled_at_ms
+    )
+
+
+def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | None:
+    """The schedule timeout is over: CANCELLED, if the ticket still waits. None: go on to the claim, which will tell."""
+    item = engine.store.get(run_key(message.run_id))
+    if item is None and message.record is not None:
+        written = engine.store.write(create(in_the_clients_stead(message.record, message.task)))
+        item = written.item
+    if item is None:
+        return None
+    record = record_of(item)
+    if not waits_for(record, message.task, message.ticket):
+        return None
+    error = schedule_timed_out(record, message.task)
+    status = TaskStatus.CANCELLED
+    written = engine.store.write(
+        settle_unrun(record, message.task, status, error, ticket=message.ticket, now_ms=now_ms)
+    )
+    if not isinstance(written, Applied) or written.item is None:
+        return None
+    after = record_of(written.item)
+    pay(engine, after, owed_after(after, message.task))
+    if message.place is not None or after.starter == message.task:
+        return stale(engine, after, message)
+    return Done()

@@ -1,0 +1,193 @@
+"""A message delivered: claim, run, commit, pay, and on with what became ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from headrace.core.changes import Applied
+from headrace.core.run.commit import Attempt, Fenced, claim
+from headrace.core.run.graph import made_ready_by
+from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
+from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.waits.labels import WISHES
+from headrace.engine.engine import Engine
+from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
+from headrace.engine.runs.claim import claim_message, new_attempt
+from headrace.engine.runs.pay import PENDING_MS, WORKER_SLOTS, Undecided, pay
+from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
+from headrace.engine.waits.admission import admit, hand_on
+from headrace.ports import Received
+from headrace.runtime.deadline import TimedOut
+
+
+def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = run_live) -> Disposition:
+    """Do what the message asks for. Never raises for what the message holds; raises StoreUnavailable / QueueUnavailable.
+
+    A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
+    """
+    try:
+        message = decode_message(received.body)
+    except BadMessage as error:
+        return _poison(engine, received, str(error))
+    if isinstance(message, RefillMessage):
+        from headrace.engine.waits.kinds.rate_limit import refill
+
+        refill(engine, message)
+        return Done()
+    try:
+        return _deliver(engine, host, received, message, runner)
+    except Undecided:
+        return look_later(engine, received)
+
+
+def _deliver(
+    engine: Engine, host: Host, received: Received, message: TaskMessage, runner: Runner
+) -> Disposition:
+    handed_on = hand_on(engine, host, received, message)
+    if handed_on is not None:
+        return handed_on
+    step = claim_message(engine, host, received, message)
+    while isinstance(step, Claimed):
+        step = _advance(engine, host, message, step, runner)
+    return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
+
+
+LOOK_AGAIN_S = PENDING_MS // 1000 + 1
+
+MOST_LOOKS = 5
+"""How often a message is kept to look again. At a gate where people come and go there is always a note; by then none is of one who died."""
+
+
+def look_later(engine: Engine, received: Received) -> Disposition:
+    """All is paid, but for what shows a while from now: keep the message until then."""
+    if received.receive_count >= MOST_LOOKS:
+        return Done()
+    engine.queues.hide(received, LOOK_AGAIN_S)
+    return Later(LOOK_AGAIN_S, "somebody who waits at a gate may be on its way")
+
+
+def _poison(engine: Engine, received: Received, reason: str) -> Poison:
+    engine.queues.hide(received, 0)  # no use in waiting: on to the dead-letter queue
+    return Poison(reason)
+
+
+def _advance(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, runner: Runner
+) -> Claimed | Disposition:
+    """Admit, run, commit and pay one attempt; the next of the chain, or what to do with the message."""
+    admitted = admit(engine, host, message, claimed)
+    if not isinstance(admitted, Claimed):
+        return admitted
+    attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
+    queue_ms = attempt.now_ms - (row.queued_at_ms or attempt.now_ms)
+    _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
+    ran = run(engine, host, claimed, runner=runner)
+    rider = _rider(engine, host, message, claimed, ran)
+    done = commit(engine, claimed, ran, then=rider)
+    if isinstance(done, Fenced):
+        return _fenced(engine, host, message, claimed)
+    _tell_outcome(engine, host, done.record, ran, attempt)
+    owed = owed_after(done.record, attempt.task)
+    if rider is not None:
+        pay(engine, done.record, owed)
+        return replace(claimed, record=done.record, attempt=rider)
+    follower = _follower(engine, host, done.record, owed)
+    pay(engine, done.record, [effect for effect in owed if effect is not follower])
+    if follower is None:
+        return Done()
+    return _claim_follower(engine, host, message, replace(claimed, record=done.record), follower)
+
+
+# ---------------------------------------------------------------- fused chains
+
+
+def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran) -> Attempt | None:
+    """The claim of an only child of this task, which goes into this task's commit."""
+    if not isinstance(ran.ending, Succeeded) or len(claimed.record.plan.tasks) == 1:
+        return None
+    task = claimed.attempt.task
+    row = replace(
+        claimed.record.tasks[task],
+        status=TaskStatus.COMPLETED,
+        output=Payload(),
+        met=ran.evaluated.met,
+        broken=dict(ran.evaluated.broken),
+    )
+    after = claimed.record.with_row(task, row)
+    for child in made_ready_by(after, task):
+        if after.plan.task(child).parents == (task,) and runs_on_here(engine, host, after, child):
+            return new_attempt(engine, host, after.run_id, child, 1, via=message.name)
+    return None
+
+
+def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:
+    """Whether `task` may go on in this invocation: same worker, its code at hand, time enough, nothing to be admitted."""
+    plan = record.plan.task(task)
+    if plan.isolated or plan.gates or plan.rates or worker_of(record, task) != host.worker:
+        return False
+    if WISHES + task in record.extra or WORKER_SLOTS + host.worker in engine.gate_limits():
+        return False
+    if (record.plan.workflow, task) not in host.runnables:
+        return False
+    return host.time_left_ms() >= plan.execution_timeout_ms + INVOCATION_MARGIN_MS
+
+
+def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effect]) -> SendTask | None:
+    """Of the first messages owed, the one that need not be sent because its task goes on here."""
+    for effect in owed:
+        if not isinstance(effect, SendTask) or effect.ticket != 1:
+            continue
+        if runs_on_here(engine, host, record, effect.task):
+            return effect
+    return None
+
+
+def _claim_follower(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, follower: SendTask
+) -> Claimed | Disposition:
+    attempt = new_attempt(engine, host, message.run_id, follower.task, 1, via=message.name)
+    written = engine.store.write(claim(attempt, queued_at_ms=follower.queued_at_ms))
+    if written.item is None:
+        return Done()
+    record = record_of(written.item)
+    mine = record.tasks.get(follower.task)
+    if isinstance(written, Applied) or (mine is not None and mine.owner == attempt.owner):
+        return replace(claimed, record=record, attempt=attempt)
+    pay(engine, record, owed_to(record, message))
+    return Done()
+
+
+# ---------------------------------------------------------------- fenced, and telling
+
+
+def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) -> Disposition:
+    """Our result counts for nothing. A cancelled run owes what its end owes; a run taken over is the other's business."""
+    item = engine.store.get(run_key(message.run_id))
+    if item is None:
+        return Done()
+    record = record_of(item)
+    if record.cancelled_at_ms is not None:
+        _tell(host, "cancelled", record, claimed.attempt.task)
+        pay(engine, record, owed_to(record, message))
+        return Done()
+    _tell(host, "fenced", record, claimed.attempt.task)
+    return Later(0, f"another attempt took task {claimed.attempt.task} over")
+
+
+def _tell(host: Host, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
+    if host.observer is not None:
+        host.observer.event(kind, record, task, queue_ms=max(queue_ms, 0), run_ms=run_ms)
+
+
+def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, attempt: Attempt) -> None:
+    run_ms = engine.clock.now_ms() - attempt.now_ms
+    if isinstance(ran.ending, TimedOut):
+        _tell(host, "timed_out", record, attempt.task, run_ms=run_ms)
+    row = record.tasks[attempt.task]
+    if row.status is TaskStatus.PARKED:
+        return
+    again = row.status is TaskStatus.QUEUED
+    kind = "retried" if again else "completed" if row.status is TaskStatus.COMPLETED else "failed"
+    _tell(host, kind, record, attempt.task, run_ms=run_ms)

@@ -1,0 +1,50 @@
+"""Admit a run by its idempotency key, before it is sent."""
+
+from __future__ import annotations
+
+from headrace.core.changes import Applied, Item
+from headrace.core.run.graph import finished
+from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
+from headrace.core.run.record import record_of, run_key
+from headrace.engine.engine import Engine
+from headrace.errors import IdempotencyCollisionError
+from headrace.ports import Outgoing
+
+MAX_TRIES = 5
+
+
+def admit(
+    engine: Engine, workflow: str, wanted: IdempotencyKey, run_id: str, starts: list[tuple[str, str]]
+) -> IdempotencyCollisionError | None:
+    """Take the key for the run, or say who holds it. A holder that never started is sent again on the way."""
+    instead_of: str | None = None
+    for _ in range(MAX_TRIES):
+        now_ms = engine.clock.now_ms()
+        written = engine.store.write(
+            hold(workflow, wanted, run_id, starts, now_ms=now_ms, instead_of=instead_of)
+        )
+        if isinstance(written, Applied):
+            return None
+        if written.item is None:
+            continue
+        holder = str(written.item["run"])
+        over = _is_over(engine, holder, written.item)
+        if not (wanted.until_over and over):
+            return IdempotencyCollisionError(holder)
+        instead_of = holder
+    return IdempotencyCollisionError(instead_of or run_id)
+
+
+def _is_over(engine: Engine, holder: str, key_item: Item) -> bool:
+    """Whether the holding run is over and died before it released the key. If it never started, start it again."""
+    item = engine.store.get(run_key(holder))
+    if item is None:
+        resend(engine, key_item)
+        return False
+    return finished(record_of(item))
+
+
+def resend(engine: Engine, key_item: Item) -> None:
+    """Send the start of the run that holds the key: its client may have died before it did. Doubled, it is stale."""
+    for worker, body in starts_of(key_item):
+        engine.queues.send(worker, [Outgoing(body=body)])

@@ -1,0 +1,124 @@
+"""Pay what a record owes. Every effect may be paid twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import assert_never
+
+from headrace.core.run.idempotency import release
+from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.owed import (
+    Effect,
+    EndRun,
+    GiveBack,
+    LineUp,
+    LookAtJoin,
+    ReleaseKey,
+    SendTask,
+    StepOut,
+    TellParent,
+    worker_of,
+)
+from headrace.core.run.record import RunRecord
+from headrace.core.waits.labels import WISHES
+from headrace.engine.clock.timers import set_timer
+from headrace.engine.engine import Engine
+from headrace.engine.waits.kinds.children import is_empty, leave_join, wake_parent
+from headrace.ports import MAX_DELAY_S, Outgoing
+
+PENDING_MS = 10_000
+"""For how long who was noted as woken counts as on its way: less than any message is hidden, so that whoever died between a note and its
+message is delivered again when the note counts for nothing."""
+
+
+class Undecided(Exception):
+    """All is paid that can be. Whether somebody who waits at a gate is on its way, or was to be woken by one who has died, shows
+    once PENDING_MS have passed: pay again then."""
+
+
+WORKER_SLOTS = "worker:"
+"""What the name of a worker's gate begins with, as `core.waits.concurrency.WORKER_GATE`: not imported, since few workers have gates."""
+
+
+def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
+    """Send what is due within SQS's longest delay, set timers for what is due later, tell who waits, free what was held.
+
+    Undecided, for what is paid again only: see there.
+    """
+    by_worker: dict[str, list[SendTask]] = defaultdict(list)
+    gates: list[GiveBack | LineUp | StepOut | EndRun] = []
+    for effect in effects:
+        match effect:
+            case SendTask():
+                by_worker[effect.worker].append(effect)
+            case TellParent(join=join, index=index):
+                leave_join(engine, join, index)
+            case LookAtJoin(task=task, join=join):
+                if is_empty(engine, join):
+                    wake_parent(engine, record.run_id, task, join)
+            case ReleaseKey(name=name):
+                engine.store.write(release(name, record.run_id))
+            case GiveBack(task=task):
+                if has_gates(engine, record, task):
+                    gates.append(effect)
+            case LineUp() | StepOut() | EndRun():
+                gates.append(effect)
+            case _:
+                assert_never(effect)
+    for worker, sends in by_worker.items():
+        _send(engine, record, worker, sends)
+    if gates:
+        from headrace.engine.waits.park import pay_gates
+
+        pay_gates(engine, record, gates)
+
+
+def has_gates(engine: Engine, record: RunRecord, task: str) -> bool:
+    """Whether anything has to be passed before `task` runs, or given back after it."""
+    plan = record.plan.by_name.get(task)
+    if plan is None:
+        return False
+    if plan.gates or plan.rates or record.plan.gates:
+        return True
+    return WORKER_SLOTS + worker_of(record, task) in engine.gate_limits()
+
+
+def group_for(record: RunRecord, task: str) -> str | None:
+    """The fair-queue group of a task's messages; None where none of its keys comes from an expression."""
+    if not record.plan.gates and not record.plan.task(task).gates:
+        return None
+    from headrace.core.waits.concurrency import group_of
+
+    return group_of(record, task)
+
+
+def send_at(engine: Engine, worker: str, due_ms: int, body: str) -> None:
+    """Send a message that is due at `due_ms`: by SQS's delay, or by a timer where that is longer than SQS can delay."""
+    delay_s = max(0, -(-(due_ms - engine.clock.now_ms()) // 1000))
+    if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, due_ms, body):
+        engine.queues.send(worker, [Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S))])
+
+
+def _send(engine: Engine, record: RunRecord, worker: str, sends: list[SendTask]) -> None:
+    now_ms = engine.clock.now_ms()
+    soon: list[Outgoing] = []
+    for send in sends:
+        delay_s = max(0, -(-((send.due_at_ms or now_ms) - now_ms) // 1000))
+        body = encode_message(message_for(record, send))
+        if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, send.due_at_ms or now_ms, body):
+            group = group_for(record, send.task)
+            soon.append(Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group))
+    if soon:
+        engine.queues.send(worker, soon)
+
+
+def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
+    return TaskMessage(
+        run_id=record.run_id,
+        task=send.task,
+        ticket=send.ticket,
+        queued_at_ms=send.queued_at_ms,
+        start_by_ms=send.start_by_ms,
+        wishes=record.extra.get(WISHES + send.task),
+    )

@@ -1,0 +1,151 @@
+"""The port between the engine and user code: what an attempt gets, what it may ask for, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from headrace.core.run.commit import Attempt
+from headrace.core.run.record import ErrorInfo, RunRecord
+
+
+class TaskTimeout(BaseException):
+    """Raised inside sync user code at its deadline. Not an Exception, so that `except Exception` does not swallow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The task returned: the JSON text of an object, or None."""
+
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The task raised, or what it was given or returned is not valid."""
+
+    error: ErrorInfo
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The task ends its invocation and goes on once everybody has left `join`."""
+
+    join: str
+
+
+Outcome: TypeAlias = Succeeded | Raised | Suspended
+
+
+class Control(Protocol):
+    """What a running task may ask of its engine. Every method may be called from any thread."""
+
+    def refresh_timeout(self, seconds: float) -> None:
+        """Move the deadline of this attempt by `seconds` and keep the lease in step."""
+        ...
+
+    def is_cancelled(self) -> bool:
+        """Whether the run was cancelled, or this attempt lost its lease, as far as is known here."""
+        ...
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call back (once, from some thread) when `is_cancelled` turns true."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel this run."""
+        ...
+
+    def log(self, line: str, *, level: str = "INFO") -> None:
+        """Store a log line (cut at 10,000 characters, 1,000 lines a task)."""
+        ...
+
+    def put_stream(self, chunk: str | bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One attempt as the runnable sees it."""
+
+    record: RunRecord
+    task: str
+    attempt: Attempt
+    input: str | None
+    output_of: Callable[[str], str | None]
+    """The JSON text of an ancestor's output (loaded when asked for); KeyError if it has none."""
+    control: Control
+
+    @property
+    def errors(self) -> Mapping[str, ErrorInfo]:
+        """The errors of the run's failed tasks, by task name."""
+        return {
+            name: row.error
+            for name, row in self.record.tasks.items()
+            if row.error is not None and row.settled
+        }
+
+
+class Runnable(Protocol):
+    """A task's code. `call` runs on the handler's thread; `acall` on the process's one event loop."""
+
+    @property
+    def is_async(self) -> bool: ...
+
+    def call(self, work: Work) -> Outcome:
+        """Validates, runs, serialises. Lets TaskTimeout pass."""
+        ...
+
+    async def acall(self, work: Work) -> Outcome:
+        """As `call`. Lets asyncio.CancelledError pass."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of what happens to tasks, for metrics and logs. Must not raise."""
+
+    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
+        """`kind`: started, completed, failed, retried, timed_out, cancelled, fenced, taken_over, parked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A worker as a process or an execution environment: its queue, its code, how it runs and how it ends."""
+
+    worker: str
+    runnables: Mapping[tuple[str, str], Runnable]
+    """(workflow name, task name) -> code."""
+    visibility_s: int = 60
+    observer: Observer | None = None
+    stop_process: Callable[[str], None] | None = None
+    """What ends code that cannot be interrupted: `os._exit` in a Lambda and in a worker process with one slot.
+    None (threads, tests): the thread is abandoned."""
+    time_left_ms: Callable[[], int] = lambda: 900_000
+    """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
+    labels: Callable[[], Mapping[str, str | int]] | None = None
+    """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Delete the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Leave the message; it is hidden for `seconds` already. Lambda: report it as a batch item failure."""
+
+    seconds: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Nothing can be made of the message: let it go to the dead-letter queue, with the reason logged."""
+
+    reason: str
+
+
+Disposition: TypeAlias = Done | Later | Poison

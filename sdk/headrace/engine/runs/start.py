@@ -1,0 +1,189 @@
+"""Start runs: send first, then write.
+
+The start messages carry the whole trigger, so a run exists once SQS took them. The record is put after that, by the client
+or, if it died, by whoever receives a message. A payload too large for the message is written before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from headrace.core.changes import Applied, Write, Written
+from headrace.core.run.commit import create
+from headrace.core.run.idempotency import IdempotencyKey, key_name
+from headrace.core.run.message import encode_message
+from headrace.core.run.owed import HELD_KEY, first_messages
+from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, input_key, record_of
+from headrace.engine.engine import Engine
+from headrace.engine.runs.idempotency import admit
+from headrace.engine.runs.pay import group_for, message_for
+from headrace.engine.runs.payloads import place_input, save
+from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
+from headrace.ports import Outgoing
+
+CHUNK = 500
+"""How many runs are sent before their records are put."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a client asks for. `input` is JSON text or None; `run_id` only where it is derived (children)."""
+
+    plan: RunPlan
+    input: str | None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    priority: int = 1
+    parent: ParentLink | None = None
+    run_id: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    idempotency: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    record: RunRecord
+    input: str | None
+    carried: bool  # the input rides in the message and becomes an item of its own after the send
+    idempotency: IdempotencyKey | None
+
+
+def start(engine: Engine, new: NewRun) -> RunRecord:
+    """Start one run; it is durably stored on return. PayloadTooLargeError before anything is sent.
+
+    A run of that id which exists already is left as it is and returned. IdempotencyCollisionError where its key is held.
+    """
+    started, collisions = _start_chunk(engine, [_prepare(engine, new, now_ms=engine.clock.now_ms())])
+    if collisions:
+        raise collisions[0]
+    return started[0]
+
+
+def start_many(
+    engine: Engine, news: Sequence[NewRun], *, progress: Callable[[int], None] | None = None
+) -> list[RunRecord]:
+    """Start many: messages in batches, records in parallel. All inputs are checked before the first is sent.
+
+    Where idempotency keys are held, the other runs are started and BulkTriggerIdempotencyCollisionError names both.
+    """
+    now_ms = engine.clock.now_ms()
+    prepared = [_prepare(engine, new, now_ms=now_ms, order=order) for order, new in enumerate(news)]
+    records: list[RunRecord] = []
+    collisions: list[IdempotencyCollisionError] = []
+    for first in range(0, len(prepared), CHUNK):
+        started, collided = _start_chunk(engine, prepared[first : first + CHUNK])
+        records.extend(started)
+        collisions.extend(collided)
+        if progress is not None:
+            progress(len(records) + len(collisions))
+    if collisions:
+        raise BulkTriggerIdempotencyCollisionError([record.run_id for record in records], collisions)
+    return records
+
+
+def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Prepared:
+    bare = RunRecord(
+        run_id=new.run_id or engine.ids.run_id(),
+        plan=new.plan,
+        input=Payload(),
+        metadata=new.metadata,
+        priority=new.priority,
+        parent=new.parent,
+        created_at_ms=now_ms,
+        expires_at_s=now_ms // 1000 + engine.limits.retention_s,
+        extra=_extra(engine, new, order),
+    )
+    placed = place_input(engine, bare, new.input)
+    fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
+    carried = placed.place is Place.ITEM and fits
+    return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
+
+
+def _extra(engine: Engine, new: NewRun, order: int) -> Mapping[str, str]:
+    """What the record says beside the plan: the keys of its gates and rate limits, its order, the idempotency key to release."""
+    extra = dict(new.extra)
+    gated = new.plan.gates or any(task.gates or task.rates for task in new.plan.tasks)
+    if gated:
+        from headrace.engine.waits.keys import evaluated
+
+        extra |= evaluated(engine, new.plan, new.input, new.metadata)
+    if order and (gated or engine.gate_limits()):
+        extra["n"] = str(order)  # core.line.ORDER: not imported where nobody waits
+    if new.idempotency is not None and new.idempotency.until_over:
+        extra[HELD_KEY] = key_name(new.plan.workflow, new.idempotency.key)
+    return extra
+
+
+def _start_chunk(
+    engine: Engine, wanted: Sequence[_Prepared]
+) -> tuple[list[RunRecord], list[IdempotencyCollisionError]]:
+    chunk: list[_Prepared] = []
+    collisions: list[IdempotencyCollisionError] = []
+    for each in wanted:
+        collision = _admit(engine, each)
+        if collision is None:
+            chunk.append(each)
+        else:
+            collisions.append(collision)
+    return _send_and_put(engine, chunk) if chunk else [], collisions
+
+
+def _admit(engine: Engine, each: _Prepared) -> IdempotencyCollisionError | None:
+    """A key is taken before the run is sent; its item carries the start messages, in case we die in between."""
+    if each.idempotency is None:
+        return None
+    if not each.carried:
+        _save_input(engine, each)
+    starts = [(worker, outgoing.body) for worker, outgoing in _messages(each)]
+    return admit(engine, each.record.plan.workflow, each.idempotency, each.record.run_id, starts)
+
+
+def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]:
+    for each in chunk:
+        if not each.carried:
+            _save_input(engine, each)
+    by_worker: dict[str, list[Outgoing]] = defaultdict(list)
+    for each in chunk:
+        for worker, outgoing in _messages(each):
+            by_worker[worker].append(outgoing)
+    for worker, messages in by_worker.items():
+        engine.queues.send(worker, messages)
+    for each in chunk:
+        if each.carried:
+            _save_input(engine, each)
+    written = _put_all(engine, [create(each.record) for each in chunk])
+    return [_stored(each.record, result) for each, result in zip(chunk, written, strict=True)]
+
+
+def _save_input(engine: Engine, each: _Prepared) -> None:
+    key = input_key(each.record.run_id)
+    save(engine, each.record.input, key, each.input, expires_at_s=each.record.expires_at_s)
+
+
+def _messages(each: _Prepared) -> Iterator[tuple[str, Outgoing]]:
+    for send in first_messages(each.record):
+        message = replace(
+            message_for(each.record, send), record=each.record, input=each.input if each.carried else None
+        )
+        group = group_for(each.record, send.task)
+        yield send.worker, Outgoing(body=encode_message(message), group=group)
+
+
+def _put_all(engine: Engine, puts: Sequence[Write]) -> list[Written]:
+    try:
+        if len(puts) == 1:
+            return [engine.store.write(puts[0])]
+        return engine.store.write_many(puts)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"the start messages of {len(puts)} run(s) were accepted, so the runs will take place, but their records "
+            f"could not be stored yet: {error}"
+        ) from error
+
+
+def _stored(record: RunRecord, written: Written) -> RunRecord:
+    if isinstance(written, Applied) or written.item is None:
+        return record
+    return record_of(written.item)

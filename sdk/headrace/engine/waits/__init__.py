@@ -1,0 +1,1 @@
+"""The steps of waiting: to be admitted, to be woken."""

@@ -1,0 +1,258 @@
+"""Pass everything that stands before a task, in order: its line, its gates, its rate limits.
+
+    enter each gate ── take the units of each limit ── leave the lines ── look at gates that may have room ── run
+        │ full              │ nothing left
+        └── unclaim (next ticket) ── give back what was passed ── line up ── delete
+
+A crash between any two steps is repaired by redelivery: a takeover enters again what it finds itself in, a stale delivery gives back
+and lines up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.core.changes import Applied, Update
+from headrace.core.run.commit import HAS_STARTED, Fenced, Mine, judge_commit, turn_away, unclaim
+from headrace.core.run.message import TaskMessage
+from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
+from headrace.core.run.plan import GateStrategy
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.waits.concurrency import KeyFailed, Pass
+from headrace.core.waits.line import place_of, unwait
+from headrace.core.waits.rate_limit import Take, takes
+from headrace.engine.engine import Engine
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.pay import Undecided, pay
+from headrace.engine.runs.ports import Disposition, Done, Host, Later
+from headrace.engine.waits.evictions import cancel_victims
+from headrace.engine.waits.kinds.concurrency import (
+    Full,
+    Inside,
+    Outrun,
+    PutOut,
+    TurnedAway,
+    give_places_back,
+    look,
+    states_of,
+    take_places,
+)
+from headrace.engine.waits.kinds.rate_limit import Never, NothingLeft, Taken, return_units, take_units
+from headrace.engine.waits.park import after_leaving, line_up, look_again, passes_of, waiter_of
+from headrace.engine.waits.wake import wake
+
+
+@dataclass(slots=True)
+class _Passing:
+    """One attempt on its way through."""
+
+    engine: Engine
+    host: Host
+    message: TaskMessage
+    claimed: Claimed
+    inside: list[Pass] = field(default_factory=list)
+
+    @property
+    def record(self) -> RunRecord:
+        return self.claimed.record
+
+    @property
+    def task(self) -> str:
+        return self.claimed.attempt.task
+
+
+def pass_all(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, line: str | None
+) -> Claimed | Disposition:
+    """See `admission.admit`. `line`: one to wait in whatever the gates say."""
+    way = _Passing(engine, host, message, claimed)
+    if line is not None:
+        return _park(way, line)
+    try:
+        wanted = passes_of(engine, way.record, way.task, claimed.attempt.ticket)
+        units = takes(way.record, way.task)
+    except KeyFailed as error:
+        return _settle(way, TaskStatus.FAILED, ErrorInfo(type="ExpressionError", message=str(error)))
+    ended = _enter_all(way, wanted) or _take_all(way, units)
+    if ended is not None:
+        return ended
+    _leave_lines(way, but=None)
+    _baton(way)
+    if way.task == gatekeeper(way.record):
+        pay(engine, way.record, [first_message(way.record, root) for root in waiting_roots(way.record)])
+    return claimed
+
+
+# ---------------------------------------------------------------- gates
+
+
+def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
+    row = way.record.tasks[way.task]
+    again = row.ticket > 1 or row.takeovers > 0
+    for of in wanted:
+        entry = take_places(
+            way.engine,
+            of,
+            waited=of.gate in row.gates,
+            again=again,
+            expires_at_s=way.record.expires_at_s,
+        )
+        match entry:
+            case Inside(state):
+                way.inside.append(of)
+                after_leaving(way.engine, of, state)
+                if of.of_run and of.gate in row.gates:
+                    _let_the_run_in(way, of.gate)
+            case Full():
+                return _park(way, of.gate)
+            case Outrun():
+                return _stale(way)
+            case PutOut():
+                cancel_victims(
+                    way.engine, of.gate, [way.record.run_id]
+                )  # who put it out may have died before
+                return _stale(way)
+            case TurnedAway(reason):
+                return _turned_away(way, of, reason)
+    return None
+
+
+def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
+    if of.of_run or of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        cancel(way.engine, way.record.run_id, reason=reason)
+        return _stale(way)
+    return _settle(
+        way, TaskStatus.CANCELLED, ErrorInfo(type="CONCURRENCY", message=reason.removeprefix("CONCURRENCY: "))
+    )
+
+
+def _baton(way: _Passing) -> None:
+    """Who was woken sees whether there is room for another one."""
+    row = way.record.tasks[way.task]
+    for of in way.inside:
+        if of.gate in row.gates and of.limit > of.cost:
+            states = states_of(way.engine, of.gate, of.items)
+            look(way.engine, of.gate, of.limit, states, takeover=row.takeovers > 0)
+
+
+def _let_the_run_in(way: _Passing, gate: str) -> None:
+    """A root that waited has taken the run's place: other roots may wait for it too, if the one that stood there for all has ended."""
+    item = way.engine.store.get(way.record.key) if gatekeeper(way.record) is not None else None
+    if item is None:
+        return
+    record = record_of(item)
+    parked = [
+        name for name, row in record.tasks.items() if row.status is TaskStatus.PARKED and row.gate == gate
+    ]
+    wake(way.engine, [waiter_of(way.engine, record, name) for name in parked])
+
+
+# ---------------------------------------------------------------- rate limits
+
+
+def _take_all(way: _Passing, units: tuple[Take, ...]) -> Disposition | None:
+    """All or nothing: where one limit has nothing left, what the others gave goes back."""
+    row = way.record.tasks[way.task]
+    taken: list[tuple[Take, Taken]] = []
+    for each in units:
+        match take_units(way.engine, each, waited=each.gate in row.gates):
+            case Taken() as got:
+                taken.append((each, got))
+            case NothingLeft():
+                _return_all(way, taken)
+                return _park(way, each.gate)
+            case Never(reason):
+                _return_all(way, taken)
+                return _settle(way, TaskStatus.FAILED, ErrorInfo(type="RateLimitError", message=reason))
+    return None
+
+
+def _return_all(way: _Passing, taken: list[tuple[Take, Taken]]) -> None:
+    for each, got in taken:
+        return_units(way.engine, each, got)
+
+
+# ---------------------------------------------------------------- not admitted
+
+
+def _park(way: _Passing, gate: str) -> Disposition:
+    """Hand the task back, with the next ticket, and line up."""
+    record = _written(
+        way, unclaim(way.record, way.claimed.attempt, gate=gate, now_ms=way.engine.clock.now_ms())
+    )
+    if record is None or record.tasks[way.task].gate != gate:  # the task may have been buried meanwhile
+        return _stale(way)
+    if way.host.observer is not None:
+        way.host.observer.event("parked", record, way.task)
+    for of in reversed(way.inside):
+        if not of.of_run:
+            after_leaving(way.engine, of, give_places_back(way.engine, of))
+    for other in _leave_lines(way, but=(gate, place_of(record, way.task, record.tasks[way.task]))):
+        look_again(
+            way.engine, other
+        )  # while it was there, noted as woken, others may have passed the place by
+    line_up(way.engine, record, way.task)
+    return Done()
+
+
+def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
+    """The waiter that this message woke goes; and those that it may have left at other gates. The gates of those that went."""
+    row = way.record.tasks[way.task]
+    lines = [gate for gate in row.gates if gate != HAS_STARTED]
+    places = {(gate, place_of(way.record, way.task, row)) for gate in lines}
+    if way.message.place is not None and way.message.task == way.task:
+        places.add(way.message.place)
+    left = sorted(place for place in places if place != but)
+    for gate, sk in left:
+        way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
+    return [gate for gate, _ in left]
+
+
+def _settle(way: _Passing, status: TaskStatus, error: ErrorInfo) -> Disposition:
+    """The task ends here, with the reason, without having run."""
+    now_ms = way.engine.clock.now_ms()
+    record = _written(way, turn_away(way.record, way.claimed.attempt, status, error, now_ms=now_ms))
+    if record is None:
+        return _stale(way)
+    if way.host.observer is not None:
+        kind = "failed" if status is TaskStatus.FAILED else "cancelled"
+        way.host.observer.event(kind, record, way.task)
+    _leave_lines(way, but=None)
+    pay(way.engine, record, owed_after(record, way.task))
+    return Done()
+
+
+def _written(way: _Passing, write: Update) -> RunRecord | None:
+    """The record after a write that is fenced by this attempt. None: the attempt is not the live one any more."""
+    written = way.engine.store.write(write)
+    if isinstance(written, Applied) and written.item is not None:
+        return record_of(written.item)
+    match judge_commit(written.item, way.claimed.attempt):
+        case Mine(record):
+            return record
+        case Fenced():
+            return None
+
+
+def _stale(way: _Passing) -> Disposition:
+    """The attempt counts for nothing. Where its ticket is used up, or the run cancelled, pay what is owed on its account."""
+    item = way.engine.store.get(run_key(way.record.run_id))
+    if item is None:
+        return Done()
+    record = record_of(item)
+    row = record.tasks.get(way.task)
+    attempt = way.claimed.attempt
+    live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == attempt.ticket
+    if live and record.cancelled_at_ms is None:
+        return Later(0, f"another attempt took task {way.task} over")
+    undecided = False
+    for gate in _leave_lines(way, but=None):
+        try:
+            look_again(way.engine, gate, stale=True)
+        except Undecided:
+            undecided = True
+    pay(way.engine, record, owed_to(record, way.message))
+    if undecided:
+        raise Undecided
+    return Done()

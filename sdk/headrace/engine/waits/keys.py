@@ -1,0 +1,87 @@
+"""The keys of gates and rate limits, evaluated once, when a run is asked for: its input is at hand then, and its record carries them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from headrace.core.run.plan import GatePlan, Json, RatePlan, RunPlan
+from headrace.core.waits.concurrency import KEYS, literal_key
+from headrace.core.waits.rate_limit import RATES, is_fixed
+from headrace.engine.engine import Engine
+from headrace.errors import ExpressionError
+
+
+def evaluated(
+    engine: Engine, plan: RunPlan, text: str | None, metadata: Mapping[str, Json]
+) -> dict[str, str]:
+    """What `core.waits.concurrency` and `core.waits.rate_limit` read in a record's `extra`. A key that cannot be evaluated is stored as why."""
+    gates = (*plan.gates, *(gate for task in plan.tasks for gate in task.gates))
+    keyed = [gate for gate in gates if literal_key(gate.expression) is None]
+    rates = [rate for task in plan.tasks for rate in task.rates if not is_fixed(rate)]
+    if not keyed and not rates:
+        return {}
+    variables: dict[str, Json] = {
+        "input": json.loads(text) if text else {},
+        "additional_metadata": dict(metadata),
+    }
+    out: dict[str, str] = {}
+    if keyed:
+        out[KEYS] = _compact([_gate_key(engine, gate, variables) for gate in keyed])
+    if rates:
+        out[RATES] = _compact([_rate(engine, rate, variables) for rate in rates])
+    return out
+
+
+def _gate_key(engine: Engine, gate: GatePlan, variables: Mapping[str, Json]) -> Json:
+    try:
+        return _text(engine, gate.expression, variables, "the concurrency key")
+    except ExpressionError as error:
+        return [str(error)]
+
+
+def _rate(engine: Engine, rate: RatePlan, variables: Mapping[str, Json]) -> Json:
+    try:
+        key = _text(engine, rate.key, variables, "the key of the rate limit") if rate.dynamic else rate.key
+        units = _number(engine, rate.units, variables, f"the units of rate limit {key!r}")
+        limit = (
+            None
+            if rate.limit is None
+            else _number(engine, rate.limit, variables, f"the limit of rate limit {key!r}")
+        )
+        return [key, units, limit]
+    except ExpressionError as error:
+        return str(error)
+
+
+def _text(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> str:
+    literal = literal_key(expression)
+    if literal is not None:
+        return literal
+    value = engine.expressions.evaluate(expression, variables)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ExpressionError(
+        f"{what}, {expression!r}, gives {_named(value)}: it has to give a string or a number"
+    )
+
+
+def _number(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> int:
+    value = int(expression) if expression.isdigit() else engine.expressions.evaluate(expression, variables)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ExpressionError(
+            f"{what}, {expression!r}, gives {value!r}: it has to give a whole number, at least 1"
+        )
+    return value
+
+
+def _named(value: Json) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _compact(value: Json) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

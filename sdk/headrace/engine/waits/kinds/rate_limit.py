@@ -1,0 +1,218 @@
+"""Rate limits at work: take units, and at the beginning of each window wake as many as it admits.
+
+    take ── taken              refill of a window ── nobody waits: close
+      │ nothing left, or not its turn              └─ somebody does: send the next refill, then move the schedule to it; whoever
+      └── (admission parks it)                        moved it wakes those whom the window has units for
+
+While somebody may wait, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed is dropped, so
+no duplicate lives long. The schedule is moved after the next refill was sent, so that no crash leaves a schedule without a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace.core.changes import Applied, Item
+from headrace.core.run.message import RefillMessage, encode_refill
+from headrace.core.waits.concurrency import gate_key
+from headrace.core.waits.line import Waiter
+from headrace.core.waits.rate_limit import (
+    Take,
+    Window,
+    close,
+    give_back,
+    in_force,
+    mark,
+    move_schedule,
+    take,
+    window_of,
+)
+from headrace.engine.engine import Engine
+from headrace.engine.runs.pay import send_at
+from headrace.engine.waits.kinds.concurrency import noted
+from headrace.engine.waits.wake import fitting, heads, wake
+
+MAX_TRIES = 12
+LONGEST_SLEEP_MS = 250
+"""How long a refill that comes early waits for its window."""
+
+MOST_AHEAD = 100
+"""How far down the line who has just parked looks for itself: further back it waits for the refill, or for the clock."""
+
+MOST_HEADS = 10_000
+"""How many waiters one refill wakes, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The units are taken of the window that begins at `start_ms`."""
+
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """The window has too few units left, or others wait for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """No window will have so many units, or nobody has set the limit; and which."""
+
+    reason: str
+
+
+Taking: TypeAlias = Taken | NothingLeft | Never
+
+
+def take_units(engine: Engine, of: Take, *, waited: bool) -> Taking:
+    """Take all units of one limit, or none. One write where this process has seen the window before."""
+    seen, current = engine.windows.get(of.gate, Window()), False
+    for _ in range(MAX_TRIES):
+        refused = _refused(of, seen, waited=waited, now_ms=engine.clock.now_ms())
+        if refused is not None and current:
+            if not isinstance(refused, _NotItsTurn):
+                return refused
+            if not _nobody_waits(engine, of.gate, seen):
+                return NothingLeft()
+        if refused is not None:
+            seen, current = _remember(engine, of.gate, engine.store.get(gate_key(of.gate))), True
+            continue
+        write, start_ms = take(of, seen, waited=waited, now_ms=engine.clock.now_ms())
+        written = engine.store.write(write)
+        seen, current = _remember(engine, of.gate, written.item), True
+        if isinstance(written, Applied):
+            return Taken(start_ms)
+    return NothingLeft()
+
+
+class _NotItsTurn(NothingLeft):
+    """Others may wait."""
+
+
+def _remember(engine: Engine, gate: str, item: Item | None) -> Window:
+    window = engine.windows[gate] = window_of(item)
+    return window
+
+
+def _refused(of: Take, seen: Window, *, waited: bool, now_ms: int) -> NothingLeft | Never | None:
+    """Why the units cannot be taken of a window that is as `seen`; None: they can."""
+    mine = in_force(of, seen)
+    if mine.limit is None:
+        return Never(f"no limit is set for rate limit key {of.key!r}: set it with hatchet.rate_limits.put")
+    if of.units > mine.limit:
+        return Never(
+            f"rate limit key {of.key!r} admits {mine.limit} units a window, and {of.units} are asked for"
+        )
+    if mine.room(now_ms) < of.units:
+        return NothingLeft()
+    return _NotItsTurn() if not waited and mine.waiting is not None else None
+
+
+def _nobody_waits(engine: Engine, gate: str, seen: Window) -> bool:
+    """Look who the mark is for, and take it away where that is nobody."""
+    if heads(engine, gate, limit=1):
+        return False
+    engine.store.write(close(gate, seen.waiting))
+    return True
+
+
+def return_units(engine: Engine, of: Take, taken: Taken) -> None:
+    """Another limit of the same task had nothing left: the units go back, while their window lasts."""
+    engine.store.write(give_back(of, taken.start_ms))
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool, parked: str | None = None) -> None:
+    """Somebody waits: see that a refill is due, and wake who can take units after all.
+
+    `again`: whoever scheduled the refill may have died before it was sent. `parked`: the place in the line of who has just parked.
+    """
+    nonce = engine.ids.owner()
+    window = window_of(engine.store.get(gate_key(gate)))
+    for _ in range(MAX_TRIES):
+        scheduled = window.scheduled_ms
+        due_ms = window.next_start_ms(engine.clock.now_ms()) if scheduled is None else None
+        written = engine.store.write(mark(gate, nonce, due_ms=due_ms))
+        window = window_of(written.item)
+        if (
+            isinstance(written, Applied) or window.waiting == nonce
+        ):  # refused, and ours: its response was lost
+            if due_ms is not None or again:
+                _send_refill(engine, gate, window.scheduled_ms or due_ms or 0, worker)
+            look_at_limit(engine, gate, window, parked=parked)
+            return
+
+
+def limit_changed(engine: Engine, gate: str) -> None:
+    """Somebody has put a limit: wake those who fit by now, and see that a refill is due for the others."""
+    window = window_of(engine.store.get(gate_key(gate)))
+    if window.waiting is None:
+        return
+    room = window.room(engine.clock.now_ms())
+    waiters = heads(engine, gate, limit=max(1, min(room, MOST_HEADS)))
+    wake(engine, fitting(waiters, room))
+    if waiters and window.scheduled_ms is None:
+        mark_limit(engine, gate, waiters[0].worker, again=True)
+
+
+def tend(engine: Engine, gate: str, worker: str) -> None:
+    """A stale delivery may be all that is left of one who owed a refill: send the one that is due."""
+    window = window_of(engine.store.get(gate_key(gate)))
+    if window.waiting is not None and window.scheduled_ms is not None:
+        _send_refill(engine, gate, window.scheduled_ms, worker)
+    look_at_limit(engine, gate, window)
+
+
+def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
+    """Wake the head if the window has units for it, unless somebody has just done so. parked: that one in its place, if there are units
+    for all ahead of it too, who were woken by the refill or have looked for themselves."""
+    room = window.room(engine.clock.now_ms())
+    if window.waiting is None or room <= 0:
+        return
+    if parked is None:
+        head = fitting(heads(engine, gate, limit=1), room)
+        wake(engine, [each for each in head if noted(engine, each)])
+        return
+    able = fitting(heads(engine, gate, limit=min(room, MOST_AHEAD)), room)
+    wake(engine, [each for each in able if each.sk == parked])
+
+
+def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
+    """SQS delays by whole seconds. A refill comes up to a second late, but not so late that, from window to window, one is missed:
+    where a delay would make it late by more than three quarters of a second, it comes early, and waits."""
+    early_ms = (at_ms - engine.clock.now_ms()) % 1_000
+    due_ms = at_ms - early_ms if early_ms <= LONGEST_SLEEP_MS else at_ms
+    send_at(engine, worker, due_ms, encode_refill(RefillMessage(gate=gate, at_ms=at_ms, worker=worker)))
+
+
+# ---------------------------------------------------------------- the refill
+
+
+def refill(engine: Engine, message: RefillMessage) -> None:
+    """A window begins: wake, in order, as many as it has units for; and see to the next one while anybody waits."""
+    gate = message.gate
+    early_ms = message.at_ms - engine.clock.now_ms()
+    if early_ms > 0:
+        engine.clock.sleep(min(early_ms, LONGEST_SLEEP_MS) / 1_000)
+    for _ in range(MAX_TRIES):
+        window = window_of(engine.store.get(gate_key(gate)))
+        if window.scheduled_ms is None or window.scheduled_ms > message.at_ms:
+            return
+        now_ms = max(engine.clock.now_ms(), message.at_ms)
+        room = window.room(now_ms)
+        waiters = heads(engine, gate, limit=max(1, min(room, MOST_HEADS)))
+        if waiters:
+            _wake_window(engine, message, window.next_start_ms(now_ms), fitting(waiters, room))
+            return
+        if isinstance(engine.store.write(close(gate, window.waiting)), Applied):
+            return
+
+
+def _wake_window(engine: Engine, message: RefillMessage, coming_ms: int, able: list[Waiter]) -> None:
+    _send_refill(engine, message.gate, coming_ms, message.worker)
+    if isinstance(engine.store.write(move_schedule(message.gate, coming_ms)), Applied):
+        wake(engine, able)

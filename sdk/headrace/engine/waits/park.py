@@ -1,0 +1,226 @@
+"""Lining up, stepping out, giving back: what a record owes the gates of its tasks. Every step may be paid twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from headrace.core.run.owed import EndRun, GiveBack, LineUp, StepOut, worker_of
+from headrace.core.run.plan import GateStrategy
+from headrace.core.run.record import RunRecord
+from headrace.core.waits.concurrency import (
+    GATE,
+    LABELS,
+    PAUSE,
+    RATE,
+    WORKER_GATE,
+    GateState,
+    KeyFailed,
+    Pass,
+    gate_key,
+    items_of,
+    passes,
+    run_passes,
+    state_of,
+)
+from headrace.core.waits.labels import WISHES, decode_wishes, meets
+from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
+from headrace.core.waits.rate_limit import Take, takes
+from headrace.engine.engine import Engine
+from headrace.engine.runs.pay import Undecided, group_for
+from headrace.engine.waits.kinds.concurrency import give_places_back, look, states_of
+from headrace.engine.waits.kinds.rate_limit import mark_limit, tend
+from headrace.engine.waits.wake import heads, wake
+
+
+def pay_gates(
+    engine: Engine, record: RunRecord, effects: Iterable[GiveBack | LineUp | StepOut | EndRun]
+) -> None:
+    """Free what was held, then line up: in the order in which the record owes it. Undecided, once all is done, where any was."""
+    undecided = False
+    for effect in effects:
+        try:
+            _pay(engine, record, effect)
+        except Undecided:
+            undecided = True
+    if undecided:
+        raise Undecided
+
+
+def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun) -> None:
+    match effect:
+        case GiveBack(task=task, ticket=ticket):
+            passes = (of for of in known_passes(engine, record, task, ticket) if not of.of_run)
+            kept = effect.parked  # a task that waits for its children keeps all but its worker's slots
+            _leave_all(
+                engine, (of for of in passes if not kept or of.name.startswith(WORKER_GATE)), effect.stale
+            )
+            if effect.stale:
+                for each in _known_takes(record, task):
+                    tend(engine, each.gate, worker_of(record, task))
+        case LineUp(task=task):
+            line_up(engine, record, task, again=True)
+        case StepOut(task=task):
+            step_out(engine, record, task)
+        case EndRun(stale=stale):
+            _leave_all(engine, run_passes(record, limits=engine.gate_limits()), stale)
+        case _:
+            assert_never(effect)
+
+
+def _leave_all(engine: Engine, passes: Iterable[Pass], stale: bool) -> None:
+    """Leave every gate that the ticket, or the run, may be in, and wake who can enter."""
+    undecided = False
+    for of in passes:
+        try:
+            after_leaving(engine, of, give_places_back(engine, of, stale=stale))
+        except Undecided:
+            undecided = True
+    if undecided:
+        raise Undecided
+
+
+def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    """What a ticket has to pass, under the limits that are deployed. KeyFailed where a key could not be evaluated."""
+    return passes(record, task, ticket, worker=worker_of(record, task), limits=engine.gate_limits())
+
+
+def known_passes(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
+    """As `passes_of`. Nothing where a key could not be evaluated: such a task never entered."""
+    try:
+        return passes_of(engine, record, task, ticket)
+    except KeyFailed:
+        return ()
+
+
+def _known_takes(record: RunRecord, task: str) -> tuple[Take, ...]:
+    try:
+        return takes(record, task)
+    except KeyFailed:
+        return ()
+
+
+def after_leaving(engine: Engine, of: Pass, state: GateState | None) -> None:
+    """Whoever sees that a run was put out, and not yet cancelled, cancels it."""
+    if state is not None and of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
+        from headrace.engine.waits.evictions import cancel_victims  # it cancels, which pays, which comes here
+
+        cancel_victims(engine, of.gate, state.evicted)
+
+
+# ---------------------------------------------------------------- lining up
+
+
+def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int | None = None) -> Waiter:
+    """The waiter of a task that is PARKED at its row's gate."""
+    row = record.tasks[task]
+    gate = row.gate or ""
+    since_ms = row.queued_at_ms or record.created_at_ms
+    by_ms = since_ms + record.plan.task(task).schedule_timeout_ms
+    return Waiter(
+        gate=gate,
+        sk=place_of(record, task, row),
+        run_id=record.run_id,
+        task=task,
+        ticket=row.ticket,
+        worker=worker_of(record, task),
+        queued_at_ms=since_ms,
+        start_by_ms=by_ms if start_by_ms is None else start_by_ms,
+        cost=_cost(engine, record, task, gate),
+        wishes=record.extra.get(WISHES + task, ""),
+        group=group_for(record, task) or "",
+    )
+
+
+def _cost(engine: Engine, record: RunRecord, task: str, gate: str) -> int:
+    if gate.startswith(RATE):
+        return max((each.units for each in _known_takes(record, task) if each.gate == gate), default=1)
+    return max((of.cost for of in known_passes(engine, record, task, 1) if of.gate == gate), default=1)
+
+
+def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False) -> None:
+    """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
+    row = record.tasks[task]
+    gate = row.gate or ""
+    start_by_ms = _paused_until(engine, record) if gate.startswith(PAUSE) else None
+    waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
+    engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
+    if gate.startswith(RATE):
+        mark_limit(engine, gate, waiter.worker, again=again, parked=None if again else waiter.sk)
+        return
+    if gate.startswith(GATE):
+        _mark_gate(engine, record, task, again=again)
+        return
+    engine.store.write(mark(gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
+    if (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
+        gate.startswith(LABELS) and somebody_meets(engine, waiter.worker, waiter.wishes)
+    ):
+        wake(engine, [waiter])
+
+
+def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> None:
+    gate = record.tasks[task].gate or ""
+    of = next((each for each in known_passes(engine, record, task, 1) if each.gate == gate), None)
+    limit = of.limit if of is not None else None
+    write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
+    first = state_of(engine.store.write(write).item)
+    states = [first] if of is None or of.items == 1 else states_of(engine, gate, of.items)
+    if of is not None and of.of_run and _is_in(engine, of, states):
+        wake(
+            engine, [waiter_of(engine, record, task)]
+        )  # another root of the run has taken its place meanwhile
+    look(engine, gate, first.limit, states, parked=True, stale=again)
+
+
+def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
+    states = states if of.widest == 1 else states_of(engine, of.gate, of.widest)
+    return any(of.member in each.holders for each in states)
+
+
+def _paused_until(engine: Engine, record: RunRecord) -> int | None:
+    from headrace.engine.waits.kinds.pause import pause_of
+
+    how = pause_of(engine, record.plan.workflow)
+    return None if how is None else engine.clock.now_ms() + how.queue_ttl_ms
+
+
+def _still_paused(engine: Engine, workflow: str) -> bool:
+    """What this process knew may be old: it goes by what is read here, or it would park the task again and again."""
+    from headrace.engine.waits.kinds.pause import refresh
+
+    return workflow in refresh(engine, consistent=True)
+
+
+def step_out(engine: Engine, record: RunRecord, task: str) -> None:
+    """Take the waiter of a task that was settled, or cancelled, out of its line."""
+    row = record.tasks.get(task)
+    if row is not None and row.gate:
+        engine.store.write(unwait(row.gate, place_of(record, task, row), row.ticket))
+
+
+# ---------------------------------------------------------------- labels
+
+
+def somebody_meets(engine: Engine, worker: str, wishes: str) -> bool:
+    """Whether a process of the worker is alive whose labels meet the wishes: one query."""
+    from headrace.engine.catalog.workers import live
+
+    wanted = decode_wishes(wishes) if wishes else ()
+    return any(each.worker == worker and meets(wanted, each.labels) for each in live(engine))
+
+
+def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
+    """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
+    engine.store.write(unwait(gate, sk, ticket))
+    look_again(engine, gate, stale=True)
+
+
+def look_again(engine: Engine, gate: str, *, stale: bool = False) -> None:
+    """A waiter has left the line without having entered: see whether the next one can."""
+    if gate.startswith(GATE):
+        first = state_of(engine.store.get(gate_key(gate)))
+        limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
+        look(engine, gate, limit, [first] if items_of(limit) == 1 else (), stale=stale)
+    elif gate.startswith(RATE):
+        for waiter in heads(engine, gate, limit=1):
+            tend(engine, gate, waiter.worker)

@@ -1,0 +1,112 @@
+"""A task's code as the engine runs it: validate, resolve dependencies, call, serialise."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from headrace.context.context import Context, DurableContext
+from headrace.context.depends import aio_resolve, resolve
+from headrace.core.run.record import ErrorInfo
+from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, Work
+from headrace.errors import NonRetryableException
+from headrace.triggers.children import Spawner, current
+from headrace.triggers.waiting import Suspend
+from headrace.values.codec import output_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headrace.definitions.task import Task
+    from headrace.definitions.worker import Worker
+
+
+class TaskRunnable:
+    """One task of one workflow on one worker."""
+
+    __slots__ = ("task", "worker")
+
+    def __init__(self, task: Task[Any, Any], worker: Worker) -> None:
+        self.task = task
+        self.worker = worker
+
+    @property
+    def is_async(self) -> bool:
+        return self.task.is_async_function
+
+    def call(self, work: Work) -> Outcome:
+        try:
+            value = self.task.input_codec.parse(work.input)
+        except ValidationError as error:
+            return invalid_input(work, error)
+        try:
+            ctx = self._context(work)
+            with _running(work, ctx):
+                return Succeeded(output_text(invoke(self.task, value, ctx, {})))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
+            return raised(error)
+
+    async def acall(self, work: Work) -> Outcome:
+        try:
+            value = self.task.input_codec.parse(work.input)
+        except ValidationError as error:
+            return invalid_input(work, error)
+        try:
+            ctx = self._context(work)
+            with _running(work, ctx, durable=self.task.is_durable):
+                return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
+        except Suspend as suspend:
+            return Suspended(suspend.join)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
+            return raised(error)
+
+    def _context(self, work: Work) -> Context:
+        lifespan = self.worker.lifespan_value
+        kind = DurableContext if self.task.is_durable else Context
+        return kind(work, worker=self.worker.name, labels=self.worker.labels, lifespan=lifespan)
+
+
+def invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapping[str, Any]) -> Any:
+    """Call a sync task with its dependencies; they are closed when it is done."""
+    with ExitStack() as stack:
+        return task.fn(value, ctx, **resolve(task.dependencies, given, value, ctx, stack))
+
+
+async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapping[str, Any]) -> Any:
+    """As `invoke`, for an async task."""
+    async with AsyncExitStack() as stack:
+        return await task.fn(value, ctx, **await aio_resolve(task.dependencies, given, value, ctx, stack))
+
+
+@contextmanager
+def _running(work: Work, ctx: Context, *, durable: bool = False) -> Iterator[None]:
+    token = current.set(Spawner(work.record, work.task, ctx, durable=durable))
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+def invalid_input(work: Work, error: ValidationError) -> Raised:
+    """An input that its validator refuses fails the task at once: another attempt would see the same."""
+    plan = work.record.plan
+    where = f"task {work.task}" if plan.standalone else f"task {work.task} of workflow {plan.workflow}"
+    message = f"The input of {where} is not valid: {error}"
+    return Raised(ErrorInfo(type="ValidationError", message=message), retryable=False)
+
+
+def raised(error: BaseException) -> Raised:
+    """What user code raised, with its traceback from the user's own first line on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    info = ErrorInfo(type=type(error).__name__, message=str(error), trace=text)
+    return Raised(info, retryable=not isinstance(error, NonRetryableException))
+
+
+_HERE = __file__.rsplit("/", 2)[0]

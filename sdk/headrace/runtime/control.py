@@ -1,0 +1,122 @@
+"""What a running attempt may ask of the engine, and what the engine tells it: deadline, cancellation, lines, stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from headrace.core.run.commit import Attempt
+from headrace.core.run.record import RunRecord
+from headrace.engine.engine import Engine
+from headrace.engine.records.logs import MAX_LINES, LogLine, write_chunk, write_lines
+from headrace.engine.runs.cancel import cancel
+
+FLUSH_AT_LINES = 25
+
+
+class LiveControl:
+    """Thread-safe. Lines are buffered: stored by 25, at each beat and before the commit."""
+
+    def __init__(
+        self, engine: Engine, record: RunRecord, attempt: Attempt, *, limit_s: float, ceiling_s: float
+    ) -> None:
+        self._engine = engine
+        self._record = record
+        self._attempt = attempt
+        self._lock = threading.Lock()
+        self._started = monotonic()
+        self._limit_s = limit_s
+        self._ceiling_s = ceiling_s
+        self._cancelled = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
+        self._lines: list[tuple[int, LogLine]] = []
+        self._line_count = 0
+        self._chunk_count = 0
+
+    # ---- deadline
+
+    @property
+    def limit_s(self) -> float:
+        """The attempt's time in all, with what it was extended by."""
+        return self._limit_s
+
+    def remaining_s(self) -> float:
+        """Time left to the attempt; the invocation's own end counts too."""
+        return min(self._limit_s, self._ceiling_s) - (monotonic() - self._started)
+
+    def refresh_timeout(self, seconds: float) -> None:
+        with self._lock:
+            self._limit_s += seconds
+
+    # ---- cancellation
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if not self._cancelled.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def cancel(self) -> None:
+        cancel(self._engine, self._attempt.run_id, reason="CANCELLED_BY_TASK")
+        self.tell_cancelled()
+
+    def tell_cancelled(self) -> None:
+        """The run was cancelled, or another attempt took over."""
+        with self._lock:
+            if self._cancelled.is_set():
+                return
+            self._cancelled.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    # ---- lines and stream
+
+    def log(self, line: str, *, level: str = "INFO") -> None:
+        row = self._record.tasks[self._attempt.task]
+        with self._lock:
+            if self._line_count >= MAX_LINES:
+                return
+            self._line_count += 1
+            entry = LogLine(
+                task=self._attempt.task,
+                at_ms=self._engine.clock.now_ms(),
+                level=level,
+                line=line,
+                retry_count=row.retry_count,
+            )
+            self._lines.append((self._line_count, entry))
+            full = len(self._lines) >= FLUSH_AT_LINES
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store the lines logged so far."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+        if lines:
+            write_lines(
+                self._engine,
+                self._attempt.run_id,
+                lines,
+                owner=self._attempt.owner,
+                expires_at_s=self._record.expires_at_s,
+            )
+
+    def put_stream(self, chunk: str | bytes) -> None:
+        with self._lock:
+            self._chunk_count += 1
+            number = self._chunk_count
+        write_chunk(
+            self._engine,
+            self._attempt.run_id,
+            chunk,
+            number=number,
+            owner=self._attempt.owner,
+            expires_at_s=self._record.expires_at_s,
+        )

@@ -1,0 +1,269 @@
+"""A worker as a process: a long poll on its queue, into the same engine that a Lambda runs.
+
+For containers, GPUs, tasks over 15 minutes, and local work.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from headrace.clients.rate_limits import check_limits, register_limits
+from headrace.core.run.record import RunRecord
+from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish
+from headrace.engine.catalog.workflows import register
+from headrace.engine.clock.tick import tick
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.ports import Done, Host, Poison
+from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
+from headrace.runtime.deadline import end_process
+from headrace.runtime.loop import stop_process_loop
+
+if TYPE_CHECKING:
+    from headrace.definitions.worker import Worker
+    from headrace.ports import Received
+
+logger = logging.getLogger("headrace.worker")
+
+DEFAULT_SLOTS = 10
+LONG_POLL_S = 10
+TICK_EVERY_S = 60.0
+VISIBILITY_S = 60
+"""How long a message is hidden when it is received; the heartbeat keeps it hidden while its task runs."""
+
+
+def serve(worker: Worker) -> None:
+    """Work until SIGTERM or SIGINT, then finish what runs and return. A second signal ends the process at once."""
+    process = Process(worker)
+    previous = {
+        number: signal.signal(number, process.on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        process.run()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Counts:
+    """What happened to tasks, for `/metrics`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
+        with self._lock:
+            self.counts[kind] += 1
+
+    def text(self) -> str:
+        """Prometheus' text format."""
+        with self._lock:
+            return "".join(
+                f'headrace_tasks_total{{event="{kind}"}} {n}\n' for kind, n in sorted(self.counts.items())
+            )
+
+
+class Process:
+    """One worker process: `slots` tasks at once. With one slot tasks run on the main thread, where an alarm ends sync code; with
+    more, sync code that does not end at its deadline is left behind in its thread."""
+
+    def __init__(self, worker: Worker, *, slots: int | None = None) -> None:
+        self.worker = worker
+        self.settings = worker.app.settings
+        self.engine = worker.app.engine
+        self.slots = slots or worker.slots or DEFAULT_SLOTS
+        self.counts = Counts()
+        self.stopping = threading.Event()
+        self.done_tasks = 0
+        self.id = self.engine.ids.owner()
+        self.presence = Presence(self.engine, worker.name, self.id, worker.labels)
+        self._free = threading.Semaphore(self.slots)
+        self._lock = threading.Lock()
+
+    def on_signal(self, number: int, frame: object) -> None:
+        if self.stopping.is_set():
+            end_process(f"a second signal ({signal.Signals(number).name})")
+        logger.info("%s: draining", signal.Signals(number).name)
+        self.stopping.set()
+        if self.settings.force_shutdown_on_shutdown_signal:
+            end_process("force_shutdown_on_shutdown_signal is set")
+
+    def run(self) -> None:
+        """Register, set up the lifespan, announce the labels, poll until told to stop, drain, clean up."""
+        self.worker.lifespan.start()
+        self._register()
+        before, self.worker.labels.changed = self.worker.labels.changed, self.presence.announce
+        health = _health_server(self) if self.settings.healthcheck.enabled else None
+        clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
+        clock.start()
+        logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
+        try:
+            self.presence.announce()
+            if self.slots == 1:
+                self._poll_on_this_thread()
+            else:
+                self._poll_into_threads()
+        finally:
+            self.stopping.set()
+            self.worker.labels.changed = before
+            self._leave()
+            if health is not None:
+                health.shutdown()
+            self.worker.lifespan.stop()
+            stop_process_loop()
+        logger.info("worker %s has drained", self.worker.name)
+
+    def _register(self) -> None:
+        """Store what the worker declares. DefinitionError where a task's rate limit has no limit anywhere."""
+        plans = [workflow.plan() for workflow in self.worker.workflows]
+        declared = self.worker.app.declared_rate_limits
+        check_limits(self.engine, declared, plans)
+        register_limits(self.engine, declared)
+        register(self.engine, plans)
+        publish(self.engine, [self.worker.declared()])
+
+    # ---- polling
+
+    def _receive(self, limit: int) -> list[Received]:
+        try:
+            return self.engine.queues.receive(
+                self.worker.name, limit=limit, wait_s=LONG_POLL_S, visibility_s=VISIBILITY_S
+            )
+        except QueueUnavailable as error:
+            logger.warning("could not receive: %s", error)
+            self.stopping.wait(1)
+            return []
+
+    def _poll_on_this_thread(self) -> None:
+        host = self._host(end_process_allowed=True)
+        while not self.stopping.is_set():
+            for received in self._receive(1):
+                self._deliver(host, received)
+
+    def _poll_into_threads(self) -> None:
+        """A receive blocks for its long poll, so a thread of its own makes it: the main thread stays free for signals."""
+        host = self._host(end_process_allowed=False)
+        with ThreadPoolExecutor(max_workers=self.slots, thread_name_prefix="headrace-slot") as pool:
+            while not self.stopping.is_set():
+                taken = self._take_slots()
+                batch = self._receive(taken) if taken else []
+                for received in batch:
+                    pool.submit(self._deliver_and_free, host, received)
+                for _ in range(taken - len(batch)):
+                    self._free.release()
+
+    def _take_slots(self) -> int:
+        """Wait for a free slot, then take up to ten of those that are free."""
+        if not self._free.acquire(timeout=0.5):
+            return 0
+        taken = 1
+        while taken < 10 and self._free.acquire(blocking=False):
+            taken += 1
+        return taken
+
+    def _host(self, *, end_process_allowed: bool) -> Host:
+        return Host(
+            worker=self.worker.name,
+            runnables=self.worker.runnables(),
+            visibility_s=VISIBILITY_S,
+            observer=self.counts,
+            stop_process=end_process if end_process_allowed else None,
+            time_left_ms=lambda: 10**9,
+            labels=lambda: self.worker.labels,
+        )
+
+    def _deliver_and_free(self, host: Host, received: Received) -> None:
+        try:
+            self._deliver(host, received)
+        finally:
+            self._free.release()
+
+    def _deliver(self, host: Host, received: Received) -> None:
+        try:
+            outcome = deliver(self.engine, host, received)
+            if isinstance(outcome, Done):
+                self.engine.queues.delete(received)
+            elif isinstance(outcome, Poison):
+                logger.error("a message that cannot be processed: %s", outcome.reason)
+        except (StoreUnavailable, QueueUnavailable) as error:
+            logger.warning("a delivery failed and will be repeated: %s", error)
+        except HeadraceError as error:
+            logger.error("a delivery failed: %s", error)
+        self._count_task()
+
+    def _count_task(self) -> None:
+        most = self.settings.terminate_worker_after_num_tasks
+        with self._lock:
+            self.done_tasks += 1
+            if most is not None and self.done_tasks >= most:
+                self.stopping.set()
+
+    # ---- labels
+
+    def _leave(self) -> None:
+        try:
+            self.presence.leave()
+        except HeadraceError as error:
+            logger.warning(
+                "could not say that this process leaves, so it counts as alive for a while: %s", error
+            )
+
+    # ---- the clock
+
+    def _tick(self) -> None:
+        """The stack's clock ticks too, where one is deployed: ticking twice is harmless."""
+        tick_at = monotonic()
+        renew_at = tick_at + RENEW_EVERY_S
+        while not self.stopping.is_set():
+            try:
+                if monotonic() >= tick_at:
+                    tick_at += TICK_EVERY_S
+                    tick(self.engine)
+                if monotonic() >= renew_at:
+                    renew_at += RENEW_EVERY_S
+                    self.presence.announce()
+            except HeadraceError as error:
+                logger.warning("a tick failed: %s", error)
+            self.stopping.wait(1)
+        self._leave()
+
+
+def _health_server(process: Process) -> ThreadingHTTPServer:
+    """`GET /health`: 200 while the worker takes work, 503 while it drains; `GET /metrics`."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/health":
+                draining = process.stopping.is_set()
+                body = {
+                    "status": "draining" if draining else "healthy",
+                    "worker": process.worker.name,
+                    "slots": process.slots,
+                }
+                self._answer(503 if draining else 200, "application/json", json.dumps(body))
+            elif self.path == "/metrics":
+                self._answer(200, "text/plain; version=0.0.4", process.counts.text())
+            else:
+                self._answer(404, "text/plain", "there are /health and /metrics\n")
+
+        def _answer(self, status: int, kind: str, body: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Health checks are not worth a line."""
+
+    config = process.settings.healthcheck
+    server = ThreadingHTTPServer((config.bind_address, config.port), Answers)
+    threading.Thread(target=server.serve_forever, name="headrace-health", daemon=True).start()
+    return server

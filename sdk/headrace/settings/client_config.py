@@ -1,0 +1,64 @@
+"""Settings from the environment and from `.env` files, validated by pydantic-settings."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headrace.settings.settings import PREFIX, HealthcheckConfig, Settings
+
+FILES = (".env", ".env.headrace", ".env.dev", ".env.local")
+
+
+class _Healthcheck(BaseModel):
+    enabled: bool = False
+    port: int = Field(8001, ge=1, le=65_535)
+    bind_address: str = "0.0.0.0"
+    event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
+
+
+class _Reader(BaseSettings):
+    """The fields of `Settings`; a test holds the two together."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=FILES,
+        env_nested_delimiter="__",
+        extra="ignore",
+        arbitrary_types_allowed=True,
+    )
+
+    stack: str = Field("headrace", min_length=1)
+    namespace: str = ""
+    table: str | None = None
+    bucket: str | None = None
+    queues: dict[str, str] = Field(default_factory=dict)
+    app: str | None = None
+    worker: str | None = None
+    visibility_s: int = Field(360, ge=1, le=43_200)
+    retention_days: int = Field(30, ge=1)
+    poll_s: float = Field(0.02, gt=0)
+    longest_poll_s: float = Field(1.0, gt=0)
+    log_payloads: bool = False
+    debug: bool = False
+    logger: logging.Logger | None = None
+    healthcheck: _Healthcheck = Field(default_factory=_Healthcheck)
+    worker_preset_labels: dict[str, str | int] = Field(default_factory=dict)
+    terminate_worker_after_num_tasks: int | None = None
+    disable_log_capture: bool = False
+    force_shutdown_on_shutdown_signal: bool = False
+
+
+class ClientConfig(Settings):
+    """`Settings` where what is not given is read from HEADRACE_<FIELD>, or from `.env`, `.env.headrace`, `.env.dev` and
+    `.env.local`. Unknown keys are ignored, so that a migrated file loads; a value that cannot be is a ValidationError."""
+
+    def __init__(self, **given: Any) -> None:
+        read = _Reader(**given)
+        values = {name: getattr(read, name) for name in _Reader.model_fields}
+        values["healthcheck"] = HealthcheckConfig(**read.healthcheck.model_dump())
+        super().__init__(**values)

@@ -1,0 +1,32 @@
+"""Settings from the environment: with `client_config`, the only reader of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from headrace.settings.settings import PREFIX, Settings
+
+IN_LAMBDA: dict[str, Any] = {
+    "stack": str, "namespace": str, "table": str, "bucket": str, "queues": json.loads, "app": str, "worker": str,
+    "visibility_s": int, "retention_days": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
+}  # fmt: skip
+"""What the template sets, and how it is read."""
+
+
+def from_environment() -> Settings:
+    """The settings of this process. In a Lambda function the template has set them and there are no files: they are read
+    without pydantic-settings, whose import would be a tenth of a cold start."""
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        from headrace.settings.client_config import ClientConfig
+
+        return ClientConfig()
+    found = {name: os.environ.get(PREFIX + name.upper()) for name in IN_LAMBDA}
+    return Settings(**{name: IN_LAMBDA[name](text) for name, text in found.items() if text is not None})
+
+
+def names_stack(settings: Settings) -> bool:
+    """Whether somebody has said which stack this process is to use: otherwise it has the default's name, and may not exist."""
+    usual = Settings()
+    return (settings.stack, settings.table) != (usual.stack, usual.table) or f"{PREFIX}STACK" in os.environ

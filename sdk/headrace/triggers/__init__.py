@@ -1,0 +1,1 @@
+"""From a call to the start of a run, and to its result."""

@@ -1,0 +1,164 @@
+"""References to runs: what `run(..., wait_for_result=False)` gives, and what `get_run_ref` makes of an id."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from headrace.errors import FailedTaskRunExceptionGroup, TaskRunError
+from headrace.triggers.children import current
+from headrace.triggers.outcomes import Connected, Outputs, not_found, outcomes_of
+from headrace.triggers.waiting import aio_wait, wait
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from headrace.core.run.record import RunRecord
+
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
+
+
+class _Ref(Generic[R]):
+    """A run by its id. Any process that reaches the stack can wait for it, as long as the run is retained."""
+
+    __slots__ = ("_app", "_parse", "workflow_run_id")
+
+    def __init__(self, app: Connected, run_id: str, parse: Callable[[Outputs], R]) -> None:
+        self._app = app
+        self._parse = parse
+        self.workflow_run_id = run_id
+
+    def result(self) -> R:
+        """Wait for the run's end and give its result.
+
+        FailedTaskRunExceptionGroup where it FAILED; ValueError where it was CANCELLED or there is no such run.
+        """
+        return gather(self._app, [self])[0]
+
+    async def aio_result(self) -> R:
+        """As `result`, on the event loop. A CANCELLED run raises nothing: it gives what its finished tasks returned."""
+        return (await aio_gather(self._app, [self]))[0]
+
+    def stream(self) -> AsyncIterator[str | bytes]:
+        """Deprecated: use `runs.subscribe_to_stream(run_id)`."""
+        from headrace.triggers.stream import subscribe
+
+        warnings.warn(
+            "use runs.subscribe_to_stream(run_id) in place of ref.stream()", DeprecationWarning, stacklevel=2
+        )
+        return subscribe(self._app, self.workflow_run_id)
+
+    def __str__(self) -> str:
+        return self.workflow_run_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.workflow_run_id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ref) and other.workflow_run_id == self.workflow_run_id
+
+    def __hash__(self) -> int:
+        return hash(self.workflow_run_id)
+
+
+def _as_it_is(outputs: Outputs) -> Outputs:
+    return outputs
+
+
+class TaskRunRef(_Ref[R], Generic[I, R]):
+    """A run of a standalone task; `parse` makes the task's result of `{task name: output}`."""
+
+    __slots__ = ()
+
+
+class WorkflowRunRef(TaskRunRef[Any, Outputs]):
+    """A run of a workflow; its result is `{task name: output}`."""
+
+    __slots__ = ()
+
+    def __init__(self, app: Connected, run_id: str) -> None:
+        super().__init__(app, run_id, _as_it_is)
+
+
+@overload
+def gather(
+    app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: Literal[False] = False
+) -> list[R]: ...
+@overload
+def gather(
+    app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool
+) -> list[R | BaseException]: ...
+
+
+def gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool = False) -> Any:
+    """The results of many runs in the order given, waited for together.
+
+    Raises the first failure in that order, or puts every failure in its place if `return_exceptions`.
+    """
+    records = wait(app, [ref.workflow_run_id for ref in refs])
+    return _results(app, refs, records, return_exceptions=return_exceptions, lenient=False)
+
+
+@overload
+async def aio_gather(
+    app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: Literal[False] = False
+) -> list[R]: ...
+@overload
+async def aio_gather(
+    app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool
+) -> list[R | BaseException]: ...
+
+
+async def aio_gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool = False) -> Any:
+    """As `gather`, on the event loop, with the reading of `aio_result`."""
+    records = await aio_wait(app, [ref.workflow_run_id for ref in refs])
+    spawner = current.get()
+    durable = spawner is not None and spawner.durable
+    found: list[Any] = await asyncio.to_thread(
+        _results, app, refs, records, return_exceptions=return_exceptions or durable, lenient=not durable
+    )
+    if not durable:
+        return found
+    found = [_inside_durable(each) for each in found]
+    failed = next((each for each in found if isinstance(each, Exception)), None)
+    if failed is not None and not return_exceptions:
+        raise failed
+    return found
+
+
+def _inside_durable(result: Any) -> Any:
+    """A durable parent gets the first failed task's own error, and of a cancelled child that it was cancelled (PARITY C5)."""
+    if isinstance(result, FailedTaskRunExceptionGroup) and result.exceptions:
+        return result.exceptions[0]
+    if isinstance(result, ValueError) and str(result).endswith("was cancelled."):
+        return TaskRunError("task was cancelled", "CancelledError")
+    return result
+
+
+def _results(
+    app: Connected,
+    refs: Sequence[_Ref[R]],
+    records: Sequence[RunRecord | None],
+    *,
+    return_exceptions: bool,
+    lenient: bool,
+) -> list[R | Exception]:
+    outcomes = iter(outcomes_of(app, [record for record in records if record is not None], lenient=lenient))
+    out: list[R | Exception] = []
+    for ref, record in zip(refs, records, strict=True):
+        found = next(outcomes) if record is not None else not_found(ref.workflow_run_id)
+        result: R | Exception = found if isinstance(found, Exception) else _parsed(ref._parse, found)
+        if isinstance(result, Exception) and not return_exceptions:
+            raise result
+        out.append(result)
+    return out
+
+
+def _parsed(parse: Callable[[Outputs], R], outputs: Outputs) -> R | Exception:
+    try:
+        return parse(outputs)
+    except Exception as error:  # noqa: BLE001  # the output type is the user's: its validators may raise anything
+        return error

@@ -1,0 +1,267 @@
+"""Being triggered: what workflows and standalone tasks share."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from headrace.options.labels import DesiredWorkerLabel, wishes_of
+from headrace.options.priority import Priority
+from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
+from headrace.triggers.refs import TaskRunRef, aio_gather, gather
+from headrace.values.codec import input_text
+
+if TYPE_CHECKING:
+    from headrace.app import Headrace
+
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
+
+
+def _deprecated(name: str, instead: str) -> None:
+    warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
+
+
+class Triggered(Generic[I, R]):
+    """What can be run: `R` is a run's result."""
+
+    app: Headrace
+    name: str
+    default_additional_metadata: Mapping[str, Any]
+
+    def _parse(self, outputs: Mapping[str, Any]) -> R:
+        raise NotImplementedError
+
+    def _ref(self, run_id: str) -> TaskRunRef[I, R]:
+        return TaskRunRef(self.app, run_id, self._parse)
+
+    # ---- items of a bulk run
+
+    def create_bulk_run_item(
+        self,
+        input: I | None = None,
+        key: str | None = None,
+        options: TriggerWorkflowOptions | None = None,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: Priority | int | None = None,
+        desired_worker_id: str | None = None,
+        sticky: bool = False,
+        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+    ) -> WorkflowRunTriggerConfig:
+        """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child.
+
+        desired_worker_id: the worker (its name) that all tasks of the run go to. desired_worker_labels: wishes about the worker, in
+        place of the definition's. sticky: of a child run: on its parent's worker, if it can be, or, where the workflow is HARD,
+        there and nowhere else. A wish that no worker can meet is a DefinitionError before anything is sent.
+        """
+        given = options or TriggerWorkflowOptions()
+        wishes = wishes_of(
+            desired_worker_labels or given.desired_worker_label,
+            f"workflow {self.name}: desired_worker_labels",
+        )
+        return WorkflowRunTriggerConfig(
+            workflow_name=self.name,
+            input=input_text(input),
+            key=key if key is not None else given.key,
+            options=TriggerWorkflowOptions(
+                child_key=child_key if child_key is not None else given.child_key,
+                namespace=given.namespace,
+                additional_metadata={
+                    **self.default_additional_metadata,
+                    **given.additional_metadata,
+                    **(additional_metadata or {}),
+                },
+                priority=priority if priority is not None else given.priority,
+                desired_worker_id=desired_worker_id or given.desired_worker_id,
+                sticky=sticky or given.sticky,
+                desired_worker_label=wishes or None,
+            ),
+        )
+
+    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+        from headrace.triggers.start import trigger
+
+        return trigger(self.app, items)
+
+    # ---- running
+
+    @overload
+    def run(
+        self,
+        input: I = ...,
+        options: TriggerWorkflowOptions | None = None,
+        wait_for_result: Literal[True] = True,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        sticky: bool = False,
+        desired_worker_id: str | None = None,
+        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+    ) -> R: ...
+    @overload
+    def run(
+        self,
+        input: I = ...,
+        options: TriggerWorkflowOptions | None = None,
+        *,
+        wait_for_result: Literal[False],
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        sticky: bool = False,
+        desired_worker_id: str | None = None,
+        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+    ) -> TaskRunRef[I, R]: ...
+    def run(
+        self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
+    ) -> R | TaskRunRef[I, R]:
+        """Start a run and, unless `wait_for_result=False`, wait for its result. Inside a task: a child run.
+
+        FailedTaskRunExceptionGroup where the run FAILED, ValueError where it was CANCELLED.
+        """
+        [run_id] = self._trigger([self.create_bulk_run_item(input, None, options, *rest, **named)])
+        ref = self._ref(run_id)
+        return ref.result() if wait_for_result else ref
+
+    @overload
+    async def aio_run(
+        self,
+        input: I = ...,
+        options: TriggerWorkflowOptions | None = None,
+        wait_for_result: Literal[True] = True,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        sticky: bool = False,
+        desired_worker_id: str | None = None,
+        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+    ) -> R: ...
+    @overload
+    async def aio_run(
+        self,
+        input: I = ...,
+        options: TriggerWorkflowOptions | None = None,
+        *,
+        wait_for_result: Literal[False],
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        sticky: bool = False,
+        desired_worker_id: str | None = None,
+        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+    ) -> TaskRunRef[I, R]: ...
+    async def aio_run(
+        self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
+    ) -> R | TaskRunRef[I, R]:
+        """As `run`, on the event loop."""
+        item = self.create_bulk_run_item(input, None, options, *rest, **named)
+        [run_id] = await asyncio.to_thread(self._trigger, [item])
+        ref = self._ref(run_id)
+        return await ref.aio_result() if wait_for_result else ref
+
+    @overload
+    def run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: Literal[False] = False,
+        wait_for_result: Literal[True] = True,
+    ) -> list[R]: ...
+    @overload
+    def run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: Literal[True],
+        wait_for_result: Literal[True] = True,
+    ) -> list[R | BaseException]: ...
+    @overload
+    def run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: bool = False,
+        *,
+        wait_for_result: Literal[False],
+    ) -> list[TaskRunRef[I, R]]: ...
+    def run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: bool = False,
+        wait_for_result: bool = True,
+    ) -> Any:
+        """Start many runs; their results in the order given, or references. Failures are raised, or put in the list."""
+        refs = [self._ref(run_id) for run_id in self._trigger(workflows)]
+        return gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
+
+    @overload
+    async def aio_run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: Literal[False] = False,
+        wait_for_result: Literal[True] = True,
+    ) -> list[R]: ...
+    @overload
+    async def aio_run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: Literal[True],
+        wait_for_result: Literal[True] = True,
+    ) -> list[R | BaseException]: ...
+    @overload
+    async def aio_run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: bool = False,
+        *,
+        wait_for_result: Literal[False],
+    ) -> list[TaskRunRef[I, R]]: ...
+    async def aio_run_many(
+        self,
+        workflows: Sequence[WorkflowRunTriggerConfig],
+        return_exceptions: bool = False,
+        wait_for_result: bool = True,
+    ) -> Any:
+        """As `run_many`, on the event loop."""
+        run_ids = await asyncio.to_thread(self._trigger, workflows)
+        refs = [self._ref(run_id) for run_id in run_ids]
+        return (
+            await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
+        )
+
+    def run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
+        """Deprecated: `run(..., wait_for_result=False)`."""
+        _deprecated("run_no_wait", "run(..., wait_for_result=False)")
+        [run_id] = self._trigger([self.create_bulk_run_item(input, None, *rest, **named)])
+        return self._ref(run_id)
+
+    async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
+        """Deprecated: `aio_run(..., wait_for_result=False)`."""
+        _deprecated("aio_run_no_wait", "aio_run(..., wait_for_result=False)")
+        [run_id] = await asyncio.to_thread(
+            self._trigger, [self.create_bulk_run_item(input, None, *rest, **named)]
+        )
+        return self._ref(run_id)
+
+    def run_many_no_wait(self, workflows: Sequence[WorkflowRunTriggerConfig]) -> list[TaskRunRef[I, R]]:
+        """Deprecated: `run_many(..., wait_for_result=False)`."""
+        _deprecated("run_many_no_wait", "run_many(..., wait_for_result=False)")
+        return [self._ref(run_id) for run_id in self._trigger(workflows)]
+
+    async def aio_run_many_no_wait(
+        self, workflows: Sequence[WorkflowRunTriggerConfig]
+    ) -> list[TaskRunRef[I, R]]:
+        """Deprecated: `aio_run_many(..., wait_for_result=False)`."""
+        _deprecated("aio_run_many_no_wait", "aio_run_many(..., wait_for_result=False)")
+        return [self._ref(run_id) for run_id in await asyncio.to_thread(self._trigger, workflows)]
+
+    def get_run_ref(self, run_id: str) -> TaskRunRef[I, R]:
+        """A reference to a run that was started anywhere."""
+        return self._ref(run_id)
+
+    def get_result(self, run_id: str) -> R:
+        """Wait for the result of a run that was started anywhere."""
+        return self._ref(run_id).result()
+
+    async def aio_get_result(self, run_id: str) -> R:
+        return await self._ref(run_id).aio_result()

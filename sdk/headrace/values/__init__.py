@@ -1,0 +1,1 @@
+"""Values on their way in and out of tasks, and expressions about them."""

@@ -1,0 +1,48 @@
+"""CEL: conditions, concurrency keys, rate keys, idempotency keys. Imported only where an app uses expressions.
+
+The engine is `common-expression-language`, a compiled binding: see docs/decisions/cel.md for the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+import cel
+
+from headrace.errors import ExpressionError
+
+if TYPE_CHECKING:
+    from headrace.core.run.plan import Json
+
+
+@lru_cache(maxsize=1024)
+def _program(expression: str) -> cel.Program:
+    try:
+        return cel.compile(expression)
+    except ValueError as error:
+        raise ExpressionError(_first_lines(str(error))) from error
+
+
+def _first_lines(text: str) -> str:
+    """The binding's message without what it repeats of the expression's source."""
+    return text.replace("ERROR: <input>:", "at line:column ").strip()
+
+
+class Cel:
+    """`ports.Expressions` by CEL. Compiled programs are kept; thread-safe."""
+
+    def check(self, expression: str) -> None:
+        """ExpressionError, with line and column, where the expression does not parse."""
+        _program(expression)
+
+    def evaluate(self, expression: str, variables: Mapping[str, Json]) -> Json:
+        """The value of the expression; ExpressionError, with the expression and the reason, where there is none."""
+        program = _program(expression)
+        try:
+            return cast("Json", program.execute(dict(variables)))
+        except KeyError as error:
+            raise ExpressionError(f"{expression!r}: no such key: {error.args[0]}") from error
+        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError) as error:
+            raise ExpressionError(f"{expression!r}: {error}") from error
