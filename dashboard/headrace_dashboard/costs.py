@@ -1,0 +1,140 @@
+"""What the last day cost: units that CloudWatch counted for this stack's table, queues and functions, times their list price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headrace.app import Headrace
+from headrace_infra.cost.prices import PRICES
+
+DAY_S = 86_400
+INDEXES = ("listing", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One kind of unit: how many, and what they cost."""
+
+    what: str
+    units: float
+    dollars: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The lines, or why there are none."""
+
+    lines: tuple[Line, ...]
+    missing: str = ""
+
+    @property
+    def dollars(self) -> float:
+        return sum(line.dollars for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    what: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+
+
+def last_day(hatchet: Headrace) -> Cost:
+    """The last 24 hours. What is not in it: storage, logs, data transfer, metrics; CloudWatch is some minutes behind."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    asked = list(_asked(hatchet))
+    try:
+        sums = _sums(boto3.client("cloudwatch"), asked)
+    except (BotoCoreError, ClientError) as error:
+        return Cost(lines=(), missing=f"CloudWatch gave no figures: {error}")
+    totals: dict[str, float] = {}
+    for each, total in zip(asked, sums, strict=True):
+        totals[each.what] = totals.get(each.what, 0.0) + total
+    if not any(totals.values()):
+        return Cost(lines=(), missing="CloudWatch counted nothing in the last 24 hours.")
+    return Cost(lines=tuple(_line(what, units) for what, units in totals.items()))
+
+
+def _asked(hatchet: Headrace) -> Sequence[_Asked]:
+    settings = hatchet.settings
+    table = settings.table or settings.stack
+    out: list[_Asked] = []
+    for what, metric in (
+        ("DynamoDB write units", "ConsumedWriteCapacityUnits"),
+        ("DynamoDB read units", "ConsumedReadCapacityUnits"),
+    ):
+        out.append(_Asked(what=what, namespace="AWS/DynamoDB", metric=metric, dimensions={"TableName": table}))
+        out.extend(
+            _Asked(
+                what=what,
+                namespace="AWS/DynamoDB",
+                metric=metric,
+                dimensions={"TableName": table, "GlobalSecondaryIndexName": index},
+            )
+            for index in INDEXES
+        )
+    for worker in hatchet.workers.list().rows:
+        name = f"{settings.stack}-{worker.name}"
+        out.extend(
+            _Asked(what="SQS requests", namespace="AWS/SQS", metric=metric, dimensions={"QueueName": name})
+            for metric in (
+                "NumberOfMessagesSent",
+                "NumberOfMessagesReceived",
+                "NumberOfMessagesDeleted",
+                "NumberOfEmptyReceives",
+            )
+        )
+        out.append(
+            _Asked(
+                what="Lambda requests",
+                namespace="AWS/Lambda",
+                metric="Invocations",
+                dimensions={"FunctionName": name},
+            )
+        )
+    return out
+
+
+def _sums(client: Any, asked: Sequence[_Asked]) -> list[float]:
+    end = datetime.now(UTC)
+    queries = [
+        {
+            "Id": f"m{number}",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": each.namespace,
+                    "MetricName": each.metric,
+                    "Dimensions": [{"Name": name, "Value": value} for name, value in each.dimensions.items()],
+                },
+                "Period": DAY_S,
+                "Stat": "Sum",
+            },
+        }
+        for number, each in enumerate(asked)
+    ]
+    found: dict[str, float] = {}
+    pages = client.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries, StartTime=end - timedelta(seconds=DAY_S), EndTime=end
+    )
+    for page in pages:
+        for result in page["MetricDataResults"]:
+            found[result["Id"]] = found.get(result["Id"], 0.0) + sum(result["Values"])
+    return [found.get(f"m{number}", 0.0) for number in range(len(asked))]
+
+
+_KINDS = {
+    "DynamoDB write units": "write",
+    "DynamoDB read units": "read",
+    "SQS requests": "sqs",
+    "Lambda requests": "invocation",
+}
+
+
+def _line(what: str, units: float) -> Line:
+    return Line(what=what, units=units, dollars=units * PRICES[_KINDS[what]].dollars)

@@ -1,0 +1,41 @@
+"""What needs a person now: failures by fault, what waits the longest, full gates, paused workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headrace.app import Headrace
+from headrace.core.run.record import RunStatus
+from headrace_dashboard.views.groups import grouped
+
+FAILURES = 200
+"""How many of the last day's failures are grouped."""
+
+OPEN = 100
+"""How many open runs are looked at."""
+
+
+def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """The last day's failures, the open runs, and the gates that tasks wait at."""
+    day = datetime.now(UTC) - timedelta(days=1)
+    failed = hatchet.runs.list(since=day, statuses=[RunStatus.FAILED], limit=FAILURES, include_payloads=False)
+    running = hatchet.runs.list(
+        since=day, statuses=[RunStatus.QUEUED, RunStatus.RUNNING], limit=OPEN, include_payloads=False
+    )
+    waiting = [row for row in running.rows if row.status is RunStatus.QUEUED]
+    gates = [gate for gate in hatchet.gates.list() if gate.waiters]
+    return {
+        "title": "Now",
+        "groups": grouped(failed.rows),
+        "failed": len(failed.rows),
+        "more_failed": failed.pagination.next_page is not None,
+        "open": running.rows,
+        "more_open": running.pagination.next_page is not None,
+        "waiting": waiting,
+        "oldest": min((row.created_at for row in waiting), default=None),
+        "gates": gates,
+        "paused": [gate for gate in gates if gate.kind == "pause"],
+        "now": datetime.now(UTC),
+    }

@@ -1,0 +1,74 @@
+"""One run: why it ended as it did, what it was given, what each task did and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import FormData
+
+from headrace.app import Headrace
+from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
+from headrace.core.run.record import RunStatus
+from headrace_dashboard.views.pictures import graph, waterfall
+
+OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+LINES = 1000
+"""How many log lines a page shows."""
+
+
+def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """Everything about a run. RunNotFound where there is none."""
+    details = hatchet.runs.get(asked["run_id"])
+    now = datetime.now(UTC)
+    lines = hatchet.logs.list(details.run.metadata.id, limit=LINES).rows
+    return {
+        "title": f"{_workflow(details)} {details.run.metadata.id[:8]}",
+        "run": details.run,
+        "run_id": details.run.metadata.id,
+        "workflow": _workflow(details),
+        "tasks": details.tasks,
+        "events": details.task_events,
+        "failed": [task for task in details.tasks if task.error_message],
+        "graph": graph(details) if len(details.shape) > 1 else None,
+        "waterfall": waterfall(details.run.created_at, details.tasks, now),
+        "lines": lines,
+        "more_lines": len(lines) == LINES,
+        "over": details.run.status in OVER,
+        "parent": details.run.parent_task_external_id,
+        "input_text": json.dumps(details.run.input, indent=2, ensure_ascii=False),
+        "durable": _durable(details.tasks),
+        "now": now,
+    }
+
+
+def _workflow(details: V1WorkflowRunDetails) -> str:
+    return details.tasks[0].workflow_name if details.tasks else details.run.display_name.rsplit("-", 1)[0]
+
+
+def _durable(tasks: list[V1TaskSummary]) -> list[tuple[V1TaskSummary, Any]]:
+    """The logs of durable tasks, where there are any."""
+    logs = [(task, getattr(task, "durable_log", None)) for task in tasks]
+    return [(task, log) for task, log in logs if log]
+
+
+def cancel(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Cancel the run."""
+    hatchet.runs.cancel(path["run_id"])
+    return f"/runs/{path['run_id']}"
+
+
+def replay(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Run it again, under its own id."""
+    hatchet.runs.replay(path["run_id"])
+    return f"/runs/{path['run_id']}"
+
+
+def reset(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Run a durable task again from an entry of its log on."""
+    hatchet.runs.reset_durable_task(
+        str(form["task"]), int(str(form["node_id"])), int(str(form.get("branch_id") or 0))
+    )
+    return f"/runs/{path['run_id']}"

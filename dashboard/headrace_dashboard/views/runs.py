@@ -1,0 +1,100 @@
+"""The list of runs, by the filters in its address; and what can be done to many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import FormData
+
+from headrace.app import Headrace
+from headrace.clients.models import BulkCancelReplayOpts
+from headrace.core.run.record import RunStatus
+
+LIMIT = 50
+FILTERS = ("workflow", "status", "hours", "metadata", "parent", "event")
+
+
+def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """A page of runs. ValueError, which names the field, where a filter cannot be read."""
+    hours = _number(asked, "hours", 24.0)
+    page = max(1, int(_number(asked, "page", 1)))
+    found = hatchet.runs.list(
+        since=datetime.now(UTC) - timedelta(hours=hours),
+        statuses=_statuses(asked.get("status", "")),
+        workflow_ids=[asked["workflow"]] if asked.get("workflow") else None,
+        additional_metadata=_pairs(asked.get("metadata", "")),
+        parent_task_external_id=asked.get("parent") or None,
+        triggering_event_external_id=asked.get("event") or None,
+        offset=(page - 1) * LIMIT,
+        limit=LIMIT,
+        include_payloads=False,
+    )
+    kept = {name: asked[name] for name in FILTERS if asked.get(name)}
+    return {
+        "title": "Runs",
+        "rows": found.rows,
+        "page": page,
+        "older": f"/runs?{urlencode(kept | {'page': str(page + 1)})}" if found.pagination.next_page else None,
+        "newer": f"/runs?{urlencode(kept | {'page': str(page - 1)})}" if page > 1 else None,
+        "statuses": list(RunStatus),
+        "filters": {name: asked.get(name, "") for name in FILTERS} | {"hours": f"{hours:g}"},
+        "back": f"/runs?{urlencode(kept)}",
+    }
+
+
+def _number(asked: Mapping[str, str], name: str, default: float) -> float:
+    text = asked.get(name) or ""
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
+    if not 0 < number < 24 * 366:
+        raise ValueError(f"{name} must be over 0 and at most a year's hours, not {text}")
+    return number
+
+
+def _statuses(text: str) -> list[RunStatus] | None:
+    if not text:
+        return None
+    try:
+        return [RunStatus(text)]
+    except ValueError:
+        raise ValueError(f"status must be one of {', '.join(RunStatus)}, not {text!r}") from None
+
+
+def _pairs(text: str) -> dict[str, str] | None:
+    """`key=value`, several separated by commas."""
+    if not text.strip():
+        return None
+    pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"metadata must be key=value, not {text!r}")
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _chosen(form: FormData) -> list[str]:
+    ids = [str(value) for value in form.getlist("run")]
+    if not ids:
+        raise ValueError("no run was chosen: tick at least one")
+    return ids
+
+
+def cancel_all(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Cancel the chosen runs."""
+    hatchet.runs.bulk_cancel(BulkCancelReplayOpts(ids=_chosen(form)))
+    return back(form)
+
+
+def replay_all(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Run the chosen runs again."""
+    hatchet.runs.bulk_replay(BulkCancelReplayOpts(ids=_chosen(form)))
+    return back(form)
+
+
+def back(form: FormData) -> str:
+    """The page that the form was on: a path of this server, never another site."""
+    path = str(form.get("back") or "/runs")
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/runs"

@@ -1,0 +1,31 @@
+"""What starts runs beside calls: events, crons, schedules, webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.app import Headrace
+
+LIMIT = 100
+
+
+def events(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """The newest events, with what they started."""
+    keys = [asked["key"]] if asked.get("key") else None
+    found = hatchet.event.list(limit=LIMIT, keys=keys)
+    return {"title": "Events", "rows": found.rows or [], "key": asked.get("key", "")}
+
+
+def schedules(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """Crons with their next time, and runs that wait for theirs."""
+    return {
+        "title": "Crons and schedules",
+        "crons": hatchet.cron.list(limit=LIMIT).rows or [],
+        "schedules": hatchet.scheduled.list(limit=LIMIT).rows or [],
+    }
+
+
+def webhooks(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
+    """The webhooks that other services may call. Secrets are never shown."""
+    return {"title": "Webhooks", "rows": hatchet.webhooks.list(limit=LIMIT).rows or []}

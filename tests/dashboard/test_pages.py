@@ -1,0 +1,165 @@
+"""Every page on real runs; and what a page in the same browser, or a foreign name, is refused."""
+
+from __future__ import annotations
+
+import pytest
+from browser.dashboard_app import ATTACK
+from dashboard.looked_at import Site
+from starlette.testclient import TestClient
+
+from headrace.core.run.record import RunStatus
+from headrace_dashboard.app import PAGES, Dashboard
+from headrace_dashboard.security import COOKIE, Access
+from headrace_dashboard.views.runs import back
+from starlette.datastructures import FormData
+
+
+@pytest.mark.parametrize("href", [href for _, href in PAGES])
+def test_every_page_opens(site: Site, href: str) -> None:
+    answer = site.client.get(href)
+    assert answer.status_code == 200, answer.text
+    assert "<h1>" in answer.text
+
+
+def test_now_groups_failures_by_fault(site: Site) -> None:
+    text = site.client.get("/").text
+    assert "RuntimeError" in text
+    assert f"/runs/{site.bad}" in text
+    assert "dashboard_app.py:" in text  # the user's line
+
+
+def test_the_list_by_status_and_by_metadata(site: Site) -> None:
+    assert site.bad in site.client.get("/runs?status=FAILED").text
+    assert site.good not in site.client.get("/runs?status=FAILED").text
+    assert site.good in site.client.get("/runs?metadata=who%3Dann").text
+    assert site.flow not in site.client.get("/runs?metadata=who%3Dann").text
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("status=BAD", "status must be one of"),
+        ("hours=soon", "hours must be a number"),
+        ("hours=-1", "hours must be over 0"),
+        ("metadata=who", "metadata must be key=value"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_says_which(site: Site, query: str, says: str) -> None:
+    answer = site.client.get(f"/runs?{query}")
+    assert answer.status_code == 400
+    assert says in answer.text
+
+
+def test_a_run_shows_why_it_failed_its_input_and_its_log(site: Site) -> None:
+    text = site.client.get(f"/runs/{site.bad}").text
+    assert "RuntimeError" in text
+    assert "Traceback" in text
+    assert "hello" in text
+
+
+def test_a_workflow_s_run_has_a_graph_and_a_waterfall(site: Site) -> None:
+    text = site.client.get(f"/runs/{site.flow}").text
+    assert "Graph of 4 tasks" in text
+    assert text.count('class="bar"') == 4
+
+
+def test_nothing_of_the_user_s_is_markup(site: Site) -> None:
+    for path in ("/", "/runs", f"/runs/{site.bad}", "/workflows/greet"):
+        text = site.client.get(path).text
+        assert ATTACK not in text
+        assert "<script>document" not in text
+
+
+def test_an_unknown_run_is_404(site: Site) -> None:
+    answer = site.client.get("/runs/nothing")
+    assert answer.status_code == 404
+    assert "not found" in answer.text
+
+
+def test_start_a_run_and_cancel_it(site: Site) -> None:
+    form = {"_token": site.access.form_token, "input": '{"name": "Bob"}', "metadata": "{}"}
+    answer = site.client.post("/workflows/greet/run", data=form)
+    assert answer.status_code == 303
+    run_id = answer.headers["location"].rsplit("/", 1)[-1]
+    assert site.hatchet.runs.get(run_id).run.input == {"name": "Bob"}
+    again = site.client.post(f"/runs/{run_id}/cancel", data={"_token": site.access.form_token})
+    assert again.headers["location"] == f"/runs/{run_id}"
+    assert site.hatchet.runs.get_status(run_id) is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"text"'])
+def test_an_input_that_is_no_object_starts_nothing(site: Site, text: str) -> None:
+    form = {"_token": site.access.form_token, "input": text}
+    answer = site.client.post("/workflows/greet/run", data=form)
+    assert answer.status_code == 400
+    assert "the input" in answer.text
+
+
+def test_pause_and_unpause(site: Site) -> None:
+    form = {"_token": site.access.form_token}
+    assert site.client.post("/workflows/flow/pause", data=form).status_code == 303
+    assert "PAUSED" in site.client.get("/workflows/flow").text
+    assert site.client.post("/workflows/flow/unpause", data=form).status_code == 303
+    assert "PAUSED" not in site.client.get("/workflows/flow").text
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_no_cookie_no_page(site: Site) -> None:
+    stranger = TestClient(site.client.app, follow_redirects=False)
+    assert stranger.get("/").status_code == 403
+    assert stranger.get("/?token=guess").status_code == 403
+
+
+def test_a_foreign_name_for_this_machine_is_refused(site: Site) -> None:
+    answer = site.client.get("/", headers={"host": "rebound.example"})
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize("host", ["testserver:8123", "testserver"])
+def test_its_own_name_with_and_without_a_port(site: Site, host: str) -> None:
+    assert site.client.get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "headers"),
+    [
+        pytest.param({}, {}, id="no token"),
+        pytest.param({"_token": "guess"}, {}, id="another token"),
+        pytest.param({"_token": "right"}, {"origin": "https://evil.example"}, id="another site"),
+        pytest.param({"_token": "right"}, {"origin": "null"}, id="no site"),
+        pytest.param({"_token": "right"}, {"content-type": "text/plain"}, id="not a form"),
+    ],
+)
+def test_another_page_cannot_act(site: Site, form: dict[str, str], headers: dict[str, str]) -> None:
+    given = {name: site.access.form_token if value == "right" else value for name, value in form.items()}
+    answer = site.client.post(f"/runs/{site.good}/cancel", data=given, headers=headers)
+    assert answer.status_code == 403
+
+
+def test_a_dashboard_that_only_looks(site: Site) -> None:
+    looking = TestClient(Dashboard(hatchet=site.hatchet, access=site.access, may_act=False).app())
+    looking.cookies.set(COOKIE, site.access.session or "")
+    page = looking.get(f"/runs/{site.bad}")
+    assert "<button" not in page.text
+    form = {"_token": site.access.form_token}
+    assert looking.post(f"/runs/{site.good}/cancel", data=form).status_code == 403
+
+
+def test_every_answer_forbids_foreign_content(site: Site) -> None:
+    for path in ("/", "/static/style.css", "/nowhere", "/runs/nothing"):
+        headers = site.client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example", ""])
+def test_back_never_leaves_this_server(path: str) -> None:
+    assert back(FormData({"back": path})) == "/runs"
+
+
+def test_two_servers_have_other_tokens() -> None:
+    one, other = Access(), Access()
+    assert one.session != other.session
+    assert one.form_token != other.form_token
