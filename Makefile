@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples docs lock venvs clean
+.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples test-browser docs lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,13 +60,22 @@ venvs: $(VENV)/.installed .venv-ministack/.locked .venv-sam/.locked ## Make the 
 demo: $(VENV)/.installed ## Run the demo: a few hundred real files through the embedded AWS
 	@$(BIN)/python examples/stdlib_report.py
 
-test: test-fast test-deployed ## Run all tests: unit, simulation and moto, then deployed with SAM on MiniStack
+test: test-fast test-deployed test-browser ## Run all tests: unit, simulation and moto; deployed with SAM on MiniStack; in a browser
 
 test-fast: $(VENV)/.installed ## Run the tests that need nothing deployed
-	$(BIN)/python -m pytest -m "not deployed and not ministack and not scale" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not deployed and not ministack and not scale and not browser" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 test-deployed: venvs ## Build with sam, deploy on MiniStack, and test what was deployed
 	$(BIN)/python -m pytest -m "deployed or ministack or scale" --durations=10 $(PYTEST_ARGS)
+
+# Chromium and axe-core are installed where that takes no question: as root, with apt and npm. Else the tests say what is missing.
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
+	@if command -v npm >/dev/null; then npm --prefix tests/browser ci --silent --no-audit --no-fund; else echo "npm is missing: the pages are not checked with axe-core"; fi
+
+test-browser: $(VENV)/.installed tests/browser/node_modules/.package-lock.json ## Test the dashboard in Chromium
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing chromium ..."; (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) >/dev/null; fi
+	$(BIN)/python -m pytest -m browser --durations=5 $(PYTEST_ARGS)
 
 examples: $(VENV)/.installed ## Run every example once
 	$(BIN)/python -m pytest tests/examples $(PYTEST_ARGS)

@@ -79,7 +79,9 @@ class Dashboard:
             Route("/workers", pages.show("workers.html", workers.view)),
             Route("/cost", pages.show("cost.html", workers.cost)),
         ]
-        app = Starlette(routes=routes, exception_handlers={HTTPException: pages.refused, Exception: pages.broken})
+        app = Starlette(
+            routes=routes, exception_handlers={HTTPException: pages.refused, Exception: pages.broken}
+        )
         app.add_middleware(Guard, access=self.access, may_act=self.may_act)
         return app
 
@@ -128,7 +130,9 @@ class _Pages:
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         status = 403 if isinstance(error, AccessDenied) else 404 if "not found" in str(error) else 400
-        return self._page("error.html", request, {"title": str(status), "status": status, "message": str(error)}, status)
+        return self._page(
+            "error.html", request, {"title": str(status), "status": status, "message": str(error)}, status
+        )
 
     async def refused(self, request: Request, error: Exception) -> Response:
         """An HTTP error of the framework: an unknown page, another method."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from headrace.app import Headrace
+from headrace_dashboard.formats import now_of
 from headrace_infra.cost.prices import PRICES
 
 DAY_S = 86_400
@@ -50,7 +51,7 @@ def last_day(hatchet: Headrace) -> Cost:
 
     asked = list(_asked(hatchet))
     try:
-        sums = _sums(boto3.client("cloudwatch"), asked)
+        sums = _sums(boto3.client("cloudwatch"), asked, now_of(hatchet))
     except (BotoCoreError, ClientError) as error:
         return Cost(lines=(), missing=f"CloudWatch gave no figures: {error}")
     totals: dict[str, float] = {}
@@ -69,7 +70,9 @@ def _asked(hatchet: Headrace) -> Sequence[_Asked]:
         ("DynamoDB write units", "ConsumedWriteCapacityUnits"),
         ("DynamoDB read units", "ConsumedReadCapacityUnits"),
     ):
-        out.append(_Asked(what=what, namespace="AWS/DynamoDB", metric=metric, dimensions={"TableName": table}))
+        out.append(
+            _Asked(what=what, namespace="AWS/DynamoDB", metric=metric, dimensions={"TableName": table})
+        )
         out.extend(
             _Asked(
                 what=what,
@@ -101,8 +104,7 @@ def _asked(hatchet: Headrace) -> Sequence[_Asked]:
     return out
 
 
-def _sums(client: Any, asked: Sequence[_Asked]) -> list[float]:
-    end = datetime.now(UTC)
+def _sums(client: Any, asked: Sequence[_Asked], end: datetime) -> list[float]:
     queries = [
         {
             "Id": f"m{number}",

@@ -7,7 +7,14 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from headrace.app import Headrace
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def now_of(hatchet: Headrace) -> datetime:
+    """The time as the stack's clock has it: a local stack's can be moved."""
+    return datetime.fromtimestamp(hatchet.engine.clock.now_ms() / 1000, UTC)
 
 
 def when(at: datetime | None) -> str:

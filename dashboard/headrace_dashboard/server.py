@@ -41,5 +41,7 @@ def _listen(port: int) -> socket.socket:
         listening.bind((HOST, port))
     except OSError as error:
         listening.close()
-        raise NotConfigured(f"port {port} is taken ({error.strerror}): give another one with --port") from error
+        raise NotConfigured(
+            f"port {port} is taken ({error.strerror}): give another one with --port"
+        ) from error
     return listening

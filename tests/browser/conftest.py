@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser.dashboard_app import Shown, shown
 from playwright.sync_api import Browser, sync_playwright
 
+from browser.dashboard_app import Shown, shown
 from headrace_dashboard.security import Access
 from headrace_dashboard.server import server_for
 
@@ -71,8 +71,6 @@ def served() -> Iterator[Served]:
             server = server_for(app.hatchet, access=access, may_act=True)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        yield Served(
-            shown=app, address=f"http://127.0.0.1:{listening.getsockname()[1]}", access=access
-        )
+        yield Served(shown=app, address=f"http://127.0.0.1:{listening.getsockname()[1]}", access=access)
         server.should_exit = True
         thread.join(10)

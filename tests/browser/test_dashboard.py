@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.conftest import Served
-from browser.dashboard_app import ATTACK
 from playwright.sync_api import Browser, Page, expect
 
+from browser.conftest import Served
+from browser.dashboard_app import ATTACK
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.app import PAGES
 
@@ -40,7 +40,9 @@ def test_every_page_fits_and_has_no_serious_fault(
     browser: Browser, served: Served, scheme: str, width: int
 ) -> None:
     context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True  # type: ignore[arg-type]
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        bypass_csp=True,  # type: ignore[arg-type]
     )
     page = context.new_page()
     page.goto(served.link)
@@ -172,12 +174,13 @@ def test_a_foreign_page_cannot_act(browser: Browser, served: Served) -> None:
     assert "Another site" in page.inner_text("body") or "Open the link" in page.inner_text("body")
     context.close()
     server.shutdown()
+    server.server_close()
     assert served.shown.hatchet.runs.get_status(run_id) is RunStatus.QUEUED
 
 
 def test_a_rebound_name_sees_nothing(browser: Browser, served: Served) -> None:
     port = served.address.rsplit(":", 1)[-1]
-    context = browser.new_context(extra_http_headers={})
+    context = browser.new_context()
     page = context.new_page()
     answer = page.request.get(f"{served.address}/", headers={"Host": f"rebound.example:{port}"})
     assert answer.status == 421

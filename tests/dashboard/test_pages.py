@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from browser.dashboard_app import ATTACK
 from dashboard.looked_at import Site
+from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
 from headrace_dashboard.views.runs import back
-from starlette.datastructures import FormData
 
 
 @pytest.mark.parametrize("href", [href for _, href in PAGES])
@@ -31,8 +31,8 @@ def test_now_groups_failures_by_fault(site: Site) -> None:
 def test_the_list_by_status_and_by_metadata(site: Site) -> None:
     assert site.bad in site.client.get("/runs?status=FAILED").text
     assert site.good not in site.client.get("/runs?status=FAILED").text
-    assert site.good in site.client.get("/runs?metadata=who%3Dann").text
-    assert site.flow not in site.client.get("/runs?metadata=who%3Dann").text
+    assert site.good in site.client.get("/runs?metadata=customer%3Dann").text
+    assert site.flow not in site.client.get("/runs?metadata=customer%3Dann").text
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from headrace.app import Headrace
+from headrace_dashboard.formats import now_of
 
 
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
@@ -15,5 +15,5 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "title": "Gates and limits",
         "rows": hatchet.gates.list(all=True),
         "limits": hatchet.rate_limits.list(limit=200).rows,
-        "now": datetime.now(UTC),
+        "now": now_of(hatchet),
     }

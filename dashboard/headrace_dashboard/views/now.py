@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
+from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.groups import grouped
 
 FAILURES = 200
@@ -19,7 +20,7 @@ OPEN = 100
 
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """The last day's failures, the open runs, and the gates that tasks wait at."""
-    day = datetime.now(UTC) - timedelta(days=1)
+    day = now_of(hatchet) - timedelta(days=1)
     failed = hatchet.runs.list(since=day, statuses=[RunStatus.FAILED], limit=FAILURES, include_payloads=False)
     running = hatchet.runs.list(
         since=day, statuses=[RunStatus.QUEUED, RunStatus.RUNNING], limit=OPEN, include_payloads=False
@@ -37,5 +38,5 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "oldest": min((row.created_at for row in waiting), default=None),
         "gates": gates,
         "paused": [gate for gate in gates if gate.kind == "pause"],
-        "now": datetime.now(UTC),
+        "now": now_of(hatchet),
     }

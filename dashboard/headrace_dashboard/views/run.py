@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -12,6 +11,7 @@ from starlette.datastructures import FormData
 from headrace.app import Headrace
 from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
 from headrace.core.run.record import RunStatus
+from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.pictures import graph, waterfall
 
 OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -22,7 +22,7 @@ LINES = 1000
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """Everything about a run. RunNotFound where there is none."""
     details = hatchet.runs.get(asked["run_id"])
-    now = datetime.now(UTC)
+    now = now_of(hatchet)
     lines = hatchet.logs.list(details.run.metadata.id, limit=LINES).rows
     return {
         "title": f"{_workflow(details)} {details.run.metadata.id[:8]}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from headrace.app import Headrace
 from headrace.clients.models import BulkCancelReplayOpts
 from headrace.core.run.record import RunStatus
+from headrace_dashboard.formats import now_of
 
 LIMIT = 50
 FILTERS = ("workflow", "status", "hours", "metadata", "parent", "event")
@@ -22,7 +23,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     hours = _number(asked, "hours", 24.0)
     page = max(1, int(_number(asked, "page", 1)))
     found = hatchet.runs.list(
-        since=datetime.now(UTC) - timedelta(hours=hours),
+        since=now_of(hatchet) - timedelta(hours=hours),
         statuses=_statuses(asked.get("status", "")),
         workflow_ids=[asked["workflow"]] if asked.get("workflow") else None,
         additional_metadata=_pairs(asked.get("metadata", "")),

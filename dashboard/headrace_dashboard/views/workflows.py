@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from statistics import quantiles
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
+from headrace_dashboard.formats import now_of
 
 SAMPLE = 200
 """How many of the newest runs the figures come from."""
@@ -28,7 +29,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
 def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """One workflow. ValueError where the stack has none of that name."""
     workflow = hatchet.workflows.get(asked["name"])
-    since = datetime.now(UTC) - timedelta(days=1)
+    since = now_of(hatchet) - timedelta(days=1)
     rows = hatchet.runs.list(
         since=since, workflow_ids=[workflow.name], limit=SAMPLE, include_payloads=False
     ).rows
@@ -68,8 +69,15 @@ def _value(schema: Mapping[str, Any], of: Mapping[str, Any]) -> Any:
     if "$ref" in of:
         of = schema.get("$defs", {}).get(of["$ref"].rsplit("/", 1)[-1], {})
         return {name: _value(schema, each) for name, each in of.get("properties", {}).items()}
-    kinds: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
-    return kinds.get(of.get("type", ""), None)
+    kinds: dict[str, Any] = {
+        "string": "text",
+        "integer": 1,
+        "number": 1.0,
+        "boolean": True,
+        "array": [],
+        "object": {},
+    }
+    return kinds.get(of.get("type", ""))
 
 
 def start(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:

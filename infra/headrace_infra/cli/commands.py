@@ -65,6 +65,21 @@ def dev(
     develop(path, port=port, reload=reload, emulator=emulator)
 
 
+@app.command(epilog="Example: headrace ui --stack prod")
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one")] = 8123,
+    look: Annotated[
+        bool, typer.Option("--look", help="Only show: no buttons, nothing can be changed")
+    ] = False,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+) -> None:
+    """Show a stack in the browser, with your own AWS credentials: runs, failures, limits, workflows."""
+    from headrace_infra.cli.showing import show_pages
+
+    show_pages(app_or_stack(app_path, stack), port=port, may_act=not look)
+
+
 @app.command(epilog='Example: headrace trigger simple --input \'{"message": "Hello"}\' --wait')
 def trigger(
     workflow: Annotated[str, typer.Argument(help="The workflow's or task's name")],
