@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from dataclasses import replace
+
+import pytest
 from support.records import plan, task
 from support.world import World
 
+from headrace.core.run.commit import Attempt
 from headrace.core.run.graph import run_status
 from headrace.core.run.plan import Json
 from headrace.core.run.record import ParentLink, RunStatus
+from headrace.engine.engine import Limits
 from headrace.engine.runs.cancel import cancel
 from headrace.engine.runs.ports import Work
+from headrace.memory.faults import NoFaults
+from headrace.memory.store import MemoryStore
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
-from headrace.runtime.heartbeat import beat_once
+from headrace.runtime.heartbeat import Heartbeat, beat_once, look_once
 
 PARENT, CHILD = plan(task("parent"), workflow="parent"), plan(task("child"), workflow="child")
 
@@ -59,6 +68,67 @@ def test_a_child_that_runs_learns_of_it_with_its_next_beat() -> None:
     w.drain()
     assert seen == [True, False, True]
     assert run_status(w.record(child)) is RunStatus.CANCELLED
+
+
+def reads(store: MemoryStore) -> Counter[str]:
+    """Counts the store's calls from now on."""
+    made: Counter[str] = Counter()
+
+    class Counting(NoFaults):
+        def before(self, port: str, call: str) -> None:
+            made[call] += 1
+
+    store.faults = Counting()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "first", "told", "read"),
+    [
+        pytest.param("", True, False, 1, id="nothing was cancelled"),
+        pytest.param("parent", True, True, 1, id="its parent"),
+        pytest.param("child", True, False, 1, id="the first look of a child reads its parent alone"),
+        pytest.param("child", False, True, 2, id="later ones read both"),
+        pytest.param("parent", False, True, 2, id="its parent, at a later look"),
+    ],
+)
+def test_a_look_between_beats(cancelled: str, first: bool, told: bool, read: int) -> None:
+    seen: list[bool] = []
+
+    def body(work: Work) -> Json:
+        control = LiveControl(w.engine, work.record, work.attempt, limit_s=60, ceiling_s=60)
+        if cancelled:
+            cancel(w.engine, {"parent": parent, "child": work.record.run_id}[cancelled])
+        made = reads(w.store)
+        seen.append(look_once(w.engine, work.record, control, first=first))
+        seen.append(control.is_cancelled())
+        assert made["get"] == read
+        return None
+
+    w = world(child=body)
+    parent = w.start("parent")
+    [message] = w.queues.receive("default", limit=1, wait_s=0)
+    w.queues.hide(message, 600)
+    w.start("child", parent=ParentLink(run_id=parent, task="parent"))
+    w.drain()
+    assert seen == [told, told]
+
+
+def test_running_code_is_told_between_beats() -> None:
+    """The first beat is a minute away, the first look a tenth of a second."""
+    w = world()
+    run_id = w.start("parent")
+    run, attempt = (
+        w.record(run_id),
+        Attempt(run_id="", task="parent", ticket=1, owner="", now_ms=0, lease_until_ms=0),
+    )
+    limits = Limits(first_beat_s=60, first_look_s=0.1)
+    engine = replace(w.engine, limits=limits)
+    control, told = LiveControl(engine, run, attempt, limit_s=60, ceiling_s=60), threading.Event()
+    control.on_cancel(told.set)
+    with Heartbeat(engine, HELD, run, attempt, control):
+        cancel(w.engine, run_id)
+        assert told.wait(10)
 
 
 def test_a_grandchild_follows() -> None:

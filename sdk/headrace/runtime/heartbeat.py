@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain, repeat
 
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, beat
-from headrace.core.run.record import record_of
+from headrace.core.run.graph import finished
+from headrace.core.run.record import RunRecord, record_of, run_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.errors import QueueUnavailable, StoreUnavailable
@@ -32,31 +36,65 @@ def beat_once(engine: Engine, received: Received, attempt: Attempt, control: Liv
     return True
 
 
-class Heartbeat:
-    """Beats from `first_beat_s` on for as long as the block lasts; a shorter attempt costs next to nothing."""
+def look_once(engine: Engine, record: RunRecord, control: LiveControl, *, first: bool) -> bool:
+    """Whether the run was cancelled, by eventually consistent reads: its control is told so.
 
-    def __init__(self, engine: Engine, received: Received, attempt: Attempt, control: LiveControl) -> None:
+    Beats learn of it too, but each is a write, so they are far apart. A read is half a unit. The first look of a child run reads
+    its parent alone, as that is what people cancel: a task of under ten seconds pays for one read, whichever it is.
+    """
+    keys = [] if first and record.parent is not None else [record.key]
+    if record.parent is not None:
+        keys.append(run_key(record.parent.run_id))
+    for key, item in zip(keys, engine.store.get_many(keys, consistent=False), strict=True):
+        if item is None or "x" not in item:
+            continue
+        if key != record.key:
+            if finished(replace(record_of(item), cancelled_at_ms=None)):
+                continue  # the parent was over before it was cancelled
+            cancel(engine, record.run_id, reason=PARENT_CANCELLED)
+        control.tell_cancelled()
+        return True
+    return False
+
+
+class Heartbeat:
+    """Beats from `first_beat_s` on for as long as the block lasts, and looks between beats whether the run was cancelled.
+
+    A shorter attempt costs next to nothing: one of less than `first_look_s` no call, one of less than `first_beat_s` a look.
+    """
+
+    def __init__(
+        self, engine: Engine, received: Received, record: RunRecord, attempt: Attempt, control: LiveControl
+    ) -> None:
         self._engine = engine
+        self._record = record
         self._received = received
         self._attempt = attempt
         self._control = control
-        self._beating = threading.Lock()
+        self._calling = threading.Lock()
         self._over = False
-        self._alarm: Alarm | None = None
+        self._looked = False
+        limits = engine.limits
+        self._pauses = chain((limits.second_look_s - limits.first_look_s,), repeat(limits.look_every_s))
+        self._alarms: dict[Callable[[], None], Alarm] = {}
 
     def __enter__(self) -> Heartbeat:
-        self._alarm = PULSE.after(self._engine.limits.first_beat_s, self._beat)
+        self._call_after(self._engine.limits.first_beat_s, self._beat)
+        self._call_after(self._engine.limits.first_look_s, self._look)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._over = True
-        with self._beating:  # a beat under way writes before the commit does
-            if self._alarm is not None:
-                PULSE.cancel(self._alarm)
+        with self._calling:  # a beat under way writes before the commit does
+            for alarm in self._alarms.values():
+                PULSE.cancel(alarm)
+
+    def _call_after(self, seconds: float, call: Callable[[], None]) -> None:
+        self._alarms[call] = PULSE.after(seconds, call)
 
     def _beat(self) -> None:
         limits = self._engine.limits
-        with self._beating:
+        with self._calling:
             if self._over:
                 return
             pause_s = limits.beat_every_s
@@ -65,4 +103,17 @@ class Heartbeat:
                     return
             except (StoreUnavailable, QueueUnavailable):
                 pause_s = 1.0  # soon again: the lease is running out
-            self._alarm = PULSE.after(pause_s, self._beat)
+            self._call_after(pause_s, self._beat)
+
+    def _look(self) -> None:
+        """The first beat looks too, so that a task of under ten seconds pays for one look."""
+        with self._calling:
+            if self._over:
+                return
+            try:
+                first, self._looked = not self._looked, True
+                if look_once(self._engine, self._record, self._control, first=first):
+                    return
+            except StoreUnavailable:
+                pass  # the next look or beat will see it
+            self._call_after(next(self._pauses), self._look)

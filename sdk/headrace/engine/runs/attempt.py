@@ -65,7 +65,7 @@ def run_live(
     engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
 ) -> Ending:
     """Run user code under its deadline, with a heartbeat that keeps lease and message."""
-    with Heartbeat(engine, claimed.received, claimed.attempt, control):
+    with Heartbeat(engine, claimed.received, claimed.record, claimed.attempt, control):
         return execute(
             runnable,
             work,
