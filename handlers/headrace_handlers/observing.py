@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from headrace.core.run.commit import HAS_STARTED
 from headrace.core.run.record import RunRecord
+from headrace.core.waits.points import encode_point
 from headrace.engine.runs.ports import Observer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class EmfObserver:
             self._counts[workflow][METRICS[kind]] += 1
             if kind == "started":
                 self._waits[workflow].append(queue_ms)
-                gates = tuple(each for each in record.tasks[task].gates if each != HAS_STARTED)
+                gates = tuple(encode_point(each) for each in record.tasks[task].lined_up)
                 if gates:
                     self._gates[workflow].add(queue_ms, gates)
             if kind in ("completed", "failed", "retried"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, ov
 
 from headrace.context.lifespan import LifespanFn
 from headrace.core.run.plan import RunPlan
-from headrace.core.waits.concurrency import WORKER_GATE
+from headrace.core.waits.points import WORKER_GATE
 from headrace.definitions.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
 from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions

@@ -14,7 +14,8 @@ from headrace.aws.queues import TRIES, _batches, _entry
 from headrace.core.changes import ITEM_MISSING, Applied, Key, Put, Refused
 from headrace.core.run.plan import GatePlan, RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord
-from headrace.core.waits.concurrency import KEYS, group_of
+from headrace.core.run.routing import Routing
+from headrace.core.waits.concurrency import group_of
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.ports import MAX_MESSAGE_BYTES, Outgoing, Received
 
@@ -146,7 +147,12 @@ KEYED = GatePlan(name="flow/0", expression="input.who", max_runs=1)
 def test_the_group_of_a_key_is_sent_as_it_is() -> None:
     of = RunPlan(workflow="flow", version="1", tasks=(TaskPlan(name="t", gates=(KEYED,)),))
     run = RunRecord(
-        run_id="r", plan=of, input=Payload(), created_at_ms=1, expires_at_s=1, extra={KEYS: '["ä key\\n"]'}
+        run_id="r",
+        plan=of,
+        input=Payload(),
+        created_at_ms=1,
+        expires_at_s=1,
+        routing=Routing(keys=("ä key\n",)),
     )
     group = group_of(run, "t")
     assert group is not None

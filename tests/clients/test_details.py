@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from support.lives import born, cancelled, lost, never_started, raised, returned, started
+from support.lives import born, cancelled, lost, never_started, raised, returned, started, suspended
 from support.records import T0, plan, task
 
 from headrace.clients.models import V1TaskEventType, V1WorkflowType
@@ -69,6 +69,18 @@ def test_a_standalone_run_is_its_task() -> None:
     assert (row.started_at, row.finished_at, row.duration) == (at(T0 + 15), at(T0 + 20), 5)
     assert row.display_name == f"solo-{T0}"
     assert task_summary(loaded, "solo").task_external_id == "r1"
+
+
+def test_a_task_that_waits_for_its_children_runs_and_is_evicted() -> None:
+    waiting = suspended(born(SOLO), "solo", first=3)
+    summary, task_row = run_summary(Loaded(record=waiting)), task_summary(Loaded(record=waiting), "solo")
+    (detail,) = run_detail(Loaded(record=waiting)).task_runs.values()
+    for shown in (summary, task_row, detail):
+        assert (shown.status, shown.is_evicted) == (RunStatus.RUNNING, True)
+    assert task_row.waits_for == detail.waits_for == "its children"
+    ended = cancelled(waiting)
+    assert run_summary(Loaded(record=ended)).is_evicted is False
+    assert task_summary(Loaded(record=ended), "solo").waits_for is None
 
 
 def test_a_workflow_s_run_has_its_tasks_as_children() -> None:

@@ -17,7 +17,8 @@ from headrace.clients.metrics import MetricsClient
 from headrace.clients.runs.client import RunsClient
 from headrace.clients.runs.details import at
 from headrace.core.run.plan import GateStrategy, Json, RatePlan, RunPlan
-from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.core.run.routing import Routing
+from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.line import Waiter, mark, put_waiter
 from headrace.core.waits.rate_limit import Window, put_limit
 from headrace.engine.catalog.workers import DeclaredWorker, publish
@@ -270,7 +271,7 @@ def test_a_paused_workflow_is_listed_with_its_line_or_without(seen: Callable[[Wo
 def test_a_line_for_labels_tells_the_wishes(seen: Callable[[World], Desk]) -> None:
     wishes = encode_wishes([("gpu", 3, 2)])
     w = world(single())
-    [waiting] = begin(w, {}, extra={WISHES + "flow": wishes})
+    [waiting] = begin(w, {}, routing=Routing(required_labels={"flow": wishes}))
     [message] = w.queues.receive("default", limit=1, wait_s=0)
     host = replace(w.host("default"), labels=lambda: {"gpu": 1})
     assert deliver(w.engine, host, message, runner=run_at_once) == Done()

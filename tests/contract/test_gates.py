@@ -28,6 +28,7 @@ from headrace.core.waits.concurrency import (
     state_of,
 )
 from headrace.core.waits.line import Waiter, put_waiter, unwait
+from headrace.core.waits.points import AtConcurrency, point_at
 from headrace.core.waits.rate_limit import Take, Window, window_of
 
 NUMBERS = count(1)
@@ -36,6 +37,13 @@ MINUTE = 60_000
 Step: TypeAlias = "tuple[Callable[[str], Write], bool]"
 """A write on a gate's partition, and whether it takes place."""
 
+
+def _concurrency(gate: str) -> AtConcurrency:
+    point = point_at(gate)
+    assert isinstance(point, AtConcurrency)
+    return point
+
+
 ANN, BOB, RUN = "run-a/pay #1.x", "run_b/é", "0198-cc"
 
 
@@ -43,7 +51,7 @@ def of(member: str, ticket: int = 1, *, limit: int = 1, cost: int = 1, born_ms: 
        run: bool = False) -> Callable[[str], Pass]:  # fmt: skip
     strategy = GateStrategy.CANCEL_IN_PROGRESS if cip else GateStrategy.GROUP_ROUND_ROBIN
     return lambda gate: Pass(
-        gate=gate, name="shop:pay/0", member=member, ticket=ticket, limit=limit, cost=cost,
+        point=_concurrency(gate), member=member, ticket=ticket, limit=limit, cost=cost,
         strategy=strategy, born_ms=born_ms, of_run=run,
     )  # fmt: skip
 

@@ -33,6 +33,7 @@ from headrace.core.run.commit import (
 from headrace.core.run.graph import run_status, states
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus, record_of
+from headrace.core.run.routing import Routing
 
 FLOW = plan(task("a", retries=1), task("b", "a"))
 ERROR = ErrorInfo(type="ValueError", message="no", trace="…")
@@ -202,5 +203,10 @@ def test_a_record_survives_its_encoding() -> None:
         met=(1, 3),
         broken={2: "why"},
     )
-    full = replace(record(FLOW, a=row), metadata={"k": [1, 2.5, None]}, starter="a", extra={"w:a": "gpu"})
+    full = replace(
+        record(FLOW, a=row),
+        metadata={"k": [1, 2.5, None]},
+        starter="a",
+        routing=Routing(workers={"a": "gpu"}),
+    )
     assert run_of(applied(None, create(full))) == full

@@ -9,14 +9,15 @@ from support.records import plan, task
 from support.world import World, run_at_once
 
 from headrace.core.changes import Write, Written
-from headrace.core.run.commit import Attempt, claim, park
+from headrace.core.run.commit import Attempt, claim, suspend
 from headrace.core.run.graph import run_status
 from headrace.core.run.message import decode_message
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus, record_of, run_key
 from headrace.core.sizes import item_bytes
+from headrace.core.waits.points import AtChildren
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.start import NewRun, start_many
-from headrace.engine.waits.kinds.children import join_name, leaf_for, open_join
+from headrace.engine.waits.kinds.children import leaf_for, open_join
 from headrace.memory.store import MemoryStore
 
 
@@ -66,7 +67,6 @@ def test_the_last_of_many_children_wakes_the_parent_and_no_partition_is_hot(size
     store.write(claim(attempt, queued_at_ms=now))
     record = w.record(parent_id)
     open_join(w.engine, record, "parent", range(size), first=0)
-    root = join_name(parent_id, "parent", 0)
     news = [
         NewRun(
             plan=child,
@@ -78,7 +78,7 @@ def test_the_last_of_many_children_wakes_the_parent_and_no_partition_is_hot(size
         for n in range(size)
     ]
     start_many(w.engine, news)
-    store.write(park(record, attempt, gate=root, now_ms=now))
+    store.write(suspend(record, attempt, point=AtChildren(0), now_ms=now))
     wakes = []
     while batch := w.queues.receive("default", limit=10, wait_s=0):
         for received in batch:

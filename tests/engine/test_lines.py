@@ -11,9 +11,9 @@ from support.records import plan, task
 from support.world import World, run_at_once
 
 from headrace.core.run.message import decode_message
-from headrace.core.run.owed import at_join
 from headrace.core.run.record import RunStatus, TaskStatus
-from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.core.run.routing import Routing
+from headrace.core.waits.labels import encode_wishes
 from headrace.engine.catalog.workers import announce
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.cancel import cancel
@@ -227,7 +227,7 @@ class Processes:
 
 def wishing() -> tuple[World, str]:
     w = world()
-    run_id = w.start("flow", None, extra={WISHES + "flow": LARGE})
+    run_id = w.start("flow", None, routing=Routing(required_labels={"flow": LARGE}))
     return w, run_id
 
 
@@ -281,5 +281,5 @@ def test_it_waits_no_longer_than_its_schedule_timeout(parked: bool) -> None:
     while processes.take_one("small"):
         pass
     row = w.record(run_id).tasks["flow"]
-    assert (row.status, at_join(row)) == (TaskStatus.CANCELLED, False)
+    assert row.status is TaskStatus.CANCELLED
     assert line(w, "labels#default") == []

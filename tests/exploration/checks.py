@@ -13,7 +13,8 @@ from headrace.core.run.graph import finished, states
 from headrace.core.run.message import RefillMessage
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.waits.concurrency import RATE, GateState, Pass, gate_key, passes, state_of
+from headrace.core.waits.concurrency import GateState, Pass, gate_key, passes, state_of
+from headrace.core.waits.points import RATE, encode_point, point_at
 from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]
@@ -63,7 +64,7 @@ def _waited(table: Table, member: str, gate: str) -> bool:
     run_id, _, task = member.partition("/")
     record = table.records().get(run_id)
     rows = {} if record is None else record.tasks
-    return any(gate in row.gates for name, row in rows.items() if name == task or not task)
+    return any(point_at(gate) in row.lined_up for name, row in rows.items() if name == task or not task)
 
 
 # ---------------------------------------------------------------- every state
@@ -161,7 +162,8 @@ def _parked(records: dict[str, RunRecord]) -> Iterator[tuple[RunRecord, str, str
         if record.cancelled_at_ms is None:
             for task, row in record.tasks.items():
                 if row.status is TaskStatus.PARKED:
-                    yield record, task, row.gate or ""
+                    assert row.waits_at is not None
+                    yield record, task, encode_point(row.waits_at)
 
 
 def _gate(table: Table, of: Pass) -> GateState:

@@ -17,6 +17,7 @@ from headrace.core.run.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.points import AdmissionPoint, encode_point
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import deliver
 from headrace.engine.waits import acquire as passing
@@ -111,11 +112,11 @@ def _no_baton() -> list[Any]:
 
 
 def _one_gate_remembered() -> list[Any]:
-    def unclaim(*arguments: Any, gate: str, **options: Any) -> Update:
-        write = transitions.unclaim(*arguments, gate=gate, **options)
+    def unclaim(*arguments: Any, point: AdmissionPoint, **options: Any) -> Update:
+        write = transitions.unclaim(*arguments, point=point, **options)
         (path, row), *_ = write.sets.items()
         assert isinstance(row, dict)
-        return replace(write, sets={path: {**row, "h": [gate]}})
+        return replace(write, sets={path: {**row, "h": [encode_point(point)]}})
 
     return [patch.object(passing, "unclaim", unclaim)]
 

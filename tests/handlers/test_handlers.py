@@ -15,6 +15,7 @@ from support.probe import hatchet, probe
 from support.world import World
 
 from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.waits.points import AtConcurrency
 from headrace.engine.runs.ports import Host, Work
 from headrace.engine.runs.read import read
 from headrace.engine.waits.kinds.pause import Pause, pause
@@ -125,7 +126,8 @@ def test_a_line_names_so_many_gates_and_no_more() -> None:
     w.observer.flush()
     run_id = next(str(item["pk"]).removeprefix("run#") for item in w.store.items() if item["sk"] == "run")
     record = w.record(run_id)
-    row = replace(record.tasks["flow"], gates=tuple(f"gate#flow/0#{number}" for number in range(50)))
+    points = tuple(AtConcurrency("flow/0", str(number)) for number in range(50))
+    row = replace(record.tasks["flow"], lined_up=points)
     w.observer.event("started", record.with_row("flow", row), "flow", queue_ms=5)
     w.observer.flush()
     line = json.loads(out.getvalue().splitlines()[-1])

@@ -11,7 +11,8 @@ from support.world import Killed, World, run_at_once
 
 from headrace import ConcurrencyExpression, Context, EmptyModel, Headrace
 from headrace.core.run.plan import Json
-from headrace.core.waits.labels import WISHES, encode_wishes
+from headrace.core.run.routing import Routing
+from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.rate_limit import Window, put_limit
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Work
@@ -141,7 +142,11 @@ def test_paused_workflows_and_lines_for_labels(shop: Shop, capsys: pytest.Captur
     assert re.match(rf"workflow pay  paused, 1 waiting\n.*\n1\. +{waiting}", told(shop, capsys, "pay"))
 
     w = shop.world
-    run_id = w.start("one", {}, extra={WISHES + "one": encode_wishes([("gpu", 3, 2), ("zone", 0, "[b]")])})
+    run_id = w.start(
+        "one",
+        {},
+        routing=Routing(required_labels={"one": encode_wishes([("gpu", 3, 2), ("zone", 0, "[b]")])}),
+    )
     [message] = w.queues.receive("default", limit=1, wait_s=0)
     host = replace(w.host("default"), labels=lambda: {"gpu": 1})
     assert deliver(w.engine, host, message, runner=run_at_once) == Done()

@@ -19,6 +19,7 @@ from headrace.core.run.plan import GateStrategy
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.concurrency import Holder, Pass, enter, evict
+from headrace.core.waits.points import AtConcurrency
 from headrace.engine.catalog.workers import announce
 from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
@@ -183,8 +184,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
 def busy_gates(engine: Engine, victim: str) -> None:
     """Of each kind one that the clock has to do something for."""
     now_ms, old_ms = engine.clock.now_ms(), engine.clock.now_ms() - 10 * DEAD_AFTER_MS
-    dead = Pass(gate="gate#one/0#x", name="one/0", member="gone/one", ticket=1, limit=1)
-    newer = replace(dead, gate="gate#two/0#x", member="newer/two", strategy=GateStrategy.CANCEL_IN_PROGRESS)
+    dead = Pass(point=AtConcurrency("one/0", "x"), member="gone/one", ticket=1, limit=1)
+    newer = replace(
+        dead, point=AtConcurrency("two/0", "x"), member="newer/two", strategy=GateStrategy.CANCEL_IN_PROGRESS
+    )
     older, held = replace(newer, member=f"{victim}/two"), Holder(f"{victim}/two", 1, old_ms, 0)
     writes: list[Write] = [
         enter(dead, 0, waited=False, now_ms=old_ms, expires_at_s=now_ms),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from headrace import (
 from headrace.core.run.owed import worker_of
 from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
 from headrace.engine.catalog.workers import DeclaredWorker, announce, publish
 from headrace.engine.catalog.workflows import register
@@ -127,13 +129,17 @@ class Fleet:
         assert item is not None
         return record_of(item)
 
-    def run(self, **options: Any) -> tuple[str, Mapping[str, str]]:
+    def run(self, **options: Any) -> tuple[str, Routing]:
         """Where a run goes, and what its record says of that."""
         ref = self.picky.run(wait_for_result=False, **options)
         record = self.record(ref.workflow_run_id)
         worker = worker_of(record, "picky")
         assert len(self.ports.queues.receive(worker, limit=10, wait_s=0)) == 1
-        return worker, record.extra
+        return worker, record.routing
+
+
+def to(worker: str) -> Routing:
+    return Routing(workers={"picky": worker})
 
 
 CPU, GPU = ("cpu", {"memory": 4}), ("gpu", {"memory": 32, "gpu": "yes"})
@@ -167,14 +173,14 @@ ASKED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("asked", "worker"), ASKED)
 def test_a_run_s_wishes_choose_its_worker(asked: dict[str, Any], worker: str) -> None:
     """What the plan says already is not said again."""
-    assert Fleet(CPU, GPU).run(**asked) == (worker, {} if worker == "cpu" else {"w:picky": worker})
+    assert Fleet(CPU, GPU).run(**asked) == (worker, Routing() if worker == "cpu" else to(worker))
 
 
 def test_a_run_s_wishes_replace_the_definition_s() -> None:
     fleet = Fleet(CPU, GPU, definition=[wish("gpu", "yes")])
-    assert fleet.run() == ("gpu", {})
-    assert fleet.run(desired_worker_labels=[wish("memory", 4)]) == ("cpu", {"w:picky": "cpu"})
-    assert fleet.run(desired_worker_id="cpu") == ("cpu", {"w:picky": "cpu"})
+    assert fleet.run() == ("gpu", Routing())
+    assert fleet.run(desired_worker_labels=[wish("memory", 4)]) == ("cpu", to("cpu"))
+    assert fleet.run(desired_worker_id="cpu") == ("cpu", to("cpu"))
 
 
 def test_the_items_of_a_bulk_run_choose_for_themselves() -> None:
@@ -223,7 +229,7 @@ def test_a_run_that_could_run_nowhere_is_refused_before_anything_is_sent(
 def test_a_function_has_no_time_for_a_long_task() -> None:
     """Of workers that register a task of an hour, the processes take it; nobody can send it to the function."""
     fleet = Fleet(CPU, GPU, processes=["gpu"], execution_timeout=timedelta(hours=1))
-    assert fleet.run() == ("gpu", {})
+    assert fleet.run() == ("gpu", Routing())
     with pytest.raises(
         DefinitionError, match=r"is 'cpu', whose function ends before .* task picky, 3600 s: choose another"
     ):
@@ -233,18 +239,18 @@ def test_a_function_has_no_time_for_a_long_task() -> None:
 # ---------------------------------------------------------------- processes
 
 NEEDS = [wish("model", "large")]
-CARRIED = {"d:picky": '[["model",0,"large"]]'}
+CARRIED = Routing(required_labels={"picky": '[["model",0,"large"]]'})
 
 
 @pytest.mark.parametrize("definition", [None, NEEDS])
 def test_a_wish_that_only_a_process_may_meet_waits_at_the_first(definition: Any) -> None:
     fleet = Fleet(CPU, ("one", {}), ("two", {}), processes=["one", "two"], definition=definition)
     asked: dict[str, Any] = {} if definition else {"desired_worker_labels": NEEDS}
-    moved = {} if definition else {"w:picky": "one"}
-    assert fleet.run(**asked) == ("one", {**moved, **CARRIED})
+    moved = CARRIED if definition else replace(CARRIED, workers={"picky": "one"})
+    assert fleet.run(**asked) == ("one", moved)
     announce(fleet.app.engine, "one", "p1", {"model": "small"})
     announce(fleet.app.engine, "two", "p2", {"model": "large"})
-    assert fleet.run(**asked) == ("two", {"w:picky": "two", **CARRIED})
+    assert fleet.run(**asked) == ("two", replace(CARRIED, workers={"picky": "two"}))
 
 
 def test_of_live_processes_the_best_is_chosen() -> None:
@@ -352,13 +358,13 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
     client.use(fleet.ports)
     stub = client.stubs.task(name="picky")
 
-    def run(**options: Any) -> tuple[str, Mapping[str, str]]:
+    def run(**options: Any) -> tuple[str, Routing]:
         record = fleet.record(stub.run(wait_for_result=False, **options).workflow_run_id)
-        return worker_of(record, "picky"), record.extra
+        return worker_of(record, "picky"), record.routing
 
     assert run() == ("late", CARRIED)
-    assert run(desired_worker_labels=[wish("gpu", "yes")]) == ("gpu", {"w:picky": "gpu"})
-    assert run(desired_worker_id="cpu") == ("cpu", {"w:picky": "cpu"})
+    assert run(desired_worker_labels=[wish("gpu", "yes")]) == ("gpu", to("gpu"))
+    assert run(desired_worker_id="cpu") == ("cpu", to("cpu"))
     with pytest.raises(DefinitionError, match=r"desired_worker_id is 'other'.*\(cpu, gpu, late\)"):
         run(desired_worker_id="other")
 

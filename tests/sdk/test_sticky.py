@@ -18,6 +18,7 @@ from headrace import (
 )
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, RunStatus, record_of, run_key
+from headrace.core.run.routing import Routing
 from headrace.definitions.workflow import Workflow
 from headrace.engine.catalog.workers import announce
 from headrace.engine.runs.deliver import deliver
@@ -109,7 +110,7 @@ def test_processes_may_get_the_label_that_a_task_needs() -> None:
     flow = yard.flow(HARD, [GPU, CPU], processes=True)
     run = flow.run(wait_for_result=False).workflow_run_id
     assert yard.placed(run) == {"t0": "gpu", "t1": "gpu"}
-    assert yard.record(run).extra == {"d:t1": '[["gpu",0,"no"]]'}
+    assert yard.record(run).routing == Routing(required_labels={"t1": '[["gpu",0,"no"]]'})
 
 
 @pytest.mark.parametrize("sticky", [None, SOFT, HARD])

@@ -13,6 +13,7 @@ from headrace.core.run.owed import worker_of
 from headrace.core.run.plan import GatePlan, GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
+from headrace.core.waits.points import encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from simulation.gate_watch import Violation, alive, name_of, place
@@ -134,7 +135,7 @@ def _rooms(sim: Simulation, gate: str, limit: int, states: list[GateState]) -> I
 def _the_parked_are_in_line(sim: Simulation) -> None:
     for record in sim.store.records():
         for name, row in record.tasks.items():
-            gate = row.gate or ""
+            gate = encode_point(row.waits_at) if row.waits_at is not None else ""
             if row.status is not TaskStatus.PARKED or record.cancelled_at_ms is not None:
                 continue
             if gate.startswith(("gate#", "rate#", "pause#")):

@@ -121,9 +121,9 @@ def _a_retry_keeps_its_place() -> list[Any]:
 
 
 def _only_the_last_gate_is_remembered() -> list[Any]:
-    def unclaim(record: Any, attempt: Any, *, gate: str, now_ms: int) -> Update:
-        row = replace(record.tasks[attempt.task], gates=())
-        return transitions.unclaim(record.with_row(attempt.task, row), attempt, gate=gate, now_ms=now_ms)
+    def unclaim(record: Any, attempt: Any, *, point: Any, now_ms: int) -> Update:
+        row = replace(record.tasks[attempt.task], lined_up=())
+        return transitions.unclaim(record.with_row(attempt.task, row), attempt, point=point, now_ms=now_ms)
 
     return [patch.object(passing, "unclaim", unclaim)]
 

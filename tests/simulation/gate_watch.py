@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from headrace.core.changes import Item, Key, Update, Write
 from headrace.core.run.graph import finished
-from headrace.core.run.owed import at_join
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.waits.concurrency import GateState, Holder, state_of
+from headrace.core.waits.points import point_at
 from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
 
@@ -43,7 +43,8 @@ def alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
         return False
     if row.status is TaskStatus.RUNNING:
         return row.ticket == held.ticket
-    return at_join(row) and row.ticket == held.ticket + 1 and not name_of(gate).startswith("worker:")
+    waits = row.status is TaskStatus.SUSPENDED
+    return waits and row.ticket == held.ticket + 1 and not name_of(gate).startswith("worker:")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +130,7 @@ class GateWatch:
         running = [row for row in rows if row.status is TaskStatus.RUNNING]
         if held.task is not None:
             running = [row for row in running if row.ticket == held.ticket]
-        if running and not any(gate in row.gates for row in rows):
+        if running and not any(point_at(gate) in row.lined_up for row in rows):
             return f"{gate}: {held.member} has never waited, and has passed those who do"
         return None
 

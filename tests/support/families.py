@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import ParentLink, RunStatus
+from headrace.core.waits.points import AtChildren
 from headrace.engine.engine import Engine
 from headrace.engine.runs.ports import Outcome, Succeeded, Suspended, Work
 from headrace.engine.runs.read import read_many
 from headrace.engine.runs.start import NewRun, start_many
-from headrace.engine.waits.kinds.children import join_name, leaf_for, open_join
+from headrace.engine.waits.kinds.children import leaf_for, open_join
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,6 @@ class Family:
 
     def call(self, work: Work) -> Outcome:
         record, task = work.record, work.task
-        root = join_name(record.run_id, task, 0)
         ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record.run_id}/{task}/{n}")) for n in range(self.size)]
         known = read_many(self.engine, ids)
         missing = [n for n, each in enumerate(known) if each is None]
@@ -36,7 +36,7 @@ class Family:
         elif all(each is not None and finished(each) for each in known):
             done = sum(each is not None and run_status(each) is RunStatus.COMPLETED for each in known)
             return Succeeded(json.dumps({"n": done, "pad": ""}))
-        return Suspended(root)
+        return Suspended(AtChildren(0))
 
     def _child(self, run_id: str, task: str, n: int, child_id: str) -> NewRun:
         link = ParentLink(run_id=run_id, task=task, index=n, join=leaf_for(run_id, task, 0, n))

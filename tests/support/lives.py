@@ -15,10 +15,12 @@ from headrace.core.run.commit import (
     fail,
     schedule_timed_out,
     settle_unrun,
+    suspend,
     take_over,
 )
 from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record, record_of
+from headrace.core.waits.points import AtChildren
 from support.records import T0
 
 
@@ -113,3 +115,11 @@ def never_started(record: RunRecord, task: str, at_ms: int = T0 + 300_001) -> Ru
 def item_of(record: RunRecord) -> dict[str, object]:
     """The record as a store holds it."""
     return {**encode_record(record), "pk": record.key.pk, "sk": record.key.sk}
+
+
+def suspended(record: RunRecord, task: str, *, first: int, at_ms: int = T0 + 20) -> RunRecord:
+    """The run after a started task has ended its invocation to wait for the children from index `first` on."""
+    record = started(record, task) if task not in record.tasks else record
+    return after(
+        record, suspend(record, _attempt(record, task, at_ms), point=AtChildren(first), now_ms=at_ms)
+    )

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from headrace.app import Headrace
 from headrace.clients.gates import GatesClient
-from headrace.core.waits.concurrency import WORKER_GATE
 from headrace.core.waits.labels import decode_wishes
+from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.waits.points import GateKind
 from headrace.engine.waits.views import GateView, HolderView, LimitView, WaiterView
 from headrace_infra.cli.console import errors, out, seconds

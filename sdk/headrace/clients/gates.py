@@ -75,7 +75,8 @@ class GatesClient:
 
     def find(self, text: str) -> builtins.list[GateView]:
         """The known gates, idle or not, of that name or key, or of that workflow, task or worker; a rate limit of that key."""
-        from headrace.core.waits.concurrency import RATE, short_key
+        from headrace.core.waits.concurrency import short_key
+        from headrace.core.waits.points import AtRateLimit, encode_point
         from headrace.engine.waits.points import address_of, is_gate
 
         if is_gate(text):
@@ -83,7 +84,7 @@ class GatesClient:
         declared = self._declared()
         known = self._known(declared)
         views = [self._view(gate, declared) for gate in sorted(known) if address_of(gate).matches(text)]
-        limit = f"{RATE}{short_key(text)}"
+        limit = encode_point(AtRateLimit(short_key(text)))
         if limit not in known:
             view = self._view(limit, declared)
             views += [view] if view.window is not None and view.window.limit is not None else []
@@ -99,15 +100,20 @@ class GatesClient:
     # ---- which there are
 
     def _known(self, declared: _Declared) -> AbstractSet[str]:
-        from headrace.core.waits.concurrency import PAUSE
+        from headrace.core.waits.points import AtPause, encode_point
         from headrace.engine.waits.kinds.pause import pauses
         from headrace.engine.waits.views import waited_at
 
         engine = self._app.engine
-        return {*waited_at(engine), *declared.gates, *(PAUSE + workflow for workflow in pauses(engine))}
+        return {
+            *waited_at(engine),
+            *declared.gates,
+            *(encode_point(AtPause(name)) for name in pauses(engine)),
+        }
 
     def _declared(self) -> _Declared:
-        from headrace.core.waits.concurrency import GATE, RATE, WORKER_GATE, literal_key, short_key
+        from headrace.core.waits.concurrency import literal_key, short_key
+        from headrace.core.waits.points import AtConcurrency, AtRateLimit, AtSlots, encode_point, limit_name
 
         found = _Declared()
         for plan in self._plans():
@@ -115,13 +121,14 @@ class GatesClient:
                 found.limits[gate.name] = gate.max_runs
                 key = literal_key(gate.expression)
                 if key is not None:
-                    found.gates.append(f"{GATE}{gate.name}#{short_key(key)}")
+                    found.gates.append(encode_point(AtConcurrency(gate.name, short_key(key))))
             for rate in (rate for task in plan.tasks for rate in task.rates if not rate.dynamic):
-                found.gates.append(f"{RATE}{short_key(rate.key)}")
+                found.gates.append(encode_point(AtRateLimit(short_key(rate.key))))
         for worker in self._app.fleet():
             if worker.slots is not None:
-                found.limits[WORKER_GATE + worker.name] = worker.slots
-                found.gates.append(f"{GATE}{WORKER_GATE}{worker.name}#")
+                slots = AtSlots(worker.name)
+                found.limits[limit_name(slots)] = worker.slots
+                found.gates.append(encode_point(slots))
         return found
 
     def _plans(self) -> Iterator[RunPlan]:
@@ -139,15 +146,16 @@ class GatesClient:
 
 
 def _partition(name: str, key: str | None, declared: _Declared) -> str:
-    from headrace.core.waits.concurrency import GATE, WORKER_GATE, short_key
+    from headrace.core.waits.concurrency import short_key
+    from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point
     from headrace.engine.waits.points import address_of, is_gate
 
     if key is not None:
-        return f"{GATE}{name}#{short_key(key)}"
+        return encode_point(AtConcurrency(name, short_key(key)))
     if is_gate(name):
         return name
     if name.startswith(WORKER_GATE):
-        return f"{GATE}{name}#"
+        return encode_point(AtSlots(name.removeprefix(WORKER_GATE)))
     found = next((gate for gate in declared.gates if address_of(gate).name == name), None)
     if found is None:
         raise ValueError(

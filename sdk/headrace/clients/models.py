@@ -78,7 +78,7 @@ class V1TaskSummary(_Model):
     is_evicted: bool = False
     tenant_id: str = ""
     waits_for: str | None = None
-    """What a task that is QUEUED waits for, where that is not its worker: a place of a key, units of a rate limit, its children."""
+    """What a task that is QUEUED, or evicted, waits for where that is not its worker: a place of a key, units of a rate limit, its children."""
     place_in_line: int | None = None
     """Its place there, from 1: in `runs.get` and `get_task_run` only."""
 

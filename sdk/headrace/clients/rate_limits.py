@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from headrace.clients.faces import aio
 from headrace.core.changes import Applied, Item, Key, Put
-from headrace.core.waits.concurrency import RATE, gate_key, short_key
+from headrace.core.waits.concurrency import gate_key, short_key
+from headrace.core.waits.points import AtRateLimit, encode_point
 from headrace.core.waits.rate_limit import put_limit, window_of, window_start
 from headrace.errors import DefinitionError, StoreUnavailable
 from headrace.options.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
@@ -169,7 +170,7 @@ def register_limits(engine: Engine, declared: Declared) -> int:
 
 
 def _key(key: str) -> Key:
-    return gate_key(RATE + short_key(key))
+    return gate_key(encode_point(AtRateLimit(short_key(key))))
 
 
 def _rows(app: App) -> list[RateLimit]:

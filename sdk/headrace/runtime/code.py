@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from headrace.context.context import Context, DurableContext
 from headrace.context.depends import aio_resolve, resolve
 from headrace.core.run.record import ErrorInfo
+from headrace.core.waits.points import AtChildren
 from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, Work
 from headrace.errors import NonRetryableException
 from headrace.triggers.children import Spawner, current
@@ -60,7 +61,7 @@ class TaskRunnable:
             with _running(work, ctx, durable=self.task.is_durable):
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
         except Suspend as suspend:
-            return Suspended(suspend.join)
+            return Suspended(AtChildren(suspend.first))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
             return raised(error)
 

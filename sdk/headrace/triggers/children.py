@@ -30,8 +30,8 @@ class Spawner:
     task: str
     context: Context
     durable: bool = False
-    joins: dict[str, str] = field(default_factory=dict)
-    """Of a durable task: each child's run id -> the join that its group leaves."""
+    groups: dict[str, int] = field(default_factory=dict)
+    """Of a durable task: each child's run id -> the index of the first child that was started by the same call."""
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.run.record import ParentLink
-from headrace.core.waits.labels import WISHES, WORKER, decode_wishes, encode_wishes
+from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.core.waits.labels import decode_wishes, encode_wishes
 from headrace.engine.catalog.workers import declared, live
 from headrace.engine.catalog.workflows import lookup
 from headrace.engine.runs.read import read_many
 from headrace.engine.runs.start import NewRun, start, start_many
-from headrace.engine.waits.kinds.children import join_name, leaf_for, open_join
+from headrace.engine.waits.kinds.children import leaf_for, open_join
 from headrace.errors import DedupeViolationError, DefinitionError
 from headrace.options.idempotency import key_of
 from headrace.options.labels import (
@@ -61,8 +62,7 @@ def _join(
     app: Headrace, spawner: Spawner, news: Sequence[NewRun], missing: Sequence[NewRun], first: int
 ) -> None:
     """The join of a durable task's children is there before any of them can end. Opening it twice is harmless."""
-    root = join_name(spawner.record.run_id, spawner.task, first)
-    spawner.joins.update({new.run_id or "": root for new in news})
+    spawner.groups.update({new.run_id or "": first for new in news})
     if missing:
         open_join(app.engine, spawner.record, spawner.task, range(first, first + len(news)), first=first)
 
@@ -90,7 +90,7 @@ def _new_run(
     plan = plan_to_run(app, name)
     return NewRun(
         plan=plan,
-        extra=routes.extra(plan, options),
+        routing=routes.routing(plan, options),
         input=item.input,
         metadata=metadata,
         priority=int(priority),
@@ -161,19 +161,19 @@ class Routes:
     def __init__(self, app: Headrace, spawner: Spawner | None) -> None:
         self._app = app
         self._spawner = spawner
-        self._made: dict[tuple[object, ...], Mapping[str, str]] = {}
+        self._made: dict[tuple[object, ...], Routing] = {}
         self._alive: list[tuple[str, Labels]] | None = None
 
-    def extra(self, plan: RunPlan, options: TriggerWorkflowOptions) -> Mapping[str, str]:
+    def routing(self, plan: RunPlan, options: TriggerWorkflowOptions) -> Routing:
         """What a run's record says of its workers. DefinitionError where one of its tasks can run nowhere."""
         wishes = wishes_of(options.desired_worker_label, f"workflow {plan.workflow}: desired_worker_labels")
         sticks = options.sticky and self._spawner is not None
         if not (wishes or sticks or options.desired_worker_id or _waits(self._app, plan.workflow)):
-            return {}
+            return AS_PLANNED
         key = (plan.workflow, options.desired_worker_id, sticks, wishes)
         if key not in self._made:
             choices = self._choices(plan, options.desired_worker_id, wishes, sticks=sticks)
-            self._made[key] = dict(_written(plan, choices))
+            self._made[key] = _routing(plan, choices)
         return self._made[key]
 
     def _choices(
@@ -209,19 +209,13 @@ class Routes:
         return self._alive
 
 
-def _written(plan: RunPlan, choices: Mapping[str, Choice]) -> list[tuple[str, str]]:
-    """Choices as a record's `extra` has them: only what its plan does not say."""
-    moved = [
-        (WORKER + name, choice.worker)
-        for name, choice in choices.items()
-        if choice.worker != plan.task(name).worker
-    ]
-    waiting = [
-        (WISHES + name, encode_wishes(choice.waits_for))
-        for name, choice in choices.items()
-        if choice.waits_for
-    ]
-    return [*moved, *waiting]
+def _routing(plan: RunPlan, choices: Mapping[str, Choice]) -> Routing:
+    """Choices as a record carries them: only what its plan does not say."""
+    moved = {
+        name: choice.worker for name, choice in choices.items() if choice.worker != plan.task(name).worker
+    }
+    waiting = {name: encode_wishes(choice.waits_for) for name, choice in choices.items() if choice.waits_for}
+    return Routing(workers=moved, required_labels=waiting)
 
 
 def _named(

@@ -45,11 +45,11 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
 
 
 class Suspend(BaseException):
-    """Ends a durable task's invocation: it goes on once everybody has left `join`. Not an Exception: no code should catch it."""
+    """Ends a durable task's invocation: it goes on once the children of the call whose first child has index `first` are done. Not an Exception: no code should catch it."""
 
-    def __init__(self, join: str) -> None:
-        super().__init__(join)
-        self.join = join
+    def __init__(self, first: int) -> None:
+        super().__init__(first)
+        self.first = first
 
 
 HOLD_S = 1.0
@@ -66,10 +66,10 @@ async def _wait_or_suspend(
         if all(record is not None and finished(record) for record in records):
             return records
         if asyncio.get_running_loop().time() >= deadline:
-            waited = (spawner.joins[run_id] for run_id in run_ids if run_id in spawner.joins)
-            join = next(waited, None)
-            if join is not None:
-                raise Suspend(join)
+            waited = (spawner.groups[run_id] for run_id in run_ids if run_id in spawner.groups)
+            first = next(waited, None)
+            if first is not None:
+                raise Suspend(first)
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * GROWTH, app.settings.longest_poll_s)
 

@@ -112,6 +112,7 @@ def _task_detail(loaded: Loaded, name: str, state: TaskState) -> TaskRunDetail:
         output=loaded.outputs.get(name),
         error=error.serialize(include_metadata=True) if error is not None else None,
         status=public_status(state.status),
+        is_evicted=state.status is TaskStatus.SUSPENDED,
         waits_for=waited_for(state),
     )
 
@@ -158,7 +159,8 @@ def _identity(record: RunRecord) -> dict[str, Any]:
 def run_summary(loaded: Loaded) -> V1TaskSummary:
     """A run as a row of the list; the tasks of a workflow's run are its `children`."""
     record = loaded.record
-    rows = [state.row for state in shown(record).values() if state.row is not None]
+    states = [state for state in shown(record).values() if state.row is not None]
+    rows = [state.row for state in states if state.row is not None]
     only = rows[0] if record.plan.standalone and rows else None
     updated = max([max(row.finished_at_ms or 0, row.started_at_ms or 0) for row in rows], default=0)
     retries = only.retry_count if only is not None else 0
@@ -174,6 +176,7 @@ def run_summary(loaded: Loaded) -> V1TaskSummary:
         error_message=error_text(record),
         retry_count=retries,
         attempt=retries + 1,
+        is_evicted=only is not None and states[0].status is TaskStatus.SUSPENDED,
         worker_id=ran_on(record, next(iter(record.tasks))) if only is not None else None,
         children=[] if record.plan.standalone else task_summaries(loaded),
         num_spawned_children=sum(row.spawned for row in rows),
@@ -215,6 +218,7 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         attempt=retries + 1,
         worker_id=ran_on(record, task),
         num_spawned_children=row.spawned if row is not None else 0,
+        is_evicted=state.status is TaskStatus.SUSPENDED,
         waits_for=waited_for(state),
         place_in_line=loaded.places.get(task),
     )

@@ -16,7 +16,7 @@ from headrace.core.run.graph import TaskState
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
-from headrace.core.waits.concurrency import RATE
+from headrace.core.waits.points import AtRateLimit
 from headrace.triggers.outcomes import task_error
 
 _Told = tuple[int, Type, int, str]  # when (ms), what, retry count, why
@@ -81,7 +81,7 @@ def _told(record: RunRecord, task: str, state: TaskState) -> Iterator[_Told]:
 
 def _earlier(row: TaskRow, queued_at_ms: int) -> Iterator[_Told]:
     """The attempts before this one. Only the last one's error is kept, until the next attempt ends."""
-    again = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
+    again = row.unclaimed
     why = row.error.message if row.error is not None and again else ""
     for number in range(row.retry_count):
         if number < row.app_retry_count:
@@ -95,7 +95,7 @@ def _earlier(row: TaskRow, queued_at_ms: int) -> Iterator[_Told]:
 
 def limited(row: TaskRow) -> bool:
     """Whether it has been turned back by a rate limit: known until its attempt ends."""
-    return any(gate.startswith(RATE) for gate in row.gates)
+    return any(isinstance(point, AtRateLimit) for point in row.lined_up)
 
 
 def _failure(why: str) -> Type:

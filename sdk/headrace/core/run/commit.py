@@ -28,6 +28,7 @@ from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.record import (
+    UNCLAIMED,
     ErrorInfo,
     Payload,
     RunRecord,
@@ -40,6 +41,7 @@ from headrace.core.run.record import (
     run_key,
     status_code,
 )
+from headrace.core.waits.points import AdmissionPoint, AtPause, WaitPoint
 
 MAX_TAKEOVERS = 10
 """How often a task whose worker was lost is taken over before it is FAILED (Hatchet: SERVER_MAX_INTERNAL_RETRY_COUNT)."""
@@ -66,6 +68,10 @@ def _row_path(task: str, *names: str) -> Path:
 
 def _status_is(task: str, status: TaskStatus) -> Condition:
     return Equal(_row_path(task, "s"), status_code(status))
+
+
+def _unclaimed(task: str) -> Condition:
+    return either(*(_status_is(task, status) for status in sorted(UNCLAIMED)))
 
 
 def _ticket_is(task: str, ticket: int) -> Condition:
@@ -108,7 +114,7 @@ def claim(attempt: Attempt, *, queued_at_ms: int) -> Update:
         require=every(
             NOT_CANCELLED,
             _ticket_is(attempt.task, attempt.ticket),
-            either(_status_is(attempt.task, TaskStatus.QUEUED), _status_is(attempt.task, TaskStatus.PARKED)),
+            _unclaimed(attempt.task),
         ),
         sets=_running(attempt),
         removes=_left_behind(attempt),
@@ -255,7 +261,8 @@ def complete(
         output=output,
         met=judged.met,
         broken=dict(judged.broken),
-        gates=(),
+        lined_up=(),
+        started=False,
     )
     sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(settled)}
     if then is not None:
@@ -284,7 +291,8 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
                 queued_at_ms=now_ms + delay_ms,
                 due_at_ms=now_ms + delay_ms if delay_ms else None,
                 error=replace(error, trace=""),
-                gates=(),
+                lined_up=(),
+                started=False,
             )
             return _settle(attempt, {_row_path(attempt.task): encode_row(again)})
         case GiveUp():
@@ -294,7 +302,13 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
 def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now_ms: int) -> Update:
     """RUNNING (whoever holds it as `row` says) -> FAILED. The run enters the index of failures in the same write."""
     failed = replace(
-        row, status=TaskStatus.FAILED, lease_until_ms=None, finished_at_ms=now_ms, error=error, gates=()
+        row,
+        status=TaskStatus.FAILED,
+        lease_until_ms=None,
+        finished_at_ms=now_ms,
+        error=error,
+        lined_up=(),
+        started=False,
     )
     return Update(
         key=record.key,
@@ -303,35 +317,32 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
     )
 
 
-def park(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
-    """RUNNING -> PARKED with the next ticket: the task waits at the join `gate`, and who empties it owes the ticket's message."""
+def suspend(record: RunRecord, attempt: Attempt, *, point: WaitPoint, now_ms: int) -> Update:
+    """RUNNING -> SUSPENDED with the next ticket: what the task waits for owes that ticket's message once it is there."""
     row = record.tasks[attempt.task]
-    parked = replace(
+    suspended = replace(
         row,
-        status=TaskStatus.PARKED,
+        status=TaskStatus.SUSPENDED,
         ticket=row.ticket + 1,
         lease_until_ms=None,
         queued_at_ms=now_ms,
         due_at_ms=None,
-        gate=gate,
-        gates=(HAS_STARTED,),
+        waits_at=point,
+        lined_up=(),
+        started=True,
     )
-    return _settle(attempt, {_row_path(attempt.task): encode_row(parked)})
+    return _settle(attempt, {_row_path(attempt.task): encode_row(suspended)})
 
 
-HAS_STARTED = "join#"
-"""Among a row's `gates`: the attempt has run until it waited for children. No pause holds it back any more."""
+def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_ms: int) -> Update:
+    """RUNNING -> PARKED with the next ticket, without having run: the task lines up at `point`.
 
-
-def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> Update:
-    """RUNNING -> PARKED with the next ticket, without having run: the task lines up at `gate`.
-
-    It keeps the time since when it is queued, and remembers every gate that it lined up at until its next commit: it is no
-    newcomer there any more. Were it to remember the last one only, two gates could send it back and forth for ever.
+    It keeps the time since when it is queued, and remembers every point that it lined up at until its next commit: it is no
+    newcomer there any more. Were it to remember the last one only, two of them could send it back and forth for ever.
     A paused workflow stops that time: where it waited for one, it is queued from now on.
     """
     row = record.tasks[attempt.task]
-    paused = bool(row.gates) and row.gates[-1].startswith("pause#") and row.gates[-1] != gate
+    paused = bool(row.lined_up) and isinstance(row.lined_up[-1], AtPause) and row.lined_up[-1] != point
     waiting = replace(
         row,
         status=TaskStatus.PARKED,
@@ -340,8 +351,8 @@ def unclaim(record: RunRecord, attempt: Attempt, *, gate: str, now_ms: int) -> U
         queued_at_ms=now_ms if paused else row.queued_at_ms,
         started_at_ms=None,
         due_at_ms=None,
-        gate=gate,
-        gates=row.gates if gate in row.gates else (*row.gates, gate),
+        waits_at=point,
+        lined_up=row.lined_up if point in row.lined_up else (*row.lined_up, point),
     )
     return _settle(attempt, {_row_path(attempt.task): encode_row(waiting)})
 
@@ -358,7 +369,8 @@ def turn_away(
         started_at_ms=None,
         finished_at_ms=now_ms,
         error=error,
-        gates=(),
+        lined_up=(),
+        started=False,
     )
     sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(ended)}
     if status is TaskStatus.FAILED:
@@ -403,14 +415,13 @@ def judge_commit(item: Item | None, attempt: Attempt) -> Mine | Fenced:
 def settle_unrun(
     record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo, *, ticket: int, now_ms: int
 ) -> Update:
-    """A task that waits for `ticket` (QUEUED or PARKED) -> FAILED or CANCELLED, with the reason, without running."""
+    """A task that waits for `ticket` (QUEUED, PARKED or SUSPENDED) -> FAILED or CANCELLED, with the reason, without running."""
     row = record.tasks.get(task)
     if row is None:
         require = every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(task)))
         row = TaskRow(status=status, ticket=ticket, queued_at_ms=states(record)[task].due_since_ms)
     else:
-        waits = either(_status_is(task, TaskStatus.QUEUED), _status_is(task, TaskStatus.PARKED))
-        require = every(NOT_CANCELLED, waits, _ticket_is(task, ticket))
+        require = every(NOT_CANCELLED, _unclaimed(task), _ticket_is(task, ticket))
     ended = replace(
         row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None
     )
@@ -430,7 +441,7 @@ def overdue(record: RunRecord, task: str, *, queued_at_ms: int, now_ms: int) -> 
 
 def schedule_timed_out(record: RunRecord, task: str) -> ErrorInfo:
     row = record.tasks.get(task)
-    if row is not None and (row.gate or "").startswith("pause#"):
+    if row is not None and isinstance(row.waits_at, AtPause):
         message = f"Task {task} waited longer than the queue_ttl of its paused workflow"
         return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=message)
     limit_s = record.plan.task(task).schedule_timeout_ms / 1000

@@ -180,7 +180,7 @@ def public_status(status: TaskStatus) -> RunStatus:
     match status:
         case TaskStatus.WAITING | TaskStatus.QUEUED | TaskStatus.PARKED:
             return RunStatus.QUEUED
-        case TaskStatus.RUNNING:
+        case TaskStatus.RUNNING | TaskStatus.SUSPENDED:
             return RunStatus.RUNNING
         case TaskStatus.COMPLETED | TaskStatus.SKIPPED:
             return RunStatus.COMPLETED

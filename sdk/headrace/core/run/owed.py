@@ -12,7 +12,7 @@ from headrace.core.run.graph import finished, made_ready_by, ready, states
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
-from headrace.core.waits.labels import WORKER
+from headrace.core.waits.points import AtChildren
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +44,21 @@ class ReleaseKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAtJoin:
-    """A task is parked at a join: wake it if everybody has left already."""
+    """A task is suspended until its children are done: wake it if they all are already."""
 
     task: str
-    join: str
+    first: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack:
     """`ticket` of a task has ended: the places that it took are free, and whoever waits for them is to be woken.
 
-    `parked`: the task waits for its children. It keeps the places of its keys and gives up those of its worker."""
+    `suspended`: the task has started and waits. It keeps the places of its keys and gives up those of its worker."""
 
     task: str
     ticket: int
-    parked: bool = False
+    suspended: bool = False
     stale: bool = False  # paid again: who owed it may have died on the way
 
 
@@ -85,12 +85,6 @@ class EndRun:
 
 Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin | GiveBack | LineUp | StepOut | EndRun
 
-JOIN = "join#"
-"""What the names of joins begin with, among the gates that a task can be parked at."""
-
-HELD_KEY = "ik"
-"""In a record's `extra`: the idempotency key to release at the run's end."""
-
 
 def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
     """What the commit (or settlement) of `task` has just made the record owe."""
@@ -103,9 +97,9 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == message.ticket
     out: list[Effect] = []
     if not live or record.cancelled_at_ms is not None:
-        keeps = row is not None and at_join(row) and row.ticket == message.ticket + 1
-        parked = keeps and record.cancelled_at_ms is None
-        out.append(GiveBack(task=message.task, ticket=message.ticket, parked=parked, stale=True))
+        keeps = row is not None and row.status is TaskStatus.SUSPENDED and row.ticket == message.ticket + 1
+        suspended = keeps and record.cancelled_at_ms is None
+        out.append(GiveBack(task=message.task, ticket=message.ticket, suspended=suspended, stale=True))
     for task in (message.task, *riders(record, message)):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
@@ -124,14 +118,16 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
     """What a run owes that was cancelled: nobody else may come by for those of its tasks that wait."""
     out: list[Effect] = []
     for name, row in record.tasks.items():
-        if row.status is TaskStatus.PARKED:
-            out.append(GiveBack(task=name, ticket=row.ticket - 1) if at_join(row) else StepOut(task=name))
+        if row.status is TaskStatus.SUSPENDED:
+            out.append(GiveBack(task=name, ticket=row.ticket - 1))
+        elif row.status is TaskStatus.PARKED:
+            out.append(StepOut(task=name))
     return (*out, *owed_at_the_end(record))
 
 
 def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, ...]:
     """What a run owes once all its tasks are settled."""
-    held = record.extra.get(HELD_KEY)
+    held = record.routing.held_key
     joined = record.parent is not None and record.parent.join is not None
     gated = bool(record.plan.gates) and not record.plan.standalone
     if not (held or joined or gated) or not finished(record):
@@ -146,11 +142,6 @@ def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, 
     return tuple(out)
 
 
-def at_join(row: TaskRow) -> bool:
-    """Whether the task is parked until its children are done: it has started, and keeps the places of its keys."""
-    return row.status is TaskStatus.PARKED and (row.gate or "").startswith(JOIN)
-
-
 def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
     """`ticket`: whose account it is; None: that of the commit that has just taken place."""
     row = record.tasks.get(task)
@@ -160,11 +151,9 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
     if (
         record.cancelled_at_ms is not None
     ):  # right after the commit, perhaps: what that took is free all the same
-        waits = row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
-        lined_up = row.status is TaskStatus.PARKED and not at_join(row)
-        out: list[Effect] = [StepOut(task=task)] if lined_up else []
-        return [*out, GiveBack(task=task, ticket=row.ticket - waits)] if now else out
-    if row.status in (TaskStatus.QUEUED, TaskStatus.PARKED) and (now or ticket == row.ticket - 1):
+        out: list[Effect] = [StepOut(task=task)] if row.status is TaskStatus.PARKED else []
+        return [*out, GiveBack(task=task, ticket=row.ticket - row.unclaimed)] if now else out
+    if row.unclaimed and (now or ticket == row.ticket - 1):
         return _owed_while_waiting(record, task, row, now=now)
     if row.settled and (now or ticket == row.ticket):
         return _owed_when_settled(record, task, row, now=now)
@@ -174,19 +163,21 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
 def _owed_while_waiting(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
     out: list[Effect] = []
     if now:
-        out.append(GiveBack(task=task, ticket=row.ticket - 1, parked=at_join(row)))
+        out.append(GiveBack(task=task, ticket=row.ticket - 1, suspended=row.status is TaskStatus.SUSPENDED))
     if row.status is TaskStatus.QUEUED:
         return [*out, _next_message(record, task)]
-    if at_join(row):
-        return [*out, LookAtJoin(task=task, join=row.gate or "")]
-    return [*out, LineUp(task=task)]
+    if row.status is TaskStatus.PARKED:
+        return [*out, LineUp(task=task)]
+    if isinstance(row.waits_at, AtChildren):
+        out.append(LookAtJoin(task=task, first=row.waits_at.first))
+    return out
 
 
 def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
     out: list[Effect] = []
     if now:
         out.append(GiveBack(task=task, ticket=row.ticket))
-    if row.gate and not row.gate.startswith(JOIN):
+    if row.waits_at is not None and not isinstance(row.waits_at, AtChildren):
         out.append(StepOut(task=task))
     out.extend(first_message(record, child) for child in made_ready_by(record, task))
     if task == gatekeeper(record):
@@ -250,7 +241,7 @@ def _next_message(record: RunRecord, task: str) -> SendTask:
 
 def worker_of(record: RunRecord, task: str) -> str:
     """The worker whose queue takes the messages of `task`."""
-    return record.extra.get(WORKER + task, record.plan.task(task).worker)
+    return record.routing.workers.get(task) or record.plan.task(task).worker
 
 
 def ran_on(record: RunRecord, task: str) -> str | None:

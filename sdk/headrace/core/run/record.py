@@ -15,6 +15,8 @@ from typing import Any
 
 from headrace.core.changes import Item, Key, Value
 from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
+from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
+from headrace.core.waits.points import WaitPoint, decode_point, encode_point
 
 
 class TaskStatus(StrEnum):
@@ -22,7 +24,8 @@ class TaskStatus(StrEnum):
 
     WAITING = "WAITING"  # derived: some parent is not settled
     QUEUED = "QUEUED"  # owed a message, or on its way
-    PARKED = "PARKED"  # waits at a gate; public: QUEUED
+    PARKED = "PARKED"  # waits for admission, has not started (or is to start again); public: QUEUED
+    SUSPENDED = "SUSPENDED"  # has started and waits, keeps its permits; public: RUNNING, evicted
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     SKIPPED = "SKIPPED"  # public: COMPLETED with output {"skipped": true}
@@ -31,6 +34,10 @@ class TaskStatus(StrEnum):
 
 
 SETTLED = frozenset({TaskStatus.COMPLETED, TaskStatus.SKIPPED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+
+
+UNCLAIMED = frozenset({TaskStatus.QUEUED, TaskStatus.PARKED, TaskStatus.SUSPENDED})
+"""The statuses of a row whose ticket waits for its message, or for what will send it."""
 
 
 class RunStatus(StrEnum):
@@ -106,15 +113,21 @@ class TaskRow:
     error: ErrorInfo | None = None
     met: tuple[int, ...] = ()  # numbers of the conditions on this task's output that hold
     broken: Mapping[int, str] = field(default_factory=dict)  # conditions that could not be evaluated, and why
-    gates: tuple[
-        str, ...
-    ] = ()  # where it has lined up since its last commit: it is no newcomer there; see HAS_STARTED
-    gate: str | None = None  # PARKED: the gate, or the join, that it waits at
+    lined_up: tuple[
+        WaitPoint, ...
+    ] = ()  # where it has lined up since its last commit: it is no newcomer there
+    waits_at: WaitPoint | None = None  # what a PARKED or SUSPENDED task waits for
+    started: bool = False  # its code has run, and was suspended, since the last commit
     spawned: int = 0  # how many child runs it has
 
     @property
     def settled(self) -> bool:
         return self.status in SETTLED
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether its ticket waits for its message, or for what will send it."""
+        return self.status in UNCLAIMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +145,7 @@ class RunRecord:
     starter: str | None = None  # root task whose message put this record: it owes the other roots' messages
     cancelled_at_ms: int | None = None
     cancel_reason: str | None = None
-    extra: Mapping[str, str] = field(
-        default_factory=dict
-    )  # run-time routing: worker per task, idempotency key …
+    routing: Routing = AS_PLANNED
     tasks: Mapping[str, TaskRow] = field(default_factory=dict)
 
     @property
@@ -158,12 +169,12 @@ def run_key(run_id: str) -> Key:
 ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
     "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
-    "via": "v", "gate": "g", "spawned": "n",
+    "via": "v", "spawned": "n", "started": "u",
 }  # fmt: skip
-"""Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, h."""
+"""Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
 
 _STATUS_CODES = {
-    TaskStatus.QUEUED: "Q", TaskStatus.PARKED: "P", TaskStatus.RUNNING: "R", TaskStatus.COMPLETED: "C",
+    TaskStatus.QUEUED: "Q", TaskStatus.PARKED: "P", TaskStatus.SUSPENDED: "W", TaskStatus.RUNNING: "R", TaskStatus.COMPLETED: "C",
     TaskStatus.SKIPPED: "S", TaskStatus.FAILED: "F", TaskStatus.CANCELLED: "X",
 }  # fmt: skip
 _STATUSES = {code: status for status, code in _STATUS_CODES.items()}
@@ -191,7 +202,14 @@ def encode_error(error: ErrorInfo) -> Value:
     return [error.type, error.message, error.trace]
 
 
-_DEFAULTS = {"retry_count": 0, "app_retry_count": 0, "takeovers": 0, "spawned": 0, "ticket": 1}
+_DEFAULTS = {
+    "retry_count": 0,
+    "app_retry_count": 0,
+    "takeovers": 0,
+    "spawned": 0,
+    "ticket": 1,
+    "started": False,
+}
 _SPANS = ("queued_at_ms", "finished_at_ms")
 """In a settled row these are stored as their distance from the start: two bytes in place of eight."""
 
@@ -213,8 +231,10 @@ def encode_row(row: TaskRow) -> Item:
         out["m"] = frozenset(row.met)
     if row.broken:
         out["x"] = {str(number): why for number, why in row.broken.items()}
-    if row.gates:
-        out["h"] = list(row.gates)
+    if row.waits_at is not None:
+        out["g"] = encode_point(row.waits_at)
+    if row.lined_up:
+        out["h"] = [encode_point(point) for point in row.lined_up]
     return out
 
 
@@ -231,7 +251,8 @@ def decode_row(raw: Mapping[str, Any]) -> TaskRow:
         error=ErrorInfo(type=error[0], message=error[1], trace=error[2]) if error else None,
         met=tuple(sorted(raw.get("m", ()))),
         broken={int(number): why for number, why in raw.get("x", {}).items()},
-        gates=tuple(raw.get("h", ())),
+        waits_at=decode_point(raw["g"]) if "g" in raw else None,
+        lined_up=tuple(decode_point(text) for text in raw.get("h", ())),
     )
 
 
@@ -300,8 +321,8 @@ def encode_record(record: RunRecord) -> Item:
     for name, value in (("st", record.starter), ("x", record.cancelled_at_ms), ("xr", record.cancel_reason)):
         if value is not None:
             out[name] = value
-    if record.extra:
-        out["ex"] = _compact(record.extra)
+    if record.routing != AS_PLANNED:
+        out["ex"] = encode_routing(record.routing)
     return out
 
 
@@ -322,7 +343,7 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         starter=item.get("st"),
         cancelled_at_ms=item.get("x"),
         cancel_reason=item.get("xr"),
-        extra=json.loads(item["ex"]) if "ex" in item else {},
+        routing=decode_routing(item["ex"]) if "ex" in item else AS_PLANNED,
         tasks={name: decode_row(row) for name, row in item["tasks"].items()},
     )
 

@@ -7,7 +7,6 @@ A holder is an attribute of the item and the places taken are counted in the sam
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,15 +26,11 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.run.plan import GatePlan, GateStrategy, TaskKind
+from headrace.core.run.routing import NotEvaluated
+from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point, limit_name
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
-
-GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
-"""What the partitions begin with that tasks wait at, by kind."""
-
-WORKER_GATE = "worker:"
-"""What the names of gates begin with that are the slots of a worker."""
 
 PLACES_AN_ITEM = 48
 """A gate of more places is split over several items: one item takes 1,000 write units a second, and weighs 70 bytes a holder."""
@@ -46,10 +41,6 @@ LONGEST_KEY = 200
 INDEX_SHARDS = 4
 """How many index partitions the gates that the clock looks at are spread over."""
 
-KEYS = "k"
-"""In a record's `extra`: the keys of its gates that come from expressions, in the order of the plan, as JSON. A list of one text
-stands for a key that could not be evaluated, and says why."""
-
 
 class KeyFailed(Exception):
     """A key's expression could not be evaluated: the expression and why."""
@@ -59,8 +50,7 @@ class KeyFailed(Exception):
 class Pass:
     """The places that a task (or its run) needs at a gate."""
 
-    gate: str  # the partition of its line
-    name: str
+    point: AtConcurrency | AtSlots
     member: str
     ticket: int
     limit: int
@@ -69,6 +59,16 @@ class Pass:
     of_run: bool = False  # held until the run ends
     born_ms: int = 0
     planned: int = 0  # what the run's plan says of the limit
+
+    @property
+    def gate(self) -> str:
+        """The partition of its line, and of its first item."""
+        return encode_point(self.point)
+
+    @property
+    def name(self) -> str:
+        """The name of its limit among those that are deployed."""
+        return limit_name(self.point)
 
     @property
     def run_id(self) -> str:
@@ -193,7 +193,7 @@ def short_key(key: str) -> str:
 
 
 def keyed_gates(record: RunRecord) -> Iterator[GatePlan]:
-    """The gates of a plan whose keys have to be evaluated, in the order in which `extra` holds them."""
+    """The gates of a plan whose keys have to be evaluated, in the order in which its routing holds them."""
     for gate in (*record.plan.gates, *(gate for task in record.plan.tasks for gate in task.gates)):
         if literal_key(gate.expression) is None:
             yield gate
@@ -201,11 +201,10 @@ def keyed_gates(record: RunRecord) -> Iterator[GatePlan]:
 
 def keys_of(record: RunRecord) -> dict[str, str]:
     """Gate name -> key, for those that were evaluated. KeyFailed where the expression of any gave none."""
-    stored = json.loads(record.extra.get(KEYS, "[]"))
     out: dict[str, str] = {}
-    for gate, value in zip(keyed_gates(record), stored, strict=False):
-        if not isinstance(value, str):
-            raise KeyFailed(str(value[0]))
+    for gate, value in zip(keyed_gates(record), record.routing.keys, strict=False):
+        if isinstance(value, NotEvaluated):
+            raise KeyFailed(value.reason)
         out[gate.name] = value
     return out
 
@@ -239,11 +238,9 @@ def passes(
     own = (*record.plan.gates, *plan.gates) if record.plan.standalone else plan.gates
     out.extend(_pass(record, gate, keys, limits, task, ticket) for gate in own)
     if slots is not None:
-        name = WORKER_GATE + worker
         out.append(
             Pass(
-                gate=f"{GATE}{name}#",
-                name=name,
+                point=AtSlots(worker),
                 member=f"{record.run_id}/{task}",
                 ticket=ticket,
                 limit=slots,
@@ -274,8 +271,7 @@ def _pass(
 ) -> Pass:
     key = literal_key(gate.expression)
     return Pass(
-        gate=f"{GATE}{gate.name}#{short_key(keys[gate.name] if key is None else key)}",
-        name=gate.name,
+        point=AtConcurrency(gate.name, short_key(keys[gate.name] if key is None else key)),
         member=record.run_id if task is None else f"{record.run_id}/{task}",
         ticket=ticket,
         limit=limits.get(gate.name, gate.max_runs),

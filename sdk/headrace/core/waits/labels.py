@@ -6,12 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-WISHES = "d:"
-"""In a record's `extra`, before a task's name: the required wishes that a process of its worker must meet, as JSON."""
-
-WORKER = "w:"
-"""In a record's `extra`, before a task's name: the worker that was chosen for it."""
-
 Wish: TypeAlias = "tuple[str, int, str | int]"
 """A required wish: key, comparator (Hatchet's number of it: = != > >= < <=), value."""
 

@@ -65,16 +65,11 @@ class Waiter:
         return Key(self.gate, self.sk)
 
 
-ORDER = "n"
-"""In a record's `extra`: the run's place among those that were started in one call, and so at the same time."""
-
-
 def place_of(record: RunRecord, task: str, row: TaskRow) -> str:
     """The sort key of a task's waiter: by priority, then by age. The same at every gate, until its next commit."""
     rank = RETRY_RANK if row.app_retry_count else record.priority
     since_ms = row.queued_at_ms or record.created_at_ms
-    order = int(record.extra.get(ORDER, "0"))
-    return f"{WAIT}{RETRY_RANK - rank}#{since_ms:013d}.{order:06d}#{record.run_id}#{task}"
+    return f"{WAIT}{RETRY_RANK - rank}#{since_ms:013d}.{record.routing.order:06d}#{record.run_id}#{task}"
 
 
 def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:

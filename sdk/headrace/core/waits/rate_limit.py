@@ -7,7 +7,6 @@ that somebody may wait; and `sched`, the window whose beginning a message is due
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,14 +25,12 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.run.plan import RatePlan
-from headrace.core.waits.concurrency import RATE, KeyFailed, gate_key, index_partition_of, short_key
+from headrace.core.run.routing import NotEvaluated, RateUnits, Units
+from headrace.core.waits.concurrency import KeyFailed, gate_key, index_partition_of, short_key
+from headrace.core.waits.points import AtRateLimit, encode_point
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
-
-RATES = "r"
-"""In a record's `extra`: [key, units, limit] of each rate limit that has an expression, in the order of the plan, as JSON. A text
-stands for one that could not be evaluated, and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +43,13 @@ class Take:
     window_ms: int | None = None
 
     @property
+    def point(self) -> AtRateLimit:
+        return AtRateLimit(short_key(self.key))
+
+    @property
     def gate(self) -> str:
-        return f"{RATE}{short_key(self.key)}"
+        """The partition of its item and of its line."""
+        return encode_point(self.point)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,25 +110,26 @@ def takes(record: RunRecord, task: str) -> tuple[Take, ...]:
     """What `task` takes of rate limits, in order. KeyFailed where an expression could not be evaluated."""
     if not record.plan.task(task).rates:
         return ()
-    stored = json.loads(record.extra.get(RATES, "[]"))
+    stored = record.routing.rates
     out: list[Take] = []
     at = 0
     for each in record.plan.tasks:
         for rate in each.rates:
-            found: object = [rate.key, int(rate.units), None] if is_fixed(rate) else None
-            if found is None:
-                found = stored[at] if at < len(stored) else f"{rate.key!r} was not evaluated"
+            if is_fixed(rate):
+                found: Units = RateUnits(key=rate.key, units=int(rate.units))
+            else:
+                found = stored[at] if at < len(stored) else NotEvaluated(f"{rate.key!r} was not evaluated")
                 at += 1
             if each.name == task:
                 out.append(_take(rate, found))
     return tuple(out)
 
 
-def _take(rate: RatePlan, found: object) -> Take:
-    if not isinstance(found, list):
-        raise KeyFailed(str(found))
-    key, units, limit = found
-    return Take(key=key, units=units, limit=limit, window_ms=rate.window_s * 1000 if rate.dynamic else None)
+def _take(rate: RatePlan, found: Units) -> Take:
+    if isinstance(found, NotEvaluated):
+        raise KeyFailed(found.reason)
+    window_ms = rate.window_s * 1000 if rate.dynamic else None
+    return Take(key=found.key, units=found.units, limit=found.limit, window_ms=window_ms)
 
 
 # ---------------------------------------------------------------- taking
@@ -246,7 +249,7 @@ def put_limit(key: str, limit: int, window_ms: int, *, seen: Window, declared: s
         sets[("declared",)] = declared
     moved: tuple[Path, ...] = (("sched",),) if seen.window_ms not in (None, window_ms) else ()
     return Update(
-        key=gate_key(f"{RATE}{short_key(key)}"),
+        key=gate_key(encode_point(AtRateLimit(short_key(key)))),
         require=AtLeast(("left",), limit + 1)
         if clamped
         else either(Missing(("left",)), AtMost(("left",), limit)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, park
+from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, suspend
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import TaskKind, TaskPlan
@@ -188,8 +188,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             write = fail(record, attempt, _cut(error), now_ms=now_ms, retryable=retryable)
         case TimedOut(limit_s):
             write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
-        case Suspended(join):
-            write = park(record, attempt, gate=join, now_ms=now_ms)
+        case Suspended(point):
+            write = suspend(record, attempt, point=point, now_ms=now_ms)
         case Interrupted():
             return Fenced(None)
     written = engine.store.write(write)

@@ -204,11 +204,7 @@ def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
     if row is None:
         state = states(record).get(task)
         return ticket == 1 and state is not None and state.ready
-    return (
-        row.status in (TaskStatus.QUEUED, TaskStatus.PARKED)
-        and row.ticket == ticket
-        and not record.cancelled_at_ms
-    )
+    return row.unclaimed and row.ticket == ticket and record.cancelled_at_ms is None
 
 
 def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | None:

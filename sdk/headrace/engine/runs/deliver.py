@@ -11,11 +11,11 @@ from headrace.core.run.graph import made_ready_by
 from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of, run_key
-from headrace.core.waits.labels import WISHES
+from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
-from headrace.engine.runs.pay import PENDING_MS, WORKER_SLOTS, Undecided, pay
+from headrace.engine.runs.pay import PENDING_MS, Undecided, pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.engine.waits.admission import admit, hand_on
 from headrace.ports import Received
@@ -127,7 +127,7 @@ def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bo
     plan = record.plan.task(task)
     if plan.isolated or plan.gates or plan.rates or worker_of(record, task) != host.worker:
         return False
-    if WISHES + task in record.extra or WORKER_SLOTS + host.worker in engine.gate_limits():
+    if task in record.routing.required_labels or WORKER_GATE + host.worker in engine.gate_limits():
         return False
     if (record.plan.workflow, task) not in host.runnables:
         return False
@@ -186,7 +186,7 @@ def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, attem
     if isinstance(ran.ending, TimedOut):
         _tell(host, "timed_out", record, attempt.task, run_ms=run_ms)
     row = record.tasks[attempt.task]
-    if row.status is TaskStatus.PARKED:
+    if row.status in (TaskStatus.PARKED, TaskStatus.SUSPENDED):
         return
     again = row.status is TaskStatus.QUEUED
     kind = "retried" if again else "completed" if row.status is TaskStatus.COMPLETED else "failed"

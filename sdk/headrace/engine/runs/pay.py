@@ -21,10 +21,10 @@ from headrace.core.run.owed import (
     worker_of,
 )
 from headrace.core.run.record import RunRecord
-from headrace.core.waits.labels import WISHES
+from headrace.core.waits.points import WORKER_GATE, AtChildren
 from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.children import is_empty, leave_join, wake_parent
+from headrace.engine.waits.kinds.children import is_empty, join_name, leave_join, wake_parent
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 PENDING_MS = 10_000
@@ -35,10 +35,6 @@ message is delivered again when the note counts for nothing."""
 class Undecided(Exception):
     """All is paid that can be. Whether somebody who waits at a gate is on its way, or was to be woken by one who has died, shows
     once PENDING_MS have passed: pay again then."""
-
-
-WORKER_SLOTS = "worker:"
-"""What the name of a worker's gate begins with, as `core.waits.concurrency.WORKER_GATE`: not imported, since few workers have gates."""
 
 
 def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
@@ -54,9 +50,9 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
                 by_worker[effect.worker].append(effect)
             case TellParent(join=join, index=index):
                 leave_join(engine, join, index)
-            case LookAtJoin(task=task, join=join):
-                if is_empty(engine, join):
-                    wake_parent(engine, record.run_id, task, join)
+            case LookAtJoin(task=task, first=first):
+                if is_empty(engine, join_name(record.run_id, task, first)):
+                    wake_parent(engine, record.run_id, task, AtChildren(first))
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id))
             case GiveBack(task=task):
@@ -81,7 +77,7 @@ def has_gates(engine: Engine, record: RunRecord, task: str) -> bool:
         return False
     if plan.gates or plan.rates or record.plan.gates:
         return True
-    return WORKER_SLOTS + worker_of(record, task) in engine.gate_limits()
+    return WORKER_GATE + worker_of(record, task) in engine.gate_limits()
 
 
 def group_for(record: RunRecord, task: str) -> str | None:
@@ -120,5 +116,5 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
         ticket=send.ticket,
         queued_at_ms=send.queued_at_ms,
         start_by_ms=send.start_by_ms,
-        wishes=record.extra.get(WISHES + send.task),
+        wishes=record.routing.required_labels.get(send.task),
     )

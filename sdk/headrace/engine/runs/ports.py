@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import ErrorInfo, RunRecord
+from headrace.core.waits.points import AtChildren
 
 
 class TaskTimeout(BaseException):
@@ -31,9 +32,9 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """The task ends its invocation and goes on once everybody has left `join`."""
+    """The task ends its invocation, and goes on once what it waits for at `point` is there."""
 
-    join: str
+    point: AtChildren
 
 
 Outcome: TypeAlias = Succeeded | Raised | Suspended

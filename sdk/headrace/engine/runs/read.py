@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from headrace.core.changes import Applied
 from headrace.core.run.commit import overdue, schedule_timed_out, settle_unrun
 from headrace.core.run.graph import finished, states
-from headrace.core.run.owed import JOIN, owed_after
+from headrace.core.run.owed import owed_after
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus, record_of, run_key
+from headrace.core.waits.points import AtPause
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, load_output
@@ -77,9 +78,10 @@ def output_text(engine: Engine, record: RunRecord, task: str) -> str | None:
 def waits_without_limit(row: TaskRow | None) -> bool:
     """Whether the schedule timeout does not run: the task has started and waits for its children, or its workflow is paused, and
     then the clock ends it after the pause's own limit."""
-    return (
-        row is not None and row.status is TaskStatus.PARKED and (row.gate or "").startswith((JOIN, "pause#"))
-    )
+    if row is None:
+        return False
+    paused = row.status is TaskStatus.PARKED and isinstance(row.waits_at, AtPause)
+    return paused or row.status is TaskStatus.SUSPENDED
 
 
 class _Waiting:

@@ -14,9 +14,10 @@ from headrace.core.changes import Applied, Write, Written
 from headrace.core.run.commit import create
 from headrace.core.run.idempotency import IdempotencyKey, key_name
 from headrace.core.run.message import encode_message
-from headrace.core.run.owed import HELD_KEY, first_messages
+from headrace.core.run.owed import first_messages
 from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, input_key, record_of
+from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
 from headrace.engine.runs.pay import group_for, message_for
@@ -38,7 +39,7 @@ class NewRun:
     priority: int = 1
     parent: ParentLink | None = None
     run_id: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    routing: Routing = AS_PLANNED
     idempotency: IdempotencyKey | None = None
 
 
@@ -93,7 +94,7 @@ def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Pr
         parent=new.parent,
         created_at_ms=now_ms,
         expires_at_s=now_ms // 1000 + engine.limits.retention_s,
-        extra=_extra(engine, new, order),
+        routing=_routing(engine, new, order),
     )
     placed = place_input(engine, bare, new.input)
     fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
@@ -101,19 +102,20 @@ def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Pr
     return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
 
 
-def _extra(engine: Engine, new: NewRun, order: int) -> Mapping[str, str]:
+def _routing(engine: Engine, new: NewRun, order: int) -> Routing:
     """What the record says beside the plan: the keys of its gates and rate limits, its order, the idempotency key to release."""
-    extra = dict(new.extra)
+    routing = new.routing
     gated = new.plan.gates or any(task.gates or task.rates for task in new.plan.tasks)
     if gated:
         from headrace.engine.waits.keys import evaluated
 
-        extra |= evaluated(engine, new.plan, new.input, new.metadata)
+        keys, rates = evaluated(engine, new.plan, new.input, new.metadata)
+        routing = replace(routing, keys=keys, rates=rates)
     if order and (gated or engine.gate_limits()):
-        extra["n"] = str(order)  # core.line.ORDER: not imported where nobody waits
+        routing = replace(routing, order=order)
     if new.idempotency is not None and new.idempotency.until_over:
-        extra[HELD_KEY] = key_name(new.plan.workflow, new.idempotency.key)
-    return extra
+        routing = replace(routing, held_key=key_name(new.plan.workflow, new.idempotency.key))
+    return routing
 
 
 def _start_chunk(

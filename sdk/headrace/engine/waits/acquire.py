@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headrace.core.changes import Applied, Update
-from headrace.core.run.commit import HAS_STARTED, Fenced, Mine, judge_commit, turn_away, unclaim
+from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, unclaim
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
 from headrace.core.waits.concurrency import KeyFailed, Pass
 from headrace.core.waits.line import place_of, unwait
+from headrace.core.waits.points import AdmissionPoint, encode_point
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
@@ -63,7 +64,7 @@ class _Passing:
 
 
 def pass_all(
-    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, line: str | None
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, line: AdmissionPoint | None
 ) -> Claimed | Disposition:
     """See `admission.admit`. `line`: one to wait in whatever the gates say."""
     way = _Passing(engine, host, message, claimed)
@@ -94,7 +95,7 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
         entry = take_places(
             way.engine,
             of,
-            waited=of.gate in row.gates,
+            waited=of.point in row.lined_up,
             again=again,
             expires_at_s=way.record.expires_at_s,
         )
@@ -102,10 +103,10 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
             case Inside(state):
                 way.inside.append(of)
                 after_leaving(way.engine, of, state)
-                if of.of_run and of.gate in row.gates:
-                    _let_the_run_in(way, of.gate)
+                if of.of_run and of.point in row.lined_up:
+                    _let_the_run_in(way, of.point)
             case Full():
-                return _park(way, of.gate)
+                return _park(way, of.point)
             case Outrun():
                 return _stale(way)
             case PutOut():
@@ -131,19 +132,21 @@ def _baton(way: _Passing) -> None:
     """Who was woken sees whether there is room for another one."""
     row = way.record.tasks[way.task]
     for of in way.inside:
-        if of.gate in row.gates and of.limit > of.cost:
+        if of.point in row.lined_up and of.limit > of.cost:
             states = states_of(way.engine, of.gate, of.items)
             look(way.engine, of.gate, of.limit, states, takeover=row.takeovers > 0)
 
 
-def _let_the_run_in(way: _Passing, gate: str) -> None:
+def _let_the_run_in(way: _Passing, point: AdmissionPoint) -> None:
     """A root that waited has taken the run's place: other roots may wait for it too, if the one that stood there for all has ended."""
     item = way.engine.store.get(way.record.key) if gatekeeper(way.record) is not None else None
     if item is None:
         return
     record = record_of(item)
     parked = [
-        name for name, row in record.tasks.items() if row.status is TaskStatus.PARKED and row.gate == gate
+        name
+        for name, row in record.tasks.items()
+        if row.status is TaskStatus.PARKED and row.waits_at == point
     ]
     wake(way.engine, [waiter_of(way.engine, record, name) for name in parked])
 
@@ -156,12 +159,12 @@ def _take_all(way: _Passing, units: tuple[Take, ...]) -> Disposition | None:
     row = way.record.tasks[way.task]
     taken: list[tuple[Take, Taken]] = []
     for each in units:
-        match take_units(way.engine, each, waited=each.gate in row.gates):
+        match take_units(way.engine, each, waited=each.point in row.lined_up):
             case Taken() as got:
                 taken.append((each, got))
             case NothingLeft():
                 _return_all(way, taken)
-                return _park(way, each.gate)
+                return _park(way, each.point)
             case Never(reason):
                 _return_all(way, taken)
                 return _settle(way, TaskStatus.FAILED, ErrorInfo(type="RateLimitError", message=reason))
@@ -176,19 +179,21 @@ def _return_all(way: _Passing, taken: list[tuple[Take, Taken]]) -> None:
 # ---------------------------------------------------------------- not admitted
 
 
-def _park(way: _Passing, gate: str) -> Disposition:
+def _park(way: _Passing, point: AdmissionPoint) -> Disposition:
     """Hand the task back, with the next ticket, and line up."""
     record = _written(
-        way, unclaim(way.record, way.claimed.attempt, gate=gate, now_ms=way.engine.clock.now_ms())
+        way, unclaim(way.record, way.claimed.attempt, point=point, now_ms=way.engine.clock.now_ms())
     )
-    if record is None or record.tasks[way.task].gate != gate:  # the task may have been buried meanwhile
+    if record is None or record.tasks[way.task].waits_at != point:  # the task may have been buried meanwhile
         return _stale(way)
     if way.host.observer is not None:
         way.host.observer.event("parked", record, way.task)
     for of in reversed(way.inside):
         if not of.of_run:
             after_leaving(way.engine, of, give_places_back(way.engine, of))
-    for other in _leave_lines(way, but=(gate, place_of(record, way.task, record.tasks[way.task]))):
+    for other in _leave_lines(
+        way, but=(encode_point(point), place_of(record, way.task, record.tasks[way.task]))
+    ):
         look_again(
             way.engine, other
         )  # while it was there, noted as woken, others may have passed the place by
@@ -199,8 +204,7 @@ def _park(way: _Passing, gate: str) -> Disposition:
 def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
     """The waiter that this message woke goes; and those that it may have left at other gates. The gates of those that went."""
     row = way.record.tasks[way.task]
-    lines = [gate for gate in row.gates if gate != HAS_STARTED]
-    places = {(gate, place_of(way.record, way.task, row)) for gate in lines}
+    places = {(encode_point(point), place_of(way.record, way.task, row)) for point in row.lined_up}
     if way.message.place is not None and way.message.task == way.task:
         places.add(way.message.place)
     left = sorted(place for place in places if place != but)

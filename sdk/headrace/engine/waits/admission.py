@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.core.run.commit import HAS_STARTED
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.record import RunRecord
-from headrace.core.waits.labels import WISHES, decode_wishes, meets
+from headrace.core.waits.labels import decode_wishes, meets
+from headrace.core.waits.points import AdmissionPoint, AtLabels, AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.pay import has_gates
@@ -23,21 +23,20 @@ def admit(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) ->
     """The same attempt once everything is passed; else the task is parked, or settled, and its message done with."""
     record, task = claimed.record, claimed.attempt.task
     line = _line_to_wait_in(engine, host, record, task)
-    lined_up = record.tasks[task].gates not in ((), (HAS_STARTED,))
-    if line is None and not lined_up and not has_gates(engine, record, task):
+    if line is None and not record.tasks[task].lined_up and not has_gates(engine, record, task):
         return claimed
     from headrace.engine.waits.acquire import pass_all
 
     return pass_all(engine, host, message, claimed, line)
 
 
-def _line_to_wait_in(engine: Engine, host: Host, record: RunRecord, task: str) -> str | None:
+def _line_to_wait_in(engine: Engine, host: Host, record: RunRecord, task: str) -> AdmissionPoint | None:
     """The line of those whose workflow is paused, or whose labels no process has; None: nothing holds it back."""
-    wishes = record.extra.get(WISHES + task)
+    wishes = record.routing.required_labels.get(task)
     if wishes and host.labels is not None and not meets(decode_wishes(wishes), host.labels()):
-        return f"labels#{host.worker}"
+        return AtLabels(host.worker)
     if not _has_started(record, task) and pause_of(engine, record.plan.workflow) is not None:
-        return f"pause#{record.plan.workflow}"
+        return AtPause(record.plan.workflow)
     return None
 
 
@@ -45,7 +44,7 @@ def _has_started(record: RunRecord, task: str) -> bool:
     """Whether any task of the run has run before this attempt."""
     mine = record.tasks[task]
     others = (row for name, row in record.tasks.items() if name != task)
-    if mine.app_retry_count or mine.takeovers or HAS_STARTED in mine.gates:
+    if mine.app_retry_count or mine.takeovers or mine.started:
         return True
     return any(row.started_at_ms for row in others)
 
@@ -72,6 +71,10 @@ def labels_changed(engine: Engine, worker: str, labels: Mapping[str, str | int])
     """A process of the worker has these labels from now on: wake those who waited for them. Returns how many."""
     from headrace.engine.waits.wake import heads, wake
 
-    able = [each for each in heads(engine, f"labels#{worker}") if meets(decode_wishes(each.wishes), labels)]
+    able = [
+        each
+        for each in heads(engine, encode_point(AtLabels(worker)))
+        if meets(decode_wishes(each.wishes), labels)
+    ]
     wake(engine, able)
     return len(able)

@@ -6,41 +6,38 @@ import json
 from collections.abc import Mapping
 
 from headrace.core.run.plan import GatePlan, Json, RatePlan, RunPlan
-from headrace.core.waits.concurrency import KEYS, literal_key
-from headrace.core.waits.rate_limit import RATES, is_fixed
+from headrace.core.run.routing import Key, NotEvaluated, RateUnits, Units
+from headrace.core.waits.concurrency import literal_key
+from headrace.core.waits.rate_limit import is_fixed
 from headrace.engine.engine import Engine
 from headrace.errors import ExpressionError
 
 
 def evaluated(
     engine: Engine, plan: RunPlan, text: str | None, metadata: Mapping[str, Json]
-) -> dict[str, str]:
-    """What `core.waits.concurrency` and `core.waits.rate_limit` read in a record's `extra`. A key that cannot be evaluated is stored as why."""
+) -> tuple[tuple[Key, ...], tuple[Units, ...]]:
+    """The keys and the units of rate limits that a record's routing carries. What cannot be evaluated is stored as why."""
     gates = (*plan.gates, *(gate for task in plan.tasks for gate in task.gates))
     keyed = [gate for gate in gates if literal_key(gate.expression) is None]
     rates = [rate for task in plan.tasks for rate in task.rates if not is_fixed(rate)]
     if not keyed and not rates:
-        return {}
+        return (), ()
     variables: dict[str, Json] = {
         "input": json.loads(text) if text else {},
         "additional_metadata": dict(metadata),
     }
-    out: dict[str, str] = {}
-    if keyed:
-        out[KEYS] = _compact([_gate_key(engine, gate, variables) for gate in keyed])
-    if rates:
-        out[RATES] = _compact([_rate(engine, rate, variables) for rate in rates])
-    return out
+    keys = tuple(_gate_key(engine, gate, variables) for gate in keyed)
+    return keys, tuple(_rate(engine, rate, variables) for rate in rates)
 
 
-def _gate_key(engine: Engine, gate: GatePlan, variables: Mapping[str, Json]) -> Json:
+def _gate_key(engine: Engine, gate: GatePlan, variables: Mapping[str, Json]) -> Key:
     try:
         return _text(engine, gate.expression, variables, "the concurrency key")
     except ExpressionError as error:
-        return [str(error)]
+        return NotEvaluated(str(error))
 
 
-def _rate(engine: Engine, rate: RatePlan, variables: Mapping[str, Json]) -> Json:
+def _rate(engine: Engine, rate: RatePlan, variables: Mapping[str, Json]) -> Units:
     try:
         key = _text(engine, rate.key, variables, "the key of the rate limit") if rate.dynamic else rate.key
         units = _number(engine, rate.units, variables, f"the units of rate limit {key!r}")
@@ -49,9 +46,9 @@ def _rate(engine: Engine, rate: RatePlan, variables: Mapping[str, Json]) -> Json
             if rate.limit is None
             else _number(engine, rate.limit, variables, f"the limit of rate limit {key!r}")
         )
-        return [key, units, limit]
+        return RateUnits(key=key, units=units, limit=limit)
     except ExpressionError as error:
-        return str(error)
+        return NotEvaluated(str(error))
 
 
 def _text(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> str:
@@ -81,7 +78,3 @@ def _number(engine: Engine, expression: str, variables: Mapping[str, Json], what
 
 def _named(value: Json) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
-
-
-def _compact(value: Json) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

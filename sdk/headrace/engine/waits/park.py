@@ -7,13 +7,8 @@ from typing import assert_never
 
 from headrace.core.run.owed import EndRun, GiveBack, LineUp, StepOut, worker_of
 from headrace.core.run.plan import GateStrategy
-from headrace.core.run.record import RunRecord
+from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.waits.concurrency import (
-    GATE,
-    LABELS,
-    PAUSE,
-    RATE,
-    WORKER_GATE,
     GateState,
     KeyFailed,
     Pass,
@@ -23,8 +18,20 @@ from headrace.core.waits.concurrency import (
     run_passes,
     state_of,
 )
-from headrace.core.waits.labels import WISHES, decode_wishes, meets
+from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
+from headrace.core.waits.points import (
+    AdmissionPoint,
+    AtChildren,
+    AtConcurrency,
+    AtLabels,
+    AtPause,
+    AtRateLimit,
+    AtSlots,
+    encode_point,
+    limit_name,
+    point_at,
+)
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import Undecided, group_for
@@ -51,9 +58,9 @@ def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut 
     match effect:
         case GiveBack(task=task, ticket=ticket):
             passes = (of for of in known_passes(engine, record, task, ticket) if not of.of_run)
-            kept = effect.parked  # a task that waits for its children keeps all but its worker's slots
+            kept = effect.suspended  # a suspended task keeps all but its worker's slots
             _leave_all(
-                engine, (of for of in passes if not kept or of.name.startswith(WORKER_GATE)), effect.stale
+                engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)), effect.stale
             )
             if effect.stale:
                 for each in _known_takes(record, task):
@@ -112,13 +119,13 @@ def after_leaving(engine: Engine, of: Pass, state: GateState | None) -> None:
 
 
 def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int | None = None) -> Waiter:
-    """The waiter of a task that is PARKED at its row's gate."""
+    """The waiter of a task that is PARKED, at the point that its row says."""
     row = record.tasks[task]
-    gate = row.gate or ""
+    point = _point_of(row)
     since_ms = row.queued_at_ms or record.created_at_ms
     by_ms = since_ms + record.plan.task(task).schedule_timeout_ms
     return Waiter(
-        gate=gate,
+        gate=encode_point(point),
         sk=place_of(record, task, row),
         run_id=record.run_id,
         task=task,
@@ -126,41 +133,56 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
         worker=worker_of(record, task),
         queued_at_ms=since_ms,
         start_by_ms=by_ms if start_by_ms is None else start_by_ms,
-        cost=_cost(engine, record, task, gate),
-        wishes=record.extra.get(WISHES + task, ""),
+        cost=_cost(engine, record, task, point),
+        wishes=record.routing.required_labels.get(task, ""),
         group=group_for(record, task) or "",
     )
 
 
-def _cost(engine: Engine, record: RunRecord, task: str, gate: str) -> int:
-    if gate.startswith(RATE):
-        return max((each.units for each in _known_takes(record, task) if each.gate == gate), default=1)
-    return max((of.cost for of in known_passes(engine, record, task, 1) if of.gate == gate), default=1)
+def _point_of(row: TaskRow) -> AdmissionPoint:
+    if row.waits_at is None or isinstance(row.waits_at, AtChildren):
+        raise ValueError(f"a {row.status} task has no line: {row.waits_at}")
+    return row.waits_at
+
+
+def _cost(engine: Engine, record: RunRecord, task: str, point: AdmissionPoint) -> int:
+    if isinstance(point, AtRateLimit):
+        return max((each.units for each in _known_takes(record, task) if each.point == point), default=1)
+    return max((of.cost for of in known_passes(engine, record, task, 1) if of.point == point), default=1)
 
 
 def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False) -> None:
     """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
-    row = record.tasks[task]
-    gate = row.gate or ""
-    start_by_ms = _paused_until(engine, record) if gate.startswith(PAUSE) else None
+    point = _point_of(record.tasks[task])
+    start_by_ms = _paused_until(engine, record) if isinstance(point, AtPause) else None
     waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
     engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
-    if gate.startswith(RATE):
-        mark_limit(engine, gate, waiter.worker, again=again, parked=None if again else waiter.sk)
-        return
-    if gate.startswith(GATE):
-        _mark_gate(engine, record, task, again=again)
-        return
-    engine.store.write(mark(gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
-    if (gate.startswith(PAUSE) and not _still_paused(engine, record.plan.workflow)) or (
-        gate.startswith(LABELS) and somebody_meets(engine, waiter.worker, waiter.wishes)
-    ):
-        wake(engine, [waiter])
+    match point:
+        case AtRateLimit():
+            mark_limit(engine, waiter.gate, waiter.worker, again=again, parked=None if again else waiter.sk)
+        case AtConcurrency() | AtSlots():
+            _mark_gate(engine, record, task, point, again=again)
+        case AtPause(workflow):
+            _mark_line(engine, record, waiter)
+            if not _still_paused(engine, workflow):
+                wake(engine, [waiter])
+        case AtLabels(worker):
+            _mark_line(engine, record, waiter)
+            if somebody_meets(engine, worker, waiter.wishes):
+                wake(engine, [waiter])
+        case _:
+            assert_never(point)
 
 
-def _mark_gate(engine: Engine, record: RunRecord, task: str, *, again: bool) -> None:
-    gate = record.tasks[task].gate or ""
-    of = next((each for each in known_passes(engine, record, task, 1) if each.gate == gate), None)
+def _mark_line(engine: Engine, record: RunRecord, waiter: Waiter) -> None:
+    engine.store.write(mark(waiter.gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
+
+
+def _mark_gate(
+    engine: Engine, record: RunRecord, task: str, point: AtConcurrency | AtSlots, *, again: bool
+) -> None:
+    gate = encode_point(point)
+    of = next((each for each in known_passes(engine, record, task, 1) if each.point == point), None)
     limit = of.limit if of is not None else None
     write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
     first = state_of(engine.store.write(write).item)
@@ -194,8 +216,9 @@ def _still_paused(engine: Engine, workflow: str) -> bool:
 def step_out(engine: Engine, record: RunRecord, task: str) -> None:
     """Take the waiter of a task that was settled, or cancelled, out of its line."""
     row = record.tasks.get(task)
-    if row is not None and row.gate:
-        engine.store.write(unwait(row.gate, place_of(record, task, row), row.ticket))
+    if row is not None and row.waits_at is not None:
+        gate = encode_point(_point_of(row))
+        engine.store.write(unwait(gate, place_of(record, task, row), row.ticket))
 
 
 # ---------------------------------------------------------------- labels
@@ -217,10 +240,13 @@ def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
 
 def look_again(engine: Engine, gate: str, *, stale: bool = False) -> None:
     """A waiter has left the line without having entered: see whether the next one can."""
-    if gate.startswith(GATE):
-        first = state_of(engine.store.get(gate_key(gate)))
-        limit = engine.gate_limits().get(gate.split("#")[1], first.limit)
-        look(engine, gate, limit, [first] if items_of(limit) == 1 else (), stale=stale)
-    elif gate.startswith(RATE):
-        for waiter in heads(engine, gate, limit=1):
-            tend(engine, gate, waiter.worker)
+    match point_at(gate):
+        case AtConcurrency() | AtSlots() as point:
+            first = state_of(engine.store.get(gate_key(gate)))
+            limit = engine.gate_limits().get(limit_name(point), first.limit)
+            look(engine, gate, limit, [first] if items_of(limit) == 1 else (), stale=stale)
+        case AtRateLimit():
+            for waiter in heads(engine, gate, limit=1):
+                tend(engine, gate, waiter.worker)
+        case AtPause() | AtLabels():
+            pass  # nothing is taken there: whoever waits needs nobody to leave

@@ -1,13 +1,28 @@
-"""What the partition of a gate says: what kind it is, its name and its key."""
+"""What tasks wait for, as people are shown it: its kind, its name and its key."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from headrace.core.run.graph import TaskState
 from headrace.core.run.record import TaskStatus
-from headrace.core.waits.concurrency import GATE, LABELS, PAUSE, RATE, WORKER_GATE
+from headrace.core.waits.points import (
+    GATE,
+    LABELS,
+    PAUSE,
+    RATE,
+    WORKER_GATE,
+    AtChildren,
+    AtConcurrency,
+    AtLabels,
+    AtPause,
+    AtRateLimit,
+    AtSlots,
+    WaitPoint,
+    point_at,
+)
 
 
 class GateKind(StrEnum):
@@ -44,39 +59,44 @@ def is_gate(text: str) -> bool:
 
 def address_of(gate: str) -> Address:
     """The parts of a gate's partition. ValueError where it is none."""
-    if gate.startswith(GATE):
-        name, _, key = gate.removeprefix(GATE).partition("#")
-        kind = GateKind.SLOTS if name.startswith(WORKER_GATE) else GateKind.CONCURRENCY
-        return Address(kind, name, key)
-    if gate.startswith(RATE):
-        return Address(GateKind.RATE, gate.removeprefix(RATE))
-    if gate.startswith(PAUSE):
-        return Address(GateKind.PAUSE, gate.removeprefix(PAUSE))
-    if gate.startswith(LABELS):
-        return Address(GateKind.LABELS, gate.removeprefix(LABELS))
-    raise ValueError(f"{gate!r} is no gate: they begin with {GATE}, {RATE}, {PAUSE} or {LABELS}")
+    point = point_at(gate)
+    match point:
+        case AtConcurrency(name, key):
+            return Address(GateKind.CONCURRENCY, name, key)
+        case AtSlots(worker):
+            return Address(GateKind.SLOTS, WORKER_GATE + worker)
+        case AtRateLimit(key):
+            return Address(GateKind.RATE, key)
+        case AtPause(workflow):
+            return Address(GateKind.PAUSE, workflow)
+        case AtLabels(worker):
+            return Address(GateKind.LABELS, worker)
+        case _:
+            assert_never(point)
 
 
 def waited_for(state: TaskState) -> str | None:
-    """What a parked task waits for, in words; None: it is not parked."""
-    parked = state.status is TaskStatus.PARKED and state.row is not None and state.row.gate
-    return described(parked) if parked else None
+    """What a parked or suspended task waits for, in words; None: it waits for nothing but its worker."""
+    waits = state.status in (TaskStatus.PARKED, TaskStatus.SUSPENDED)
+    if not waits or state.row is None or state.row.waits_at is None:
+        return None
+    return described(state.row.waits_at)
 
 
-def described(gate: str) -> str:
-    """What a task waits for at a gate (or at a join), for a person."""
-    try:
-        found = address_of(gate)
-    except ValueError:
-        return "its children"
-    match found.kind:
-        case GateKind.CONCURRENCY:
-            return f"a place of {found.name}, key {found.key!r}"
-        case GateKind.SLOTS:
-            return f"a slot of worker {found.name.removeprefix(WORKER_GATE)}"
-        case GateKind.RATE:
-            return f"units of rate limit {found.name!r}"
-        case GateKind.PAUSE:
-            return f"workflow {found.name} to be unpaused"
-        case GateKind.LABELS:
-            return f"a process of worker {found.name} with the right labels"
+def described(point: WaitPoint) -> str:
+    """What a task waits for, for a person."""
+    match point:
+        case AtConcurrency(name, key):
+            return f"a place of {name}, key {key!r}"
+        case AtSlots(worker):
+            return f"a slot of worker {worker}"
+        case AtRateLimit(key):
+            return f"units of rate limit {key!r}"
+        case AtPause(workflow):
+            return f"workflow {workflow} to be unpaused"
+        case AtLabels(worker):
+            return f"a process of worker {worker} with the right labels"
+        case AtChildren():
+            return "its children"
+        case _:
+            assert_never(point)

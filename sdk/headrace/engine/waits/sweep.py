@@ -7,17 +7,12 @@ what zombies left behind. It looks at gates that somebody waits at, or has waite
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from headrace.core.run.graph import finished
-from headrace.core.run.owed import at_join
 from headrace.core.run.record import RunRecord, TaskStatus, record_of, run_key
 from headrace.core.waits.concurrency import (
-    GATE,
     INDEX_SHARDS,
-    LABELS,
-    PAUSE,
-    RATE,
-    WORKER_GATE,
     GateState,
     Holder,
     drop,
@@ -28,6 +23,16 @@ from headrace.core.waits.concurrency import (
 )
 from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, clear, unlisted
+from headrace.core.waits.points import (
+    AdmissionPoint,
+    AtConcurrency,
+    AtLabels,
+    AtPause,
+    AtRateLimit,
+    AtSlots,
+    limit_name,
+    point_at,
+)
 from headrace.core.waits.rate_limit import close, window_of
 from headrace.engine.catalog.workers import live
 from headrace.engine.engine import Engine
@@ -51,48 +56,49 @@ def tend_gates(engine: Engine) -> int:
 
 def _tend(engine: Engine, gate: str) -> int:
     """First who is dead goes, then the mark is seen, then the line: whoever parks meanwhile marks after that, and looks for itself."""
-    if gate.startswith(GATE):
-        _put_out_the_dead(engine, gate)
+    point = point_at(gate)
+    if isinstance(point, AtConcurrency | AtSlots):
+        _put_out_the_dead(engine, gate, point)
     seen = state_of(engine.store.get(gate_key(gate)))
     waiters = heads(engine, gate)
     now_ms = engine.clock.now_ms()
     late = [each for each in waiters if each.start_by_ms < now_ms]
     waiting = [each for each in waiters if each.start_by_ms >= now_ms]
-    able = _able(engine, gate, waiting) if waiting else []
+    able = _able(engine, gate, point, waiting) if waiting else []
     wake(engine, [*late, *able])
     if not waiters:
-        _close(engine, gate, seen)
+        _close(engine, gate, point, seen)
     return len(late) + len(able)
 
 
-def _able(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
+def _able(engine: Engine, gate: str, point: AdmissionPoint, waiting: Sequence[Waiter]) -> list[Waiter]:
     """Those who need not wait any more."""
-    if gate.startswith(GATE):
-        limit, items = _limit_and_items(engine, gate)
-        states = states_of(engine, gate, items)
-        inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
-        return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
-    if gate.startswith(RATE):
-        return _able_at_limit(engine, gate, waiting)
-    if gate.startswith(PAUSE):
-        return [] if gate.removeprefix(PAUSE) in pauses(engine) else list(waiting)
-    alive = [each for each in live(engine) if each.worker == gate.removeprefix(LABELS)]
-    return [
-        waiter
-        for waiter in waiting
-        if any(meets(decode_wishes(waiter.wishes), process.labels) for process in alive)
-    ]
+    match point:
+        case AtConcurrency() | AtSlots():
+            limit, items = _limit_and_items(engine, gate, point)
+            states = states_of(engine, gate, items)
+            inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
+            return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
+        case AtRateLimit():
+            return _able_at_limit(engine, gate, waiting)
+        case AtPause(workflow):
+            return [] if workflow in pauses(engine) else list(waiting)
+        case AtLabels(worker):
+            alive = [each.labels for each in live(engine) if each.worker == worker]
+            return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]
+        case _:
+            assert_never(point)
 
 
-def _limit_and_items(engine: Engine, gate: str) -> tuple[int, int]:
+def _limit_and_items(engine: Engine, gate: str, point: AtConcurrency | AtSlots) -> tuple[int, int]:
     """The limit that is deployed, or that of who entered last; and over how many items holders may be spread."""
     last = state_of(engine.store.get(gate_key(gate))).limit
-    limit = engine.gate_limits().get(gate.split("#")[1], last)
+    limit = engine.gate_limits().get(limit_name(point), last)
     return limit, max(items_of(limit), items_of(last))
 
 
-def _put_out_the_dead(engine: Engine, gate: str) -> None:
-    _, items = _limit_and_items(engine, gate)
+def _put_out_the_dead(engine: Engine, gate: str, point: AtConcurrency | AtSlots) -> None:
+    _, items = _limit_and_items(engine, gate, point)
     for number, state in enumerate(states_of(engine, gate, items)):
         without_dead(engine, gate, number, state)
         if state.evicted:
@@ -126,8 +132,8 @@ def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
         return False
     if row.ticket == held.ticket:
         return row.status is TaskStatus.RUNNING
-    waits = row.status is TaskStatus.RUNNING or at_join(row)
-    return row.ticket == held.ticket + 1 and waits and not gate.startswith(GATE + WORKER_GATE)
+    waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
+    return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
 
 
 def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
@@ -139,10 +145,10 @@ def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list
     return fitting(waiting, window.room(now_ms))
 
 
-def _close(engine: Engine, gate: str, seen: GateState) -> None:
+def _close(engine: Engine, gate: str, point: AdmissionPoint, seen: GateState) -> None:
     """Nobody waits: the mark goes that was seen before, and the next time the entry in the index."""
     if seen.waiting is not None:
-        write = close(gate, seen.waiting) if gate.startswith(RATE) else clear(gate, seen.waiting)
+        write = close(gate, seen.waiting) if isinstance(point, AtRateLimit) else clear(gate, seen.waiting)
         engine.store.write(write)
     elif not seen.evicted:
         engine.store.write(unlisted(gate))

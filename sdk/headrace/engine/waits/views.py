@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from headrace.core.run.owed import at_join
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.waits.concurrency import (
     INDEX_SHARDS,
@@ -23,6 +22,7 @@ from headrace.core.waits.concurrency import (
     state_of,
 )
 from headrace.core.waits.line import RETRY_RANK, WAIT, Waiter, place_of
+from headrace.core.waits.points import encode_point
 from headrace.core.waits.rate_limit import window_of
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.concurrency import states_of
@@ -223,10 +223,10 @@ def places_in_line(engine: Engine, record: RunRecord) -> Mapping[str, int]:
     if record.cancelled_at_ms is not None:
         return out
     for task, row in record.tasks.items():
-        if row.status is not TaskStatus.PARKED or at_join(row) or not row.gate:
+        if row.status is not TaskStatus.PARKED or row.waits_at is None:
             continue
         sk = place_of(record, task, row)
-        line = [each.sk for each in heads(engine, row.gate, limit=MOST_BEFORE)]
+        line = [each.sk for each in heads(engine, encode_point(row.waits_at), limit=MOST_BEFORE)]
         if sk in line:
             out[task] = line.index(sk) + 1
     return out

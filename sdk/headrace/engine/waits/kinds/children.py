@@ -12,7 +12,7 @@ from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Key,
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus, record_of, run_key
-from headrace.core.waits.labels import WISHES
+from headrace.core.waits.points import AtChildren
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 
@@ -41,6 +41,7 @@ def open_join(engine: Engine, record: RunRecord, task: str, indexes: Sequence[in
         "left": frozenset(leaves),
         "run": record.run_id,
         "task": task,
+        "first": first,
         "expires_at": record.expires_at_s,
     }
     puts = [_put_once(root, body)]
@@ -65,7 +66,8 @@ def leave_join(engine: Engine, name: str, index: int) -> None:
     if isinstance(above, str) and isinstance(number, int):
         leave_join(engine, above, number)
     else:
-        wake_parent(engine, str(written.item["run"]), str(written.item["task"]), name)
+        item = written.item
+        wake_parent(engine, str(item["run"]), str(item["task"]), AtChildren(int(str(item["first"]))))
 
 
 def is_empty(engine: Engine, name: str) -> bool:
@@ -74,8 +76,8 @@ def is_empty(engine: Engine, name: str) -> bool:
     return item is not None and not item.get("left")
 
 
-def wake_parent(engine: Engine, run_id: str, task: str, join: str) -> None:
-    """Send the ticket of a task that is parked at this join. One that is not parked yet looks for itself."""
+def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> None:
+    """Send the ticket of a task that is suspended at `point`. One that is not suspended yet looks for itself."""
     item = engine.store.get(run_key(run_id))
     if item is None:
         return
@@ -83,8 +85,8 @@ def wake_parent(engine: Engine, run_id: str, task: str, join: str) -> None:
     row = record.tasks.get(task)
     if (
         row is None
-        or row.status is not TaskStatus.PARKED
-        or row.gate != join
+        or row.status is not TaskStatus.SUSPENDED
+        or row.waits_at != point
         or record.cancelled_at_ms is not None
     ):
         return
@@ -95,6 +97,6 @@ def wake_parent(engine: Engine, run_id: str, task: str, join: str) -> None:
         ticket=row.ticket,
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.extra.get(WISHES + task),
+        wishes=record.routing.required_labels.get(task),
     )
     engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.core.changes import ITEM_EXISTS, Key, Update
-from headrace.core.waits.concurrency import PAUSE
+from headrace.core.waits.points import AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, wake
 
@@ -70,7 +70,7 @@ def unpause(engine: Engine, workflow: str) -> int:
     """Let runs start, those that wait too. Returns how many were woken."""
     engine.store.write(Update(key=PAUSED, require=ITEM_EXISTS, removes=((f"p:{workflow}",),)))
     engine.paused.forget()
-    return wake_all(engine, PAUSE + workflow)
+    return wake_all(engine, encode_point(AtPause(workflow)))
 
 
 def wake_all(engine: Engine, gate: str) -> int:

@@ -1,0 +1,100 @@
+"""What was decided about a run when it was started, beyond its plan: where it runs, and what its expressions gave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from headrace.core.run.plan import Json
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """An expression that could not be evaluated, and why: the task that needs it fails with this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateUnits:
+    """The units that a task takes of a rate limit. `limit` None: that of the limit's own item."""
+
+    key: str
+    units: int
+    limit: int | None = None
+
+
+Key: TypeAlias = str | NotEvaluated
+Units: TypeAlias = RateUnits | NotEvaluated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """`workers`: by task, the worker chosen for it where that is not its plan's. `required_labels`: by task, what a process has to
+    be labelled with to take it (`core.waits.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
+    plan. `rates`: of the rate limits that have an expression, in the order of the plan. `order`: the run's place among those
+    that were started in one call. `held_key`: the idempotency key that the run's end releases. `filter_payload`: of the filter by which
+    an event started the run, as JSON."""
+
+    workers: Mapping[str, str] = field(default_factory=dict)
+    required_labels: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[Key, ...] = ()
+    rates: tuple[Units, ...] = ()
+    order: int = 0
+    held_key: str | None = None
+    filter_payload: str | None = None
+
+
+AS_PLANNED = Routing()
+"""Nothing beyond the plan."""
+
+
+def encode_routing(routing: Routing) -> str:
+    """As compact JSON, without what is empty. A reason stands alone in a list."""
+    out: dict[str, Json] = {}
+    if routing.workers:
+        out["w"] = dict(routing.workers)
+    if routing.required_labels:
+        out["d"] = dict(routing.required_labels)
+    if routing.keys:
+        out["k"] = [[each.reason] if isinstance(each, NotEvaluated) else each for each in routing.keys]
+    if routing.rates:
+        out["r"] = [_encode_units(each) for each in routing.rates]
+    if routing.order:
+        out["n"] = routing.order
+    if routing.held_key is not None:
+        out["ik"] = routing.held_key
+    if routing.filter_payload is not None:
+        out["fp"] = routing.filter_payload
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def _encode_units(units: Units) -> Json:
+    if isinstance(units, NotEvaluated):
+        return [units.reason]
+    return [units.key, units.units, units.limit]
+
+
+def decode_routing(text: str) -> Routing:
+    """The routing that `encode_routing` wrote. KeyError, TypeError or ValueError where the text is none."""
+    raw = json.loads(text)
+    return Routing(
+        workers=raw.get("w", {}),
+        required_labels=raw.get("d", {}),
+        keys=tuple(each if isinstance(each, str) else NotEvaluated(each[0]) for each in raw.get("k", ())),
+        rates=tuple(_decode_units(each) for each in raw.get("r", ())),
+        order=raw.get("n", 0),
+        held_key=raw.get("ik"),
+        filter_payload=raw.get("fp"),
+    )
+
+
+def _decode_units(raw: list[Json]) -> Units:
+    if len(raw) == 1:
+        return NotEvaluated(str(raw[0]))
+    key, units, limit = raw
+    if not isinstance(units, int) or not isinstance(limit, int | None):
+        raise ValueError(f"no units of a rate limit: {raw!r}")
+    return RateUnits(key=str(key), units=units, limit=limit)

@@ -1,0 +1,117 @@
+"""What a task can wait for, as a closed union, and its one spelling: in a row, and as the partition that its line stands in.
+
+A new kind of wait is a new class here, an arm in `encode_point` and `decode_point`, and the arms that mypy then asks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
+"""What the partitions begin with that tasks wait at, by kind."""
+
+WORKER_GATE = "worker:"
+"""What the names of concurrency limits begin with that are the slots of a worker."""
+
+_CHILDREN = "join#"
+
+
+@dataclass(frozen=True, slots=True)
+class AtConcurrency:
+    """A permit of a concurrency limit, for one of its keys (of a long key: its beginning and its hash)."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtSlots:
+    """A slot of a worker's fleet."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtRateLimit:
+    """Units of a rate limit, by its key (of a long key: its beginning and its hash)."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtPause:
+    """A paused workflow to be unpaused."""
+
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtLabels:
+    """A process of the worker with the labels that the run requires."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtChildren:
+    """The children of the task's call whose first child has index `first`: the task has started, and is suspended."""
+
+    first: int
+
+
+AdmissionPoint: TypeAlias = AtConcurrency | AtSlots | AtRateLimit | AtPause | AtLabels
+"""What a task waits for before it runs. Each has a line, in a partition of its own."""
+
+WaitPoint: TypeAlias = AdmissionPoint | AtChildren
+
+
+def encode_point(point: WaitPoint) -> str:
+    """The point as text; for an admission point that is the partition of its line."""
+    match point:
+        case AtConcurrency(name, key):
+            return f"{GATE}{name}#{key}"
+        case AtSlots(worker):
+            return f"{GATE}{WORKER_GATE}{worker}#"
+        case AtRateLimit(key):
+            return f"{RATE}{key}"
+        case AtPause(workflow):
+            return f"{PAUSE}{workflow}"
+        case AtLabels(worker):
+            return f"{LABELS}{worker}"
+        case AtChildren(first):
+            return f"{_CHILDREN}{first}"
+        case _:
+            assert_never(point)
+
+
+def limit_name(point: AtConcurrency | AtSlots) -> str:
+    """The name of a point's limit among those that are deployed: of a worker's slots, `worker:<its name>`."""
+    return point.name if isinstance(point, AtConcurrency) else WORKER_GATE + point.worker
+
+
+def decode_point(text: str) -> WaitPoint:
+    """The point that `encode_point` wrote. ValueError where the text is none."""
+    return AtChildren(int(text.removeprefix(_CHILDREN))) if text.startswith(_CHILDREN) else point_at(text)
+
+
+def point_at(partition: str) -> AdmissionPoint:
+    """What the tasks in the line of a partition wait for. ValueError where tasks wait for nothing there."""
+    for prefix in (GATE, RATE, PAUSE, LABELS):
+        if partition.startswith(prefix):
+            break
+    else:
+        raise ValueError(f"{partition!r} is no gate: they begin with {GATE}, {RATE}, {PAUSE} or {LABELS}")
+    name = partition.removeprefix(prefix)
+    if prefix == RATE:
+        return AtRateLimit(name)
+    if prefix == PAUSE:
+        return AtPause(name)
+    if prefix == LABELS:
+        return AtLabels(name)
+    limit, _, key = name.partition("#")
+    return (
+        AtSlots(limit.removeprefix(WORKER_GATE))
+        if limit.startswith(WORKER_GATE)
+        else AtConcurrency(limit, key)
+    )
