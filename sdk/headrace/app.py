@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from headrace.context.lifespan import LifespanFn
-from headrace.core.run.plan import RunPlan
 from headrace.core.waits.points import WORKER_GATE
 from headrace.definitions.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
 from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
     from headrace.context.context import Context
-    from headrace.engine.catalog.workers import DeclaredWorker
+    from headrace.engine.catalog.workflows import Published
     from headrace.ports import Ports
     from headrace.values.empty import EmptyModel
 
@@ -67,14 +66,11 @@ class Headrace:
         self.debug = bool(debug)
         self.workflows_by_name: dict[str, BaseWorkflow[Any, Any]] = {}
         self.workers_declared: list[Worker] = []
-        self.registered_plans: dict[str, RunPlan] = {}
-        self.registered_workers: list[DeclaredWorker] = []
-        """The stack's workers, read with the plans of workflows whose workers this process does not know."""
         self.declared_rate_limits: dict[str, tuple[int, int]] = {}
         """Static key of a rate limit -> its limit and its window in seconds: what the code says of it."""
         self.bulk_progress: Callable[[int], None] | None = None
         """Called with the number of runs started so far while a large `run_many` is sent."""
-        self._plans: dict[str, RunPlan] = {}
+        self._published: dict[str, Published] = {}
         self._choices: dict[str, dict[str, Choice]] = {}
         self._default_worker: Worker | None = None
         self._gate_limits: dict[str, int] | None = None
@@ -122,8 +118,6 @@ class Headrace:
         """Run on other ports (None: on AWS again): for tests and local runtimes."""
         with self._lock:
             self._engine = self._engine_on(ports, limits) if ports is not None else None
-            self.registered_plans.clear()
-            self.registered_workers.clear()
 
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
         limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
@@ -143,7 +137,7 @@ class Headrace:
     def definitions_changed(self) -> None:
         """Forget plans that were made before a task, workflow or worker was added."""
         with self._lock:
-            self._plans.clear()
+            self._published.clear()
             self._choices.clear()
             self._default_worker = None
             self._gate_limits = None
@@ -173,11 +167,13 @@ class Headrace:
         """Store what is declared, where it has changed: workflows, workers, rate limits. For whoever has the whole app: the clock,
         and local runtimes. A few reads, and no write where nothing has changed."""
         from headrace.clients.rate_limits import register_limits
-        from headrace.engine.catalog.workers import publish
-        from headrace.engine.catalog.workflows import register
+        from headrace.engine.catalog.workers import publish_workers
+        from headrace.engine.catalog.workflows import publish_workflows
 
-        register(self.engine, [workflow.plan() for workflow in self.workflows_by_name.values()])
-        publish(self.engine, [worker.declared() for worker in self.fleet()], whole=True)
+        space = self.settings.prefix
+        published = [workflow.published() for workflow in self.workflows_by_name.values()]
+        publish_workflows(self.engine, published, whole_of=space)
+        publish_workers(self.engine, [worker.declared() for worker in self.fleet()], whole_of=space)
         register_limits(self.engine, self.declared_rate_limits)
 
     def fleet(self) -> list[Worker]:
@@ -191,21 +187,23 @@ class Headrace:
                 self._default_worker = worker
             return [self._default_worker]
 
-    def knows_workers(self, workflow: BaseWorkflow[Any, Any]) -> bool:
-        """Whether this process knows which worker runs the workflow."""
-        return any(workflow in worker.workflows for worker in self.workers_declared)
+    def knows_workers(self, workflow: str) -> bool:
+        """Whether this process knows which worker runs the workflow of that name."""
+        known = self.workflows_by_name.get(workflow)
+        return known is not None and any(known in worker.workflows for worker in self.workers_declared)
 
-    def plan_of(self, workflow: BaseWorkflow[Any, Any]) -> RunPlan:
-        """The workflow's plan, made once after each change of the definitions."""
+    def published_of(self, workflow: BaseWorkflow[Any, Any]) -> Published:
+        """The workflow as it is published, made once after each change of the definitions."""
         with self._lock:
-            found = self._plans.get(workflow.name)
+            found = self._published.get(workflow.name)
             if found is None:
-                found = self._plans[workflow.name] = workflow.build_plan(self.worker_for)
+                found = self._published[workflow.name] = workflow.build_published()
             return found
 
-    def candidates(self, workflow: BaseWorkflow[Any, Any]) -> list[Candidate]:
-        """The workers that register the workflow, as far as this process knows."""
-        return [worker.candidate for worker in self.fleet() if workflow in worker.workflows]
+    def candidates(self, workflow: str) -> list[Candidate]:
+        """The workers that register the workflow of that name, as far as this process knows."""
+        known = self.workflows_by_name.get(workflow)
+        return [worker.candidate for worker in self.fleet() if known in worker.workflows]
 
     def choices_for(self, workflow: BaseWorkflow[Any, Any]) -> Mapping[str, Choice]:
         """The worker of each task, by what is declared; made once after each change. DefinitionError where there is none."""
@@ -216,7 +214,7 @@ class Headrace:
             return found
 
     def _choose(self, workflow: BaseWorkflow[Any, Any]) -> dict[str, Choice]:
-        candidates = self.candidates(workflow)
+        candidates = self.candidates(workflow.name)
         if not candidates:
             return {task.name: Choice("default") for task in workflow.tasks}
         seekers = [

@@ -12,27 +12,30 @@ from headrace.clients.gates import Slotted
 from headrace.core.changes import Key, Put
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import RunRecord
+from headrace.engine.catalog.workflows import Published
 from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
 from headrace.memory.wiring import connect
+from headrace.options.labels import Candidate
+from headrace.settings.settings import Settings
 
 
-@dataclass(frozen=True)
-class Quick:
-    """The settings that the clients read."""
-
-    poll_s: float = 0.001
-    longest_poll_s: float = 0.005
-    namespace: str = ""
-    stack: str = "headrace"
+def quick() -> Settings:
+    """Settings that look often."""
+    return Settings(poll_s=0.001, longest_poll_s=0.005)
 
 
 @dataclass(frozen=True)
 class Planned:
     of: RunPlan
 
+    tasks: tuple[()] = ()
+
     def plan(self) -> RunPlan:
         return self.of
+
+    def published(self) -> Published:
+        return Published(plan=self.of)
 
 
 @dataclass
@@ -41,12 +44,20 @@ class Desk:
 
     engine: Engine
     clock: VirtualClock
-    settings: Quick = field(default_factory=Quick)
+    settings: Settings = field(default_factory=quick)
     workflows_by_name: Mapping[str, Planned] = field(default_factory=dict)
     workers: list[Slotted] = field(default_factory=list)
 
+    bulk_progress: None = None
+
     def fleet(self) -> list[Slotted]:
         return self.workers
+
+    def knows_workers(self, workflow: str) -> bool:
+        return workflow in self.workflows_by_name
+
+    def candidates(self, workflow: str) -> list[Candidate]:
+        return []
 
     def keep(self, *records: RunRecord) -> None:
         """The runs are as these records say."""

@@ -21,8 +21,8 @@ from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.line import Waiter, mark, put_waiter
 from headrace.core.waits.rate_limit import Window, put_limit
-from headrace.engine.catalog.workers import DeclaredWorker, publish
-from headrace.engine.catalog.workflows import register
+from headrace.engine.catalog.workers import DeclaredWorker, publish_workers
+from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Work
 from headrace.engine.waits.kinds.pause import Pause, pause
@@ -220,8 +220,8 @@ def test_a_gate_of_several_items_is_one(seen: Callable[[World], Desk]) -> None:
 
 def test_without_the_code_the_stack_s_plans_say_which_gates_there_are(desk: Desk) -> None:
     plan = single(gates=(gate("flow/0"),), rates=(RatePlan(key="ai"),))
-    register(desk.engine, [plan])
-    publish(desk.engine, [DeclaredWorker(worker="default", workflows={"flow": {}, "gone": {}})])
+    publish_workflows(desk.engine, [Published(plan=plan)])
+    publish_workers(desk.engine, [DeclaredWorker(worker="default", workflows={"flow": {}, "gone": {}})])
     assert [view.gate for view in GatesClient(desk).list(all=True)] == [partition("flow/0"), "rate#ai"]
 
 

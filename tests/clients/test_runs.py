@@ -20,7 +20,7 @@ from headrace.core.run.ids import workflow_id
 from headrace.core.run.message import decode_message
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
-from headrace.engine.catalog.workflows import register
+from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.errors import NotSupportedError
 from headrace.memory.store import MemoryStore
 
@@ -299,7 +299,7 @@ def test_create_by_name(desk: Desk, runs: RunsClient) -> None:
 
 
 def test_create_what_another_app_registered(desk: Desk) -> None:
-    register(desk.engine, [PAIR])
+    publish_workflows(desk.engine, [Published(plan=PAIR)])
     details = RunsClient(desk).create("pair", {})
     assert [each.task_name for each in details.tasks] == ["a"]
 

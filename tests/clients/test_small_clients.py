@@ -18,7 +18,7 @@ from headrace.clients.workers import WorkersClient
 from headrace.clients.workflows import WorkflowsClient
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plan import RunPlan
-from headrace.engine.catalog.workflows import register
+from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.records.logs import LogLine, write_lines
 from headrace.engine.waits.kinds.pause import Pause, pauses
 from headrace.errors import DefinitionError, NotSupportedError
@@ -104,10 +104,10 @@ def test_what_metrics_cannot_do(desk: Desk) -> None:
 
 def test_workflows(desk: Desk) -> None:
     desk.has(SOLO, PAIR)
-    register(desk.engine, [replace(PAIR, workflow="elsewhere")])
+    publish_workflows(desk.engine, [Published(plan=replace(PAIR, workflow="elsewhere"))])
     workflows = WorkflowsClient(desk)
-    assert [row.name for row in workflows.list().rows] == ["pair", "solo"]
-    assert [row.name for row in workflows.list(limit=1, offset=1).rows] == ["solo"]
+    assert [row.name for row in workflows.list().rows] == ["elsewhere", "pair", "solo"]
+    assert [row.name for row in workflows.list(limit=1, offset=1).rows] == ["pair"]
     assert [row.name for row in workflows.list("elsewhere").rows] == ["elsewhere"]
     assert workflows.list("nowhere").rows == []
     found = workflows.get(workflow_id("solo"))

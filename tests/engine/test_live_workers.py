@@ -17,7 +17,7 @@ from headrace.engine.catalog.workers import (
     declared,
     leave,
     live,
-    publish,
+    publish_workers,
 )
 from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
@@ -90,24 +90,24 @@ GPU = DeclaredWorker(worker="gpu", process=True, workflows={"w": {"t": '[["model
 
 def test_what_is_published_is_read_back(engine: Engine) -> None:
     announce(engine, "gpu", "a", {"x": 1})
-    assert publish(engine, [GPU, CPU]) == 2
+    assert publish_workers(engine, [GPU, CPU]) == 2
     assert declared(engine) == [CPU, GPU]
     assert names(engine) == [("gpu", "a")]
 
 
 def test_what_has_not_changed_is_not_written_again(engine: Engine) -> None:
-    publish(engine, [CPU, GPU])
-    assert publish(engine, [CPU, GPU], whole=True) == 0
+    publish_workers(engine, [CPU, GPU])
+    assert publish_workers(engine, [CPU, GPU], whole_of="") == 0
     other = DeclaredWorker(worker="cpu", labels={"a": 2}, longest_ms=890_000, workflows={"w": {}})
-    assert publish(engine, [other]) == 1
+    assert publish_workers(engine, [other]) == 1
     assert declared(engine) == [other, GPU]
 
 
 def test_who_knows_the_whole_stack_forgets_the_rest(engine: Engine) -> None:
     """A process knows its own worker; a compiled app knows all. Neither touches who is alive."""
     announce(engine, "cpu", "a", {})
-    publish(engine, [CPU, GPU])
-    assert publish(engine, [GPU], whole=True) == 1
+    publish_workers(engine, [CPU, GPU])
+    assert publish_workers(engine, [GPU], whole_of="") == 1
     assert declared(engine) == [GPU]
     assert names(engine) == [("cpu", "a")]
 

@@ -193,10 +193,10 @@ def test_a_dead_letter_ends_its_task_as_failed(stack: LocalStack) -> None:
 
 
 def test_the_clock_registers_and_sends(stack: LocalStack) -> None:
-    from headrace.engine.catalog.workflows import lookup
+    from headrace.engine.catalog.workflows import published
 
     assert clock.make_handler(hatchet)({}, None) == {"sent": 0}
-    assert lookup(stack.engine, "probe") == probe.plan()
+    assert published(stack.engine, "probe") == probe.published()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from support.probe import hatchet as probe
 
 from headrace import Headrace, RunStatus, Settings
-from headrace.engine.catalog.workflows import lookup
+from headrace.engine.catalog.workflows import published
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.resources import deploy
 from headrace_infra.ministack import free_port
@@ -109,7 +109,7 @@ def test_it_works_tells_its_health_and_drains(aws: dict[str, str]) -> None:
 def test_code_that_cannot_be_interrupted_ends_the_process_and_the_run_is_failed(aws: dict[str, str]) -> None:
     process = start(aws, PROBE_ONE_SLOT="1")
     app = Headrace(config=Settings(stack=aws["HEADRACE_STACK"]))
-    while lookup(app.engine, "hangs") is None and process.poll() is None:
+    while published(app.engine, "hangs") is None and process.poll() is None:
         time.sleep(0.05)
     ref = app.stubs.task(name="hangs").run(wait_for_result=False)
     assert ended(process, 30) == 70

@@ -26,8 +26,8 @@ from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.core.run.record import RunRecord, record_of, run_key
 from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
-from headrace.engine.catalog.workers import DeclaredWorker, announce, publish
-from headrace.engine.catalog.workflows import register
+from headrace.engine.catalog.workers import DeclaredWorker, announce, publish_workers
+from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.runs.deliver import deliver
 from headrace.memory.wiring import connect
 from headrace.options.labels import Labels, WorkerLabels, required, score, wishes_of
@@ -352,8 +352,8 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
     fleet = Fleet(CPU, GPU, ("late", {}), processes=["late"], definition=[wish("model", "large")])
     app = fleet.app
     app.worker("other", labels={"gpu": "yes", "tpu": "yes"}, workflows=[app.task(name="other")(step)])
-    register(app.engine, [fleet.picky.plan()])
-    publish(app.engine, [worker.declared() for worker in app.fleet()], whole=True)
+    publish_workflows(app.engine, [fleet.picky.published()])
+    publish_workers(app.engine, [worker.declared() for worker in app.fleet()], whole_of="")
     client = Headrace(config=Settings())
     client.use(fleet.ports)
     stub = client.stubs.task(name="picky")
@@ -372,9 +372,8 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
 def test_a_client_that_nobody_told_the_labels_says_so() -> None:
     client = Headrace(config=Settings())
     client.use(connect())
-    register(
-        client.engine, [RunPlan(workflow="far", tasks=(TaskPlan(name="far", worker="w1"),), standalone=True)]
-    )
+    plan = RunPlan(workflow="far", tasks=(TaskPlan(name="far", worker="w1"),), standalone=True)
+    publish_workflows(client.engine, [Published(plan=plan)])
     stub = client.stubs.task(name="far")
     assert stub.run(wait_for_result=False, desired_worker_id="w1")
     assert stub.run(wait_for_result=False, desired_worker_labels=[wish("gpu", "yes", required=False)])

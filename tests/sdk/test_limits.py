@@ -26,7 +26,7 @@ from headrace import (
 from headrace.clients.rate_limits import check_limits, register_limits, set_limit
 from headrace.core.run.plan import GatePlan, GateStrategy, RatePlan
 from headrace.engine.catalog.workers import declared
-from headrace.engine.catalog.workflows import lookup
+from headrace.engine.catalog.workflows import published
 from headrace.errors import StackNotFound
 from headrace.memory.wiring import connect
 from headrace.runtime.process import Process
@@ -344,7 +344,7 @@ def test_the_clock_publishes_all_that_is_declared_once() -> None:
     app.use(connect())
     tick = clock.make_handler(app)
     tick({}, None)
-    assert lookup(app.engine, "task") == task.plan()
+    assert published(app.engine, "task") == task.published()
     assert [each.worker for each in declared(app.engine)] == ["w"]
     assert listed(app) == {"k": (7, "SECOND")}
 
@@ -356,6 +356,6 @@ def test_a_process_does_not_start_with_a_key_that_has_no_limit() -> None:
     app.use(connect())
     with pytest.raises(DefinitionError, match=r"task task of workflow task takes units of rate limit 'api'"):
         Process(worker).run()
-    assert lookup(app.engine, "task") is None
+    assert published(app.engine, "task") is None
     set_limit(app.engine, "api", 1, 1)
     check_limits(app.engine, {}, [task.plan()])

@@ -132,17 +132,13 @@ class GatesClient:
         return found
 
     def _plans(self) -> Iterator[RunPlan]:
-        from headrace.engine.catalog.workers import declared
-        from headrace.engine.catalog.workflows import lookup
+        from headrace.engine.catalog.workflows import all_published
 
         if self._app.workflows_by_name:
             yield from (planned.plan() for planned in self._app.workflows_by_name.values())
             return
-        engine = self._app.engine
-        for name in sorted({name for worker in declared(engine) for name in worker.workflows}):
-            plan = lookup(engine, name)
-            if plan is not None:
-                yield plan
+        found = all_published(self._app.engine)
+        yield from (found[name].plan for name in sorted(found))
 
 
 def _partition(name: str, key: str | None, declared: _Declared) -> str:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.run.ids import workflow_id
-from headrace.engine.catalog.workflows import lookup
+from headrace.engine.catalog.workflows import published
+from headrace.triggers.definition import Door
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
     from headrace.core.run.plan import RunPlan
 
 
-class Planned(Protocol):
-    """A workflow or standalone task, as far as clients look at one."""
-
-    def plan(self) -> RunPlan: ...
-
-
-class App(Connected, Protocol):
+class App(Door, Protocol):
     """What the clients need of a Headrace app."""
-
-    @property
-    def workflows_by_name(self) -> Mapping[str, Planned]: ...
 
 
 def namespaced(app: Connected, name: str, namespace: str | None = None) -> str:
     """The name with the namespace in front (`<namespace>_`, lower case), unless it is there already."""
-    space = (namespace if namespace is not None else app.settings.namespace).lower()
-    if not space:
-        return name
-    prefix = space if space.endswith("_") else f"{space}_"
-    return name if name.startswith(prefix) else prefix + name
+    return app.settings.apply_namespace(name, namespace)
 
 
 def workflow_name(app: App, given: str) -> str:
@@ -42,9 +29,12 @@ def workflow_name(app: App, given: str) -> str:
 
 
 def find_plan(app: App, name: str) -> RunPlan | None:
-    """The plan of a workflow (namespaced name): the code's, where it is at hand, else what the stack registered."""
+    """The plan of a workflow (namespaced name): the code's, where it is at hand, else what the stack has published."""
     found = app.workflows_by_name.get(name)
-    return found.plan() if found is not None else lookup(app.engine, name)
+    if found is not None:
+        return found.plan()
+    known = published(app.engine, name)
+    return known.plan if known is not None else None
 
 
 def plan_of(app: App, name: str) -> RunPlan:

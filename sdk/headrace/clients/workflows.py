@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, plan_of, workflow_name
 from headrace.core.run.ids import workflow_id
+from headrace.engine.catalog.workflows import all_published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.durations import Duration, to_ms
@@ -30,14 +31,16 @@ class WorkflowsClient:
     def list(
         self, workflow_name: str | None = None, limit: int | None = None, offset: int | None = None
     ) -> WorkflowList:
-        """The app's workflows, by name. `workflow_name` asks for one, which may be another app's in the same stack."""
+        """The workflows of the app and of its stack (of this namespace, where one is set), by name. `workflow_name` asks for one."""
         from headrace.clients.models import PaginationResponse, WorkflowList
         from headrace.clients.naming import find_plan
 
         if workflow_name is not None:
             names = [namespaced(self._app, workflow_name)]
         else:
-            names = sorted(self._app.workflows_by_name)
+            space = self._app.settings.prefix
+            listed = (name for name in all_published(self._app.engine) if name.startswith(space))
+            names = sorted({*self._app.workflows_by_name, *listed})
         first = offset or 0
         wanted = names[first : None if limit is None else first + limit]
         plans = [plan for name in wanted if (plan := find_plan(self._app, name)) is not None]

@@ -196,6 +196,7 @@ class Worker:
 
         return DeclaredWorker(
             worker=self.name,
+            namespace=self.app.settings.prefix,
             labels=self.labels.declared,
             process=self.process,
             longest_ms=self.longest_ms,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plan import GatePlan, RunPlan, TaskKind, plan_version
+from headrace.core.waits.labels import encode_wishes
 from headrace.definitions.task import (
     EXECUTION_TIMEOUT,
     SCHEDULE_TIMEOUT,
@@ -23,18 +24,20 @@ from headrace.definitions.task import (
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.durations import Duration
-from headrace.options.idempotency import Idempotency, check_idempotency
+from headrace.options.idempotency import Idempotency, check_idempotency, rule_of
 from headrace.options.labels import DesiredLabels, StickyStrategy
 from headrace.options.priority import Priority, check_priority
 from headrace.options.rate_limits import RateLimit
 from headrace.triggers.refs import WorkflowRunRef
 from headrace.triggers.triggered import Triggered
+from headrace.values.codec import metadata_of
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from headrace.app import Headrace
     from headrace.context.context import Context, DurableContext
+    from headrace.engine.catalog.workflows import Published
     from headrace.options.conditions import Conditions
 
 I = TypeVar("I")  # noqa: E741  # the input
@@ -113,7 +116,29 @@ class BaseWorkflow(Triggered[I, R]):
 
     def plan(self) -> RunPlan:
         """The plan that a run of this workflow carries: tasks in an order in which parents come first."""
-        return self.app.plan_of(self)
+        return self.published().plan
+
+    def published(self) -> Published:
+        """What is published of this workflow: all that starting a run of it needs."""
+        return self.app.published_of(self)
+
+    def build_published(self) -> Published:
+        from headrace.engine.catalog.workflows import Published
+
+        plan = self.build_plan(self.app.worker_for)
+        return Published(
+            plan=plan,
+            namespace=self.app.settings.prefix,
+            description=self.config.description or "",
+            default_priority=int(self.config.default_priority),
+            default_metadata=metadata_of(self.config.default_additional_metadata),
+            idempotency=rule_of(self.config.idempotency),
+            waits={
+                task: encode_wishes(choice.waits_for)
+                for task, choice in self.app.choices_for(self).items()
+                if choice.waits_for
+            },
+        )
 
     def build_plan(self, worker_of: Callable[[BaseWorkflow[Any, Any], Task[Any, Any]], str]) -> RunPlan:
         """The plan, with each task on the worker that `worker_of` says."""

@@ -62,6 +62,24 @@ class Remembered:
         self._until_ms = 0
 
 
+class Memory:
+    """What a process has read of several things, each by its name, and goes by for a while."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, Any]] = {}
+
+    def known(self, name: str, now_ms: int) -> Any:
+        """What was read of it; None where nothing was, or it is too old."""
+        until_ms, found = self._found.get(name, (0, None))
+        return found if now_ms < until_ms else None
+
+    def learn(self, name: str, found: Any, until_ms: int) -> None:
+        self._found[name] = (until_ms, found)
+
+    def forget(self) -> None:
+        self._found = {}
+
+
 def _no_limits() -> Mapping[str, int]:
     return {}
 
@@ -69,7 +87,8 @@ def _no_limits() -> Mapping[str, int]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
-    slots of a worker. `windows` and `paused`: what this process has seen of rate limits and of paused workflows."""
+    slots of a worker. `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
+    is published."""
 
     store: Store
     queues: Queues
@@ -80,6 +99,7 @@ class Engine:
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
+    catalog: Memory = field(default_factory=Memory)
 
     @staticmethod
     def on(

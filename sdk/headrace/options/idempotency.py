@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.core.run.idempotency import IdempotencyKey
+from headrace.core.run.idempotency import IdempotencyKey, IdempotencyRule
 from headrace.errors import DefinitionError, ExpressionError
 from headrace.values.expressions import check
 
@@ -47,8 +47,25 @@ def check_idempotency(config: Idempotency | None, owner: str) -> Idempotency | N
     return config
 
 
+def rule_of(config: Idempotency | None) -> IdempotencyRule | None:
+    """The config as it is published."""
+    match config:
+        case None:
+            return None
+        case TTLBasedIdempotencyConfig():
+            return IdempotencyRule(expression=config.key_expression, ttl_ms=_ms(config.ttl))
+        case StatusBasedIdempotencyConfig():
+            return IdempotencyRule(
+                expression=config.key_expression, ttl_ms=_ms(config.fallback_ttl), until_over=True
+            )
+
+
+def _ms(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)
+
+
 def key_of(
-    config: Idempotency,
+    rule: IdempotencyRule,
     expressions: Expressions,
     workflow: str,
     text: str | None,
@@ -56,11 +73,9 @@ def key_of(
 ) -> IdempotencyKey:
     """The key of one run. ExpressionError where the expression gives no string."""
     variables: dict[str, Json] = {"input": json.loads(text or "{}"), "additional_metadata": dict(metadata)}
-    value = expressions.evaluate(config.key_expression, variables)
+    value = expressions.evaluate(rule.expression, variables)
     if not isinstance(value, str) or not value:
         raise ExpressionError(
-            f"the idempotency key of {workflow}, {config.key_expression!r}, gave {value!r}: it must give a string"
+            f"the idempotency key of {workflow}, {rule.expression!r}, gave {value!r}: it must give a string"
         )
-    if isinstance(config, TTLBasedIdempotencyConfig):
-        return IdempotencyKey(key=value, ttl_ms=int(config.ttl.total_seconds() * 1000))
-    return IdempotencyKey(key=value, ttl_ms=int(config.fallback_ttl.total_seconds() * 1000), until_over=True)
+    return IdempotencyKey(key=value, ttl_ms=rule.ttl_ms, until_over=rule.until_over)

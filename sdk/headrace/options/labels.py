@@ -5,39 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TypeAlias
 
+from headrace.core.waits.labels import DesiredWorkerLabel as DesiredWorkerLabel
 from headrace.core.waits.labels import Labels as Labels
 from headrace.core.waits.labels import Wish, met
+from headrace.core.waits.labels import WorkerLabelComparator as WorkerLabelComparator
 from headrace.errors import DefinitionError, NotSupportedError
-
-
-class WorkerLabelComparator(IntEnum):
-    EQUAL = 0
-    NOT_EQUAL = 1
-    GREATER_THAN = 2
-    GREATER_THAN_OR_EQUAL = 3
-    LESS_THAN = 4
-    LESS_THAN_OR_EQUAL = 5
-
-
-SIGNS = ("=", "!=", ">", ">=", "<", "<=")
-"""How errors write the comparators."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredWorkerLabel:
-    """A wish about the worker: `required` ones exclude, the others add their `weight` where they match."""
-
-    key: str | None = None
-    value: str | int
-    required: bool = False
-    weight: int | None = None
-    comparator: WorkerLabelComparator | None = None
-
-    def __str__(self) -> str:
-        return f"{self.key}{SIGNS[self.comparator or WorkerLabelComparator.EQUAL]}{self.value!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from headrace.clients.rate_limits import check_limits, register_limits
 from headrace.core.run.record import RunRecord
-from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish
-from headrace.engine.catalog.workflows import register
+from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish_workers
+from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Poison
@@ -123,12 +123,12 @@ class Process:
 
     def _register(self) -> None:
         """Store what the worker declares. DefinitionError where a task's rate limit has no limit anywhere."""
-        plans = [workflow.plan() for workflow in self.worker.workflows]
+        published = [workflow.published() for workflow in self.worker.workflows]
         declared = self.worker.app.declared_rate_limits
-        check_limits(self.engine, declared, plans)
+        check_limits(self.engine, declared, [each.plan for each in published])
         register_limits(self.engine, declared)
-        register(self.engine, plans)
-        publish(self.engine, [self.worker.declared()])
+        publish_workflows(self.engine, published)
+        publish_workers(self.engine, [self.worker.declared()])
 
     # ---- polling
 

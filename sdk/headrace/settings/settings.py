@@ -70,12 +70,20 @@ class Settings:
     @property
     def prefix(self) -> str:
         """What stands before every workflow name: the namespace, lower case, with `_`."""
-        space = self.namespace.lower()
-        return space if not space or space.endswith("_") else f"{space}_"
+        return prefix_of(self.namespace)
 
-    def apply_namespace(self, name: str) -> str:
-        """The name with the namespace in front, unless it is there already."""
-        return name if name.startswith(self.prefix) else self.prefix + name
+    def apply_namespace(self, name: str, namespace: str | None = None) -> str:
+        """The name with the namespace in front, unless it is there already. `namespace`: another than this process's own."""
+        if namespace is None:
+            return name if name.startswith(self.prefix) else self.prefix + name
+        other = prefix_of(namespace)
+        return name if other and name.startswith(other) else other + name.removeprefix(self.prefix)
+
+
+def prefix_of(namespace: str) -> str:
+    """A namespace as it stands before names: lower case, with one `_` behind it; "" for none."""
+    space = namespace.lower()
+    return space if not space or space.endswith("_") else f"{space}_"
 
 
 PREFIX = "HEADRACE_"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ParentLink
+from headrace.core.run.request import RESERVED
 
 if TYPE_CHECKING:
     from headrace.context.context import Context
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PARENT_RUN = "hatchet__parent_workflow_run_id"
 PARENT_STEP = "hatchet__parent_step_run_id"
-RESERVED = "hatchet__"
 
 
 @dataclass(slots=True)
@@ -51,13 +50,11 @@ current: ContextVar[Spawner | None] = ContextVar("headrace_task", default=None)
 """The attempt whose code runs in this context; None outside of tasks."""
 
 
-def child_of(spawner: Spawner, index: int, child_key: str | None, join: str | None) -> tuple[str, ParentLink]:
+def child_of(spawner: Spawner, index: int, child_key: str | None) -> tuple[str, ParentLink]:
     """A child's run id and link: the same for the same key, or the same place in the order of spawning, in every attempt."""
     name = f"{spawner.task}/{'key/' + child_key if child_key is not None else 'index/' + str(index)}"
     run_id = str(uuid.uuid5(_namespace(spawner.record.run_id), name))
-    return run_id, ParentLink(
-        run_id=spawner.record.run_id, task=spawner.task, index=index, key=child_key, join=join
-    )
+    return run_id, ParentLink(run_id=spawner.record.run_id, task=spawner.task, index=index, key=child_key)
 
 
 def _namespace(run_id: str) -> uuid.UUID:
@@ -67,11 +64,7 @@ def _namespace(run_id: str) -> uuid.UUID:
         return uuid.uuid5(uuid.NAMESPACE_OID, run_id)
 
 
-def merged_metadata(given: Mapping[str, Json], spawner: Spawner | None) -> dict[str, Json]:
-    """The parent's metadata under what is given; the reserved keys are Headrace's."""
-    mine = {key: value for key, value in given.items() if not key.startswith(RESERVED)}
-    if spawner is None:
-        return mine
+def handed_down(spawner: Spawner) -> dict[str, Json]:
+    """The parent's metadata, which its children inherit, and the reserved keys that name the parent."""
     inherited = {k: v for k, v in spawner.record.metadata.items() if not k.startswith(RESERVED)}
-    links: dict[str, Json] = {PARENT_RUN: spawner.record.run_id, PARENT_STEP: spawner.step_run_id}
-    return {**inherited, **mine, **links}
+    return {**inherited, PARENT_RUN: spawner.record.run_id, PARENT_STEP: spawner.step_run_id}

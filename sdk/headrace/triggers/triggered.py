@@ -15,6 +15,7 @@ from headrace.values.codec import input_text
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.core.run.request import StartRun
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
@@ -67,6 +68,9 @@ class Triggered(Generic[I, R]):
             input=input_text(input),
             key=key if key is not None else given.key,
             options=TriggerWorkflowOptions(
+                parent_id=given.parent_id,
+                parent_step_run_id=given.parent_step_run_id,
+                child_index=given.child_index,
                 child_key=child_key if child_key is not None else given.child_key,
                 namespace=given.namespace,
                 additional_metadata={
@@ -81,10 +85,22 @@ class Triggered(Generic[I, R]):
             ),
         )
 
-    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
-        from headrace.triggers.start import trigger
+    def _requests(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[StartRun]:
+        """On the caller's side, before any thread: children get their places here."""
+        from headrace.triggers.requests import requests
 
-        return trigger(self.app, items)
+        return requests(self.app.settings, items)
+
+    def _start(self, wanted: Sequence[StartRun]) -> list[str]:
+        from headrace.triggers.start import start
+
+        return start(self.app, wanted)
+
+    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+        return self._start(self._requests(items))
+
+    async def _aio_trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+        return await asyncio.to_thread(self._start, self._requests(items))
 
     # ---- running
 
@@ -158,7 +174,7 @@ class Triggered(Generic[I, R]):
     ) -> R | TaskRunRef[I, R]:
         """As `run`, on the event loop."""
         item = self.create_bulk_run_item(input, None, options, *rest, **named)
-        [run_id] = await asyncio.to_thread(self._trigger, [item])
+        [run_id] = await self._aio_trigger([item])
         ref = self._ref(run_id)
         return await ref.aio_result() if wait_for_result else ref
 
@@ -223,7 +239,7 @@ class Triggered(Generic[I, R]):
         wait_for_result: bool = True,
     ) -> Any:
         """As `run_many`, on the event loop."""
-        run_ids = await asyncio.to_thread(self._trigger, workflows)
+        run_ids = await self._aio_trigger(workflows)
         refs = [self._ref(run_id) for run_id in run_ids]
         return (
             await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
@@ -238,9 +254,7 @@ class Triggered(Generic[I, R]):
     async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
         """Deprecated: `aio_run(..., wait_for_result=False)`."""
         _deprecated("aio_run_no_wait", "aio_run(..., wait_for_result=False)")
-        [run_id] = await asyncio.to_thread(
-            self._trigger, [self.create_bulk_run_item(input, None, *rest, **named)]
-        )
+        [run_id] = await self._aio_trigger([self.create_bulk_run_item(input, None, *rest, **named)])
         return self._ref(run_id)
 
     def run_many_no_wait(self, workflows: Sequence[WorkflowRunTriggerConfig]) -> list[TaskRunRef[I, R]]:
@@ -253,7 +267,7 @@ class Triggered(Generic[I, R]):
     ) -> list[TaskRunRef[I, R]]:
         """Deprecated: `aio_run_many(..., wait_for_result=False)`."""
         _deprecated("aio_run_many_no_wait", "aio_run_many(..., wait_for_result=False)")
-        return [self._ref(run_id) for run_id in await asyncio.to_thread(self._trigger, workflows)]
+        return [self._ref(run_id) for run_id in await self._aio_trigger(workflows)]
 
     def get_run_ref(self, run_id: str) -> TaskRunRef[I, R]:
         """A reference to a run that was started anywhere."""

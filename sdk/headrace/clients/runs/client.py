@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.clients.faces import aio
-from headrace.clients.naming import namespaced, plan_of
+from headrace.clients.naming import namespaced
 from headrace.clients.runs.reading import RunsReading
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
 from headrace.errors import NotSupportedError
+from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:
     import builtins
@@ -37,18 +37,24 @@ class RunsClient(RunsReading):
         additional_metadata: Mapping[str, Any] | None = None,
         priority: int | None = None,
     ) -> V1WorkflowRunDetails:
-        """Start a run by the name of its workflow, without waiting; the code need not be at hand.
+        """Start a run by the name of its workflow, without waiting, as `run(..., wait_for_result=False)` does; the code need not
+        be at hand. It is no child of the task that calls.
 
-        ValueError where no such workflow is registered in the stack.
+        ValueError where no such workflow is registered in the stack; IdempotencyCollisionError where its key is held.
         """
         from headrace.clients.runs.details import Loaded, run_details
-        from headrace.engine.runs.start import NewRun, start
+        from headrace.core.run.request import Call, StartOptions, StartRun
+        from headrace.triggers.start import start_records
 
-        plan = plan_of(self._app, namespaced(self._app, workflow_name))
-        text = json.dumps(dict(input)) if input else None
-        new = NewRun(plan=plan, input=text, metadata=dict(additional_metadata or {}), priority=priority or 1)
-        record = start(self._app.engine, new)
-        return run_details(Loaded(record=record, input=dict(input)))
+        options = StartOptions(metadata=metadata_of(additional_metadata), priority=priority)
+        wanted = StartRun(
+            workflow=namespaced(self._app, workflow_name),
+            input=input_text(input),
+            options=options,
+            origin=Call(),
+        )
+        [record] = start_records(self._app, [wanted])
+        return run_details(Loaded(record=record, input=dict(input) if input else {}))
 
     aio_create = aio(create)
 

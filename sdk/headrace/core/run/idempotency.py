@@ -35,6 +35,15 @@ class IdempotencyKey:
     until_over: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyRule:
+    """How a workflow's keys are made and held: the CEL `expression` gives the key; the rest as IdempotencyKey has it."""
+
+    expression: str
+    ttl_ms: int
+    until_over: bool = False
+
+
 def key_name(workflow: str, key: str) -> str:
     """The partition of a key: fixed in length, whatever the key is."""
     return f"idem#{workflow}#{hashlib.sha256(key.encode()).hexdigest()[:32]}"

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import TypeAlias
 
 Wish: TypeAlias = "tuple[str, int, str | int]"
 """A required wish: key, comparator (Hatchet's number of it: = != > >= < <=), value."""
 
 Labels: TypeAlias = "Mapping[str, str | int]"
+
+
+class WorkerLabelComparator(IntEnum):
+    EQUAL = 0
+    NOT_EQUAL = 1
+    GREATER_THAN = 2
+    GREATER_THAN_OR_EQUAL = 3
+    LESS_THAN = 4
+    LESS_THAN_OR_EQUAL = 5
+
+
+SIGNS = ("=", "!=", ">", ">=", "<", "<=")
+"""How errors write the comparators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredWorkerLabel:
+    """A wish about the worker: `required` ones exclude, the others add their `weight` where they match."""
+
+    key: str | None = None
+    value: str | int
+    required: bool = False
+    weight: int | None = None
+    comparator: WorkerLabelComparator | None = None
+
+    def __str__(self) -> str:
+        return f"{self.key}{SIGNS[self.comparator or WorkerLabelComparator.EQUAL]}{self.value!r}"
 
 
 def encode_wishes(wishes: Sequence[Wish]) -> str:

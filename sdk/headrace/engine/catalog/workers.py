@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headrace.core.changes import Delete, Item, Key, Put
+from headrace.engine.catalog.workflows import KEPT_MS
 from headrace.engine.engine import Engine
 
 PARTITION = "workers"
+WORKERS = "workers#"
 LEASE_S = 90
 """How long a process counts as alive after it was heard of."""
 
@@ -38,10 +40,11 @@ class DeclaredWorker:
     """A worker as the code declares it.
 
     `process`: it has processes and no function. `longest_ms`: the longest execution timeout its function has time for; None: any.
-    `workflows`: those it registers, each with the required wishes (as a run carries them) that only its processes may meet, by task.
+    `namespace`: the prefix of the app that declares it. `workflows`: those it registers, each with the required wishes (as a run carries them) that only its processes may meet, by task.
     """
 
     worker: str
+    namespace: str = ""
     labels: Mapping[str, str | int] = field(default_factory=dict)
     process: bool = False
     longest_ms: int | None = None
@@ -127,10 +130,11 @@ class Presence:
 # ---------------------------------------------------------------- what is declared
 
 
-def publish(engine: Engine, workers: Sequence[DeclaredWorker], *, whole: bool = False) -> int:
+def publish_workers(engine: Engine, workers: Sequence[DeclaredWorker], *, whole_of: str | None = None) -> int:
     """Store each declared worker that is new or has changed; returns how many were written or forgotten.
 
-    `whole`: these are all of the stack's, so others are forgotten. One query, and nothing else where nothing has changed.
+    `whole_of`: these are all workers of that namespace, so its others are forgotten. One query, and no write where nothing has
+    changed.
     """
     found = {str(item["sk"]): item for item in engine.store.query(PARTITION) if "flows" in item}
     wanted = {each.worker: _encode(each) for each in workers}
@@ -139,19 +143,30 @@ def publish(engine: Engine, workers: Sequence[DeclaredWorker], *, whole: bool = 
         for name, item in wanted.items()
         if any(found.get(name, {}).get(key) != value for key, value in item.items())
     ]
-    gone = [Delete(key=Key(PARTITION, name)) for name in found if whole and name not in wanted]
+    gone = [
+        Delete(key=Key(PARTITION, name))
+        for name, item in found.items()
+        if whole_of is not None and name not in wanted and item.get("ns", "") == whole_of
+    ]
     if puts or gone:
         engine.store.write_many([*puts, *gone])
+        engine.catalog.forget()
     return len(puts) + len(gone)
 
 
 def declared(engine: Engine) -> list[DeclaredWorker]:
-    """The workers that were published, by name: one query."""
-    return [_decode(item) for item in engine.store.query(PARTITION) if "flows" in item]
+    """The workers that were published, by name, as of KEPT_MS ago at most: one query."""
+    now_ms = engine.clock.now_ms()
+    known: list[DeclaredWorker] | None = engine.catalog.known(WORKERS, now_ms)
+    if known is None:
+        known = [_decode(item) for item in engine.store.query(PARTITION) if "flows" in item]
+        engine.catalog.learn(WORKERS, known, now_ms + KEPT_MS)
+    return known
 
 
 def _encode(worker: DeclaredWorker) -> Item:
     return {
+        "ns": worker.namespace,
         "labels": _compact(dict(worker.labels)),
         "process": worker.process,
         "longest": worker.longest_ms if worker.longest_ms is not None else -1,
@@ -163,6 +178,7 @@ def _decode(item: Item) -> DeclaredWorker:
     longest_ms = int(str(item["longest"]))
     return DeclaredWorker(
         worker=str(item["sk"]),
+        namespace=str(item.get("ns", "")),
         labels=json.loads(str(item["labels"])),
         process=bool(item["process"]),
         longest_ms=longest_ms if longest_ms >= 0 else None,

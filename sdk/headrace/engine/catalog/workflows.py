@@ -1,37 +1,165 @@
-"""The workflows of a stack by name, for those who trigger without the code at hand."""
+"""What a stack publishes of its workflows, for processes that have not got the code, and how long a process believes it.
+
+All are items of one partition, so that one query lists a stack's workflows. A process keeps what it read for KEPT_MS: a
+deployment is seen by every process that triggers within that time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from headrace.core.changes import Item, Key, Put
-from headrace.core.run.plan import RunPlan, decode_plan, encode_plan
+from headrace.core.changes import Delete, Item, Key, Put
+from headrace.core.run.idempotency import IdempotencyRule
+from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
 from headrace.engine.engine import Engine
+
+PARTITION = "catalog"
+KEPT_MS = 5_000
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredFilter:
+    """A filter that is declared with its workflow (`default_filters`)."""
+
+    expression: str
+    scope: str
+    payload: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A workflow as its definition says it: all that starting a run of it needs.
+
+    `namespace`: the prefix of the app that published it. `waits`: task -> the required labels, encoded as a run carries them, that
+    only some processes of its worker may have. `cron_input`: JSON text.
+    """
+
+    plan: RunPlan
+    namespace: str = ""
+    description: str = ""
+    default_priority: int = 1
+    default_metadata: Mapping[str, Json] = field(default_factory=dict)
+    idempotency: IdempotencyRule | None = None
+    on_events: tuple[str, ...] = ()
+    filters: tuple[DeclaredFilter, ...] = ()
+    crons: tuple[str, ...] = ()
+    cron_input: str | None = None
+    waits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.plan.workflow
 
 
 def _key(workflow: str) -> Key:
-    return Key(f"workflow#{workflow}", "plan")
+    return Key(PARTITION, workflow)
 
 
-def register(engine: Engine, plans: Iterable[RunPlan]) -> int:
-    """Store each plan that is new or has changed; returns how many were written."""
-    wanted = list(plans)
-    found = engine.store.get_many([_key(plan.workflow) for plan in wanted])
-    changed = [plan for plan, item in zip(wanted, found, strict=True) if not _same(plan, item)]
-    for plan in changed:
-        engine.store.write(
-            Put(key=_key(plan.workflow), item={"plan": encode_plan(plan), "ver": plan.version})
-        )
-    return len(changed)
+def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_of: str | None = None) -> int:
+    """Store each workflow that is new or has changed; returns how many were written or forgotten.
+
+    `whole_of`: these are all workflows of that namespace, so its others are forgotten. One query where `whole_of` is given, else
+    one batch of reads; no write where nothing has changed.
+    """
+    wanted = {each.name: _encode(each) for each in workflows}
+    if whole_of is not None:
+        found = {str(item["sk"]): item for item in engine.store.query(PARTITION)}
+    else:
+        items = engine.store.get_many([_key(name) for name in wanted])
+        found = {name: item for name, item in zip(wanted, items, strict=True) if item is not None}
+    puts = [
+        Put(key=_key(name), item=item) for name, item in wanted.items() if _differs(item, found.get(name))
+    ]
+    gone = [
+        Delete(key=_key(name))
+        for name, item in found.items()
+        if whole_of is not None and name not in wanted and item.get("ns", "") == whole_of
+    ]
+    if puts or gone:
+        engine.store.write_many([*puts, *gone])
+        engine.catalog.forget()
+    return len(puts) + len(gone)
 
 
-def _same(plan: RunPlan, item: Item | None) -> bool:
-    return item is not None and item.get("plan") == encode_plan(plan) and item.get("ver") == plan.version
+def _differs(item: Item, found: Item | None) -> bool:
+    return found is None or {k: v for k, v in found.items() if k not in ("pk", "sk")} != item
 
 
-def lookup(engine: Engine, workflow: str) -> RunPlan | None:
-    """The plan of a workflow as its worker registered it; None if none did."""
+def published(engine: Engine, workflow: str) -> Published | None:
+    """A workflow as it was published last, at most KEPT_MS ago; None where no worker has published it."""
+    now_ms = engine.clock.now_ms()
+    known = engine.catalog.known(workflow, now_ms)
+    if isinstance(known, Published):
+        return known
     item = engine.store.get(_key(workflow))
     if item is None:
-        return None
-    return decode_plan(workflow, str(item["ver"]), str(item["plan"]))
+        return None  # not remembered: a caller may be waiting for it to appear
+    found = _decode(item)
+    engine.catalog.learn(workflow, found, now_ms + KEPT_MS)
+    return found
+
+
+def all_published(engine: Engine) -> Mapping[str, Published]:
+    """Every workflow of the stack, by name: one query, at most KEPT_MS old."""
+    now_ms = engine.clock.now_ms()
+    known: Mapping[str, Published] | None = engine.catalog.known(ALL, now_ms)
+    if known is not None:
+        return known
+    found = {str(item["sk"]): _decode(item) for item in engine.store.query(PARTITION)}
+    for name, each in found.items():
+        engine.catalog.learn(name, each, now_ms + KEPT_MS)
+    engine.catalog.learn(ALL, found, now_ms + KEPT_MS)
+    return found
+
+
+def _encode(workflow: Published) -> Item:
+    """Only what differs from the defaults, beside the plan."""
+    out: Item = {"plan": encode_plan(workflow.plan), "ver": workflow.plan.version}
+    texts: dict[str, object] = {
+        "meta": dict(workflow.default_metadata),
+        "events": list(workflow.on_events),
+        "filters": [[each.expression, each.scope, dict(each.payload)] for each in workflow.filters],
+        "crons": list(workflow.crons),
+        "waits": dict(workflow.waits),
+    }
+    out |= {name: _compact(value) for name, value in texts.items() if value}
+    if workflow.namespace:
+        out["ns"] = workflow.namespace
+    if workflow.description:
+        out["about"] = workflow.description
+    if workflow.default_priority != 1:
+        out["prio"] = int(workflow.default_priority)
+    if workflow.cron_input is not None:
+        out["cron_input"] = workflow.cron_input
+    rule = workflow.idempotency
+    if rule is not None:
+        out["idem"] = _compact([rule.expression, rule.ttl_ms, rule.until_over])
+    return out
+
+
+def _decode(item: Item) -> Published:
+    def value(name: str, default: Any) -> Any:
+        return json.loads(str(item[name])) if name in item else default
+
+    rule = value("idem", None)
+    return Published(
+        plan=decode_plan(str(item["sk"]), str(item["ver"]), str(item["plan"])),
+        namespace=str(item.get("ns", "")),
+        description=str(item.get("about", "")),
+        default_priority=int(str(item.get("prio", 1))),
+        default_metadata=value("meta", {}),
+        idempotency=IdempotencyRule(expression=rule[0], ttl_ms=rule[1], until_over=rule[2]) if rule else None,
+        on_events=tuple(value("events", ())),
+        filters=tuple(DeclaredFilter(expression=e, scope=s, payload=p) for e, s, p in value("filters", ())),
+        crons=tuple(value("crons", ())),
+        cron_input=str(item["cron_input"]) if "cron_input" in item else None,
+        waits=value("waits", {}),
+    )
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

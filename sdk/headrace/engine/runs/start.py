@@ -97,7 +97,10 @@ def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Pr
         routing=_routing(engine, new, order),
     )
     placed = place_input(engine, bare, new.input)
-    fits = new.input is not None and len(new.input.encode()) <= engine.limits.message_input_bytes
+    size_bytes = len(new.input.encode()) if new.input is not None else 0
+    if new.idempotency is not None:
+        size_bytes *= 2 * len(new.plan.tasks)  # the key's item holds every root's message, quoted
+    fits = 0 < size_bytes <= engine.limits.message_input_bytes
     carried = placed.place is Place.ITEM and fits
     return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
 

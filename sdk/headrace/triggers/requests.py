@@ -1,0 +1,82 @@
+"""From the items that users write to the starts that are asked for.
+
+It is done on the caller's side, before any thread: a child's place among its siblings is the order in which the task's code asks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headrace.core.run.request import Call, Child, Origin, StartOptions, StartRun
+from headrace.errors import NotSupportedError
+from headrace.options.labels import wishes_of
+from headrace.triggers.children import Spawner, child_of, current, handed_down
+from headrace.values.codec import metadata_of
+
+if TYPE_CHECKING:
+    from headrace.settings.settings import Settings
+    from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
+
+
+def requests(settings: Settings, items: Sequence[WorkflowRunTriggerConfig]) -> list[StartRun]:
+    """One start an item, in the order given. Inside a task they are its children."""
+    spawner = current.get()
+    for item in items:
+        _refuse_what_is_not_meant(item, spawner)
+    first = spawner.take_indexes(len(items)) if spawner is not None else 0
+    return [_request(settings, item, spawner, first, first + place) for place, item in enumerate(items)]
+
+
+def _request(
+    settings: Settings, item: WorkflowRunTriggerConfig, spawner: Spawner | None, first: int, index: int
+) -> StartRun:
+    given = item.options
+    name = settings.apply_namespace(item.workflow_name, given.namespace)
+    return StartRun(
+        workflow=name,
+        input=item.input,
+        options=StartOptions(
+            metadata=metadata_of(given.additional_metadata),
+            priority=given.priority,
+            sticky=given.sticky,
+            desired_worker_id=given.desired_worker_id,
+            desired_worker_labels=wishes_of(
+                given.desired_worker_label, f"workflow {name}: desired_worker_labels"
+            ),
+        ),
+        origin=_origin(given, spawner, first, index),
+    )
+
+
+def _origin(given: TriggerWorkflowOptions, spawner: Spawner | None, first: int, index: int) -> Origin:
+    if spawner is None:
+        return Call()
+    place = given.child_index if given.child_index is not None else index
+    run_id, link = child_of(spawner, place, given.child_key)
+    return Child(run_id=run_id, parent=link, first=first, metadata=handed_down(spawner))
+
+
+def _refuse_what_is_not_meant(item: WorkflowRunTriggerConfig, spawner: Spawner | None) -> None:
+    """Options that would not do what they say. NotSupportedError, or a warning where nothing can go wrong."""
+    given, where = item.options, f"workflow {item.workflow_name}"
+    own = (spawner.record.run_id, spawner.step_run_id) if spawner is not None else (None, None)
+    for name, value, mine in zip(
+        ("parent_id", "parent_step_run_id"), (given.parent_id, given.parent_step_run_id), own, strict=True
+    ):
+        if value is not None and value != mine:
+            raise NotSupportedError(
+                f"{where}: {name} is {value!r}, but a run's parent is the task whose code starts it"
+                f"{f', {mine}' if mine else ', and none runs here'}: leave {name} out"
+            )
+    if given.child_index is not None and (spawner is None or spawner.durable):
+        raise NotSupportedError(
+            f"{where}: child_index is {given.child_index}, but the places of children are counted "
+            f"{'by a durable task itself' if spawner is not None else 'inside a task only'}: give child_key instead"
+        )
+    if given.child_key is not None and spawner is None:
+        warnings.warn(
+            f"{where}: child_key={given.child_key!r} has no effect outside of a task: to admit one run a key, declare idempotency=",
+            stacklevel=5,
+        )
