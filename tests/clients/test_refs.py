@@ -12,7 +12,8 @@ from support.records import T0, plan, task
 
 from headrace.core.changes import Key, Put
 from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
-from headrace.core.run.record import Payload, Place, RunRecord, output_key
+from headrace.core.run.record import Payload, Place, RunRecord
+from headrace.core.table import output_key
 from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup
 from headrace.triggers.outcomes import Outputs, outcome_of, outcomes_of
 from headrace.triggers.refs import TaskRunRef, WorkflowRunRef, gather

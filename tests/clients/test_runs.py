@@ -19,7 +19,8 @@ from headrace.clients.runs.listing import PAGE
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.message import decode_message
 from headrace.core.run.plan import RunPlan
-from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus, input_key, run_key
+from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus
+from headrace.core.table import input_key, run_key
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.errors import NotSupportedError
 from headrace.memory.store import MemoryStore

@@ -12,6 +12,7 @@ import pytest
 from contract.backends import Backend
 from headrace.core.changes import Applied, Item, Key, Write, apply
 from headrace.core.run.plan import GateStrategy
+from headrace.core.table import gate_key, gate_shard, gates_listed
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.concurrency import (
@@ -22,8 +23,6 @@ from headrace.core.waits.concurrency import (
     enter_again,
     evict,
     eviction_paid,
-    gate_key,
-    index_partition_of,
     leave,
     state_of,
 )
@@ -142,7 +141,7 @@ def test_places_that_are_counted_agree_with_those_who_hold_them(backend: Backend
 
 def test_a_gate_that_somebody_waits_at_is_in_the_index(backend: Backend) -> None:
     gate = f"gate#listed/0#{next(NUMBERS)}"
-    partition = index_partition_of(gate)
+    partition = gates_listed(gate_shard(gate))
 
     def listed() -> bool:
         return any(item["lsk"] == gate for item in backend.store.query_index("listing", partition))

@@ -12,8 +12,9 @@ from headrace.core.changes import Write, Written
 from headrace.core.run.commit import Attempt, claim, suspend
 from headrace.core.run.graph import run_status
 from headrace.core.run.message import decode_message
-from headrace.core.run.record import ParentLink, RunStatus, TaskStatus, record_of, run_key
+from headrace.core.run.record import ParentLink, RunStatus, TaskStatus, record_of
 from headrace.core.sizes import item_bytes
+from headrace.core.table import run_key
 from headrace.core.waits.points import AtChildren
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.start import NewRun, start_many

@@ -12,7 +12,7 @@ from support.world import World
 from headrace.clients.rate_limits import set_limit
 from headrace.core.run.plan import Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
-from headrace.core.waits.concurrency import gate_key
+from headrace.core.table import gate_key
 from headrace.core.waits.rate_limit import Window, window_of
 from headrace.engine.runs.ports import Work
 

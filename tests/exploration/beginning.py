@@ -8,10 +8,8 @@ from exploration.state import Message, State
 from exploration.words import name_of
 from headrace.core.changes import Update
 from headrace.core.run.message import RefillMessage, encode_refill
-from headrace.core.waits.concurrency import gate_key
-from headrace.core.waits.points import RATE
+from headrace.core.table import CURSOR, RATE, gate_key
 from headrace.core.waits.rate_limit import Window, put_limit
-from headrace.engine.clock.tick import CURSOR
 from headrace.engine.clock.timers import HORIZON_S
 from headrace.engine.engine import Engine
 from headrace.engine.runs.start import NewRun, start

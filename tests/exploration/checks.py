@@ -13,8 +13,9 @@ from headrace.core.run.graph import finished, states
 from headrace.core.run.message import RefillMessage
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.waits.concurrency import GateState, Pass, gate_key, passes, state_of
-from headrace.core.waits.points import RATE, encode_point, point_at
+from headrace.core.table import RATE, gate_key
+from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
+from headrace.core.waits.points import encode_point, point_at
 from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]

@@ -14,11 +14,9 @@ from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
 from headrace.core.changes import Applied
 from headrace.core.run.graph import finished
-from headrace.core.waits.concurrency import gate_key
+from headrace.core.table import CURSOR, RATE, gate_key
 from headrace.core.waits.line import mark
-from headrace.core.waits.points import RATE
 from headrace.core.waits.rate_limit import window_of
-from headrace.engine.clock.tick import CURSOR
 from headrace.engine.runs.deliver import LOOK_AGAIN_S
 from headrace.engine.runs.ports import Later
 

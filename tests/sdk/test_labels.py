@@ -23,8 +23,9 @@ from headrace import (
 )
 from headrace.core.run.owed import worker_of
 from headrace.core.run.plan import RunPlan, TaskPlan
-from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.run.record import RunRecord, record_of
 from headrace.core.run.routing import Routing
+from headrace.core.table import run_key
 from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
 from headrace.engine.catalog.workers import DeclaredWorker, announce, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows

@@ -24,7 +24,7 @@ from headrace import (
     TriggerWorkflowOptions,
     TTLBasedIdempotencyConfig,
 )
-from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.run.record import RunRecord, record_of
 from headrace.core.run.request import (
     Call,
     Cron,
@@ -35,6 +35,7 @@ from headrace.core.run.request import (
     derived_run_id,
     metadata_for,
 )
+from headrace.core.table import run_key
 from headrace.engine.catalog.workflows import (
     KEPT_MS,
     DeclaredFilter,

@@ -17,8 +17,9 @@ from headrace import (
     StickyStrategy,
 )
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, RunStatus, record_of, run_key
+from headrace.core.run.record import RunRecord, RunStatus, record_of
 from headrace.core.run.routing import Routing
+from headrace.core.table import run_key
 from headrace.definitions.workflow import Workflow
 from headrace.engine.catalog.workers import announce
 from headrace.engine.runs.deliver import deliver

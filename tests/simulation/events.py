@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from headrace.core.changes import Update
 from headrace.core.run.plan import Json
+from headrace.core.table import CURSOR, PAUSED
 from headrace.core.waits.rate_limit import Window, put_limit
-from headrace.engine.clock.tick import CURSOR
-from headrace.engine.waits.kinds.pause import PAUSED, Pause, unpause
+from headrace.engine.waits.kinds.pause import Pause, unpause
 from headrace.engine.waits.kinds.pause import pause as pause_workflow
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from simulation.gates_workload import NEVER_MS, STATIC, Deployed, draw_gated_flow, first_limits, other_limits

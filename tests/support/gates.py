@@ -8,7 +8,8 @@ from headrace.core.changes import Item
 from headrace.core.run.graph import run_status
 from headrace.core.run.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus
-from headrace.core.waits.concurrency import GateState, gate_key, state_of
+from headrace.core.table import gate_key
+from headrace.core.waits.concurrency import GateState, state_of
 from headrace.engine.runs.ports import Work
 from support.records import plan, task
 from support.world import World

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import ErrorInfo, RunRecord, record_of, run_key
+from headrace.core.run.record import ErrorInfo, RunRecord, record_of
+from headrace.core.table import run_key
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
 from headrace.engine.runs.attempt import Claimed

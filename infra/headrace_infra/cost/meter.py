@@ -15,8 +15,9 @@ from typing import Any
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from headrace.core.table import INDEXES
 from headrace_infra.cost.prices import PRICES
-from headrace_infra.cost.units import INDEX_KEYS, Charge, Kind, charges_of
+from headrace_infra.cost.units import Charge, Kind, charges_of
 
 _CALL = "_make_api_call"
 """The one method that every boto3 client's every operation goes through, retries included in it. boto3's event hooks see
@@ -93,7 +94,7 @@ class Meter:
         """Whether an update has left the item's entries in the indexes as they were: that costs nothing there (developer guide, "Using
         Global Secondary Indexes", write capacity). What an item was before the first update seen here is not known."""
         item = parsed.get("Attributes", {})
-        entry = [item.get(name) for keys in INDEX_KEYS.values() for name in keys]
+        entry = [item.get(name) for keys in INDEXES.values() for name in keys]
         name = f"{params.get('TableName')} {params['Key']}"
         before, self._entries[name] = self._entries.get(name), entry
         return before == entry

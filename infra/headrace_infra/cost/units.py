@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from headrace.core.table import INDEXES
+
 WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
 SQS_REQUEST_BYTES = 64 * 1024
-
-INDEX_KEYS = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
-"""The table's indexes and their keys (KEYS_ONLY): an item with the keys is written to the index too."""
 
 Kind = Literal["write", "index_write", "read", "sqs", "s3_put", "s3_get", "other"]
 
@@ -67,7 +66,7 @@ def wire_item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
 def _write_charges(item: Mapping[str, Any], *, indexes: bool) -> list[Charge]:
     charges = [Charge("write", _ceil(wire_item_bytes(item), WRITE_UNIT_BYTES))]
     if indexes:
-        for keys in INDEX_KEYS.values():
+        for keys in INDEXES.values():
             if all(key in item for key in keys):
                 projected = {name: item[name] for name in ("pk", "sk", *keys) if name in item}
                 charges.append(
@@ -78,7 +77,7 @@ def _write_charges(item: Mapping[str, Any], *, indexes: bool) -> list[Charge]:
 
 def _touches_index(params: Mapping[str, Any]) -> bool:
     names = set(params.get("ExpressionAttributeNames", {}).values())
-    return any(key in names for keys in INDEX_KEYS.values() for key in keys)
+    return any(key in names for keys in INDEXES.values() for key in keys)
 
 
 def _dynamodb(operation: str, params: Mapping[str, Any], parsed: Mapping[str, Any]) -> list[Charge]:

@@ -16,6 +16,7 @@ import boto3
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunRecord, record_of
+from headrace.core.table import TIMERS
 from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Ports
@@ -28,7 +29,8 @@ from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed, deploy
 from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from headrace.engine.engine import Engine
+    from headrace.core.table import TIMERS
+from headrace.engine.engine import Engine
 
 logger = logging.getLogger("headrace.local")
 POLL_S = 0.004
@@ -138,7 +140,7 @@ class LocalStack:
         items = boto3.client("dynamodb").scan(
             TableName=self.deployed.table,
             FilterExpression="begins_with(pk, :timer)",
-            ExpressionAttributeValues={":timer": {"S": "timer#"}},
+            ExpressionAttributeValues={":timer": {"S": TIMERS}},
         )["Items"]
         return min((int(item["due"]["N"]) for item in items), default=None)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.core.table import INDEXES
 from headrace_infra.template.intrinsics import Block, named, when
 
 TABLE = "Table"
-INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 
 
 def table() -> Block:

@@ -14,6 +14,7 @@ from headrace.aws.expressions import request_of
 from headrace.aws.faults import translated
 from headrace.aws.items import item_from_wire, key_to_wire
 from headrace.core.changes import Applied, Item, Key, Put, Refused, Write, Written
+from headrace.core.table import INDEXES
 from headrace.errors import StoreUnavailable
 
 BATCH_GET = 100
@@ -21,8 +22,6 @@ BATCH_GET = 100
 
 PARALLEL = 16
 UNPROCESSED_TRIES = 8
-
-INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 
 
 class AwsStore:

@@ -75,7 +75,7 @@ class GatesClient:
 
     def find(self, text: str) -> builtins.list[GateView]:
         """The known gates, idle or not, of that name or key, or of that workflow, task or worker; a rate limit of that key."""
-        from headrace.core.waits.concurrency import short_key
+        from headrace.core.table import short_key
         from headrace.core.waits.points import AtRateLimit, encode_point
         from headrace.engine.waits.points import address_of, is_gate
 
@@ -112,7 +112,8 @@ class GatesClient:
         }
 
     def _declared(self) -> _Declared:
-        from headrace.core.waits.concurrency import literal_key, short_key
+        from headrace.core.table import short_key
+        from headrace.core.waits.concurrency import literal_key
         from headrace.core.waits.points import AtConcurrency, AtRateLimit, AtSlots, encode_point, limit_name
 
         found = _Declared()
@@ -142,7 +143,7 @@ class GatesClient:
 
 
 def _partition(name: str, key: str | None, declared: _Declared) -> str:
-    from headrace.core.waits.concurrency import short_key
+    from headrace.core.table import short_key
     from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point
     from headrace.engine.waits.points import address_of, is_gate
 

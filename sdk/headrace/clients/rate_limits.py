@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from headrace.clients.faces import aio
 from headrace.core.changes import Applied, Item, Key, Put
-from headrace.core.waits.concurrency import gate_key, short_key
+from headrace.core.table import RATE_LIMITS, gate_key, short_key, static_limit_key
 from headrace.core.waits.points import AtRateLimit, encode_point
 from headrace.core.waits.rate_limit import put_limit, window_of, window_start
 from headrace.errors import DefinitionError, StoreUnavailable
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from headrace.clients.models import RateLimit, RateLimitList
     from headrace.core.run.plan import RatePlan, RunPlan
     from headrace.engine.engine import Engine
-
-LISTED = "ratelimits"
-"""The partition that names the static keys."""
 
 MAX_TRIES = 20
 
@@ -141,7 +138,7 @@ def _one_of(given: str | Enum | None, known: Mapping[str, str], default: str) ->
 
 def set_limit(engine: Engine, key: str, limit: int, seconds: int, *, declared: str | None = None) -> None:
     """Store the limit of a static key, whatever it was. StoreUnavailable where others keep changing it."""
-    engine.store.write(Put(key=Key(LISTED, short_key(key)), item={"key": key}))
+    engine.store.write(Put(key=static_limit_key(key), item={"key": key}))
     for _ in range(MAX_TRIES):
         seen = window_of(engine.store.get(_key(key)))
         write = put_limit(key, limit, seconds * 1000, seen=seen, declared=declared)
@@ -174,7 +171,7 @@ def _key(key: str) -> Key:
 
 
 def _rows(app: App) -> list[RateLimit]:
-    keys = [str(item["key"]) for item in app.engine.store.query(LISTED)]
+    keys = [str(item["key"]) for item in app.engine.store.query(RATE_LIMITS)]
     items = app.engine.store.get_many([_key(key) for key in keys])
     now_ms = app.engine.clock.now_ms()
     rows = (_row(app, key, item or {}, now_ms) for key, item in zip(keys, items, strict=True))

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Sequence
 
 from headrace.core.changes import Applied, Item, Key, PathError, Refused, Value, Write, Written, apply
+from headrace.core.table import INDEXES
 from headrace.memory.faults import Faults, NoFaults
 from headrace.memory.validity import InvalidWrite, check_operands, check_request, check_size
-
-INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
 
 
 def _copied(item: Item) -> Item:

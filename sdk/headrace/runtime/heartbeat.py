@@ -10,7 +10,8 @@ from itertools import chain, repeat
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, beat
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.run.record import RunRecord, record_of
+from headrace.core.table import run_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.errors import QueueUnavailable, StoreUnavailable

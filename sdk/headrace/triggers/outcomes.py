@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.core.run.graph import States, run_status, states
 from headrace.core.run.ids import task_run_id
-from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus, output_key
+from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
+from headrace.core.table import output_key
 from headrace.engine.runs.read import output_text
 from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup, TaskRunError
 

@@ -13,14 +13,8 @@ from headrace.clients.naming import App, workflow_name
 from headrace.core.run.graph import run_status
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.owed import ran_on
-from headrace.core.run.record import (
-    INDEX_SHARDS,
-    IndexEntry,
-    RunRecord,
-    RunStatus,
-    index_entry_of,
-    index_partition,
-)
+from headrace.core.run.record import IndexEntry, RunRecord, RunStatus, index_entry_of
+from headrace.core.table import RUN_SHARDS, runs_listed
 from headrace.engine.runs.read import read_many
 
 if TYPE_CHECKING:
@@ -109,7 +103,7 @@ def run_ids(engine: Engine, wanted: Wanted) -> Iterator[str]:
     failed_only = wanted.statuses is not None and wanted.statuses <= {RunStatus.FAILED}
     index, attribute = ("failed", "fsk") if failed_only else ("listing", "lsk")
     partitions = [
-        _Partition(engine, index, attribute, index_partition(shard), wanted) for shard in range(INDEX_SHARDS)
+        _Partition(engine, index, attribute, runs_listed(shard), wanted) for shard in range(RUN_SHARDS)
     ]
     with ThreadPoolExecutor(PARALLEL) as pool:
         first = list(pool.map(_Partition.page, partitions))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from headrace.clients.runs.details import Loaded
 from headrace.core.run.plan import Json
-from headrace.core.run.record import Place, RunRecord, TaskStatus, input_key
+from headrace.core.run.record import Place, RunRecord, TaskStatus
+from headrace.core.table import input_key
 from headrace.engine.runs.read import input_text, read_many
 from headrace.triggers.outcomes import not_found, outputs_of
 

@@ -38,9 +38,9 @@ from headrace.core.run.record import (
     encode_row,
     index_entry,
     record_of,
-    run_key,
     status_code,
 )
+from headrace.core.table import run_key
 from headrace.core.waits.points import AdmissionPoint, AtPause, WaitPoint
 
 MAX_TAKEOVERS = 10

@@ -5,7 +5,6 @@ A collision with a run that has no record sends its start again, so a client tha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from headrace.core.changes import (
@@ -15,12 +14,12 @@ from headrace.core.changes import (
     Delete,
     Equal,
     Item,
-    Key,
     Put,
     Value,
     either,
     every,
 )
+from headrace.core.table import idempotency_key, idempotency_partition
 
 SLACK_S = 3_600
 """How long past its end a key's item stays before the table's TTL may remove it."""
@@ -44,11 +43,6 @@ class IdempotencyRule:
     until_over: bool = False
 
 
-def key_name(workflow: str, key: str) -> str:
-    """The partition of a key: fixed in length, whatever the key is."""
-    return f"idem#{workflow}#{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
 def hold(
     workflow: str,
     wanted: IdempotencyKey,
@@ -65,7 +59,7 @@ def hold(
         free.append(Equal(("run",), instead_of))
     until_ms = now_ms + wanted.ttl_ms
     return Put(
-        key=Key(key_name(workflow, wanted.key), "key"),
+        key=idempotency_key(idempotency_partition(workflow, wanted.key)),
         item={"run": run_id, "until": until_ms, "starts": messages, "expires_at": until_ms // 1000 + SLACK_S},
         require=either(*free),
     )
@@ -73,7 +67,7 @@ def hold(
 
 def release(name: str, run_id: str) -> Delete:
     """Give the key up, if it is still ours."""
-    return Delete(key=Key(name, "key"), require=every(Equal(("run",), run_id)))
+    return Delete(key=idempotency_key(name), require=every(Equal(("run",), run_id)))
 
 
 def starts_of(item: Item) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any
 from headrace.core.changes import Item, Key, Value
 from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
+from headrace.core.table import run_id_of, run_key, run_shard, runs_listed
 from headrace.core.waits.points import WaitPoint, decode_point, encode_point
 
 
@@ -160,10 +161,6 @@ class RunRecord:
         return replace(self, tasks=rows)
 
 
-def run_key(run_id: str) -> Key:
-    return Key(f"run#{run_id}", "run")
-
-
 # ---------------------------------------------------------------- encoding
 
 ROW_NAMES: Mapping[str, str] = {
@@ -256,10 +253,6 @@ def decode_row(raw: Mapping[str, Any]) -> TaskRow:
     )
 
 
-INDEX_SHARDS = 8
-"""How many partitions the runs of a stack are spread over in the listing index: each takes 1,000 writes a second."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
     """What the index knows of a run without its record: enough to tell whose it is. `parent`: the run that spawned it."""
@@ -270,20 +263,11 @@ class IndexEntry:
     parent: str = ""
 
 
-def index_partition(shard: int) -> str:
-    """The partition, in the listing index and in that of failed runs, of a shard of the stack's runs."""
-    return f"runs#{shard}"
-
-
-def index_shard(run_id: str) -> int:
-    return sum(run_id.encode()) % INDEX_SHARDS
-
-
 def index_entry(record: RunRecord) -> tuple[str, str]:
     """Partition and sort key of a run in an index. The sort key names what is listed by, as an index holds keys only."""
     parent = f"#{record.parent.run_id}" if record.parent is not None else ""
     order = f"{record.created_at_ms:013d}#{record.run_id}#{record.plan.workflow}{parent}"
-    return index_partition(index_shard(record.run_id)), order
+    return runs_listed(run_shard(record.run_id)), order
 
 
 def index_entry_of(order: str) -> IndexEntry:
@@ -350,13 +334,4 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
 
 def record_of(item: Item) -> RunRecord:
     """The record in an item as a store gives it."""
-    return decode_record(str(item["pk"]).removeprefix("run#"), item)
-
-
-def input_key(run_id: str) -> Key:
-    return Key(f"run#{run_id}", "in")
-
-
-def output_key(run_id: str, task: str, ticket: int) -> Key:
-    """An attempt's output item. The ticket is in the key, so an attempt that lost its lease overwrites nothing."""
-    return Key(f"run#{run_id}", f"out#{task}#{ticket}")
+    return decode_record(run_id_of(str(item["pk"])), item)

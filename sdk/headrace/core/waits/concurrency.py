@@ -27,6 +27,7 @@ from headrace.core.changes import (
 )
 from headrace.core.run.plan import GatePlan, GateStrategy, TaskKind
 from headrace.core.run.routing import NotEvaluated
+from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
 from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point, limit_name
 
 if TYPE_CHECKING:
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
 PLACES_AN_ITEM = 48
 """A gate of more places is split over several items: one item takes 1,000 write units a second, and weighs 70 bytes a holder."""
-
-LONGEST_KEY = 200
-"""Characters of a key as it is; a longer one ends in its hash."""
-
-INDEX_SHARDS = 4
-"""How many index partitions the gates that the clock looks at are spread over."""
 
 
 class KeyFailed(Exception):
@@ -139,11 +134,6 @@ def places_in(limit: int, number: int, items: int) -> int:
     return limit // items + (number < limit % items) if number < items else 0
 
 
-def gate_key(gate: str, number: int = 0) -> Key:
-    """The address of a gate's item. The first one is beside the gate's line and carries its mark."""
-    return Key(gate if number == 0 else f"places#{number}#{gate}", "gate")
-
-
 def state_of(item: Item | None) -> GateState:
     found = item or {}
     holders = {
@@ -166,15 +156,6 @@ def _int(found: Mapping[str, Value], name: str, default: int = 0) -> int:
     return value if isinstance(value, int) else default
 
 
-def index_partition(shard: int) -> str:
-    """The partition, in the listing index, of the gates that the clock looks at."""
-    return f"gates#{shard}"
-
-
-def index_partition_of(gate: str) -> str:
-    return index_partition(sum(gate.encode()) % INDEX_SHARDS)
-
-
 # ---------------------------------------------------------------- which gates
 
 
@@ -183,13 +164,6 @@ def literal_key(expression: str) -> str | None:
     inner = expression[1:-1]
     quoted = len(expression) >= 2 and expression[0] == expression[-1] and expression[0] in "'\""
     return inner if quoted and not set(inner) & set("'\"\\") else None
-
-
-def short_key(key: str) -> str:
-    """A key that fits into the address of an item, whatever its length: different keys stay different."""
-    if len(key) <= LONGEST_KEY:
-        return key
-    return f"{key[: LONGEST_KEY // 2]}…{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def keyed_gates(record: RunRecord) -> Iterator[GatePlan]:
@@ -366,7 +340,7 @@ def evict(of: Pass, number: int, victim: Holder, *, now_ms: int, expires_at_s: i
         sets={
             _me(of.member): _entry(of, now_ms),
             (f"ev:{victim.run_id}",): now_ms,
-            ("lpk",): index_partition_of(of.gate),
+            ("lpk",): gates_listed(gate_shard(of.gate)),
             ("lsk",): of.gate,
             ("n",): of.limit,
             ("expires_at",): expires_at_s,

@@ -26,13 +26,10 @@ from headrace.core.changes import (
     either,
     every,
 )
-from headrace.core.waits.concurrency import gate_key, index_partition_of
+from headrace.core.table import WAIT, gate_key, gate_shard, gates_listed, waiter_key
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord, TaskRow
-
-WAIT = "wait#"
-"""What a waiter's sort key begins with."""
 
 RETRY_RANK = 4
 """A task that is tried again waits ahead of HIGH (Hatchet: queue priority 4)."""
@@ -62,7 +59,7 @@ class Waiter:
 
     @property
     def key(self) -> Key:
-        return Key(self.gate, self.sk)
+        return waiter_key(self.gate, self.sk)
 
 
 def place_of(record: RunRecord, task: str, row: TaskRow) -> str:
@@ -126,7 +123,7 @@ def woken(waiter: Waiter, *, now_ms: int, pending_ms: int) -> Update:
 
 def unwait(gate: str, sk: str, ticket: int) -> Delete:
     """Leave the line, unless a later ticket has taken the place."""
-    return Delete(key=Key(gate, sk), require=either(ITEM_MISSING, AtMost(("t",), ticket)))
+    return Delete(key=waiter_key(gate, sk), require=either(ITEM_MISSING, AtMost(("t",), ticket)))
 
 
 # ---------------------------------------------------------------- the mark
@@ -136,7 +133,7 @@ def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) 
     """Somebody waits. The gate enters the index of those that the clock looks at. `limit`: of its places, where it has any."""
     sets: dict[Path, Value] = {
         ("w",): nonce,
-        ("lpk",): index_partition_of(gate),
+        ("lpk",): gates_listed(gate_shard(gate)),
         ("lsk",): gate,
         ("expires_at",): expires_at_s,
     }

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
-"""What the partitions begin with that tasks wait at, by kind."""
+from headrace.core.table import GATE, LABELS, PAUSE, RATE
 
 WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""

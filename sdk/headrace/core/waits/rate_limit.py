@@ -26,7 +26,8 @@ from headrace.core.changes import (
 )
 from headrace.core.run.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
-from headrace.core.waits.concurrency import KeyFailed, gate_key, index_partition_of, short_key
+from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
+from headrace.core.waits.concurrency import KeyFailed
 from headrace.core.waits.points import AtRateLimit, encode_point
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def mark(gate: str, nonce: str, *, due_ms: int | None) -> Update:
 
     Were it moved, the one that is on its way would be passed by, and wake nobody.
     """
-    sets: dict[Path, Value] = {("w",): nonce, ("lpk",): index_partition_of(gate), ("lsk",): gate}
+    sets: dict[Path, Value] = {("w",): nonce, ("lpk",): gates_listed(gate_shard(gate)), ("lsk",): gate}
     if due_ms is not None:
         sets[("sched",)] = due_ms
     scheduled = ("sched",)

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headrace.core.changes import Delete, Item, Key, Put
+from headrace.core.changes import Delete, Item, Put
+from headrace.core.table import WORKERS, process_key, worker_key
 from headrace.engine.catalog.workflows import KEPT_MS
 from headrace.engine.engine import Engine
 
-PARTITION = "workers"
-WORKERS = "workers#"
+ALL_WORKERS = "workers#"
 LEASE_S = 90
 """How long a process counts as alive after it was heard of."""
 
@@ -54,10 +54,6 @@ class DeclaredWorker:
 # ---------------------------------------------------------------- processes
 
 
-def _process_key(worker: str, process: str) -> Key:
-    return Key(PARTITION, f"{worker}#{process}")
-
-
 def announce(engine: Engine, worker: str, process: str, labels: Mapping[str, str | int]) -> None:
     """The process is alive for another lease, with these labels. Only it writes its item, so the last word counts."""
     until_ms = engine.clock.now_ms() + LEASE_S * 1000
@@ -66,18 +62,18 @@ def announce(engine: Engine, worker: str, process: str, labels: Mapping[str, str
         "until": until_ms,
         "expires_at": until_ms // 1000 + KEPT_S,
     }
-    engine.store.write(Put(key=_process_key(worker, process), item=item))
+    engine.store.write(Put(key=process_key(worker, process), item=item))
 
 
 def leave(engine: Engine, worker: str, process: str) -> None:
     """The process takes no more work. Leaving twice is harmless."""
-    engine.store.write(Delete(key=_process_key(worker, process)))
+    engine.store.write(Delete(key=process_key(worker, process)))
 
 
 def live(engine: Engine) -> list[LiveWorker]:
     """The processes whose lease is not over, by worker: one query."""
     now_ms = engine.clock.now_ms()
-    found = [_live(item) for item in engine.store.query(PARTITION) if "until" in item]
+    found = [_live(item) for item in engine.store.query(WORKERS) if "until" in item]
     return [each for each in found if each.until_ms > now_ms]
 
 
@@ -136,15 +132,15 @@ def publish_workers(engine: Engine, workers: Sequence[DeclaredWorker], *, whole_
     `whole_of`: these are all workers of that namespace, so its others are forgotten. One query, and no write where nothing has
     changed.
     """
-    found = {str(item["sk"]): item for item in engine.store.query(PARTITION) if "flows" in item}
+    found = {str(item["sk"]): item for item in engine.store.query(WORKERS) if "flows" in item}
     wanted = {each.worker: _encode(each) for each in workers}
     puts = [
-        Put(key=Key(PARTITION, name), item=item)
+        Put(key=worker_key(name), item=item)
         for name, item in wanted.items()
         if any(found.get(name, {}).get(key) != value for key, value in item.items())
     ]
     gone = [
-        Delete(key=Key(PARTITION, name))
+        Delete(key=worker_key(name))
         for name, item in found.items()
         if whole_of is not None and name not in wanted and item.get("ns", "") == whole_of
     ]
@@ -157,10 +153,10 @@ def publish_workers(engine: Engine, workers: Sequence[DeclaredWorker], *, whole_
 def declared(engine: Engine) -> list[DeclaredWorker]:
     """The workers that were published, by name, as of KEPT_MS ago at most: one query."""
     now_ms = engine.clock.now_ms()
-    known: list[DeclaredWorker] | None = engine.catalog.known(WORKERS, now_ms)
+    known: list[DeclaredWorker] | None = engine.catalog.known(ALL_WORKERS, now_ms)
     if known is None:
-        known = [_decode(item) for item in engine.store.query(PARTITION) if "flows" in item]
-        engine.catalog.learn(WORKERS, known, now_ms + KEPT_MS)
+        known = [_decode(item) for item in engine.store.query(WORKERS) if "flows" in item]
+        engine.catalog.learn(ALL_WORKERS, known, now_ms + KEPT_MS)
     return known
 
 

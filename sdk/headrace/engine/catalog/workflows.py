@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.core.changes import Delete, Item, Key, Put
+from headrace.core.changes import Delete, Item, Put
 from headrace.core.run.idempotency import IdempotencyRule
 from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
+from headrace.core.table import CATALOG, workflow_key
 from headrace.engine.engine import Engine
 
-PARTITION = "catalog"
 KEPT_MS = 5_000
 ALL = "*"
 
@@ -55,10 +55,6 @@ class Published:
         return self.plan.workflow
 
 
-def _key(workflow: str) -> Key:
-    return Key(PARTITION, workflow)
-
-
 def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_of: str | None = None) -> int:
     """Store each workflow that is new or has changed; returns how many were written or forgotten.
 
@@ -67,15 +63,17 @@ def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_o
     """
     wanted = {each.name: _encode(each) for each in workflows}
     if whole_of is not None:
-        found = {str(item["sk"]): item for item in engine.store.query(PARTITION)}
+        found = {str(item["sk"]): item for item in engine.store.query(CATALOG)}
     else:
-        items = engine.store.get_many([_key(name) for name in wanted])
+        items = engine.store.get_many([workflow_key(name) for name in wanted])
         found = {name: item for name, item in zip(wanted, items, strict=True) if item is not None}
     puts = [
-        Put(key=_key(name), item=item) for name, item in wanted.items() if _differs(item, found.get(name))
+        Put(key=workflow_key(name), item=item)
+        for name, item in wanted.items()
+        if _differs(item, found.get(name))
     ]
     gone = [
-        Delete(key=_key(name))
+        Delete(key=workflow_key(name))
         for name, item in found.items()
         if whole_of is not None and name not in wanted and item.get("ns", "") == whole_of
     ]
@@ -95,7 +93,7 @@ def published(engine: Engine, workflow: str) -> Published | None:
     known = engine.catalog.known(workflow, now_ms)
     if isinstance(known, Published):
         return known
-    item = engine.store.get(_key(workflow))
+    item = engine.store.get(workflow_key(workflow))
     if item is None:
         return None  # not remembered: a caller may be waiting for it to appear
     found = _decode(item)
@@ -109,7 +107,7 @@ def all_published(engine: Engine) -> Mapping[str, Published]:
     known: Mapping[str, Published] | None = engine.catalog.known(ALL, now_ms)
     if known is not None:
         return known
-    found = {str(item["sk"]): _decode(item) for item in engine.store.query(PARTITION)}
+    found = {str(item["sk"]): _decode(item) for item in engine.store.query(CATALOG)}
     for name, each in found.items():
         engine.catalog.learn(name, each, now_ms + KEPT_MS)
     engine.catalog.learn(ALL, found, now_ms + KEPT_MS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Key, Missing, Update, either
-from headrace.engine.clock.timers import HORIZON_S, SHARDS, timer_partition
+from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Missing, Update, either
+from headrace.core.table import CURSOR, key_of, timer_partition
+from headrace.engine.clock.timers import HORIZON_S, SHARDS
 from headrace.engine.engine import Engine
 from headrace.engine.waits.sweep import tend_gates
 from headrace.ports import MAX_DELAY_S, Outgoing
 
-CURSOR = Key("clock", "cursor")
 FIRST_LOOK_BACK_MINUTES = 60
 STRIDE_MINUTES = 10
 """How far the clock goes, while it catches up, before it moves its cursor."""
@@ -57,5 +57,5 @@ def _send_minute(engine: Engine, minute: int, shard: int) -> int:
         )
     for worker, messages in by_worker.items():
         engine.queues.send(worker, messages)
-    engine.store.write_many([Delete(key=Key(partition, str(item["sk"])), require=ALWAYS) for item in items])
+    engine.store.write_many([Delete(key=key_of(item), require=ALWAYS) for item in items])
     return len(items)

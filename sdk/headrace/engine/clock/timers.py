@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from headrace.core.changes import Item, Key, Put
+from headrace.core.changes import Item, Put
+from headrace.core.table import timer_key
 from headrace.engine.engine import Engine
 
 SHARDS = 4
@@ -13,10 +14,6 @@ HORIZON_S = 300
 
 LATEST_S = 2 * HORIZON_S
 """A timer written with less than this to go may have missed the clock: the writer sends it as well."""
-
-
-def timer_partition(minute: int, shard: int) -> str:
-    return f"timer#{minute}#{shard}"
 
 
 def set_timer(engine: Engine, worker: str, due_at_ms: int, body: str) -> bool:
@@ -29,6 +26,6 @@ def set_timer(engine: Engine, worker: str, due_at_ms: int, body: str) -> bool:
         "due": due_at_ms,
         "expires_at": due_at_ms // 1000 + 7 * 86_400,
     }
-    key = Key(timer_partition(due_at_ms // 60_000, shard), f"{due_at_ms:013d}#{name}")
+    key = timer_key(due_at_ms, shard, name)
     engine.store.write(Put(key=key, item=item))
     return due_at_ms - engine.clock.now_ms() > LATEST_S * 1000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headrace.core.changes import Item, Key, Put
+from headrace.core.changes import Item, Put
+from headrace.core.table import CHUNKS, LINES, chunk_key, line_key, run_partition
 from headrace.engine.engine import Engine
 
 MAX_LINE_CHARS = 10_000
@@ -28,7 +29,7 @@ def write_lines(
     """Store numbered lines of one attempt. Storing them twice is harmless."""
     puts = [
         Put(
-            key=Key(f"run#{run_id}", f"line#{line.at_ms:013d}#{owner}#{number:05d}"),
+            key=line_key(run_id, line.at_ms, owner, number),
             item=_encode(line, expires_at_s),
         )
         for number, line in lines
@@ -61,7 +62,7 @@ def read_lines(
 ) -> Sequence[LogLine]:
     """The run's lines, oldest first."""
     found: list[LogLine] = []
-    for item in engine.store.query(f"run#{run_id}", prefix="line#"):
+    for item in engine.store.query(run_partition(run_id), prefix=LINES):
         line = LogLine(
             task=str(item["task"]),
             at_ms=int(str(item["at"])),
@@ -79,8 +80,8 @@ def write_chunk(
     engine: Engine, run_id: str, chunk: str | bytes, *, number: int, owner: str, expires_at_s: int
 ) -> None:
     """Store a chunk of the stream; its position is the time, the attempt and its number."""
-    sk = f"stream#{engine.clock.now_ms():013d}#{owner}#{number:07d}"
-    engine.store.write(Put(key=Key(f"run#{run_id}", sk), item={"chunk": chunk, "expires_at": expires_at_s}))
+    key = chunk_key(run_id, engine.clock.now_ms(), owner, number)
+    engine.store.write(Put(key=key, item={"chunk": chunk, "expires_at": expires_at_s}))
 
 
 def read_chunks(
@@ -88,7 +89,7 @@ def read_chunks(
 ) -> Sequence[tuple[str, str | bytes]]:
     """(position, chunk) in order, past the position `after`."""
     out: list[tuple[str, str | bytes]] = []
-    for item in engine.store.query(f"run#{run_id}", prefix="stream#", after=after):
+    for item in engine.store.query(run_partition(run_id), prefix=CHUNKS, after=after):
         chunk = item["chunk"]
         out.append((str(item["sk"]), chunk if isinstance(chunk, bytes) else str(chunk)))
     return out

@@ -11,7 +11,8 @@ from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail,
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, output_key, record_of
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, record_of
+from headrace.core.table import output_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_output, place_output, save

@@ -17,7 +17,8 @@ from headrace.core.run.commit import (
     settle_unrun,
 )
 from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of
+from headrace.core.table import run_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claim import in_the_clients_stead, stale, waits_for
 from headrace.engine.runs.deliver import look_later

@@ -8,7 +8,8 @@ from headrace.core.changes import Applied, Refused, Written
 from headrace.core.run.commit import cancel_run
 from headrace.core.run.graph import finished
 from headrace.core.run.owed import owed_by_cancelling
-from headrace.core.run.record import RunRecord, record_of, run_key
+from headrace.core.run.record import RunRecord, record_of
+from headrace.core.table import run_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 

@@ -27,7 +27,8 @@ from headrace.core.run.commit import (
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_messages, owed_after, owed_by_starter, owed_to
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, input_key, record_of, run_key
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, record_of
+from headrace.core.table import input_key, run_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled

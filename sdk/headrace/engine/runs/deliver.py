@@ -10,7 +10,8 @@ from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
 from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
-from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of
+from headrace.core.table import run_key
 from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live

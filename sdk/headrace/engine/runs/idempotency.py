@@ -5,7 +5,8 @@ from __future__ import annotations
 from headrace.core.changes import Applied, Item
 from headrace.core.run.graph import finished
 from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
-from headrace.core.run.record import record_of, run_key
+from headrace.core.run.record import record_of
+from headrace.core.table import run_key
 from headrace.engine.engine import Engine
 from headrace.errors import IdempotencyCollisionError
 from headrace.ports import Outgoing

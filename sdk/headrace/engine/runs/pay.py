@@ -21,10 +21,11 @@ from headrace.core.run.owed import (
     worker_of,
 )
 from headrace.core.run.record import RunRecord
+from headrace.core.table import join_partition
 from headrace.core.waits.points import WORKER_GATE, AtChildren
 from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.children import is_empty, join_name, leave_join, wake_parent
+from headrace.engine.waits.kinds.children import is_empty, leave_join, wake_parent
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 PENDING_MS = 10_000
@@ -51,7 +52,7 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
             case TellParent(join=join, index=index):
                 leave_join(engine, join, index)
             case LookAtJoin(task=task, first=first):
-                if is_empty(engine, join_name(record.run_id, task, first)):
+                if is_empty(engine, join_partition(record.run_id, task, first)):
                     wake_parent(engine, record.run_id, task, AtChildren(first))
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id))

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from headrace.core.changes import Item, Key, Put
 from headrace.core.run.graph import finished
-from headrace.core.run.record import (
-    Payload,
-    Place,
-    RunRecord,
-    TaskRow,
-    TaskStatus,
-    encode_record,
-    input_key,
-    output_key,
-)
+from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus, encode_record
 from headrace.core.sizes import item_bytes
+from headrace.core.table import input_key, output_key
 from headrace.engine.engine import Engine
 from headrace.errors import PayloadTooLargeError
 

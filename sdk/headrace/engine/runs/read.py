@@ -9,7 +9,8 @@ from headrace.core.changes import Applied
 from headrace.core.run.commit import overdue, schedule_timed_out, settle_unrun
 from headrace.core.run.graph import finished, states
 from headrace.core.run.owed import owed_after
-from headrace.core.run.record import RunRecord, TaskRow, TaskStatus, record_of, run_key
+from headrace.core.run.record import RunRecord, TaskRow, TaskStatus, record_of
+from headrace.core.table import run_key
 from headrace.core.waits.points import AtPause
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Applied, Write, Written
 from headrace.core.run.commit import create
-from headrace.core.run.idempotency import IdempotencyKey, key_name
+from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.message import encode_message
 from headrace.core.run.owed import first_messages
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, input_key, record_of
+from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, record_of
 from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.core.table import idempotency_partition, input_key
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
 from headrace.engine.runs.pay import group_for, message_for
@@ -117,7 +118,7 @@ def _routing(engine: Engine, new: NewRun, order: int) -> Routing:
     if order and (gated or engine.gate_limits()):
         routing = replace(routing, order=order)
     if new.idempotency is not None and new.idempotency.until_over:
-        routing = replace(routing, held_key=key_name(new.plan.workflow, new.idempotency.key))
+        routing = replace(routing, held_key=idempotency_partition(new.plan.workflow, new.idempotency.key))
     return routing
 
 

@@ -17,7 +17,8 @@ from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, uncl
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
 from headrace.core.run.plan import GateStrategy
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of, run_key
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of
+from headrace.core.table import run_key
 from headrace.core.waits.concurrency import KeyFailed, Pass
 from headrace.core.waits.line import place_of, unwait
 from headrace.core.waits.points import AdmissionPoint, encode_point

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from headrace.core.run.owed import EndRun, GiveBack, owed_by_cancelling
-from headrace.core.run.record import RunRecord, record_of, run_key
-from headrace.core.waits.concurrency import Pass, eviction_paid, gate_key, run_passes
+from headrace.core.run.record import RunRecord, record_of
+from headrace.core.table import gate_key, run_key
+from headrace.core.waits.concurrency import Pass, eviction_paid, run_passes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.cancel import cancel_once
 from headrace.engine.runs.pay import pay

@@ -8,16 +8,8 @@ from typing import assert_never
 from headrace.core.run.owed import EndRun, GiveBack, LineUp, StepOut, worker_of
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskRow
-from headrace.core.waits.concurrency import (
-    GateState,
-    KeyFailed,
-    Pass,
-    gate_key,
-    items_of,
-    passes,
-    run_passes,
-    state_of,
-)
+from headrace.core.table import gate_key
+from headrace.core.waits.concurrency import GateState, KeyFailed, Pass, items_of, passes, run_passes, state_of
 from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.points import (

@@ -8,11 +8,8 @@ from typing import assert_never
 
 from headrace.core.run.graph import TaskState
 from headrace.core.run.record import TaskStatus
+from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.waits.points import (
-    GATE,
-    LABELS,
-    PAUSE,
-    RATE,
     WORKER_GATE,
     AtChildren,
     AtConcurrency,

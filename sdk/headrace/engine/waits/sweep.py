@@ -10,17 +10,9 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, TaskStatus, record_of, run_key
-from headrace.core.waits.concurrency import (
-    INDEX_SHARDS,
-    GateState,
-    Holder,
-    drop,
-    gate_key,
-    index_partition,
-    items_of,
-    state_of,
-)
+from headrace.core.run.record import RunRecord, TaskStatus, record_of
+from headrace.core.table import GATE_SHARDS, gate_key, gates_listed, run_key
+from headrace.core.waits.concurrency import GateState, Holder, drop, items_of, state_of
 from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, clear, unlisted
 from headrace.core.waits.points import (
@@ -48,8 +40,8 @@ DEAD_AFTER_MS = 60_000
 def tend_gates(engine: Engine) -> int:
     """Look at every gate in the index. Returns how many waiters were sent a message."""
     woken = 0
-    for shard in range(INDEX_SHARDS):
-        for item in engine.store.query_index("listing", index_partition(shard), newest_first=False):
+    for shard in range(GATE_SHARDS):
+        for item in engine.store.query_index("listing", gates_listed(shard), newest_first=False):
             woken += _tend(engine, str(item["lsk"]))
     return woken
 

@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.waits.concurrency import (
-    INDEX_SHARDS,
-    GateState,
-    Holder,
-    gate_key,
-    index_partition,
-    items_of,
-    state_of,
-)
-from headrace.core.waits.line import RETRY_RANK, WAIT, Waiter, place_of
+from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed
+from headrace.core.waits.concurrency import GateState, Holder, items_of, state_of
+from headrace.core.waits.line import RETRY_RANK, Waiter, place_of
 from headrace.core.waits.points import encode_point
 from headrace.core.waits.rate_limit import window_of
 from headrace.engine.engine import Engine
@@ -102,8 +95,8 @@ def waited_at(engine: Engine) -> list[str]:
     """The gates that somebody waits at, or has waited at within the last minutes: a query a shard of the index, eventually consistent."""
     found = {
         str(item["lsk"])
-        for shard in range(INDEX_SHARDS)
-        for item in engine.store.query_index("listing", index_partition(shard), newest_first=False)
+        for shard in range(GATE_SHARDS)
+        for item in engine.store.query_index("listing", gates_listed(shard), newest_first=False)
     }
     return sorted(found)
 

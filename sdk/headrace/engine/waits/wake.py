@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from headrace.core.run.message import TaskMessage, encode_message
-from headrace.core.waits.line import WAIT, Waiter, decode_waiter
+from headrace.core.table import WAIT
+from headrace.core.waits.line import Waiter, decode_waiter
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 

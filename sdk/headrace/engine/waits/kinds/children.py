@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Key, Put, Update
+from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Put, Update
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, TaskStatus, record_of, run_key
+from headrace.core.run.record import RunRecord, TaskStatus, record_of
+from headrace.core.table import join_key, join_partition, run_key
 from headrace.core.waits.points import AtChildren
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
@@ -19,15 +20,9 @@ from headrace.ports import Outgoing
 LEAF_SIZE = 100
 
 
-def join_name(run_id: str, task: str, first: int, leaf: int | None = None) -> str:
-    """The partition of a join: its root, or one of its leaves. `first` is the first child's index."""
-    root = f"join#{run_id}#{task}#{first}"
-    return root if leaf is None else f"{root}#{leaf}"
-
-
 def leaf_for(run_id: str, task: str, first: int, index: int) -> str:
     """The leaf that child `index` of a group that begins at `first` is in."""
-    return join_name(run_id, task, first, (index - first) // LEAF_SIZE)
+    return join_partition(run_id, task, first, (index - first) // LEAF_SIZE)
 
 
 def open_join(engine: Engine, record: RunRecord, task: str, indexes: Sequence[int], *, first: int) -> None:
@@ -36,7 +31,7 @@ def open_join(engine: Engine, record: RunRecord, task: str, indexes: Sequence[in
     leaves: dict[int, set[int]] = {}
     for index in indexes:
         leaves.setdefault((index - first) // LEAF_SIZE, set()).add(index)
-    root = join_name(record.run_id, task, first)
+    root = join_partition(record.run_id, task, first)
     body: Item = {
         "left": frozenset(leaves),
         "run": record.run_id,
@@ -47,18 +42,18 @@ def open_join(engine: Engine, record: RunRecord, task: str, indexes: Sequence[in
     puts = [_put_once(root, body)]
     for leaf, members in leaves.items():
         item: Item = {"left": frozenset(members), "up": root, "n": leaf, "expires_at": record.expires_at_s}
-        puts.append(_put_once(join_name(record.run_id, task, first, leaf), item))
+        puts.append(_put_once(join_partition(record.run_id, task, first, leaf), item))
     engine.store.write_many(puts)
 
 
 def _put_once(name: str, item: Item) -> Put:
-    return Put(key=Key(name, "join"), item=item, require=ITEM_MISSING)
+    return Put(key=join_key(name), item=item, require=ITEM_MISSING)
 
 
 def leave_join(engine: Engine, name: str, index: int) -> None:
     """Take `index` out; whoever empties a leaf takes it out of the root, whoever empties the root wakes the parent."""
     written = engine.store.write(
-        Update(key=Key(name, "join"), require=ITEM_EXISTS, takes={("left",): frozenset({index})})
+        Update(key=join_key(name), require=ITEM_EXISTS, takes={("left",): frozenset({index})})
     )
     if not isinstance(written, Applied) or written.item is None or written.item.get("left"):
         return
@@ -72,7 +67,7 @@ def leave_join(engine: Engine, name: str, index: int) -> None:
 
 def is_empty(engine: Engine, name: str) -> bool:
     """Whether everybody has left the join."""
-    item = engine.store.get(Key(name, "join"))
+    item = engine.store.get(join_key(name))
     return item is not None and not item.get("left")
 
 

@@ -13,13 +13,13 @@ from typing import TypeAlias
 
 from headrace.core.changes import Applied
 from headrace.core.run.plan import GateStrategy
+from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import (
     GateState,
     Pass,
     enter,
     enter_again,
     evict,
-    gate_key,
     items_of,
     leave,
     oldest,

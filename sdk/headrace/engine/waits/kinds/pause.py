@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.core.changes import ITEM_EXISTS, Key, Update
+from headrace.core.changes import ITEM_EXISTS, Update
+from headrace.core.table import PAUSED
 from headrace.core.waits.points import AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, wake
 
-PAUSED = Key("paused", "paused")
 REFRESH_S = 10
 """How long a process goes by what it last read of paused workflows, in seconds."""
 

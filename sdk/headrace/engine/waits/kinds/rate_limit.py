@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from headrace.core.changes import Applied, Item
 from headrace.core.run.message import RefillMessage, encode_refill
-from headrace.core.waits.concurrency import gate_key
+from headrace.core.table import gate_key
 from headrace.core.waits.line import Waiter
 from headrace.core.waits.rate_limit import (
     Take,

@@ -1,0 +1,202 @@
+"""Every key and index of the table, each once: one function and one line. The table in docs/architecture.md is made from these.
+
+A partition is a string, an address is a `Key`. Short names, since DynamoDB bills names and values alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from headrace.core.changes import Item, Key
+
+INDEXES = {"listing": ("lpk", "lsk"), "failed": ("fpk", "fsk")}
+"""The table's two indexes, which hold keys only: index -> its partition and its sort attribute."""
+
+RUN_SHARDS = 8
+"""How many partitions the runs of a stack are spread over in an index: each takes 1,000 writes a second."""
+
+GATE_SHARDS = 4
+"""How many index partitions the gates that the clock looks at are spread over."""
+
+LONGEST_KEY = 200
+"""Characters of a user's key as it is in an address; a longer one ends in its hash."""
+
+
+def key_of(item: Item) -> Key:
+    """The address of any item, as a store gives it."""
+    return Key(str(item["pk"]), str(item["sk"]))
+
+
+# ---------------------------------------------------------------- a run
+
+
+def run_partition(run_id: str) -> str:
+    """Everything of a run."""
+    return f"run#{run_id}"
+
+
+def run_key(run_id: str) -> Key:
+    """A run's record: what was asked for, and a row for each task that was claimed or settled."""
+    return Key(run_partition(run_id), "run")
+
+
+def run_id_of(partition: str) -> str:
+    """The run whose partition it is."""
+    return partition.removeprefix("run#")
+
+
+def input_key(run_id: str) -> Key:
+    """A run's input, where it is too large for the record."""
+    return Key(run_partition(run_id), "in")
+
+
+def output_key(run_id: str, task: str, ticket: int) -> Key:
+    """An attempt's output, where it is too large for the record. By ticket: an attempt that lost its lease overwrites nothing."""
+    return Key(run_partition(run_id), f"out#{task}#{ticket}")
+
+
+LINES = "line#"
+"""What the sort keys of log lines begin with."""
+
+
+def line_key(run_id: str, at_ms: int, owner: str, number: int) -> Key:
+    """A log line of an attempt, in the order of time."""
+    return Key(run_partition(run_id), f"{LINES}{at_ms:013d}#{owner}#{number:05d}")
+
+
+CHUNKS = "stream#"
+"""What the sort keys of stream chunks begin with."""
+
+
+def chunk_key(run_id: str, at_ms: int, owner: str, number: int) -> Key:
+    """A chunk of an attempt's stream, in the order of time."""
+    return Key(run_partition(run_id), f"{CHUNKS}{at_ms:013d}#{owner}#{number:07d}")
+
+
+def join_partition(run_id: str, task: str, first: int, leaf: int | None = None) -> str:
+    """The children that a durable task waits for: a root, and leaves of 100 children each."""
+    root = f"join#{run_id}#{task}#{first}"
+    return root if leaf is None else f"{root}#{leaf}"
+
+
+def join_key(partition: str) -> Key:
+    """The root or a leaf of a join: the children that are not done."""
+    return Key(partition, "join")
+
+
+def idempotency_partition(workflow: str, key: str) -> str:
+    """An idempotency key: fixed in length, whatever the key is."""
+    return f"idem#{workflow}#{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def idempotency_key(partition: str) -> Key:
+    """Which run an idempotency key has admitted, with that run's start messages."""
+    return Key(partition, "key")
+
+
+# ---------------------------------------------------------------- what tasks wait at
+
+GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
+"""What the partitions of concurrency limits and slots, of rate limits, of paused workflows and of required labels begin with."""
+
+
+def gate_key(gate: str, number: int = 0) -> Key:
+    """Who holds permits of a limit, or the window of a rate limit. A wide limit is spread over several; the first has the mark."""
+    return Key(gate if number == 0 else f"places#{number}#{gate}", "gate")
+
+
+WAIT = "wait#"
+"""What a waiter's sort key begins with."""
+
+
+def waiter_key(gate: str, place: str) -> Key:
+    """A task that waits in the line of a limit, a pause or a label; its sort key is its place."""
+    return Key(gate, place)
+
+
+PAUSED = Key("paused", "paused")
+"""Which workflows are paused, and how: one item."""
+
+
+def short_key(key: str) -> str:
+    """A user's key that fits into an address, whatever its length: different keys stay different."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[: LONGEST_KEY // 2]}…{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+# ---------------------------------------------------------------- time
+
+CURSOR = Key("clock", "cursor")
+"""The first minute whose timers the clock has not sent."""
+
+
+TIMERS = "timer#"
+"""What the partitions of timers begin with."""
+
+
+def timer_partition(minute: int, shard: int) -> str:
+    """What is due within a minute, later than SQS can delay."""
+    return f"{TIMERS}{minute}#{shard}"
+
+
+def timer_key(due_at_ms: int, shard: int, name: str) -> Key:
+    """A timer: a message that the clock sends when it is due."""
+    return Key(timer_partition(due_at_ms // 60_000, shard), f"{due_at_ms:013d}#{name}")
+
+
+# ---------------------------------------------------------------- what is published
+
+
+CATALOG = "catalog"
+"""The partition of the workflows that a stack has published."""
+
+
+def workflow_key(workflow: str) -> Key:
+    """A workflow as its worker published it: its plan, and all that starting a run of it needs."""
+    return Key(CATALOG, workflow)
+
+
+WORKERS = "workers"
+"""The partition of the workers that a stack declares and of the processes that are alive."""
+
+RATE_LIMITS = "ratelimits"
+"""The partition of the keys of static rate limits: a list of them."""
+
+
+def worker_key(worker: str) -> Key:
+    """A worker as the code declares it: labels, and the workflows that it registers."""
+    return Key(WORKERS, worker)
+
+
+def process_key(worker: str, process: str) -> Key:
+    """A process that is alive, its labels and its lease."""
+    return Key(WORKERS, f"{worker}#{process}")
+
+
+def static_limit_key(key: str) -> Key:
+    """A static rate limit in the list; its numbers are in the limit's own item."""
+    return Key(RATE_LIMITS, short_key(key))
+
+
+# ---------------------------------------------------------------- indexes
+
+
+def run_shard(run_id: str) -> int:
+    """The shard of a run in an index."""
+    return sum(run_id.encode()) % RUN_SHARDS
+
+
+def runs_listed(shard: int) -> str:
+    """In `listing`, and of failed runs in `failed`: the runs of a shard, in the order of creation."""
+    return f"runs#{shard}"
+
+
+def gates_listed(shard: int) -> str:
+    """In `listing`: the gates where tasks wait, for the clock."""
+    return f"gates#{shard}"
+
+
+def gate_shard(gate: str) -> int:
+    """The shard of a gate in the index."""
+    return sum(gate.encode()) % GATE_SHARDS
