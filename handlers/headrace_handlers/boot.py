@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.definitions.worker import Worker
-from headrace.engine.runs.ports import Host, Observer
-from headrace.errors import NotConfigured
+from headrace.engine.runs.ports import Host, Observer, Outcome, Work
+from headrace.errors import LifespanSetupError, NotConfigured
+from headrace.runtime.code import raised
 from headrace.settings.environment import from_environment
 from headrace.settings.settings import Settings
 
@@ -63,9 +65,8 @@ def host_for(
     stop_process: Callable[[str], None] | None = None,
     time_left_ms: Callable[[], int] | None = None,
 ) -> Host:
-    """A host for one of the app's workers; its lifespan is started."""
+    """A host for one of the app's workers; `ready` starts its lifespan."""
     worker = worker_named(app, worker_name)
-    worker.lifespan.start()
     extra: dict[str, Any] = {} if time_left_ms is None else {"time_left_ms": time_left_ms}
     return Host(
         worker=worker.name,
@@ -73,5 +74,29 @@ def host_for(
         visibility_s=visibility_s if visibility_s is not None else app.settings.visibility_s,
         observer=observer,
         stop_process=stop_process,
+        context=worker.lifespan.context,
         **extra,
     )
+
+
+def ready(app: Headrace, host: Host) -> Host:
+    """The host with its worker's lifespan started. Where that fails, one whose tasks fail with the reason: the next try starts it again."""
+    try:
+        worker_named(app, host.worker).lifespan.start()
+    except LifespanSetupError as error:
+        return replace(host, runnables={key: Fails(error) for key in host.runnables})
+    return host
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """Stands for code that cannot run, and says why."""
+
+    error: Exception
+    is_async: bool = False
+
+    def call(self, work: Work) -> Outcome:
+        return raised(self.error)
+
+    async def acall(self, work: Work) -> Outcome:
+        return raised(self.error)

@@ -41,7 +41,9 @@ def make_handler(
                 )
             )
         time_left_ms = getattr(context, "get_remaining_time_in_millis", None)
-        host = hosts[0] if time_left_ms is None else replace(hosts[0], time_left_ms=time_left_ms)
+        host = boot.ready(app, hosts[0])
+        if time_left_ms is not None:
+            host = replace(host, time_left_ms=time_left_ms)
         try:
             return answer(event, context, lambda record: deliver(engine, host, received(record, worker_name)))
         finally:

@@ -165,9 +165,8 @@ class TaskRunError(Exception):
 
     def serialize(self, include_metadata: bool) -> str:
         """`Type: message`, the traceback and, if asked for, a JSON block that `deserialize` reads."""
-        if not self.exc_type or not self.exc:
-            return ""
-        text = f"{self.exc_type}: {self.exc}\n{self.trace}"
+        named = ": ".join(part for part in (self.exc_type, self.exc) if part)
+        text = f"{named}\n{self.trace}" if named or self.trace else ""
         if not include_metadata:
             return text
         metadata = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, _AsyncGeneratorContextManager, _GeneratorContextManager
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -16,7 +16,8 @@ from headrace.runtime.loop import process_loop
 class Depends:
     """Marks a parameter: `fn(input, ctx, *further dependencies)` makes its value.
 
-    `fn` may be sync, async, a context manager or an async context manager; the last two are closed after the attempt.
+    `fn` may be sync or async. What it gives is entered where it is a context manager, sync or async, by function or by class (a
+    session, a client), and closed after the attempt: the parameter gets what entering gave.
     """
 
     fn: Callable[..., Any]
@@ -32,15 +33,27 @@ class Dependency:
 
 
 def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function, resolved as far as they can be."""
+    """The annotations of a function, each resolved by itself: a name that is imported for type checkers only hides no other."""
     try:
         return get_type_hints(fn, include_extras=True)
     except (NameError, TypeError, AttributeError):
-        return {
-            name: hint
-            for name, hint in getattr(fn, "__annotations__", {}).items()
-            if not isinstance(hint, str)
-        }
+        pass
+    out: dict[str, Any] = {}
+    for name, hint in getattr(fn, "__annotations__", {}).items():
+        try:
+            out.update(
+                get_type_hints(_One({name: hint}), getattr(fn, "__globals__", {}), include_extras=True)
+            )
+        except (NameError, TypeError, AttributeError):
+            continue
+    return out
+
+
+class _One:
+    """Carries one annotation, as `get_type_hints` wants it."""
+
+    def __init__(self, annotations: dict[str, Any]) -> None:
+        self.__annotations__ = annotations
 
 
 def _marker(hint: Any) -> Depends | None:
@@ -59,9 +72,20 @@ def dependencies_of(
     for name in list(inspect.signature(fn).parameters)[2:]:
         marker = _marker(hints.get(name))
         if marker is None:
+            _check_known(fn, name, hints)
             continue
         out.append(_dependency(name, marker.fn, (*path, fn)))
     return tuple(out)
+
+
+def _check_known(fn: Callable[..., Any], name: str, hints: Mapping[str, Any]) -> None:
+    """An annotation that names a dependency, and cannot be resolved, would leave its parameter without a value."""
+    hint = getattr(fn, "__annotations__", {}).get(name)
+    if name not in hints and isinstance(hint, str) and "Depends" in hint:
+        raise InvalidDependencyError(
+            f"parameter {name!r} of {getattr(fn, '__name__', fn)!r}: the annotation {hint!r} cannot be resolved; import its names "
+            f"at the top of the module, not under TYPE_CHECKING"
+        )
 
 
 def _dependency(name: str, fn: Callable[..., Any], path: tuple[Callable[..., Any], ...]) -> Dependency:
@@ -87,10 +111,10 @@ def resolve(
         value = each.fn(input, ctx, **resolve(each.needs, given, input, ctx, stack))
         if inspect.isawaitable(value):
             value = process_loop().run(_awaited(value))
-        elif isinstance(value, _AsyncGeneratorContextManager):
-            value = _enter_async(value, stack)
-        elif isinstance(value, _GeneratorContextManager):
+        if hasattr(type(value), "__enter__"):
             value = stack.enter_context(value)
+        elif hasattr(type(value), "__aenter__"):
+            value = _enter_async(value, stack)
         out[each.name] = value
     return out
 
@@ -117,9 +141,9 @@ async def aio_resolve(
         value = each.fn(input, ctx, **await aio_resolve(each.needs, given, input, ctx, stack))
         if inspect.isawaitable(value):
             value = await value
-        elif isinstance(value, _AsyncGeneratorContextManager):
+        if hasattr(type(value), "__aenter__"):
             value = await stack.enter_async_context(value)
-        elif isinstance(value, _GeneratorContextManager):
+        elif hasattr(type(value), "__enter__"):
             value = stack.enter_context(value)
         out[each.name] = value
     return out

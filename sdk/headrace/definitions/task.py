@@ -106,6 +106,7 @@ class Task(Generic[I, R]):
         self.kind = kind
         self.is_async_function = inspect.iscoroutinefunction(fn)
         self.input_codec = Codec(input_type)
+        self._check_input_type(input_type)
         self.output_codec = Codec(output_type_of(fn))
         check_signature(fn, self.where)
         if durable and not self.is_async_function:
@@ -113,6 +114,21 @@ class Task(Generic[I, R]):
         self.dependencies = dependencies_of(fn)
         self.wishes = wishes_of(options.desired_worker_labels)
         self._plan = self._checked_plan()
+
+    def _check_input_type(self, input_type: Any) -> None:
+        """DefinitionError for a type that pydantic cannot validate. Models were checked when they were made, and dicts take all."""
+        from pydantic import BaseModel
+
+        if input_type is dict or (isinstance(input_type, type) and issubclass(input_type, BaseModel)):
+            return
+        try:
+            self.input_codec.adapter  # noqa: B018  # made now, used later
+        except Exception as error:  # pydantic has several, and calls hooks of the type
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DefinitionError(
+                f"{self.where}: input_validator {getattr(input_type, '__name__', input_type)} is no type that pydantic can "
+                f"validate ({reason}): give a pydantic model, a dataclass or a TypedDict (before Python 3.12 that of typing_extensions)"
+            ) from error
 
     @property
     def gates(self) -> tuple[GatePlan, ...]:

@@ -73,7 +73,10 @@ def key_of(
 ) -> IdempotencyKey:
     """The key of one run. ExpressionError where the expression gives no string."""
     variables: dict[str, Json] = {"input": json.loads(text or "{}"), "additional_metadata": dict(metadata)}
-    value = expressions.evaluate(rule.expression, variables)
+    try:
+        value = expressions.evaluate(rule.expression, variables)
+    except ExpressionError as error:
+        raise ExpressionError(f"the idempotency key of {workflow}: {error}") from error
     if not isinstance(value, str) or not value:
         raise ExpressionError(
             f"the idempotency key of {workflow}, {rule.expression!r}, gave {value!r}: it must give a string"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import traceback
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from headrace.context.context import Context, DurableContext
 from headrace.context.depends import aio_resolve, resolve
-from headrace.core.run.record import ErrorInfo
 from headrace.core.waits.points import AtChildren
-from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, Work
-from headrace.errors import NonRetryableException
+from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, TaskTimeout, Work
 from headrace.triggers.children import Spawner, current
 from headrace.triggers.waiting import Suspend
 from headrace.values.codec import output_text
+from headrace.values.failures import info_of, is_final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,19 +42,23 @@ class TaskRunnable:
     def call(self, work: Work) -> Outcome:
         try:
             value = self.task.input_codec.parse(work.input)
-        except ValidationError as error:
+        except TaskTimeout:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a validator is user code
             return invalid_input(work, error)
         try:
             ctx = self._context(work)
             with _running(work, ctx):
                 return Succeeded(output_text(invoke(self.task, value, ctx, {})))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
+        except TaskTimeout:
+            raise
+        except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
             return raised(error)
 
     async def acall(self, work: Work) -> Outcome:
         try:
             value = self.task.input_codec.parse(work.input)
-        except ValidationError as error:
+        except BaseException as error:  # noqa: BLE001  # a validator is user code
             return invalid_input(work, error)
         try:
             ctx = self._context(work)
@@ -62,7 +66,9 @@ class TaskRunnable:
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
         except Suspend as suspend:
             return Suspended(AtChildren(suspend.first))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # user code; sys.exit() ends a task, not its worker
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
             return raised(error)
 
     def _context(self, work: Work) -> Context:
@@ -92,22 +98,19 @@ def _running(work: Work, ctx: Context, *, durable: bool = False) -> Iterator[Non
         current.reset(token)
 
 
-def invalid_input(work: Work, error: ValidationError) -> Raised:
+def invalid_input(work: Work, error: BaseException) -> Raised:
     """An input that its validator refuses fails the task at once: another attempt would see the same."""
     plan = work.record.plan
     where = f"task {work.task}" if plan.standalone else f"task {work.task} of workflow {plan.workflow}"
-    message = f"The input of {where} is not valid: {error}"
-    return Raised(ErrorInfo(type="ValidationError", message=message), retryable=False)
+    info = info_of(error)
+    if isinstance(error, ValidationError):
+        info = replace(info, trace="")
+        why = info.message
+    else:
+        why = f"{info.type}: {info.message}"
+    return Raised(replace(info, message=f"The input of {where} is not valid: {why}"), retryable=False)
 
 
 def raised(error: BaseException) -> Raised:
     """What user code raised, with its traceback from the user's own first line on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
-        trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
-    info = ErrorInfo(type=type(error).__name__, message=str(error), trace=text)
-    return Raised(info, retryable=not isinstance(error, NonRetryableException))
-
-
-_HERE = __file__.rsplit("/", 2)[0]
+    return Raised(info_of(error), retryable=not is_final(error))

@@ -8,9 +8,11 @@ from time import monotonic
 
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
+from headrace.core.texts import storable
 from headrace.engine.engine import Engine
 from headrace.engine.records.logs import MAX_LINES, LogLine, write_chunk, write_lines
 from headrace.engine.runs.cancel import cancel
+from headrace.errors import HeadraceError
 
 FLUSH_AT_LINES = 25
 
@@ -87,7 +89,7 @@ class LiveControl:
                 task=self._attempt.task,
                 at_ms=self._engine.clock.now_ms(),
                 level=level,
-                line=line,
+                line=storable(line),
                 retry_count=row.retry_count,
             )
             self._lines.append((self._line_count, entry))
@@ -96,10 +98,12 @@ class LiveControl:
             self.flush()
 
     def flush(self) -> None:
-        """Store the lines logged so far."""
+        """Store the lines logged so far. Best effort: a line that cannot be stored costs no attempt."""
         with self._lock:
             lines, self._lines = self._lines, []
-        if lines:
+        if not lines:
+            return
+        try:
             write_lines(
                 self._engine,
                 self._attempt.run_id,
@@ -107,6 +111,9 @@ class LiveControl:
                 owner=self._attempt.owner,
                 expires_at_s=self._record.expires_at_s,
             )
+        except HeadraceError:
+            with self._lock:  # the next flush tries again; storing a line twice is harmless
+                self._lines = [*lines, *self._lines]
 
     def put_stream(self, chunk: str | bytes) -> None:
         with self._lock:
@@ -115,7 +122,7 @@ class LiveControl:
         write_chunk(
             self._engine,
             self._attempt.run_id,
-            chunk,
+            storable(chunk) if isinstance(chunk, str) else chunk,
             number=number,
             owner=self._attempt.owner,
             expires_at_s=self._record.expires_at_s,

@@ -58,13 +58,15 @@ def execute(
     grace_s: float,
     stop_process: Callable[[str], None] | None,
     last_words: LastWords,
+    context: contextvars.Context | None = None,
 ) -> Ending:
-    """Run one attempt to its end, or to its deadline."""
+    """Run one attempt to its end, or to its deadline, in a context of its own (None: a copy of the caller's)."""
+    context = context if context is not None else contextvars.copy_context()
     if runnable.is_async:
-        return _execute_async(runnable, work, control, grace_s, stop_process, last_words)
+        return _execute_async(runnable, work, control, grace_s, stop_process, last_words, context)
     if stop_process is not None and threading.current_thread() is threading.main_thread():
-        return _execute_with_alarm(runnable, work, control, grace_s, stop_process, last_words)
-    return _execute_in_thread(runnable, work, control, grace_s)
+        return _execute_with_alarm(runnable, work, control, grace_s, stop_process, last_words, context)
+    return _execute_in_thread(runnable, work, control, grace_s, context)
 
 
 # ---------------------------------------------------------------- async
@@ -77,9 +79,9 @@ def _execute_async(
     grace_s: float,
     stop_process: Callable[[str], None] | None,
     last_words: LastWords,
+    context: contextvars.Context,
 ) -> Ending:
     loop = process_loop()
-    context = contextvars.copy_context()
     future = loop.submit(runnable.acall(work), context=context)
     changed = threading.Event()
     ended: Future[Outcome] = future
@@ -148,6 +150,7 @@ def _execute_with_alarm(
     grace_s: float,
     stop_process: Callable[[str], None],
     last_words: LastWords,
+    context: contextvars.Context,
 ) -> Ending:
     timed_out = over = False
 
@@ -177,7 +180,7 @@ def _execute_with_alarm(
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, max(control.remaining_s(), 0.001))
-            outcome = runnable.call(work)
+            outcome = context.run(runnable.call, work)
         finally:
             over = True
             PULSE.cancel(watchdogs[-1])
@@ -200,9 +203,10 @@ def end_process(reason: str) -> None:
 # ---------------------------------------------------------------- sync, a thread of its own
 
 
-def _execute_in_thread(runnable: Runnable, work: Work, control: LiveControl, grace_s: float) -> Ending:
+def _execute_in_thread(
+    runnable: Runnable, work: Work, control: LiveControl, grace_s: float, context: contextvars.Context
+) -> Ending:
     result: Future[Outcome] = Future()
-    context = contextvars.copy_context()
 
     def body() -> None:
         try:

@@ -22,7 +22,12 @@ class ProcessLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while True:
+            try:
+                self.loop.run_forever()
+                return
+            except (SystemExit, KeyboardInterrupt):
+                continue  # a task of the user's raised it: asyncio lets it through, and others run on this loop
 
     def submit(self, work: Coroutine[Any, Any, T], *, context: Context | None = None) -> Future[T]:
         """Run `work` as a task of the loop; cancelling the future cancels the task."""

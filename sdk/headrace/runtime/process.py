@@ -177,6 +177,7 @@ class Process:
             observer=self.counts,
             stop_process=end_process if end_process_allowed else None,
             time_left_ms=lambda: 10**9,
+            context=self.worker.lifespan.context,
             labels=lambda: self.worker.labels,
         )
 
@@ -197,6 +198,10 @@ class Process:
             logger.warning("a delivery failed and will be repeated: %s", error)
         except HeadraceError as error:
             logger.error("a delivery failed: %s", error)
+        except (
+            Exception
+        ):  # the message comes back: nothing of it may end this worker, or be lost without a word
+            logger.exception("a delivery failed")
         self._count_task()
 
     def _count_task(self) -> None:

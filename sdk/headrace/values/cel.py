@@ -44,5 +44,7 @@ class Cel:
             return cast("Json", program.execute(dict(variables)))
         except KeyError as error:
             raise ExpressionError(f"{expression!r}: no such key: {error.args[0]}") from error
-        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, OverflowError) as error:
+        except (
+            Exception
+        ) as error:  # an IndexError among others: the binding raises Python's own for each kind
             raise ExpressionError(f"{expression!r}: {error}") from error

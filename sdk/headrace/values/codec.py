@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ HATCHET_PYDANTIC_SENTINEL = "hatchet_serialization_context"
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The character in JSON; not a text that spells it, which has one backslash more."""
 
 CONTEXT: dict[str, Any] = {HATCHET_PYDANTIC_SENTINEL: True}
 """The pydantic context of everything that goes over the wire, so that validators can tell (PARITY A15)."""
@@ -111,7 +115,7 @@ def output_text(value: Any) -> str | None:
             "Tasks must return either a dictionary, a Pydantic BaseModel, or a dataclass which can be serialized to a "
             f"JSON object. Got object of type {type(value)} instead."
         )
-    if "\\u0000" in text:
+    if _NUL.search(text):
         raise IllegalTaskOutputError(
             'the output holds the character "\\u0000"; remove it with remove_null_unicode_character(output)'
         )

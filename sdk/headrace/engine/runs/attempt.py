@@ -10,7 +10,7 @@ from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, suspend
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.owed import owed_after
-from headrace.core.run.plan import TaskKind, TaskPlan
+from headrace.core.run.plan import Json, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, record_of
 from headrace.core.table import output_key
 from headrace.engine.engine import Engine
@@ -73,6 +73,7 @@ def run_live(
             control,
             grace_s=engine.limits.grace_s,
             stop_process=host.stop_process,
+            context=host.context(),
             last_words=lambda timed_out: _last_words(engine, claimed, control, timed_out),
         )
 
@@ -161,11 +162,20 @@ def evaluate(engine: Engine, record: RunRecord, task: str, output: str | None) -
     broken: list[tuple[int, str]] = []
     for leaf in leaves:
         try:
-            if engine.expressions.evaluate(leaf.expression or "", variables) is True:
-                met.append(leaf.number)
+            value = engine.expressions.evaluate(leaf.expression or "", variables)
         except ExpressionError as error:
             broken.append((leaf.number, str(error)[:MAX_MESSAGE_CHARS]))
+            continue
+        if value is True:
+            met.append(leaf.number)
+        elif value is not False:
+            broken.append((leaf.number, f"it gives {_shown(value)}: it has to give true or false"))
     return Evaluated(met=tuple(met), broken=tuple(broken))
+
+
+def _shown(value: Json) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 # ---------------------------------------------------------------- commit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -125,6 +126,8 @@ class Host:
     None (threads, tests): the thread is abandoned."""
     time_left_ms: Callable[[], int] = lambda: 900_000
     """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
+    context: Callable[[], contextvars.Context] = contextvars.copy_context
+    """The context that a task's code runs in: the caller's, with what the worker's lifespan set."""
     labels: Callable[[], Mapping[str, str | int]] | None = None
     """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
 

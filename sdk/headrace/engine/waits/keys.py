@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from headrace.core.run.plan import GatePlan, Json, RatePlan, RunPlan
 from headrace.core.run.routing import Key, NotEvaluated, RateUnits, Units
+from headrace.core.texts import storable
 from headrace.core.waits.concurrency import literal_key
 from headrace.core.waits.rate_limit import is_fixed
 from headrace.engine.engine import Engine
@@ -55,18 +56,25 @@ def _text(engine: Engine, expression: str, variables: Mapping[str, Json], what: 
     literal = literal_key(expression)
     if literal is not None:
         return literal
-    value = engine.expressions.evaluate(expression, variables)
+    value = _evaluated(engine, expression, variables, what)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value)
+        return storable(str(value))
     raise ExpressionError(
         f"{what}, {expression!r}, gives {_named(value)}: it has to give a string or a number"
     )
 
 
+def _evaluated(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> Json:
+    try:
+        return engine.expressions.evaluate(expression, variables)
+    except ExpressionError as error:
+        raise ExpressionError(f"{what}: {error}") from error
+
+
 def _number(engine: Engine, expression: str, variables: Mapping[str, Json], what: str) -> int:
-    value = int(expression) if expression.isdigit() else engine.expressions.evaluate(expression, variables)
+    value = int(expression) if expression.isdigit() else _evaluated(engine, expression, variables, what)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
