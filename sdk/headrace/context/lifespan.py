@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeAlias
 
 from headrace.errors import LifespanSetupError
-from headrace.runtime.loop import process_loop
+from headrace.runtime.loop import ProcessLoop, process_loop
 from headrace.values.failures import info_of
 
 LifespanFn: TypeAlias = Callable[[], AsyncGenerator[Any, None]]
@@ -31,8 +31,8 @@ class Lifespan:
         """What the generator yields; started once. LifespanSetupError where it fails before: the next start tries again."""
         with self._lock:
             if self._live is None and self._fn is not None:
-                live = _Live(self._fn())
-                live.ended = process_loop().submit(live.run())
+                live = _Live(self._fn(), process_loop())
+                live.ended = live.loop.submit(live.run())
                 try:
                     live.started.result()
                 except BaseException as error:
@@ -52,19 +52,24 @@ class Lifespan:
         return found
 
     def stop(self) -> None:
-        """Run the generator to its end."""
+        """Run the generator to its end. On a loop that code has blocked for good there is no end: it is left after a second."""
         with self._lock:
             live, self._live = self._live, None
-        if live is not None and live.ended is not None:
-            process_loop().loop.call_soon_threadsafe(live.stopping.set)
+        if live is None or live.ended is None:
+            return
+        live.loop.loop.call_soon_threadsafe(live.stopping.set)
+        if live.loop is process_loop():
             live.ended.result()
+        else:
+            wait([live.ended], timeout=1)
 
 
 class _Live:
     """One start of a lifespan."""
 
-    def __init__(self, generator: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, generator: AsyncGenerator[Any, None], loop: ProcessLoop) -> None:
         self._generator = generator
+        self.loop = loop
         self.started: Future[None] = Future()
         self.stopping = asyncio.Event()
         self.ended: Future[None] | None = None
