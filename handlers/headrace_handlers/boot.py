@@ -37,15 +37,20 @@ def load_app(path: str) -> Headrace:
     if not module_name or not attribute:
         raise NotConfigured(f"the app is given as {path!r}: give module:attribute, such as app:hatchet")
     try:
-        module = importlib.import_module(module_name)
+        found = import_app(path)
     except ModuleNotFoundError as error:
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
         raise NotConfigured(f"there is no module {module_name!r}, which the app {path!r} is in") from error
-    found = getattr(module, attribute, None)
     if not isinstance(found, Headrace):
         raise NotConfigured(f"{path!r} is {type(found).__name__}, not a Headrace()")
     return found
+
+
+def import_app(path: str) -> object:
+    """What stands at module:attribute; None where the module has no such attribute. Raises what the module raises."""
+    module_name, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module_name), attribute, None)
 
 
 def worker_named(app: Headrace, name: str) -> Worker:

@@ -27,8 +27,8 @@ NOT_SOURCE = frozenset({"Makefile", "requirements.txt", "template.yaml", "samcon
 
 MAKEFILE = """\
 # `sam build` asks for one target a function: this folder and its requirements.txt, with bytecode.
-PYTHON ?= python3
 HERE := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+PYTHON ?= $(firstword $(wildcard $(HERE).venv/bin/python) python3)
 
 build-%:
 \t@$(PYTHON) -m headrace_infra.bundle $* --source "$(HERE)" --template "$(HERE){template}" --into "$(ARTIFACTS_DIR)"

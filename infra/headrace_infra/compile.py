@@ -7,7 +7,6 @@ CompileError that names the workflow, the task, the value and what to do.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os.path
 import re
 import sys
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 from headrace.clients.rate_limits import nobody_sets, static_limits
 from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
+from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
 from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
@@ -171,31 +171,6 @@ def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {name: block for part in parts for name, block in part.items()}
 
 
-def check_app_path(app_path: str) -> None:
-    """CompileError unless it reads `module:attribute`."""
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", app_path):
-        raise CompileError(f"{app_path!r} names no app: give module:attribute, such as app:hatchet")
-
-
-def load_app(app_path: str, folder: Path | None = None) -> Any:
-    """Import the app that `module:attribute` names, from `folder` (default: the current one). CompileError if there is none."""
-    check_app_path(app_path)
-    module_name, attribute = app_path.split(":")
-    place = str((folder or Path.cwd()).resolve())
-    if place not in sys.path:
-        sys.path.insert(0, place)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0]:
-            raise
-        raise CompileError(f"there is no module {module_name} in {place}: run this where it is") from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        raise CompileError(f"module {module_name} has no {attribute}") from error
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m headrace_infra.compile app:hatchet --folder examples -o template.yaml`."""
     parser = argparse.ArgumentParser(prog="headrace compile", description="Compile an app to a SAM template.")
@@ -206,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         write_template(given.app, given.folder, given.output, runtime=given.runtime)
-    except CompileError as error:
+    except (CompileError, AppBroken) as error:
         parser.exit(1, f"{error}\n")
     return 0
 

@@ -36,7 +36,7 @@ def headrace_local(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
         raise pytest.UsageError(
             f"the fixture headrace_local needs the ini option {INI}, such as {INI} = app:hatchet"
         )
-    from headrace_handlers.boot import load_app
+    from headrace_infra.loading import load_app
     from headrace_infra.testing import local
 
     with local(load_app(str(path))) as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -82,13 +83,13 @@ def test_compile_and_check(starter: Path) -> None:
     [
         (("compile", "nope:hatchet"), "there is no module nope"),
         (("compile", "app"), "give module:attribute"),
-        (("trigger", "greet", "--input", "{"), "--input is no JSON"),
+        (("trigger", "greet", "--input", "{"), "--input is not JSON"),
         (("trigger", "greet", "--input", "[1]"), "--input must be a JSON object, not a list"),
         (("trigger", "greet"), "The AWS region is not configured: set AWS_REGION"),
         (("runs", "list", "--status", "LOST", "--app", "app:hatchet"), "statuses are QUEUED, RUNNING"),
         (
             ("cost", "app:hatchet", "--workflow", "nope"),
-            "the app has no workflow 'nope'; it has greet, morning",
+            "the app has no workflow 'nope': it has greet, morning",
         ),
     ],
 )
@@ -103,7 +104,7 @@ def test_help_teaches(starter: Path) -> None:
     done = run("trigger", "--help", cwd=starter)
     assert "Example: headrace trigger simple --input" in done.stdout
     done = run("gates", "--help", cwd=starter)
-    assert "Listed is what somebody waits at" in done.stdout
+    assert "Listed are the limits that a task waits at" in done.stdout
 
 
 def test_cost_says_where_the_money_goes(starter: Path) -> None:
@@ -111,6 +112,26 @@ def test_cost_says_where_the_money_goes(starter: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"write request unit \(1 KB\) +│ +4 ", done.stdout)
     assert "Step Functions Standard" in done.stdout
+
+
+def test_cost_prices_no_run_that_fails(starter: Path) -> None:
+    done = run("cost", "app:hatchet", "--workflow", "greet", "--runs", "2", cwd=starter)
+    assert done.returncode == 1
+    assert "a run of greet did not complete, so its price would say nothing: FAILED" in done.stderr
+    assert "$" not in done.stdout
+
+
+def test_help_is_quick_and_says_the_version(starter: Path) -> None:
+    """At most 0.3 s of CPU: the best of three, as other tests run beside it."""
+
+    def help_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("-h", cwd=starter).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(help_s() for _ in range(3)) <= 0.3
+    assert re.fullmatch(r"headrace \d+\.\d+\.\d+\n", run("--version", cwd=starter).stdout)
 
 
 def test_dev_runs_an_app_and_another_terminal_triggers_it(starter: Path) -> None:

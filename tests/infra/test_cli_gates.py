@@ -23,7 +23,7 @@ from headrace.ports import Ports
 from headrace.settings.settings import Settings
 from headrace_infra.cli import console
 from headrace_infra.cli.gating import show_gates
-from headrace_infra.cli.running import show
+from headrace_infra.cli.looking import show
 
 BY_WHO = ConcurrencyExpression("input['who']", 1)
 
@@ -170,13 +170,13 @@ def test_json(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
 def test_runs_get_tells_what_a_task_waits_for(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.begin("pay", {"who": "[a]"})
     waiting = shop.begin("pay", {"who": "[a]"})
-    show(shop.app, waiting)
+    show(shop.app, waiting, as_json=False)
     text = capsys.readouterr().out
     assert re.search(r"pay waits for a place of pay\S*, key '\[a\]', since 1\.5 s, number 1 in line", text), (
         text
     )
     shop.app.runs.cancel(waiting)
-    show(shop.app, waiting)
+    show(shop.app, waiting, as_json=False)
     text = capsys.readouterr().out
     assert "cancelled: CANCELLED_BY_USER" in text
     assert "waits for" not in text

@@ -1,4 +1,4 @@
-"""The commands and their options; each does its work in a file of its own."""
+"""The commands and their options. Each imports what it does only when it is called: `headrace --help` is quick."""
 
 from __future__ import annotations
 
@@ -7,30 +7,44 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli import compiling, costing, gating, running, starting
-from headrace_infra.cli.apps import app_named, app_or_stack
+from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
+from headrace_infra.cli.run_commands import runs
 
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="headrace",
     help="Hatchet's task model with no server to run: Python tasks on SQS, Lambda and DynamoDB.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings=HELP_NAMES,
 )
-runs = typer.Typer(help="Look at runs, and cancel them.", no_args_is_help=True, rich_markup_mode="rich")
 app.add_typer(runs, name="runs")
 
-AppPath = Annotated[str, typer.Argument(help="The app as module:attribute, such as app:hatchet")]
-AppOption = Annotated[
-    str | None,
-    typer.Option("--app", help="The app as module:attribute; default: HEADRACE_APP, or the stack alone"),
-]
-StackOption = Annotated[str | None, typer.Option("--stack", help="The stack's name; default: HEADRACE_STACK")]
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"headrace {version('headrace')}")
+        raise typer.Exit
 
 
-@app.command(epilog="Example: headrace init my-app && cd my-app && sam build && sam deploy --guided")
+@app.callback()
+def headrace(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_version, help="Print the version")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error")] = False,
+) -> None:
+    """Hatchet's task model with no server to run: Python tasks on SQS, Lambda and DynamoDB."""
+
+
+@app.command(epilog="Example: headrace init my-app && cd my-app && python app.py")
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it")] = Path()) -> None:
-    """Write a starter app that runs, tests and deploys."""
+    """Write a starter app that runs, tests and deploys. Overwrites nothing."""
+    from headrace_infra.cli import starting
+
     starting.init(folder)
 
 
@@ -47,10 +61,12 @@ def compile_command(
     ] = False,
 ) -> None:
     """Compile an app to a SAM template."""
+    from headrace_infra.cli import compiling
+
     compiling.compile_to(path, folder, output, runtime=runtime, check=check)
 
 
-@app.command(epilog="Example: headrace dev app:hatchet --port 4566")
+@app.command(epilog="Example: headrace dev app:hatchet")
 def dev(
     path: AppPath,
     port: Annotated[int, typer.Option(help="Port of the emulated AWS on 127.0.0.1; 0: a free one")] = 0,
@@ -59,7 +75,7 @@ def dev(
         str, typer.Option(help="ministack, moto, or auto: MiniStack where it is installed")
     ] = "auto",
 ) -> None:
-    """Run an app on an emulated AWS, reload it on changes, and show its runs live."""
+    """Run an app on an emulated AWS, reload it on changes, and show its runs and its output live."""
     from headrace_infra.cli.developing import develop
 
     develop(path, port=port, reload=reload, emulator=emulator)
@@ -75,6 +91,7 @@ def ui(
     stack: StackOption = None,
 ) -> None:
     """Show a stack in the browser, with your own AWS credentials: runs, failures, limits, workflows."""
+    from headrace_infra.cli.apps import app_or_stack
     from headrace_infra.cli.showing import show_pages
 
     show_pages(app_or_stack(app_path, stack), port=port, may_act=not look)
@@ -83,7 +100,9 @@ def ui(
 @app.command(epilog='Example: headrace trigger simple --input \'{"message": "Hello"}\' --wait')
 def trigger(
     workflow: Annotated[str, typer.Argument(help="The workflow's or task's name")],
-    input: Annotated[str, typer.Option("--input", "-i", help="The input, as a JSON object")] = "{}",
+    input: Annotated[
+        str, typer.Option("--input", "-i", help="The input: a JSON object, @file, or - for stdin")
+    ] = "{}",
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the result and print it")] = False,
     metadata: Annotated[str, typer.Option(help="Additional metadata, as a JSON object")] = "{}",
     priority: Annotated[int | None, typer.Option(help="1 (low) to 3 (high)")] = None,
@@ -91,45 +110,28 @@ def trigger(
     stack: StackOption = None,
 ) -> None:
     """Start a run by name."""
-    running.trigger(app_or_stack(app_path, stack), workflow, input, metadata, priority=priority, wait=wait)
+    from headrace_infra.cli import triggering
+    from headrace_infra.cli.apps import app_or_stack
+
+    triggering.trigger(app_or_stack(app_path, stack), workflow, input, metadata, priority=priority, wait=wait)
 
 
-@runs.command("list", epilog="Example: headrace runs list --status FAILED --hours 24")
-def runs_list(
-    workflow: Annotated[str | None, typer.Option(help="Of this workflow only")] = None,
-    status: Annotated[list[str] | None, typer.Option(help="Of these statuses only; may be repeated")] = None,
-    hours: Annotated[float, typer.Option(help="Of the last hours")] = 24.0,
-    limit: Annotated[int, typer.Option(help="At most so many")] = 50,
-    app_path: AppOption = None,
-    stack: StackOption = None,
+@app.command(epilog="Example: headrace workflows -o json")
+def workflows(
+    app_path: AppOption = None, stack: StackOption = None, output: OutputOption = Output.TABLE
 ) -> None:
-    """List runs, newest first."""
-    running.list_runs(app_or_stack(app_path, stack), workflow, status or [], hours=hours, limit=limit)
+    """List the workflows that the stack has published."""
+    from headrace_infra.cli import listing
+    from headrace_infra.cli.apps import app_or_stack
 
-
-@runs.command("get")
-def runs_get(run_id: str, app_path: AppOption = None, stack: StackOption = None) -> None:
-    """Show a run: its graph with statuses, a waterfall of times, results and errors."""
-    running.show(app_or_stack(app_path, stack), run_id)
-
-
-@runs.command("cancel")
-def runs_cancel(run_id: str, app_path: AppOption = None, stack: StackOption = None) -> None:
-    """Cancel a run: what is not done is CANCELLED."""
-    running.cancel_run(app_or_stack(app_path, stack), run_id)
-
-
-@runs.command("logs")
-def runs_logs(run_id: str, app_path: AppOption = None, stack: StackOption = None) -> None:
-    """Print a run's log lines."""
-    running.logs(app_or_stack(app_path, stack), run_id)
+    listing.list_workflows(app_or_stack(app_path, stack), as_json=output is Output.JSON)
 
 
 GATES = (
-    "Show who is in a gate, who waits and for how long: concurrency keys, slots, rate limits, paused workflows, labels.\n\n"
-    "Listed is what somebody waits at, or has waited at within the last minutes, whatever its key; and, where nobody waits, those "
-    "with holders or with units taken that have one key: gates whose expression is a plain text or a number, slots of workers "
-    "(with --app) and static rate limits. A key that comes from an expression, and that nobody waits for, is in no list: give it "
+    "Show concurrency limits, slots, rate limits, paused workflows and labels: which runs hold permits, which wait, and for how long.\n\n"
+    "Listed are the limits that a task waits at, or has waited at within the last minutes, whatever their key; and, where no task waits, those "
+    "with holders or with units taken that have one key: limits whose expression is a plain text or a number, slots of workers "
+    "(with --app) and static rate limits. A key that comes from an expression, and that no task waits for, is in no list: give it "
     "with --key."
 )
 
@@ -140,18 +142,23 @@ def gates(
         str | None,
         typer.Argument(
             metavar="NAME_OR_KEY",
-            help="A gate's name or key, its workflow, task or worker, a rate limit's key, or a whole name as --json gives it",
+            help="A limit's name or key, its workflow, task or worker, a rate limit's key, or a whole name as -o json gives it",
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="The value of the gate's key, where it comes from an expression")
+        str | None, typer.Option(help="The value of the limit's key, where it comes from an expression")
     ] = None,
     all_known: Annotated[bool, typer.Option("--all", help="Idle ones too")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON; times in milliseconds")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as -o json")] = False,
     app_path: AppOption = None,
     stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
 ) -> None:
-    gating.show_gates(app_or_stack(app_path, stack), name, key, all_known=all_known, as_json=as_json)
+    from headrace_infra.cli import gating
+    from headrace_infra.cli.apps import app_or_stack
+
+    is_json = as_json or output is Output.JSON
+    gating.show_gates(app_or_stack(app_path, stack), name, key, all_known=all_known, as_json=is_json)
 
 
 @app.command(
@@ -160,9 +167,26 @@ def gates(
 def cost(
     path: AppPath,
     workflow: Annotated[str, typer.Option(help="The workflow or task to run")],
-    input: Annotated[str, typer.Option("--input", "-i", help="The input, as a JSON object")] = "{}",
-    count: Annotated[int, typer.Option("--runs", help="How many runs to count over")] = 20,
+    input: Annotated[
+        str, typer.Option("--input", "-i", help="The input: a JSON object, @file, or - for stdin")
+    ] = "{}",
+    count: Annotated[int, typer.Option("--runs", min=1, help="How many runs to count over")] = 20,
     memory: Annotated[int | None, typer.Option(help="MB of the Lambda; default: the worker's")] = None,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Run a workload on the local runtime, count every AWS request, and price it."""
-    costing.cost(app_named(path), workflow, input, count, memory)
+    from headrace_infra.cli import costing
+    from headrace_infra.cli.apps import app_named
+
+    costing.cost(app_named(path), workflow, input, count, memory, as_json=output is Output.JSON)
+
+
+@app.command(epilog="Example: headrace doctor --stack prod")
+def doctor(
+    app_path: AppOption = None, stack: StackOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Check credentials, region, stack, clock and dead letters, and say what to do."""
+    from headrace_infra.cli import checking
+    from headrace_infra.cli.apps import app_or_stack
+
+    checking.doctor(app_or_stack(app_path, stack), as_json=output is Output.JSON)

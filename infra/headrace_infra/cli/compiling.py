@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from rich.markup import escape
+
+from headrace.app import Headrace
 from headrace.errors import CompileError
-from headrace_infra.cli.console import out
+from headrace_infra.cli.console import counted, errors, say
 from headrace_infra.compile import compile_app, load_app, relative, render
+from headrace_infra.unseen import unseen_workers
 
 
 def compile_to(path: str, folder: Path, output: Path, *, runtime: str | None, check: bool) -> None:
@@ -15,12 +20,36 @@ def compile_to(path: str, folder: Path, output: Path, *, runtime: str | None, ch
     text = render(
         compile_app(app, app_path=path, code_uri=relative(folder, output), runtime=runtime), app_path=path
     )
+    _warn_of_unseen(app, folder)
     if check:
         if not output.exists() or output.read_text() != text:
             raise CompileError(f"{output} is stale: run headrace compile {path} -o {output}")
-        out.print(f"{output} is up to date")
+        say(f"{output} is up to date")
         return
-    output.write_text(text)
+    _write(output, text)
     workers = ", ".join(worker.name for worker in app.fleet())
-    out.print(f"[green]{output}[/]: {len(app.workflows_by_name)} workflows on {workers}")
-    out.print("next: sam build && sam deploy --guided")
+    say(f"[green]{output}[/]: {counted(len(app.workflows_by_name), 'workflow')} on {workers}")
+    if not app.workers_declared:
+        say(
+            "No worker is declared at import: one named [bold]default[/], with the usual settings, has them all."
+        )
+    say("next: sam build && sam deploy --guided")
+
+
+def _warn_of_unseen(app: Headrace, folder: Path) -> None:
+    fleet = ", ".join(worker.name for worker in app.fleet())
+    for each in unseen_workers(folder, {worker.name for worker in app.fleet()}):
+        shown = each.path.relative_to(Path.cwd()) if each.path.is_relative_to(Path.cwd()) else each.path
+        sentence = each.sentence(fleet).replace(str(each.path), str(shown), 1)
+        errors.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+def _write(output: Path, text: str) -> None:
+    """All or nothing: a full disk leaves the old file."""
+    new = output.with_name(f".{output.name}.new")
+    try:
+        new.write_text(text)
+        os.replace(new, output)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise CompileError(f"{output} cannot be written: {error.strerror}") from error

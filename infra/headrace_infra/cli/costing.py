@@ -6,18 +6,28 @@ from rich.table import Table
 
 from headrace.app import Headrace
 from headrace_infra.cli.apps import parsed_object
-from headrace_infra.cli.console import errors, out
+from headrace_infra.cli.console import counted, errors, out, print_data
 from headrace_infra.cost.prices import PRICES, durable_functions_dollars, step_functions_dollars
 from headrace_infra.cost.workload import measure
 
 MILLION = 1_000_000
 
 
-def cost(app: Headrace, workflow: str, text: str, count: int, memory: int | None) -> None:
+def cost(
+    app: Headrace, workflow: str, text: str, count: int, memory: int | None, *, as_json: bool = False
+) -> None:
     """Print what the workload cost, per run and per million, and what others would charge for the same shape."""
     with errors.status(f"running {workflow} {count} times on the local runtime"):
         found = measure(app, workflow, parsed_object(text, "--input"), runs=count, memory_mb=memory)
-    table = Table(title=f"{workflow}: {found.runs} runs, {found.tasks} tasks each", title_justify="left")
+    if as_json:
+        print_data(
+            {"runs": found.runs, "units_a_run": found.units_a_run(), "dollars_a_run": found.dollars_a_run()}
+        )
+        return
+    table = Table(
+        title=f"{workflow}: {counted(found.runs, 'run')}, {counted(found.tasks, 'task')} each",
+        title_justify="left",
+    )
     for name in ("what", "a run", "$ a million runs", "of the total"):
         table.add_column(name, justify="left" if name == "what" else "right")
     dollars = found.dollars_a_run()

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from headrace.core.run.graph import TaskState, public_status, states
+from headrace.core.run.graph import TaskState, finished_at_ms, public_status, states
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace_infra.cli.console import COLOURS, seconds
 
@@ -57,12 +57,14 @@ def waterfall(record: RunRecord, *, now_ms: int, width: int) -> RenderableType:
     """A bar a task that has started: dots for waiting, blocks for running, to scale."""
     began = record.created_at_ms
     rows = {name: row for name, row in record.tasks.items() if row.started_at_ms is not None}
+    over_ms = finished_at_ms(record)
+    now_ms = now_ms if over_ms is None else over_ms  # a task of a cancelled run may never say that it ended
     ended = max([row.finished_at_ms or now_ms for row in rows.values()], default=now_ms)
     scale = max(1, ended - began) / width
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, row in rows.items():
         start_ms = row.started_at_ms or began
-        end_ms = row.finished_at_ms or now_ms
+        end_ms = row.finished_at_ms or max(now_ms, start_ms)
         waited = max(0, int(((row.queued_at_ms or start_ms) - began) / scale))
         queued = max(0, int((start_ms - began) / scale) - waited)
         ran = max(1, int((end_ms - start_ms) / scale))

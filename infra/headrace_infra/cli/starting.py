@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from headrace import __version__
 from headrace.errors import DefinitionError
 from headrace_infra.bundle import MAKEFILE
-from headrace_infra.cli.console import out
+from headrace_infra.cli.console import say
+from headrace_infra.cli.installed import requirement
+
+TEMPLATE = "template.yaml"
 
 APP = '''"""A starter app: a task, and a workflow of two."""
 
@@ -76,7 +79,7 @@ def test_whole_runs() -> None:
 
 README = """# A Headrace app
 
-    pip install 'headrace[local]' pytest
+    pip install '{local}' pytest
     python app.py                        # run it here, on an emulated AWS
     pytest                               # test it
     headrace dev app:hatchet             # or keep it running, and trigger it from another terminal
@@ -85,29 +88,56 @@ Deploy it (AWS credentials and aws-sam-cli needed):
 
     headrace compile app:hatchet         # after each change of tasks or workers
     sam build && sam deploy --guided
-    HEADRACE_STACK=<your stack> headrace trigger greet --input '{"name": "world"}' --wait
+    headrace trigger greet --input '{{"name": "world"}}' --wait --stack <your stack>
 """
+
+REQUIREMENTS = """\
+# What the functions need. `headrace init` wrote where Headrace was installed from.
+{requirement}
+"""
+IGNORED = ".aws-sam/\n.venv/\n.headrace/\n__pycache__/\n"
 
 
 def init(folder: Path) -> None:
-    """Write the files, unless one is there already, and compile the template."""
+    """Write the files and compile the template. DefinitionError, before anything is written, where one of them is there already."""
+    needed = requirement()
+    local = needed.replace("headrace", "headrace[local]", 1)
     files = {
         "app.py": APP,
         "test_app.py": TEST,
-        "README.md": README,
-        "requirements.txt": f"headrace>={__version__}\n",
-        "Makefile": MAKEFILE.format(template="template.yaml"),
-        ".gitignore": ".aws-sam/\n.venv/\n__pycache__/\n",
+        "README.md": README.format(local=local),
+        "requirements.txt": REQUIREMENTS.format(requirement=needed),
+        "Makefile": MAKEFILE.format(template=TEMPLATE),
+        ".gitignore": IGNORED,
     }
-    taken = [name for name in files if (folder / name).exists()]
+    taken = [name for name in (*files, TEMPLATE) if (folder / name).exists()]
     if taken:
         raise DefinitionError(f"{folder / taken[0]} exists already: choose an empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-        out.print(f"wrote {folder / name}")
-    command = [sys.executable, "-m", "headrace_infra.compile", "app:hatchet", "-o", "template.yaml"]
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            _write(folder / name, text)
+            written.append(folder / name)
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise DefinitionError(
+            f"{folder}: nothing can be written there ({error.strerror}): choose another folder"
+        ) from error
+    _compile(folder)
+    for name in (*files, TEMPLATE):
+        say(f"wrote {folder / name}")
+    here = folder.resolve() == Path.cwd()
+    say(f"\nnext: {'' if here else f'cd {shlex.quote(str(folder))} && '}python app.py")
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("x") as file:  # a file that has appeared meanwhile is not overwritten either
+        file.write(text)
+
+
+def _compile(folder: Path) -> None:
+    command = [sys.executable, "-m", "headrace_infra.compile", "app:hatchet", "-o", TEMPLATE]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     subprocess.run(command, cwd=folder, env=environment, check=True)
-    out.print(f"wrote {folder / 'template.yaml'}")
-    out.print(f"\nnext: cd {folder} && python app.py")

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace.core.run.graph import run_status
+from headrace.core.run.record import RunRecord, RunStatus
 from headrace.errors import NotConfigured
 from headrace_infra.cost.meter import Meter
 from headrace_infra.cost.prices import PRICES
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace_infra.local.stack import LocalStack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +37,14 @@ def measure(
 ) -> Measured:
     """Start `runs` runs one after the other, deliver them, and count every AWS request and invocation.
 
-    NotConfigured where the app has no such workflow.
+    NotConfigured where the app has no such workflow, or where a run did not complete: its price would say nothing.
     """
+    from headrace.triggers.definition import no_such
     from headrace_infra.testing import local
 
     name = app.settings.apply_namespace(workflow)
     if name not in app.workflows_by_name:
-        raise NotConfigured(
-            f"the app has no workflow {workflow!r}; it has {', '.join(app.workflows_by_name)}"
-        )
+        raise NotConfigured(f"the app has no workflow {workflow!r}: {no_such(name, app.workflows_by_name)}")
     memories = {worker.name: memory_mb or worker.options.memory for worker in app.fleet()}
     meter = Meter()
 
@@ -53,10 +55,30 @@ def measure(
     with local(app, background=False, on_invocation=invoked) as stack:
         flow.run(dict(value), wait_for_result=False)
         stack.drain()  # what a process asks for once is asked for now
+        _check_completed(stack, workflow)
         meter.invocations, meter.gb_seconds = 0, 0.0
         with meter:
             for _ in range(runs):
                 flow.run(dict(value), wait_for_result=False)
                 stack.deliver_all()
             stack.drain()
+        _check_completed(stack, workflow)
     return Measured(runs=runs, tasks=len(flow.tasks), units=meter.totals())
+
+
+def _check_completed(stack: LocalStack, workflow: str) -> None:
+    for record in stack.runs():
+        status = run_status(record)
+        if status is not RunStatus.COMPLETED:
+            raise NotConfigured(
+                f"a run of {record.plan.workflow} did not complete, so its price would say nothing: {status.value}: "
+                f"{_reason(record)}. Give {workflow} an input that works with --input"
+            )
+
+
+def _reason(record: RunRecord) -> str:
+    errors = (row.error for row in record.tasks.values() if row.error is not None)
+    found = next(
+        (f"{error.type}: {error.message}" for error in errors), record.cancel_reason or "no reason is known"
+    )
+    return " ".join(found.split())

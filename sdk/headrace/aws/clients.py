@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -27,17 +28,19 @@ CONFIG = Config(
 class Clients:
     """The clients of one session. DynamoDB and SQS are made at once, the others when first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: Mapping[str, Any] | None = None) -> None:
+        """`where`: arguments of boto3's `client`, for another place than boto3's own chain gives."""
+        self._where = dict(where or {})
         self._lock = threading.Lock()
         self._session = boto3.session.Session()
-        self.dynamodb: DynamoDBClient = self._session.client("dynamodb", config=CONFIG)
-        self.sqs: SQSClient = self._session.client("sqs", config=CONFIG)
+        self.dynamodb: DynamoDBClient = self._session.client("dynamodb", config=CONFIG, **self._where)
+        self.sqs: SQSClient = self._session.client("sqs", config=CONFIG, **self._where)
         self._others: dict[str, Any] = {}
 
     def _other(self, service: str) -> Any:
         with self._lock:
             if service not in self._others:
-                self._others[service] = self._session.client(service, config=CONFIG)  # type: ignore[call-overload]  # by name
+                self._others[service] = self._session.client(service, config=CONFIG, **self._where)  # type: ignore[call-overload]  # by name
             return self._others[service]
 
     @property

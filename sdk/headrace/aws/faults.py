@@ -116,7 +116,7 @@ def translated(service: str, what: str, stack: str) -> Iterator[None]:
         raise NotConfigured(f"AWS credentials are not configured: {error}. {SIGN_IN}") from error
     except NoRegionError as error:
         raise NotConfigured(
-            "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION."
+            "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION, or work locally with `headrace dev`."
         ) from error
     except ClientError as error:
         raise _client_error(error, service, what, stack) from error

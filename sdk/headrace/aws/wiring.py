@@ -9,6 +9,7 @@ from typing import Protocol
 from headrace.aws.clients import Clients
 from headrace.aws.clock import SystemClock, SystemIds
 from headrace.aws.faults import translated
+from headrace.aws.local_stack import running_here
 from headrace.aws.queues import AwsQueues
 from headrace.aws.store import AwsStore
 from headrace.ports import Ports
@@ -32,13 +33,15 @@ class Connection(Protocol):
 
 def connect(settings: Connection) -> Ports:
     """Ports on the stack that the settings name. No request is made yet; NotConfigured where boto3 knows no region."""
-    with translated("store", "AWS", settings.stack):
-        clients = Clients()
+    here = running_here(settings)
+    name = here.stack if here is not None else settings.stack
+    with translated("store", "AWS", name):
+        clients = Clients(here.client_arguments() if here is not None else None)
 
     @cache
     def bucket() -> str:
-        return settings.bucket or f"{settings.stack}-{clients.account()}-{clients.region()}"
+        return settings.bucket or f"{name}-{clients.account()}-{clients.region()}"
 
-    store = AwsStore(clients, table=settings.table or settings.stack, bucket=bucket, stack=settings.stack)
-    queues = AwsQueues(clients, stack=settings.stack, urls=settings.queues)
+    store = AwsStore(clients, table=settings.table or name, bucket=bucket, stack=name)
+    queues = AwsQueues(clients, stack=name, urls=settings.queues)
     return Ports(store=store, queues=queues, clock=SystemClock(), ids=SystemIds())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.run.ids import workflow_id
 from headrace.engine.catalog.workflows import published
-from headrace.triggers.definition import Door
+from headrace.triggers.definition import Door, no_such_workflow
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
@@ -41,8 +41,5 @@ def plan_of(app: App, name: str) -> RunPlan:
     """As `find_plan`. ValueError, which names the stack, where there is no such workflow."""
     plan = find_plan(app, name)
     if plan is None:
-        raise ValueError(
-            f"no workflow {name!r} is registered in stack {app.settings.stack!r}: its workers register it when they are "
-            f"deployed and their clock has run once, or when they start; check the name, the namespace and the stack"
-        )
+        raise ValueError(no_such_workflow(app, name))
     return plan

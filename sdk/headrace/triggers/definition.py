@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headrace.engine.catalog.workflows import Published, published
+from headrace.engine.catalog.workflows import Published, all_published, published
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
@@ -66,8 +66,32 @@ def found_or_raise(app: Door, name: str) -> Found:
     """As `find`. ValueError, which names the workflow and the stack, where there is none."""
     found = find(app, name)
     if found is None:
-        raise ValueError(
-            f"no workflow {name!r} is registered in stack {app.settings.stack!r}: its workers register it when they are "
-            f"deployed and their clock has run once, or when they start; check the name, the namespace and the stack"
-        )
+        raise ValueError(no_such_workflow(app, name))
     return found
+
+
+def no_such_workflow(app: Door, name: str) -> str:
+    """That there is no workflow of that name (in full), which there are, and which may have been meant."""
+    known = {*app.workflows_by_name, *all_published(app.engine)}
+    text = f"no workflow {name!r} is registered in stack {app.settings.stack!r}: "
+    if not known:
+        return text + (
+            "it has none yet. A deployment registers its workflows within a minute, a worker when it starts; "
+            "check the name of the stack"
+        )
+    return text + no_such(name, known)
+
+
+SHOWN = 10
+"""How many names an error lists."""
+
+
+def no_such(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'greet'? There are greet, morning`: the rest of a sentence about a name that is not known."""
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    listed = f"it has {', '.join(names[:SHOWN])}{more}"
+    return f"did you mean {close[0]!r}? {listed[0].upper()}{listed[1:]}" if close else listed

@@ -1,0 +1,95 @@
+"""`headrace runs …`: the commands and their options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace_infra.cli.options import AppOption, Output, OutputOption, RunId, StackOption
+
+runs = typer.Typer(
+    help="Look at runs, and cancel them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Workflow = Annotated[str | None, typer.Option(help="Of this workflow only")]
+Statuses = Annotated[
+    list[str] | None, typer.Option("--status", help="Of these statuses only; may be repeated")
+]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", help="With this pair key=value; may be repeated, one is enough"),
+]
+
+
+@runs.command("list", epilog="Example: headrace runs list --status FAILED --hours 24 -o json")
+def runs_list(
+    workflow: Workflow = None,
+    status: Statuses = None,
+    hours: Annotated[float, typer.Option(min=0, help="Of the last hours")] = 24.0,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 50,
+    metadata: Metadata = None,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List runs of the whole stack, newest first."""
+    from headrace_infra.cli import listing
+    from headrace_infra.cli.apps import app_or_stack
+
+    app = app_or_stack(app_path, stack)
+    wanted = listing.wanted(app, workflow, status or [], metadata or [], hours=hours)
+    listing.list_runs(app, wanted, limit=limit, as_json=output is Output.JSON)
+
+
+@runs.command("get")
+def runs_get(
+    run_id: RunId, app_path: AppOption = None, stack: StackOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Show a run: why it failed, its input and output, graph, times, attempts, parent, children and log."""
+    from headrace_infra.cli import looking
+    from headrace_infra.cli.apps import app_or_stack
+
+    looking.show(app_or_stack(app_path, stack), run_id, as_json=output is Output.JSON)
+
+
+@runs.command("logs", epilog="Example: headrace runs logs 8825d795 -f")
+def runs_logs(
+    run_id: RunId,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends")] = False,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print a run's log lines, oldest first."""
+    from headrace_infra.cli import looking
+    from headrace_infra.cli.apps import app_or_stack
+
+    looking.logs(app_or_stack(app_path, stack), run_id, follow=follow, as_json=output is Output.JSON)
+
+
+@runs.command("cancel", epilog="Example: headrace runs cancel --workflow ingest --status QUEUED --hours 2")
+def runs_cancel(
+    run_ids: Annotated[list[str] | None, typer.Argument(help="Runs, by id or its first characters")] = None,
+    workflow: Workflow = None,
+    status: Statuses = None,
+    hours: Annotated[float, typer.Option(min=0, help="With a filter: of the last hours")] = 24.0,
+    metadata: Metadata = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before cancelling by filter")] = False,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+) -> None:
+    """Cancel runs, by id or by a filter: what is not done is CANCELLED, code that runs is asked to stop."""
+    from headrace_infra.cli import cancelling, listing
+    from headrace_infra.cli.apps import app_or_stack
+
+    app = app_or_stack(app_path, stack)
+    if run_ids:
+        cancelling.cancel_ids(app, run_ids)
+        return
+    if not (workflow or status or metadata):
+        raise typer.BadParameter("give run ids, or a filter: --workflow, --status or --metadata")
+    wanted = listing.wanted(app, workflow, status or ["QUEUED", "RUNNING"], metadata or [], hours=hours)
+    cancelling.cancel_matching(app, wanted, sure=yes)
