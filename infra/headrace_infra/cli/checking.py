@@ -12,8 +12,8 @@ import boto3
 from rich.markup import escape
 
 from headrace.aws.faults import translated
+from headrace.core.table import CURSOR
 from headrace.engine.catalog.workflows import all_published
-from headrace.engine.clock.tick import CURSOR
 from headrace.errors import HeadraceError
 from headrace_infra.cli.console import counted, print_data, say
 
