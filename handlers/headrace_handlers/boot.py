@@ -15,6 +15,7 @@ from headrace.errors import LifespanSetupError, NotConfigured
 from headrace.runtime.code import raised
 from headrace.settings.environment import from_environment
 from headrace.settings.settings import Settings
+from headrace.triggers.door import door_of
 
 
 @cache
@@ -80,6 +81,7 @@ def host_for(
         observer=observer,
         stop_process=stop_process,
         context=worker.lifespan.context,
+        start=door_of(app),
         **extra,
     )
 

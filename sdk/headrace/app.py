@@ -31,11 +31,13 @@ from headrace.values.expressions import LazyExpressions
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from headrace.clients.crons import CronClient
     from headrace.clients.gates import GatesClient
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
     from headrace.clients.rate_limits import RateLimitsClient
     from headrace.clients.runs.client import RunsClient
+    from headrace.clients.scheduled import ScheduledClient
     from headrace.clients.stubs import StubsClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
@@ -169,12 +171,14 @@ class Headrace:
         from headrace.clients.rate_limits import register_limits
         from headrace.engine.catalog.workers import publish_workers
         from headrace.engine.catalog.workflows import publish_workflows
+        from headrace.engine.clock.crons import declare_crons
 
         space = self.settings.prefix
         published = [workflow.published() for workflow in self.workflows_by_name.values()]
         publish_workflows(self.engine, published, whole_of=space)
         publish_workers(self.engine, [worker.declared() for worker in self.fleet()], whole_of=space)
         register_limits(self.engine, self.declared_rate_limits)
+        declare_crons(self.engine, published, whole_of=space)
 
     def fleet(self) -> list[Worker]:
         """The declared workers; where none was declared, one named `default` with every workflow."""
@@ -310,7 +314,7 @@ class Headrace:
         function's. Without `input_validator` the input's type is what the function's first parameter says.
         """
         where = f"task {name or ''}".strip()
-        _refuse_triggers(where, on_events=on_events, on_crons=on_crons, default_filters=default_filters)
+        _refuse_triggers(where, on_events=on_events, default_filters=default_filters)
         return AnyTaskDecorator(
             self,
             name,
@@ -322,6 +326,8 @@ class Headrace:
                 "input_validator": input_validator,
                 "default_additional_metadata": dict(default_additional_metadata or {}),
                 "idempotency": idempotency,
+                "on_crons": on_crons,
+                "cron_input": cron_input,
             },
             TaskOptions(concurrency=concurrency, **options),
         )
@@ -383,9 +389,7 @@ class Headrace:
         idempotency: Idempotency | None = None,
     ) -> Any:
         """Declare a workflow; add tasks with `@workflow.task(parents=[...])`."""
-        _refuse_triggers(
-            f"workflow {name}", on_events=on_events, on_crons=on_crons, default_filters=default_filters
-        )
+        _refuse_triggers(f"workflow {name}", on_events=on_events, default_filters=default_filters)
         config = WorkflowConfig(
             name=name,
             description=description,
@@ -397,6 +401,8 @@ class Headrace:
             task_defaults=task_defaults or TaskDefaults(),
             default_additional_metadata=dict(default_additional_metadata or {}),
             idempotency=idempotency,
+            on_crons=on_crons,
+            cron_input=cron_input,
         )
         return Workflow(self, config)
 
@@ -490,6 +496,20 @@ class Headrace:
         return StubsClient(self)
 
     @cached_property
+    def cron(self) -> CronClient:
+        """Crons: create, list, get, delete."""
+        from headrace.clients.crons import CronClient
+
+        return CronClient(self)
+
+    @cached_property
+    def scheduled(self) -> ScheduledClient:
+        """Runs that start once, at a time: create, list, get, update, delete."""
+        from headrace.clients.scheduled import ScheduledClient
+
+        return ScheduledClient(self)
+
+    @cached_property
     def workflows(self) -> WorkflowsClient:
         from headrace.clients.workflows import WorkflowsClient
 
@@ -538,8 +558,6 @@ class Headrace:
     def __getattr__(self, name: str) -> Any:
         if name in (
             "event",
-            "cron",
-            "scheduled",
             "filters",
             "webhooks",
             "cel",

@@ -65,12 +65,8 @@ def test_a_task_that_cannot_work(options: dict[str, Any], message: str) -> None:
 
 NOT_YET: list[Callable[[Headrace], object]] = [
     lambda app: app.task(on_events=["user:created"])(step),
-    lambda app: app.task(on_crons=["* * * * *"])(step),
-    lambda app: app.workflow(name="w", on_crons=["* * * * *"]),
     lambda app: app.batch_task(),
     lambda app: app.event,
-    lambda app: app.cron,
-    lambda app: app.task()(step).schedule(None),
 ]
 
 

@@ -70,14 +70,19 @@ def _moved_time(clock: OffsetClock) -> Iterator[None]:
         yield
 
 
-def next_visible_ms(region: str) -> int | None:
-    """When the next message of any queue can be received; None: there is no message."""
+CRON_TICK = '{"fire":"cron"'
+"""What the message of a cron's tick begins with."""
+
+
+def next_visible_ms(region: str, now_ms: int) -> int | None:
+    """When the next message of any queue can be received, ticks of crons that are not due left out; None: there is no message."""
     from moto.sqs.models import sqs_backends
 
     times = [
         max(float(message.visible_at), float(message.delayed_until))
         for queue in sqs_backends[ACCOUNT][region].queues.values()
         for message in queue._messages
+        if float(message.delayed_until) <= now_ms or not message.body.startswith(CRON_TICK)
     ]
     return int(min(times)) + 1 if times else None
 

@@ -141,8 +141,32 @@ def timer_partition(minute: int, shard: int) -> str:
 
 
 def timer_key(due_at_ms: int, shard: int, name: str) -> Key:
-    """A timer: a message that the clock sends when it is due."""
+    """A timer: a message that the clock sends when it is due, or a pointer to a cron or a scheduled run."""
     return Key(timer_partition(due_at_ms // 60_000, shard), f"{due_at_ms:013d}#{name}")
+
+
+CRONS, SCHEDULED, DEBOUNCED = "crons", "scheduled", "debounced"
+"""The partitions of a stack's crons, of its scheduled runs, and of its debounced ones."""
+
+
+def cron_key(cron_id: str) -> Key:
+    """A cron: what it starts, and its next tick that was not sent."""
+    return Key(CRONS, cron_id)
+
+
+def scheduled_key(schedule_id: str) -> Key:
+    """A scheduled run: what it starts and when; kept after it has started, as long as its run."""
+    return Key(SCHEDULED, schedule_id)
+
+
+def debounce_id(workflow: str, key: str) -> str:
+    """What names a debounced run: fixed in length, whatever the key is."""
+    return f"{workflow}#{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def debounced_key(debounce_id: str) -> Key:
+    """A run that starts once calls with its key have stopped."""
+    return Key(DEBOUNCED, debounce_id)
 
 
 # ---------------------------------------------------------------- what is published

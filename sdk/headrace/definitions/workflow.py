@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -23,19 +24,23 @@ from headrace.definitions.task import (
 )
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.concurrency import Concurrency, gates_of
+from headrace.options.crons import check_crons
 from headrace.options.durations import Duration
 from headrace.options.idempotency import Idempotency, check_idempotency, rule_of
 from headrace.options.labels import DesiredLabels, StickyStrategy
 from headrace.options.priority import Priority, check_priority
 from headrace.options.rate_limits import RateLimit
+from headrace.triggers.children import current, handed_down
+from headrace.triggers.options import ScheduleTriggerWorkflowOptions
 from headrace.triggers.refs import WorkflowRunRef
 from headrace.triggers.triggered import Triggered
-from headrace.values.codec import metadata_of
+from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from headrace.app import Headrace
+    from headrace.clients.models import CronWorkflows, WorkflowVersion
     from headrace.context.context import Context, DurableContext
     from headrace.engine.catalog.workflows import Published
     from headrace.options.conditions import Conditions
@@ -63,6 +68,8 @@ class WorkflowConfig:
     task_defaults: TaskDefaults = dataclass_field(default_factory=TaskDefaults)
     default_additional_metadata: Mapping[str, Any] = dataclass_field(default_factory=dict)
     idempotency: Idempotency | None = None
+    on_crons: Sequence[str] | None = None
+    cron_input: Any = None
 
 
 class BaseWorkflow(Triggered[I, R]):
@@ -80,6 +87,7 @@ class BaseWorkflow(Triggered[I, R]):
             )
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
+        self.crons = check_crons(config.on_crons, config.cron_input, f"workflow {self.name}")
         self.gates: tuple[GatePlan, ...] = gates_of(config.concurrency, self.name, f"workflow {self.name}")
         """The concurrency limits that a run holds as a whole, until all of its tasks are done."""
         app.register(self)
@@ -133,6 +141,8 @@ class BaseWorkflow(Triggered[I, R]):
             default_priority=int(self.config.default_priority),
             default_metadata=metadata_of(self.config.default_additional_metadata),
             idempotency=rule_of(self.config.idempotency),
+            crons=tuple(str(cron) for cron in self.crons),
+            cron_input=input_text(self.config.cron_input),
             waits={
                 task: encode_wishes(choice.waits_for)
                 for task, choice in self.app.choices_for(self).items()
@@ -201,17 +211,84 @@ class BaseWorkflow(Triggered[I, R]):
     async def aio_unpause(self) -> None:
         await asyncio.to_thread(self.unpause)
 
+    # ---- at a time
+
+    def schedule(
+        self,
+        run_at: datetime,
+        input: I | None = None,
+        options: ScheduleTriggerWorkflowOptions | None = None,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: Priority | int | None = None,
+    ) -> WorkflowVersion:
+        """Start one run at `run_at` (naive: UTC, with a warning), by the definition that is deployed then. What was scheduled is in
+        `scheduled_workflows` of what is returned. Inside a task the run is no child, but its metadata names the task's run."""
+        given = options or ScheduleTriggerWorkflowOptions()
+        spawner = current.get()
+        text = input_text(input)
+        metadata = {
+            **self.default_additional_metadata,
+            **(handed_down(spawner) if spawner is not None else {}),
+            **given.additional_metadata,
+            **(additional_metadata or {}),
+        }
+        return self.app.scheduled.schedule(
+            self.app.settings.apply_namespace(self.name, given.namespace),
+            run_at,
+            json.loads(text) if text is not None else {},
+            metadata,
+            priority if priority is not None else given.priority,
+        )
+
+    async def aio_schedule(
+        self,
+        run_at: datetime,
+        input: I | None = None,
+        options: ScheduleTriggerWorkflowOptions | None = None,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: Priority | int | None = None,
+    ) -> WorkflowVersion:
+        return await asyncio.to_thread(
+            self.schedule, run_at, input, options, child_key, additional_metadata, priority
+        )
+
+    def create_cron(
+        self,
+        cron_name: str,
+        expression: str,
+        input: I | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: Priority | int | None = None,
+        timezone: str | None = None,
+    ) -> CronWorkflows:
+        """Start a run whenever the expression is due: see `hatchet.cron.create`."""
+        text = input_text(input)
+        return self.app.cron.create(
+            self.name,
+            cron_name,
+            expression,
+            json.loads(text) if text is not None else {},
+            {**self.default_additional_metadata, **(additional_metadata or {})},
+            priority,
+            timezone,
+        )
+
+    async def aio_create_cron(
+        self,
+        cron_name: str,
+        expression: str,
+        input: I | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: Priority | int | None = None,
+        timezone: str | None = None,
+    ) -> CronWorkflows:
+        return await asyncio.to_thread(
+            self.create_cron, cron_name, expression, input, additional_metadata, priority, timezone
+        )
+
     # ---- not yet
-
-    def schedule(self, *arguments: Any, **options: Any) -> Any:
-        raise NotSupportedError("scheduled runs are not available in this version of Headrace")
-
-    aio_schedule = schedule
-
-    def create_cron(self, *arguments: Any, **options: Any) -> Any:
-        raise NotSupportedError("crons are not available in this version of Headrace")
-
-    aio_create_cron = create_cron
 
     def create_filter(self, *arguments: Any, **options: Any) -> Any:
         raise NotSupportedError("event filters are not available in this version of Headrace")

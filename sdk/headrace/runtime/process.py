@@ -19,12 +19,14 @@ from headrace.clients.rate_limits import check_limits, register_limits
 from headrace.core.run.record import RunRecord
 from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish_workers
 from headrace.engine.catalog.workflows import publish_workflows
+from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Poison
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.runtime.deadline import end_process
 from headrace.runtime.loop import stop_process_loop
+from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
@@ -129,6 +131,7 @@ class Process:
         register_limits(self.engine, declared)
         publish_workflows(self.engine, published)
         publish_workers(self.engine, [self.worker.declared()])
+        declare_crons(self.engine, published)
 
     # ---- polling
 
@@ -178,6 +181,7 @@ class Process:
             stop_process=end_process if end_process_allowed else None,
             time_left_ms=lambda: 10**9,
             context=self.worker.lifespan.context,
+            start=door_of(self.worker.app),
             labels=lambda: self.worker.labels,
         )
 

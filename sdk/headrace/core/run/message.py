@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 
 from headrace.core.run.plan import Json
 from headrace.core.run.record import RunRecord, decode_record, encode_record
@@ -48,6 +49,23 @@ class RefillMessage:
     worker: str
 
 
+class FiringKind(StrEnum):
+    """What is due: a tick of a cron, a scheduled run, a debounced run."""
+
+    CRON = "cron"
+    SCHEDULE = "schedule"
+    DEBOUNCE = "debounce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireMessage:
+    """`id` of `kind` is due at `due_ms`: whoever receives this looks whether it still is, and starts its run."""
+
+    kind: FiringKind
+    id: str
+    due_ms: int
+
+
 def riders(record: RunRecord, message: TaskMessage) -> list[str]:
     """The other tasks that this message answers for: those that rode on it in a fused chain.
 
@@ -85,7 +103,12 @@ def encode_refill(message: RefillMessage) -> str:
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
-def decode_message(body: str) -> TaskMessage | RefillMessage:
+def encode_firing(message: FireMessage) -> str:
+    out: dict[str, Json] = {"fire": message.kind.value, "id": message.id, "due": message.due_ms}
+    return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage:
     """Raises BadMessage with the reason."""
     try:
         raw = json.loads(body)
@@ -96,6 +119,8 @@ def decode_message(body: str) -> TaskMessage | RefillMessage:
     try:
         if "refill" in raw:
             return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
+        if "fire" in raw:
+            return FireMessage(kind=FiringKind(raw["fire"]), id=_named(raw["id"]), due_ms=int(raw["due"]))
         run_id, task = raw["run"], raw["task"]
         if not (isinstance(run_id, str) and isinstance(task, str) and run_id and task):
             raise BadMessage("`run` and `task` must be non-empty strings")
@@ -113,3 +138,9 @@ def decode_message(body: str) -> TaskMessage | RefillMessage:
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error
+
+
+def _named(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("`id` must be a non-empty string")
+    return value

@@ -16,7 +16,7 @@ from headrace.core.run.commit import (
     judge_record,
     settle_unrun,
 )
-from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of
 from headrace.core.table import run_key
 from headrace.engine.engine import Engine
@@ -43,6 +43,11 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
         from headrace.engine.waits.kinds.rate_limit import refill
 
         refill(engine, message)
+        return Done()
+    if isinstance(message, FireMessage):
+        from headrace.engine.clock.fire import give_up
+
+        give_up(engine, message, reason)
         return Done()
     try:
         for _ in range(MAX_TRIES):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
-from headrace.core.run.message import BadMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, decode_message
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of
 from headrace.core.table import run_key
@@ -36,6 +36,13 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
         from headrace.engine.waits.kinds.rate_limit import refill
 
         refill(engine, message)
+        return Done()
+    if isinstance(message, FireMessage):
+        if host.start is None:
+            return _poison(engine, received, f"worker {host.worker} cannot start runs")
+        from headrace.engine.clock.fire import fire
+
+        fire(engine, host.start, message)
         return Done()
     try:
         return _deliver(engine, host, received, message, runner)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.waits.points import AtChildren
+
+if TYPE_CHECKING:
+    from headrace.engine.clock.starts import Start
 
 
 class TaskTimeout(BaseException):
@@ -128,6 +131,8 @@ class Host:
     """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
     context: Callable[[], contextvars.Context] = contextvars.copy_context
     """The context that a task's code runs in: the caller's, with what the worker's lifespan set."""
+    start: Start | None = None
+    """Starts runs through the app's one door: for crons and schedules that are due."""
     labels: Callable[[], Mapping[str, str | int]] | None = None
     """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
 

@@ -1,0 +1,1 @@
+"""Times at which runs start: decisions, pure."""
