@@ -124,7 +124,11 @@ class Headrace:
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
         limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
         return Engine.on(
-            ports, expressions=LazyExpressions(), limits=limits, gate_limits=lambda: self.gate_limits
+            ports,
+            expressions=LazyExpressions(),
+            limits=limits,
+            gate_limits=lambda: self.gate_limits,
+            own_plans=lambda: [workflow.plan() for workflow in self.workflows_by_name.values()],
         )
 
     # ---- what is declared

@@ -24,6 +24,7 @@ ADDRESSES = [
     (table.worker_key("gpu"), Key("workers", "gpu")),
     (table.process_key("gpu", "p"), Key("workers", "gpu#p")),
     (table.static_limit_key("api"), Key("ratelimits", "api")),
+    (table.plan_key("0af3"), Key("plan#0af3", "plan")),
     (table.workflow_key("pay"), Key("catalog", "pay")),
 ]
 

@@ -45,6 +45,10 @@ def attempt(name: str = "a", *, ticket: int = 1, owner: str = "one", at: int = 1
     )
 
 
+def record_or_none(item: Item | None) -> RunRecord | None:
+    return None if item is None else record_of(item)
+
+
 def message(name: str = "a", ticket: int = 1) -> TaskMessage:
     return TaskMessage(run_id="r1", task=name, ticket=ticket, queued_at_ms=T0, start_by_ms=T0 + 300_000)
 
@@ -88,21 +92,21 @@ def test_a_claim_starts_the_task() -> None:
 
 def test_a_ticket_is_used_once() -> None:
     item = refused(CLAIMED, claim(attempt(owner="two"), queued_at_ms=T0))
-    assert isinstance(judge_claim(item, message(), owner="two", now_ms=T0 + 20), Busy)
+    assert isinstance(judge_claim(record_or_none(item), message(), owner="two", now_ms=T0 + 20), Busy)
 
 
 def test_a_claim_whose_response_was_lost_is_ours() -> None:
     item = refused(CLAIMED, claim(attempt(), queued_at_ms=T0))
-    assert isinstance(judge_claim(item, message(), owner="one", now_ms=T0 + 20), Mine)
+    assert isinstance(judge_claim(record_or_none(item), message(), owner="one", now_ms=T0 + 20), Mine)
 
 
 def test_no_record_means_the_client_died() -> None:
     item = refused(None, claim(attempt(), queued_at_ms=T0))
-    assert isinstance(judge_claim(item, message(), owner="one", now_ms=T0), Vanished)
+    assert isinstance(judge_claim(record_or_none(item), message(), owner="one", now_ms=T0), Vanished)
 
 
 def test_a_lease_that_is_over_is_taken_over_without_a_retry() -> None:
-    verdict = judge_claim(CLAIMED, message(), owner="two", now_ms=T0 + 60_010)
+    verdict = judge_claim(record_or_none(CLAIMED), message(), owner="two", now_ms=T0 + 60_010)
     assert isinstance(verdict, Lost)
     row = run_of(applied(CLAIMED, take_over(attempt(owner="two", at=60_010), verdict.row))).tasks["a"]
     assert (row.owner, row.takeovers, row.retry_count, row.app_retry_count) == ("two", 1, 1, 0)
@@ -118,26 +122,26 @@ def test_too_many_takeovers_are_the_end() -> None:
     item = CLAIMED
     for n in range(MAX_TAKEOVERS):
         item = applied(item, take_over(attempt(owner=f"o{n}"), run_of(item).tasks["a"]))
-    assert isinstance(judge_claim(item, message(), owner="z", now_ms=T0 + 10**6), Spent)
+    assert isinstance(judge_claim(record_or_none(item), message(), owner="z", now_ms=T0 + 10**6), Spent)
 
 
 def test_a_commit_is_fenced_by_a_takeover() -> None:
     taken = applied(CLAIMED, take_over(attempt(owner="two"), run_of(CLAIMED).tasks["a"]))
     item = refused(taken, complete(run_of(CLAIMED), attempt(), Payload(), now_ms=T0 + 99))
-    assert isinstance(judge_commit(item, attempt()), Fenced)
+    assert isinstance(judge_commit(record_or_none(item), attempt()), Fenced)
 
 
 def test_a_commit_is_fenced_by_a_cancel() -> None:
     cancelled = applied(CLAIMED, cancel_run("r1", now_ms=T0 + 50, reason="user"))
     item = refused(cancelled, complete(run_of(CLAIMED), attempt(), Payload(), now_ms=T0 + 99))
-    assert isinstance(judge_commit(item, attempt()), Fenced)
+    assert isinstance(judge_commit(record_or_none(item), attempt()), Fenced)
     assert run_status(run_of(cancelled)) is RunStatus.CANCELLED
 
 
 def test_a_commit_whose_response_was_lost_is_ours() -> None:
     write = complete(run_of(CLAIMED), attempt(), Payload.inline('{"n":1}'), now_ms=T0 + 99)
     done = applied(CLAIMED, write)
-    assert isinstance(judge_commit(refused(done, write), attempt()), Mine)
+    assert isinstance(judge_commit(record_or_none(refused(done, write)), attempt()), Mine)
     assert run_of(done).tasks["a"].output.text == '{"n":1}'
 
 
@@ -146,8 +150,8 @@ def test_a_retry_issues_the_next_ticket_and_its_commit_is_recognised() -> None:
     again = applied(CLAIMED, write)
     row = run_of(again).tasks["a"]
     assert (row.status, row.ticket, row.retry_count, row.app_retry_count) == (TaskStatus.QUEUED, 2, 1, 1)
-    assert isinstance(judge_commit(refused(again, write), attempt()), Mine)
-    assert isinstance(judge_claim(again, message(), owner="x", now_ms=T0 + 100), Stale)
+    assert isinstance(judge_commit(record_or_none(refused(again, write)), attempt()), Mine)
+    assert isinstance(judge_claim(record_or_none(again), message(), owner="x", now_ms=T0 + 100), Stale)
     refused(again, claim(attempt(ticket=1, owner="x"), queued_at_ms=T0))
     second = applied(again, claim(attempt(ticket=2, owner="two"), queued_at_ms=T0 + 99))
     last = applied(
@@ -172,8 +176,8 @@ def test_the_claim_of_an_only_child_rides_in_its_parents_commit() -> None:
         TaskStatus.RUNNING,
         "a/1",
     )
-    assert isinstance(judge_claim(done, message(), owner="z", now_ms=T0 + 100), Busy)
-    lost = judge_claim(done, message(), owner="z", now_ms=T0 + 10**6)
+    assert isinstance(judge_claim(record_or_none(done), message(), owner="z", now_ms=T0 + 100), Busy)
+    lost = judge_claim(record_or_none(done), message(), owner="z", now_ms=T0 + 10**6)
     assert isinstance(lost, Lost)
     assert lost.task == "b"
 
@@ -187,7 +191,7 @@ def test_a_task_that_waits_can_end_without_running(status: TaskStatus) -> None:
 
 def test_a_beat_keeps_the_lease_of_its_holder_only() -> None:
     kept = applied(CLAIMED, beat(attempt(), lease_until_ms=T0 + 10**7))
-    assert isinstance(judge_claim(kept, message(), owner="two", now_ms=T0 + 10**6), Busy)
+    assert isinstance(judge_claim(record_or_none(kept), message(), owner="two", now_ms=T0 + 10**6), Busy)
     refused(CLAIMED, beat(attempt(owner="two"), lease_until_ms=T0 + 10**7))
     refused(
         applied(CLAIMED, cancel_run("r1", now_ms=T0, reason="user")),

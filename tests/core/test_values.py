@@ -19,6 +19,7 @@ from headrace.core.run.plan import (
     TaskPlan,
     decode_plan,
     encode_plan,
+    plan_hash,
 )
 from headrace.core.sizes import item_bytes
 
@@ -89,7 +90,7 @@ def test_a_start_message_carries_the_record() -> None:
         run_id="r1", task="a", queued_at_ms=T0, start_by_ms=T0 + 1, record=record(plan(task("a"))), input="{}"
     )
     assert decode_message(encode_message(sent)) == sent
-    assert json.loads(encode_message(sent))["start"]["wf"] == "flow"
+    assert json.loads(encode_message(sent))["start"]["ph"] == plan_hash(plan(task("a")))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import ErrorInfo, RunRecord, record_of
+from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.table import run_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
 from headrace.engine.runs.attempt import Claimed
@@ -103,7 +104,7 @@ class World:
     def record(self, run_id: str) -> RunRecord:
         item = self.store.get(run_key(run_id))
         assert item is not None, f"run {run_id} has no record"
-        return record_of(item)
+        return record_in(self.engine, item)
 
     # ---- the workers
 

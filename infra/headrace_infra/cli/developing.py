@@ -15,9 +15,11 @@ import boto3
 from rich.live import Live
 from rich.table import Table
 
+from headrace import Headrace, Settings
 from headrace.aws.items import item_from_wire
 from headrace.core.run.graph import finished_at_ms, run_status
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
+from headrace.engine.catalog.plans import record_in
 from headrace.errors import NotConfigured
 from headrace_infra.cli.apps import app_named
 from headrace_infra.cli.console import out, painted, seconds
@@ -138,6 +140,7 @@ def _changes(folder: Path) -> Iterator[object]:
 
 def _watch(table: str, workers: _Workers, changes: Iterator[object]) -> None:
     client = boto3.client("dynamodb")
+    engine = Headrace(config=Settings(table=table)).engine
     with Live(_view([]), console=out, auto_refresh=False) as live:
         while True:
             changed = next(changes, None)
@@ -151,7 +154,7 @@ def _watch(table: str, workers: _Workers, changes: Iterator[object]) -> None:
                 FilterExpression="sk = :run",
                 ExpressionAttributeValues={":run": {"S": "run"}},
             )
-            records = [record_of(item_from_wire(wire)) for page in pages for wire in page["Items"]]
+            records = [record_in(engine, item_from_wire(wire)) for page in pages for wire in page["Items"]]
             live.update(_view(records), refresh=True)
 
 

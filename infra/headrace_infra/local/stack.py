@@ -16,8 +16,9 @@ import boto3
 
 from headrace.app import Headrace
 from headrace.core.run.message import FiringKind
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import TIMERS
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Ports
@@ -174,7 +175,7 @@ class LocalStack:
         )
         from headrace.aws.items import item_from_wire
 
-        return [record_of(item_from_wire(wire)) for page in pages for wire in page["Items"]]
+        return [record_in(self.engine, item_from_wire(wire)) for page in pages for wire in page["Items"]]
 
     def depth(self, worker: str) -> int:
         """Messages in a worker's queue, visible or not."""

@@ -172,6 +172,11 @@ def debounced_key(debounce_id: str) -> Key:
 # ---------------------------------------------------------------- what is published
 
 
+def plan_key(hash: str) -> Key:
+    """A plan of a workflow's version, named by its hash in the records of its runs."""
+    return Key(f"plan#{hash}", "plan")
+
+
 CATALOG = "catalog"
 """The partition of the workflows that a stack has published."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,8 @@ def _no_limits() -> Mapping[str, int]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
-    slots of a worker. `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
+    slots of a worker. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
+    table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
     is published."""
 
     store: Store
@@ -97,6 +98,8 @@ class Engine:
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
+    own_plans: Callable[[], Iterable[RunPlan]] = tuple
+    plans: dict[str, int] = field(default_factory=dict)
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
     catalog: Memory = field(default_factory=Memory)
@@ -108,6 +111,7 @@ class Engine:
         expressions: Expressions | None = None,
         limits: Limits | None = None,
         gate_limits: Callable[[], Mapping[str, int]] = _no_limits,
+        own_plans: Callable[[], Iterable[RunPlan]] = tuple,
     ) -> Engine:
         return Engine(
             store=ports.store,
@@ -117,6 +121,7 @@ class Engine:
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
             gate_limits=gate_limits,
+            own_plans=own_plans,
         )
 
 

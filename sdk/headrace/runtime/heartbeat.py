@@ -10,8 +10,9 @@ from itertools import chain, repeat
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, beat
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import run_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.errors import QueueUnavailable, StoreUnavailable
@@ -27,7 +28,7 @@ def beat_once(engine: Engine, received: Received, attempt: Attempt, control: Liv
     if not isinstance(written, Applied):
         control.tell_cancelled()
         return False
-    record = record_of(written.item) if written.item is not None else None
+    record = record_in(engine, written.item) if written.item is not None else None
     if record is not None and parent_cancelled(engine, record):
         cancel(engine, record.run_id, reason=PARENT_CANCELLED)
         control.tell_cancelled()
@@ -50,7 +51,7 @@ def look_once(engine: Engine, record: RunRecord, control: LiveControl, *, first:
         if item is None or "x" not in item:
             continue
         if key != record.key:
-            if finished(replace(record_of(item), cancelled_at_ms=None)):
+            if finished(replace(record_in(engine, item), cancelled_at_ms=None)):
                 continue  # the parent was over before it was cancelled
             cancel(engine, record.run_id, reason=PARENT_CANCELLED)
         control.tell_cancelled()

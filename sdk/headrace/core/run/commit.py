@@ -15,7 +15,6 @@ from headrace.core.changes import (
     ITEM_MISSING,
     Condition,
     Equal,
-    Item,
     Missing,
     Path,
     Put,
@@ -37,7 +36,6 @@ from headrace.core.run.record import (
     encode_record,
     encode_row,
     index_entry,
-    record_of,
     status_code,
 )
 from headrace.core.table import run_key
@@ -200,9 +198,9 @@ RecordVerdict: TypeAlias = Mine | Busy | Lost | Spent | Stale
 ClaimVerdict: TypeAlias = RecordVerdict | Vanished
 
 
-def judge_claim(item: Item | None, message: TaskMessage, *, owner: str, now_ms: int) -> ClaimVerdict:
-    """What a refused claim means, from the item as it was."""
-    return Vanished() if item is None else judge_record(record_of(item), message, owner=owner, now_ms=now_ms)
+def judge_claim(record: RunRecord | None, message: TaskMessage, *, owner: str, now_ms: int) -> ClaimVerdict:
+    """What a refused claim means, from the record as it was."""
+    return Vanished() if record is None else judge_record(record, message, owner=owner, now_ms=now_ms)
 
 
 def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int) -> RecordVerdict:
@@ -398,11 +396,10 @@ class Fenced:
     record: RunRecord | None
 
 
-def judge_commit(item: Item | None, attempt: Attempt) -> Mine | Fenced:
+def judge_commit(record: RunRecord | None, attempt: Attempt) -> Mine | Fenced:
     """What a refused commit means: ours already (its response was lost), or fenced."""
-    if item is None:
+    if record is None:
         return Fenced(None)
-    record = record_of(item)
     row = record.tasks.get(attempt.task)
     if row is not None and row.owner == attempt.owner and row.status is not TaskStatus.RUNNING:
         return Mine(record)

@@ -1,14 +1,14 @@
 """The plan of a run: its tasks, their parents and limits, as the record carries them.
 
-A plan is written once, with the run, so that a run which started under one deployment finishes under the next.
-Its encoding is compact JSON: what equals the default is left out.
+A plan is an item of its own, written once and named by its hash in the records of its runs: so a run which started under one
+deployment finishes under the next. Its encoding is compact JSON: what equals the default is left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -105,6 +105,7 @@ class RunPlan:
     sticky: str = ""
     by_name: dict[str, TaskPlan] = field(init=False, repr=False, compare=False)
     text: str = field(default="", init=False, repr=False, compare=False)  # its encoding, once it was made
+    hash: str = field(default="", init=False, repr=False, compare=False)  # see `plan_hash`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {task.name: task for task in self.tasks})
@@ -181,6 +182,72 @@ def encode_plan(plan: RunPlan) -> str:
 def plan_version(plan: RunPlan) -> str:
     """A short hash of what the plan says: the version of a workflow that names none."""
     return hashlib.sha256(encode_plan(plan).encode()).hexdigest()[:8]
+
+
+def plan_hash(plan: RunPlan) -> str:
+    """What a run's record names its plan by: a hash of all that the plan says."""
+    if not plan.hash:
+        text = f"{plan.workflow}\n{plan.version}\n{encode_plan(plan)}"
+        object.__setattr__(plan, "hash", hashlib.sha256(text.encode()).hexdigest()[:16])
+    return plan.hash
+
+
+# ---------------------------------------------------------------- by hash
+
+
+class UnknownPlan(Exception):
+    """This process does not know the plan of that hash (yet): it is to be read from the table."""
+
+    def __init__(self, hash: str) -> None:
+        super().__init__(hash)
+        self.hash = hash
+
+
+_KNOWN: dict[str, RunPlan] = {}
+"""The plans that this process has met, by hash. As a hash stands for one plan for ever, this changes no result, only what is read."""
+
+MOST_KNOWN = 2_000
+
+
+def remember_plan(plan: RunPlan) -> str:
+    """The plan's hash; from here on `known_plan` gives the plan for it."""
+    name = plan_hash(plan)
+    if name not in _KNOWN:
+        if len(_KNOWN) >= MOST_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[name] = plan
+    return name
+
+
+def known_plan(hash: str) -> RunPlan:
+    """The plan of that hash. UnknownPlan where this process has not met it."""
+    try:
+        return _KNOWN[hash]
+    except KeyError:
+        raise UnknownPlan(hash) from None
+
+
+def forget_plans() -> None:
+    """As a process that has just begun."""
+    _KNOWN.clear()
+
+
+def encode_plan_item(plan: RunPlan, *, expires_at_s: int) -> dict[str, str | int]:
+    """The plan as an item of its own."""
+    return {
+        "wf": plan.workflow,
+        "ver": plan.version,
+        "plan": encode_plan(plan),
+        "expires_at": expires_at_s,
+    }
+
+
+def decode_plan_item(item: Mapping[str, Any]) -> RunPlan:
+    """The plan that `encode_plan_item` wrote. KeyError or ValueError where the item is none."""
+    return decode_plan(item["wf"], item["ver"], item["plan"])
+
+
+# ---------------------------------------------------------------- decoding
 
 
 def _decode_groups(raw: list[list[list[object]]], names: list[str]) -> Groups:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from headrace.core.changes import Item, Key, Value
-from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
+from headrace.core.run.plan import Json, RunPlan, known_plan, remember_plan
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
 from headrace.core.table import run_id_of, run_key, run_shard, runs_listed
 from headrace.core.waits.points import WaitPoint, decode_point, encode_point
@@ -286,9 +286,7 @@ def encode_record(record: RunRecord) -> Item:
     """The record as an item, without `pk` and `sk`."""
     partition, order = index_entry(record)
     out: Item = {
-        "wf": record.plan.workflow,
-        "ver": record.plan.version,
-        "plan": encode_plan(record.plan),
+        "ph": remember_plan(record.plan),
         "c": record.created_at_ms,
         "pr": record.priority,
         "expires_at": record.expires_at_s,
@@ -311,11 +309,11 @@ def encode_record(record: RunRecord) -> Item:
 
 
 def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
-    """The record that `encode_record` wrote. KeyError / ValueError where the item is none."""
+    """The record that `encode_record` wrote. UnknownPlan: read its plan first. KeyError / ValueError where the item is none."""
     parent = json.loads(item["par"]) if "par" in item else None
     return RunRecord(
         run_id=run_id,
-        plan=decode_plan(item["wf"], item["ver"], item["plan"]),
+        plan=known_plan(item["ph"]),
         input=_decode_payload(item, "ip", "in"),
         metadata=json.loads(item["md"]) if "md" in item else {},
         priority=item.get("pr", 1),
@@ -333,5 +331,5 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
 
 
 def record_of(item: Item) -> RunRecord:
-    """The record in an item as a store gives it."""
+    """The record in an item as a store gives it. UnknownPlan where this process has not met its plan."""
     return decode_record(run_id_of(str(item["pk"])), item)

@@ -15,6 +15,7 @@ from headrace.core.changes import Delete, Item, Put
 from headrace.core.run.idempotency import IdempotencyRule
 from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
 from headrace.core.table import CATALOG, workflow_key
+from headrace.engine.catalog.plans import store_plans
 from headrace.engine.engine import Engine
 
 KEPT_MS = 5_000
@@ -61,7 +62,9 @@ def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_o
     `whole_of`: these are all workflows of that namespace, so its others are forgotten. One query where `whole_of` is given, else
     one batch of reads; no write where nothing has changed.
     """
-    wanted = {each.name: _encode(each) for each in workflows}
+    published = list(workflows)
+    store_plans(engine, (each.plan for each in published))
+    wanted = {each.name: _encode(each) for each in published}
     if whole_of is not None:
         found = {str(item["sk"]): item for item in engine.store.query(CATALOG)}
     else:

@@ -11,8 +11,9 @@ from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail,
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, record_of
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.table import output_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_output, place_output, save
@@ -205,8 +206,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             return Fenced(None)
     written = engine.store.write(write)
     if isinstance(written, Applied) and written.item is not None:
-        return Committed(record_of(written.item))
-    verdict = judge_commit(written.item, attempt)
+        return Committed(record_in(engine, written.item))
+    verdict = judge_commit(record_in(engine, written.item), attempt)
     return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
 
 

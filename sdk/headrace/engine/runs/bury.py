@@ -16,9 +16,10 @@ from headrace.core.run.commit import (
     judge_record,
     settle_unrun,
 )
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, decode_message
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
+from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claim import in_the_clients_stead, stale, waits_for
 from headrace.engine.runs.deliver import look_later
@@ -36,7 +37,7 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
     Done: all is settled. Later: somebody holds a live lease; look again. Poison: the message names no run; drop it.
     """
     try:
-        message = decode_message(received.body)
+        message = message_in(engine, received.body)
     except BadMessage as error:
         return Poison(str(error))
     if isinstance(message, RefillMessage):
@@ -71,7 +72,7 @@ def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) 
             return Poison(f"run {message.run_id} has no record")
         engine.store.write(create(in_the_clients_stead(message.record, message.task)))
         return None
-    record = record_of(item)
+    record = record_in(engine, item)
     error = ErrorInfo(type="DeadLetterError", message=reason)
     if waits_for(record, message.task, message.ticket):
         return _settle_waiting(engine, message, record, error)
@@ -86,7 +87,7 @@ def _settle_waiting(
         settle_unrun(record, message.task, TaskStatus.FAILED, error, ticket=message.ticket, now_ms=now_ms)
     )
     return (
-        _paid(engine, message, record_of(written.item))
+        _paid(engine, message, record_in(engine, written.item))
         if isinstance(written, Applied) and written.item
         else None
     )
@@ -102,7 +103,7 @@ def _settle_running(
             written = engine.store.write(give_up(lost, task, row, error, now_ms=now_ms))
             if not isinstance(written, Applied) or written.item is None:
                 return None
-            return _paid(engine, message, record_of(written.item))
+            return _paid(engine, message, record_in(engine, written.item))
         case Busy(until_ms=until_ms):
             seconds = max(1, (until_ms - now_ms) // 1000 + 1)
             engine.queues.hide(received, min(seconds, 43_200))

@@ -8,8 +8,9 @@ from headrace.core.changes import Applied, Refused, Written
 from headrace.core.run.commit import cancel_run
 from headrace.core.run.graph import finished
 from headrace.core.run.owed import owed_by_cancelling
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import run_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 
@@ -24,7 +25,7 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
         and item is not None
         and (item.get("x"), item.get("xr")) == (now_ms, reason)
     ):
-        record = record_of(item)  # it is ours: the response was lost
+        record = record_in(engine, item)  # it is ours: the response was lost
         pay(engine, record, owed_by_cancelling(record))
     return _pay_if_cancelled(engine, written)
 
@@ -40,7 +41,7 @@ def _pay_if_cancelled(engine: Engine, written: Written) -> bool:
     """Pay what this write made owed. Whether the run was not over."""
     if not isinstance(written, Applied) or written.item is None:
         return False
-    record = record_of(written.item)
+    record = record_in(engine, written.item)
     pay(engine, record, owed_by_cancelling(record))
     return not finished(replace(record, cancelled_at_ms=None))
 
@@ -49,7 +50,7 @@ def pay_for_cancelling(engine: Engine, run_id: str) -> None:
     """Whoever cancelled the run may have died before it paid what that owes: pay it, once more or at last."""
     item = engine.store.get(run_key(run_id))
     if item is not None and "x" in item:
-        record = record_of(item)
+        record = record_in(engine, item)
         pay(engine, record, owed_by_cancelling(record))
 
 
@@ -63,4 +64,4 @@ def parent_cancelled(engine: Engine, record: RunRecord) -> bool:
     item = engine.store.get(run_key(record.parent.run_id), consistent=False)
     if item is None or "x" not in item:
         return False
-    return not finished(replace(record_of(item), cancelled_at_ms=None))
+    return not finished(replace(record_in(engine, item), cancelled_at_ms=None))

@@ -27,8 +27,9 @@ from headrace.core.run.commit import (
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_messages, owed_after, owed_by_starter, owed_to
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, record_of
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.table import input_key, run_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
@@ -79,8 +80,10 @@ def _try(
             return expired
     written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms))
     if isinstance(written, Applied) and written.item is not None:
-        return _claimed(engine, received, message, record_of(written.item), attempt)
-    verdict = judge_claim(written.item, message, owner=attempt.owner, now_ms=engine.clock.now_ms())
+        return _claimed(engine, received, message, record_in(engine, written.item), attempt)
+    verdict = judge_claim(
+        record_in(engine, written.item), message, owner=attempt.owner, now_ms=engine.clock.now_ms()
+    )
     match verdict:
         case Mine(record):
             pay(engine, record, owed_by_starter(record, message.task))
@@ -176,7 +179,7 @@ def _take_over(
     written = engine.store.write(take_over(attempt, row))
     if written.item is None:
         return None
-    record = record_of(written.item)
+    record = record_in(engine, written.item)
     if not isinstance(written, Applied):
         mine = record.tasks.get(attempt.task)
         if mine is None or mine.owner != attempt.owner or mine.status is not TaskStatus.RUNNING:
@@ -194,7 +197,7 @@ def _give_up(
     written = engine.store.write(give_up(record, task, row, error, now_ms=engine.clock.now_ms()))
     if not isinstance(written, Applied) or written.item is None:
         return None
-    after = record_of(written.item)
+    after = record_in(engine, written.item)
     pay(engine, after, owed_to(after, message))
     return Done()
 
@@ -216,7 +219,7 @@ def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | 
         item = written.item
     if item is None:
         return None
-    record = record_of(item)
+    record = record_in(engine, item)
     if not waits_for(record, message.task, message.ticket):
         return None
     error = schedule_timed_out(record, message.task)
@@ -226,7 +229,7 @@ def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | 
     )
     if not isinstance(written, Applied) or written.item is None:
         return None
-    after = record_of(written.item)
+    after = record_in(engine, written.item)
     pay(engine, after, owed_after(after, message.task))
     if message.place is not None or after.starter == message.task:
         return stale(engine, after, message)

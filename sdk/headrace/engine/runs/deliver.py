@@ -8,11 +8,12 @@ from dataclasses import replace
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
-from headrace.core.run.record import Payload, RunRecord, TaskStatus, record_of
+from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.core.waits.points import WORKER_GATE
+from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
@@ -29,7 +30,7 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
     A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
     """
     try:
-        message = decode_message(received.body)
+        message = message_in(engine, received.body)
     except BadMessage as error:
         return _poison(engine, received, str(error))
     if isinstance(message, RefillMessage):
@@ -159,7 +160,7 @@ def _claim_follower(
     written = engine.store.write(claim(attempt, queued_at_ms=follower.queued_at_ms))
     if written.item is None:
         return Done()
-    record = record_of(written.item)
+    record = record_in(engine, written.item)
     mine = record.tasks.get(follower.task)
     if isinstance(written, Applied) or (mine is not None and mine.owner == attempt.owner):
         return replace(claimed, record=record, attempt=attempt)
@@ -175,7 +176,7 @@ def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) 
     item = engine.store.get(run_key(message.run_id))
     if item is None:
         return Done()
-    record = record_of(item)
+    record = record_in(engine, item)
     if record.cancelled_at_ms is not None:
         _tell(host, "cancelled", record, claimed.attempt.task)
         pay(engine, record, owed_to(record, message))

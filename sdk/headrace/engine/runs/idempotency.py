@@ -5,8 +5,8 @@ from __future__ import annotations
 from headrace.core.changes import Applied, Item
 from headrace.core.run.graph import finished
 from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
-from headrace.core.run.record import record_of
 from headrace.core.table import run_key
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.errors import IdempotencyCollisionError
 from headrace.ports import Outgoing
@@ -42,7 +42,7 @@ def _is_over(engine: Engine, holder: str, key_item: Item) -> bool:
     if item is None:
         resend(engine, key_item)
         return False
-    return finished(record_of(item))
+    return finished(record_in(engine, item))
 
 
 def resend(engine: Engine, key_item: Item) -> None:

@@ -9,9 +9,10 @@ from headrace.core.changes import Applied
 from headrace.core.run.commit import overdue, schedule_timed_out, settle_unrun
 from headrace.core.run.graph import finished, states
 from headrace.core.run.owed import owed_after
-from headrace.core.run.record import RunRecord, TaskRow, TaskStatus, record_of
+from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.table import run_key
 from headrace.core.waits.points import AtPause
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, load_output
@@ -34,7 +35,7 @@ def read_many(engine: Engine, run_ids: Sequence[str]) -> list[RunRecord | None]:
         items = [engine.store.get(run_key(run_ids[0]))]
     else:
         items = engine.store.get_many([run_key(run_id) for run_id in run_ids])
-    return [None if item is None else _expire(engine, record_of(item)) for item in items]
+    return [None if item is None else _expire(engine, record_in(engine, item)) for item in items]
 
 
 def _expire(engine: Engine, record: RunRecord) -> RunRecord:
@@ -54,7 +55,7 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
             settle_unrun(record, name, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
         )
         if written.item is not None:
-            record = record_of(written.item)
+            record = record_in(engine, written.item)
         if isinstance(written, Applied):
             pay(engine, record, owed_after(record, name))
     return record

@@ -1,6 +1,7 @@
 """Start runs: send first, then write.
 
-The start messages carry the whole trigger, so a run exists once SQS took them. The record is put after that, by the client
+The plan of a run is in the table before anything names it. The start messages carry the rest of the trigger, so a run exists once SQS
+took them. The record is put after that, by the client
 or, if it died, by whoever receives a message. A payload too large for the message is written before it is sent.
 """
 
@@ -16,9 +17,10 @@ from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.message import encode_message
 from headrace.core.run.owed import first_messages
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, record_of
+from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
 from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.table import idempotency_partition, input_key
+from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
 from headrace.engine.runs.pay import group_for, message_for
@@ -125,6 +127,7 @@ def _routing(engine: Engine, new: NewRun, order: int) -> Routing:
 def _start_chunk(
     engine: Engine, wanted: Sequence[_Prepared]
 ) -> tuple[list[RunRecord], list[IdempotencyCollisionError]]:
+    store_plans(engine, (each.record.plan for each in wanted))
     chunk: list[_Prepared] = []
     collisions: list[IdempotencyCollisionError] = []
     for each in wanted:
@@ -160,7 +163,7 @@ def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]
         if each.carried:
             _save_input(engine, each)
     written = _put_all(engine, [create(each.record) for each in chunk])
-    return [_stored(each.record, result) for each, result in zip(chunk, written, strict=True)]
+    return [_stored(engine, each.record, result) for each, result in zip(chunk, written, strict=True)]
 
 
 def _save_input(engine: Engine, each: _Prepared) -> None:
@@ -189,7 +192,7 @@ def _put_all(engine: Engine, puts: Sequence[Write]) -> list[Written]:
         ) from error
 
 
-def _stored(record: RunRecord, written: Written) -> RunRecord:
+def _stored(engine: Engine, record: RunRecord, written: Written) -> RunRecord:
     if isinstance(written, Applied) or written.item is None:
         return record
-    return record_of(written.item)
+    return record_in(engine, written.item)

@@ -17,12 +17,13 @@ from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, uncl
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
 from headrace.core.run.plan import GateStrategy
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus, record_of
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.core.waits.concurrency import KeyFailed, Pass
 from headrace.core.waits.line import place_of, unwait
 from headrace.core.waits.points import AdmissionPoint, encode_point
 from headrace.core.waits.rate_limit import Take, takes
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import cancel
@@ -143,7 +144,7 @@ def _let_the_run_in(way: _Passing, point: AdmissionPoint) -> None:
     item = way.engine.store.get(way.record.key) if gatekeeper(way.record) is not None else None
     if item is None:
         return
-    record = record_of(item)
+    record = record_in(way.engine, item)
     parked = [
         name
         for name, row in record.tasks.items()
@@ -232,8 +233,8 @@ def _written(way: _Passing, write: Update) -> RunRecord | None:
     """The record after a write that is fenced by this attempt. None: the attempt is not the live one any more."""
     written = way.engine.store.write(write)
     if isinstance(written, Applied) and written.item is not None:
-        return record_of(written.item)
-    match judge_commit(written.item, way.claimed.attempt):
+        return record_in(way.engine, written.item)
+    match judge_commit(record_in(way.engine, written.item), way.claimed.attempt):
         case Mine(record):
             return record
         case Fenced():
@@ -245,7 +246,7 @@ def _stale(way: _Passing) -> Disposition:
     item = way.engine.store.get(run_key(way.record.run_id))
     if item is None:
         return Done()
-    record = record_of(item)
+    record = record_in(way.engine, item)
     row = record.tasks.get(way.task)
     attempt = way.claimed.attempt
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == attempt.ticket

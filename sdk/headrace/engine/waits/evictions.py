@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from headrace.core.run.owed import EndRun, GiveBack, owed_by_cancelling
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import gate_key, run_key
 from headrace.core.waits.concurrency import Pass, eviction_paid, run_passes
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.cancel import cancel_once
 from headrace.engine.runs.pay import pay
@@ -33,7 +34,7 @@ def _pay_again(engine: Engine, run_id: str) -> None:
     item = engine.store.get(run_key(run_id))
     if item is None or "x" not in item:
         return
-    record = record_of(item)
+    record = record_in(engine, item)
     owed = owed_by_cancelling(record)
     pay(engine, record, [each for each in owed if not isinstance(each, GiveBack | EndRun)])
     for of in _held(engine, record):

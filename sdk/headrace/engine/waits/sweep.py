@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, TaskStatus, record_of
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import GATE_SHARDS, gate_key, gates_listed, run_key
 from headrace.core.waits.concurrency import GateState, Holder, drop, items_of, state_of
 from headrace.core.waits.labels import decode_wishes, meets
@@ -26,6 +26,7 @@ from headrace.core.waits.points import (
     point_at,
 )
 from headrace.core.waits.rate_limit import close, window_of
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.catalog.workers import live
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.concurrency import room_in, states_of
@@ -107,7 +108,7 @@ def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> Ga
         return state
     items = engine.store.get_many([run_key(held.run_id) for held in old])
     for held, item in zip(old, items, strict=True):
-        if not is_alive(None if item is None else record_of(item), held, gate):
+        if not is_alive(None if item is None else record_in(engine, item), held, gate):
             state = state_of(engine.store.write(drop(gate_key(gate, number), held)).item)
     return state
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Put, Update
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, TaskStatus, record_of
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import join_key, join_partition, run_key
 from headrace.core.waits.points import AtChildren
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 
@@ -76,7 +77,7 @@ def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> No
     item = engine.store.get(run_key(run_id))
     if item is None:
         return
-    record = record_of(item)
+    record = record_in(engine, item)
     row = record.tasks.get(task)
     if (
         row is None
