@@ -64,7 +64,7 @@ def test_an_update() -> None:
         takes={("left",): frozenset({7})},
     )
     assert request_of(update, "shop") == (
-        "update_item",
+        "UpdateItem",
         {
             "TableName": "shop",
             "Key": WIRE_KEY,
@@ -86,7 +86,7 @@ def test_an_update() -> None:
 
 def test_a_put_and_a_delete() -> None:
     assert request_of(Put(key=KEY, item={"n": 1}, require=ITEM_MISSING), "shop") == (
-        "put_item",
+        "PutItem",
         {
             "TableName": "shop",
             "Item": {"n": {"N": "1"}, **WIRE_KEY},
@@ -95,12 +95,12 @@ def test_a_put_and_a_delete() -> None:
             "ExpressionAttributeNames": {"#0": "pk"},
         },
     )
-    assert request_of(Delete(key=KEY), "shop") == ("delete_item", {"TableName": "shop", "Key": WIRE_KEY})
+    assert request_of(Delete(key=KEY), "shop") == ("DeleteItem", {"TableName": "shop", "Key": WIRE_KEY})
 
 
 def test_an_update_of_nothing_names_nothing() -> None:
     assert request_of(Update(key=KEY), "shop") == (
-        "update_item",
+        "UpdateItem",
         {"TableName": "shop", "Key": WIRE_KEY, "ReturnValues": "ALL_NEW"},
     )
 

@@ -162,7 +162,7 @@ def _network_error(**_: object) -> None:
 
 
 def settings() -> SimpleNamespace:
-    return SimpleNamespace(stack="shop", table=None, bucket=None, queues={})
+    return SimpleNamespace(stack="shop", table=None, bucket=None, transport="boto3", queues={})
 
 
 def test_no_region() -> None:

@@ -9,7 +9,7 @@ from unittest import mock
 
 from botocore.stub import Stubber
 
-from headrace.aws.clients import Clients
+from headrace.aws.clients import BotoTransport, Clients
 from headrace.aws.queues import AwsQueues
 from headrace.aws.store import AwsStore
 
@@ -47,13 +47,14 @@ class Scripted:
 def scripted(urls: dict[str, str] | None = None) -> Iterator[Scripted]:
     with only(KEYS):
         clients = Clients()
+        transport = BotoTransport(clients)
         pauses: list[float] = []
         world = Scripted(
             store=AwsStore(
-                clients, table="shop", bucket=lambda: "shop-bucket", stack="shop", pause=pauses.append
+                transport, table="shop", bucket=lambda: "shop-bucket", stack="shop", pause=pauses.append
             ),
             queues=AwsQueues(
-                clients, stack="shop", urls={"work": URL} if urls is None else urls, pause=pauses.append
+                transport, stack="shop", urls={"work": URL} if urls is None else urls, pause=pauses.append
             ),
             dynamodb=Stubber(clients.dynamodb),
             sqs=Stubber(clients.sqs),

@@ -22,7 +22,12 @@ import boto3
 from moto import mock_aws
 from moto.core import botocore_stubber
 
-from headrace.aws.wiring import connect
+from headrace.aws.clients import BotoTransport, Clients
+from headrace.aws.lean.configuration import Served, from_botocore
+from headrace.aws.lean.transport import LeanTransport
+from headrace.aws.queues import AwsQueues
+from headrace.aws.store import AwsStore
+from headrace.aws.transport import Transport
 from headrace.memory import wiring as memory
 from headrace.memory.clock import VirtualClock
 from headrace.ports import MAX_MESSAGE_BYTES, Queues, Store
@@ -33,6 +38,18 @@ MAX_RECEIVE_COUNT = 3
 REPOSITORY = Path(__file__).parents[2]
 MINISTACK_PYTHON = REPOSITORY / ".venv-ministack" / "bin" / "python"
 PORTS = range(14600, 14650)
+
+
+def boto3_transport() -> Transport:
+    return BotoTransport(Clients())
+
+
+def lean_transport() -> Transport:
+    """As `choose` makes it, whatever in this process watches botocore (moto does)."""
+    clients = Clients()
+    served = from_botocore(clients)
+    assert isinstance(served, Served), served
+    return LeanTransport(served, lambda: clients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +98,12 @@ def on_moto() -> Iterator[Backend]:
         mock.patch.object(moto_sqs, "unix_time", lambda *a: seconds(*a) + ahead.seconds),
         mock.patch.object(moto_sqs, "unix_time_millis", lambda *a: millis(*a) + ahead.seconds * 1000),
     ):
-        yield _connected("moto", elapse)
+        yield _connected("moto", elapse, boto3_transport)
 
 
 @contextmanager
-def on_ministack(scratch: Path) -> Iterator[Backend]:
-    """A server of its own, on the loopback; real time."""
+def on_ministack(scratch: Path, transport: Callable[[], Transport] = boto3_transport) -> Iterator[Backend]:
+    """A server of its own, on the loopback; real time. The requests are made by boto3 or by the lean transport."""
     port = next(each for each in PORTS if _is_free(each))
     url = f"http://127.0.0.1:{port}"
     settings = {
@@ -112,8 +129,7 @@ def on_ministack(scratch: Path) -> Iterator[Backend]:
             _await_health(server, url, scratch / "ministack.log")
             keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
             with environment(AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1", **keys):
-                backend = _connected("ministack", time.sleep)
-            yield backend
+                yield _connected("ministack", time.sleep, transport)
         finally:
             server.terminate()
             server.wait(10)
@@ -144,16 +160,15 @@ def _await_health(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise RuntimeError(f"MiniStack did not start: {log.read_text()[-2000:]}")
 
 
-def _connected(name: str, elapse: Callable[[float], None]) -> Backend:
+def _connected(name: str, elapse: Callable[[float], None], make: Callable[[], Transport]) -> Backend:
     session = boto3.session.Session()
     session.client("s3").create_bucket(Bucket=f"{STACK}-payloads")
     make_table(session.client("dynamodb"), STACK)
-    settings = SimpleNamespace(stack=STACK, table=None, bucket=f"{STACK}-payloads", queues={})
-    ports = connect(settings)
-    ports.store.get_blob(
-        "none"
-    )  # S3's client is made when it is first needed: now, while the environment says where AWS is
-    return Backend(name, ports.store, ports.queues, elapse, _queue_maker(session.client("sqs")))
+    transport = make()
+    store = AwsStore(transport, table=STACK, bucket=lambda: f"{STACK}-payloads", stack=STACK)
+    queues = AwsQueues(transport, stack=STACK, urls={})
+    store.get_blob("none")  # S3's client is made now, while the environment says where AWS is
+    return Backend(name, store, queues, elapse, _queue_maker(session.client("sqs")))
 
 
 def _queue_maker(sqs: Any) -> Callable[[str], object]:

@@ -1,13 +1,15 @@
-"""Each test that takes `backend` runs on all three; one that takes `emulator` on the two that hold memory to AWS."""
+"""Each test that takes `backend` runs on memory, on boto3 (moto, MiniStack) and on the lean transport; one
+that takes `emulator` on those that hold memory to AWS."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from contract.backends import MINISTACK_PYTHON, Backend, in_memory, on_ministack, on_moto
+from contract.backends import MINISTACK_PYTHON, Backend, in_memory, lean_transport, on_ministack, on_moto
 from contract.differences import known
 
 
@@ -31,16 +33,32 @@ def moto() -> Iterator[Backend]:
 
 @pytest.fixture(scope="package")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    _require_ministack()
+    with on_ministack(tmp_path_factory.mktemp("ministack")) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="package")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """The lean transport, on a MiniStack of its own."""
+    _require_ministack()
+    with on_ministack(tmp_path_factory.mktemp("lean"), lean_transport) as backend:
+        yield replace(backend, name="lean")
+
+
+def _require_ministack() -> None:
     if not MINISTACK_PYTHON.exists():
         reason = f"MiniStack is not installed: `make {MINISTACK_PYTHON.parents[1].name}/.locked` installs it"
         if os.environ.get("HEADRACE_REQUIRE_MINISTACK") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    with on_ministack(tmp_path_factory.mktemp("ministack")) as backend:
-        yield backend
 
 
-EMULATORS = [pytest.param("moto"), pytest.param("ministack", marks=pytest.mark.ministack)]
+EMULATORS = [
+    pytest.param("moto"),
+    pytest.param("ministack", marks=pytest.mark.ministack),
+    pytest.param("lean", marks=pytest.mark.ministack),
+]
 
 
 @pytest.fixture(params=["memory", *EMULATORS])

@@ -104,7 +104,7 @@ def _update_expression(update: Update, names: _Names) -> str:
 
 
 def request_of(write: Write, table: str) -> tuple[str, dict[str, Any]]:
-    """(client method, parameters) of one conditional write. A refused one brings back the item as it was."""
+    """(operation, parameters) of one conditional write. A refused one brings back the item as it was."""
     names = _Names()
     condition = _condition(write.require, names)
     out: dict[str, Any] = {"TableName": table}
@@ -117,13 +117,13 @@ def request_of(write: Write, table: str) -> tuple[str, dict[str, Any]]:
             expression = _update_expression(write, names)
             if expression:
                 out["UpdateExpression"] = expression
-            method = "update_item"
+            operation = "UpdateItem"
         case Put():
             out["Item"] = {**item_to_wire(write.item), **key_to_wire(write.key)}
-            method = "put_item"
+            operation = "PutItem"
         case Delete():
             out["Key"] = key_to_wire(write.key)
-            method = "delete_item"
+            operation = "DeleteItem"
         case _:
             assert_never(write)
-    return method, out | names.parameters()
+    return operation, out | names.parameters()

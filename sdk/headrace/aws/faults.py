@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConfigNotFound,
-    ConfigParseError,
-    CredentialRetrievalError,
-    MetadataRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
-)
-from botocore.parsers import ResponseParserError
-
+from headrace.aws.transport import Refusal, Unreachable
 from headrace.errors import (
     AccessDenied,
     HeadraceError,
@@ -31,17 +16,6 @@ from headrace.errors import (
     StoreUnavailable,
 )
 
-NO_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ConfigNotFound,
-    ConfigParseError,
-    CredentialRetrievalError,
-    MetadataRetrievalError,
-    SSOError,
-    TokenRetrievalError,
-)
 MISSING = frozenset(
     {
         "ResourceNotFoundException",
@@ -103,32 +77,54 @@ SIGN_IN = "Set AWS_PROFILE, or run `aws configure` or `aws sso login`, or work l
 
 PREFIXES = {"PutObject": "s3", "GetObject": "s3", "GetCallerIdentity": "sts"}
 SERVICES = {"store": "dynamodb", "queues": "sqs"}
-ACTIONS = {"SendMessageBatch": "SendMessage"}
+ACTIONS = {
+    "SendMessageBatch": "SendMessage",
+    "DeleteMessageBatch": "DeleteMessage",
+    "BatchExecuteStatement": "PartiQLInsert",
+}
 """Operations whose IAM action has another name (service authorization reference)."""
 
 
 @contextmanager
 def translated(service: str, what: str, stack: str) -> Iterator[None]:
-    """Errors of boto3 inside become Headrace's. `service`: store or queues; `what`: the thing asked for."""
+    """Errors of a transport inside become Headrace's. `service`: store or queues; `what`: the thing asked for."""
     try:
         yield
-    except NO_CREDENTIALS as error:
-        raise NotConfigured(f"AWS credentials are not configured: {error}. {SIGN_IN}") from error
-    except NoRegionError as error:
-        raise NotConfigured(
-            "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION, or work locally with `headrace dev`."
-        ) from error
-    except ClientError as error:
-        raise _client_error(error, service, what, stack) from error
-    except ParamValidationError as error:
-        raise HeadraceError(f"AWS takes no such request on {what}: {error}") from error
-    except (BotoCoreError, ResponseParserError) as error:
+    except Refusal as error:
+        raise _refused(error, service, what, stack) from error
+    except Unreachable as error:
         raise _unavailable(service, f"{what}: {error}") from error
+    except Exception as error:
+        found = _of_botocore(error, service, what)
+        if found is None:
+            raise
+        raise found from error
 
 
-def _client_error(error: ClientError, service: str, what: str, stack: str) -> HeadraceError:
-    detail = error.response.get("Error", {})
-    code, message = detail.get("Code", ""), detail.get("Message", "")
+def _of_botocore(error: Exception, service: str, what: str) -> HeadraceError | None:
+    """None where it is not botocore's: certainly so where botocore was never imported."""
+    if "botocore.exceptions" not in sys.modules:
+        return None
+    from headrace.aws.botocore_faults import Fault, fault_of
+
+    match fault_of(error):
+        case None:
+            return None
+        case Fault.CREDENTIALS:
+            return NotConfigured(f"AWS credentials are not configured: {error}. {SIGN_IN}")
+        case Fault.REGION:
+            return NotConfigured(
+                "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION, or work locally with `headrace dev`."
+            )
+        case Fault.PARAMETERS:
+            return HeadraceError(f"AWS takes no such request on {what}: {error}")
+        case Fault.UNREACHABLE:
+            return _unavailable(service, f"{what}: {error}")
+
+
+def _refused(error: Refusal, service: str, what: str, stack: str) -> HeadraceError:
+    code, operation = error.code, error.operation
+    message = f"{error.message} (request {error.request_id})" if error.request_id else error.message
     if code in MISSING:
         return StackNotFound(
             f"There is no {what}: is the stack {stack!r} deployed in this account and region? "
@@ -137,14 +133,13 @@ def _client_error(error: ClientError, service: str, what: str, stack: str) -> He
     if code in BAD_CREDENTIALS:
         return NotConfigured(f"AWS does not take these credentials: {code}: {message}. {SIGN_IN}")
     if code in DENIED:
-        operation = error.operation_name
         action = f"{PREFIXES.get(operation, SERVICES[service])}:{ACTIONS.get(operation, operation)}"
         return AccessDenied(
             f"Allow {action} on {what} in the policy of the caller's role: AWS refused it ({message})."
         )
     if code in FINAL:
-        return HeadraceError(f"AWS takes no such {error.operation_name} on {what}: {code}: {message}")
-    return _unavailable(service, f"{error.operation_name} on {what}: {code}: {message}")
+        return HeadraceError(f"AWS takes no such {operation} on {what}: {code}: {message}")
+    return _unavailable(service, f"{operation} on {what}: {code}: {message}")
 
 
 def _unavailable(service: str, text: str) -> HeadraceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +51,7 @@ def from_wire(wire: Mapping[str, Any]) -> Value:
             case "NS":
                 return frozenset(int(member) for member in body)
             case "B":
-                return bytes(body)
+                return bytes(body) if isinstance(body, bytes) else b64decode(body)
             case _:
                 break
     raise ValueError(f"not an attribute that Headrace writes: {sorted(wire)}")

@@ -6,15 +6,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from headrace.aws.clients import Clients
 from headrace.aws.faults import is_throttle, translated
+from headrace.aws.transport import Refusal, Transport
 from headrace.errors import HeadraceError, PayloadTooLargeError, QueueUnavailable
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Outgoing, Received
 
@@ -50,17 +47,20 @@ class AwsQueues:
 
     def __init__(
         self,
-        clients: Clients,
+        transport: Transport,
         *,
         stack: str,
         urls: Mapping[str, str],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._clients = clients
+        self._transport = transport
         self._stack = stack
         self._urls = dict(urls)
         self._lock = threading.Lock()
         self._pause = pause
+
+    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._transport.call("sqs", operation, request)
 
     def url(self, queue: str) -> str:
         """The queue's URL: told by the settings, else asked for once."""
@@ -69,7 +69,7 @@ class AwsQueues:
         if known is None:
             name = f"{self._stack}-{queue}"
             with translated("queues", f"queue {name}", self._stack):
-                known = self._clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+                known = str(self._call("GetQueueUrl", {"QueueName": name})["QueueUrl"])
             with self._lock:
                 self._urls[queue] = known
         return known
@@ -86,13 +86,15 @@ class AwsQueues:
         if len(batches) == 1:
             self._send_batch(url, queue, batches[0])
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max_workers=min(PARALLEL, len(batches))) as pool:
             list(pool.map(lambda batch: self._send_batch(url, queue, batch), batches))
 
     def _send_one(self, url: str, queue: str, entry: Entry) -> None:
         message: Any = {name: value for name, value in entry.items() if name != "Id"}
         with translated("queues", f"queue {queue}", self._stack):
-            self._clients.sqs.send_message(QueueUrl=url, **message)
+            self._call("SendMessage", {"QueueUrl": url, **message})
 
     def _send_batch(self, url: str, queue: str, batch: Sequence[Entry]) -> None:
         """Entries that SQS refuses are sent again; raises if any is left."""
@@ -100,7 +102,7 @@ class AwsQueues:
         why = ""
         for attempt in range(TRIES):
             with translated("queues", f"queue {queue}", self._stack):
-                answer = self._clients.sqs.send_message_batch(QueueUrl=url, Entries=left)
+                answer = self._call("SendMessageBatch", {"QueueUrl": url, "Entries": left})
             failed = {entry["Id"]: entry for entry in answer.get("Failed", [])}
             if not failed:
                 return
@@ -120,28 +122,33 @@ class AwsQueues:
         extra: dict[str, Any] = {} if visibility_s is None else {"VisibilityTimeout": visibility_s}
         url = self.url(queue)
         with translated("queues", f"queue {queue}", self._stack):
-            answer = self._clients.sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=min(limit, BATCH),
-                WaitTimeSeconds=wait_s,
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
-                **extra,
-            )
+            request = {
+                "QueueUrl": url,
+                "MaxNumberOfMessages": min(limit, BATCH),
+                "WaitTimeSeconds": wait_s,
+                "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+            }
+            answer = self._call("ReceiveMessage", request | extra)
         return [_received(queue, message) for message in answer.get("Messages", [])]
 
     def delete(self, message: Received) -> None:
         """A message that has left meanwhile is no error."""
         with translated("queues", f"queue {message.queue}", self._stack), _gone_is_fine():
-            self._clients.sqs.delete_message(QueueUrl=self.url(message.queue), ReceiptHandle=message.receipt)
+            self._call(
+                "DeleteMessage", {"QueueUrl": self.url(message.queue), "ReceiptHandle": message.receipt}
+            )
 
     def hide(self, message: Received, seconds: int) -> None:
         """A message that has left meanwhile is no error: somebody else holds or has deleted it."""
         if not 0 <= seconds <= MAX_HIDDEN_S:
             raise HeadraceError(f"a visibility timeout of {seconds} s: SQS takes 0 to {MAX_HIDDEN_S} s")
         with translated("queues", f"queue {message.queue}", self._stack), _gone_is_fine():
-            self._clients.sqs.change_message_visibility(
-                QueueUrl=self.url(message.queue), ReceiptHandle=message.receipt, VisibilityTimeout=seconds
-            )
+            request = {
+                "QueueUrl": self.url(message.queue),
+                "ReceiptHandle": message.receipt,
+                "VisibilityTimeout": seconds,
+            }
+            self._call("ChangeMessageVisibility", request)
 
     def known(self) -> Iterable[str]:
         with self._lock:
@@ -152,8 +159,8 @@ class AwsQueues:
 def _gone_is_fine() -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in GONE:
+    except Refusal as refusal:
+        if refusal.code not in GONE:
             raise
 
 

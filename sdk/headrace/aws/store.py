@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from headrace.aws.clients import Clients
 from headrace.aws.expressions import request_of
 from headrace.aws.faults import translated
 from headrace.aws.items import item_from_wire, key_to_wire
+from headrace.aws.transport import Refusal, Transport
 from headrace.core.changes import Applied, Item, Key, Put, Refused, Write, Written
 from headrace.core.table import INDEXES
 from headrace.errors import StoreUnavailable
@@ -29,29 +26,32 @@ class AwsStore:
 
     def __init__(
         self,
-        clients: Clients,
+        transport: Transport,
         *,
         table: str,
         bucket: Callable[[], str],
         stack: str,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._clients = clients
+        self._transport = transport
         self._table = table
         self._bucket = bucket
         self._stack = stack
         self._pause = pause
 
+    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._transport.call("dynamodb", operation, request)
+
     def write(self, write: Write) -> Written:
-        method, request = request_of(write, self._table)
+        operation, request = request_of(write, self._table)
         with translated("store", f"table {self._table}", self._stack):
             try:
-                answer = getattr(self._clients.dynamodb, method)(**request)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                answer = self._call(operation, request)
+            except Refusal as refusal:
+                if refusal.code != "ConditionalCheckFailedException":
                     raise
-                found = error.response.get("Item")
-                return Refused(item_from_wire(found) if found else None)  # type: ignore[arg-type]  # the stub lacks Item
+                found = refusal.answer.get("Item")
+                return Refused(item_from_wire(found) if found else None)
         if isinstance(write, Put):
             return Applied({**write.item, "pk": write.key.pk, "sk": write.key.sk})
         attributes = answer.get("Attributes")
@@ -60,13 +60,15 @@ class AwsStore:
     def write_many(self, writes: Sequence[Write]) -> list[Written]:
         if len(writes) <= 1:
             return [self.write(write) for write in writes]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max_workers=min(PARALLEL, len(writes))) as pool:
             return list(pool.map(self.write, writes))
 
     def get(self, key: Key, *, consistent: bool = True) -> Item | None:
         with translated("store", f"table {self._table}", self._stack):
-            answer = self._clients.dynamodb.get_item(
-                TableName=self._table, Key=key_to_wire(key), ConsistentRead=consistent
+            answer = self._call(
+                "GetItem", {"TableName": self._table, "Key": key_to_wire(key), "ConsistentRead": consistent}
             )
         found = answer.get("Item")
         return item_from_wire(found) if found else None
@@ -79,6 +81,8 @@ class AwsStore:
             for batch in batches:
                 found.update(self._get_batch(batch, consistent))
         else:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(max_workers=min(PARALLEL, len(batches))) as pool:
                 for part in pool.map(lambda batch: self._get_batch(batch, consistent), batches):
                     found.update(part)
@@ -89,8 +93,9 @@ class AwsStore:
         wanted: list[Any] = [key_to_wire(key) for key in keys]
         for attempt in range(UNPROCESSED_TRIES):
             with translated("store", f"table {self._table}", self._stack):
-                answer: Any = self._clients.dynamodb.batch_get_item(
-                    RequestItems={self._table: {"Keys": wanted, "ConsistentRead": consistent}}
+                answer = self._call(
+                    "BatchGetItem",
+                    {"RequestItems": {self._table: {"Keys": wanted, "ConsistentRead": consistent}}},
                 )
             for wire in answer["Responses"].get(self._table, []):
                 item = item_from_wire(wire)
@@ -161,7 +166,7 @@ class AwsStore:
             if limit is not None:
                 request["Limit"] = limit - len(out)
             with translated("store", f"table {self._table}", self._stack):
-                answer = self._clients.dynamodb.query(**request)
+                answer = self._call("Query", request)
             out.extend(item_from_wire(wire) for wire in answer["Items"])
             last = answer.get("LastEvaluatedKey")
             if not last or (limit is not None and len(out) >= limit):
@@ -170,13 +175,15 @@ class AwsStore:
 
     def put_blob(self, name: str, body: bytes) -> None:
         with translated("store", "payload bucket", self._stack):
-            self._clients.s3.put_object(Bucket=self._bucket(), Key=name, Body=body)
+            self._transport.call("s3", "PutObject", {"Bucket": self._bucket(), "Key": name, "Body": body})
 
     def get_blob(self, name: str) -> bytes | None:
         with translated("store", "payload bucket", self._stack):
             try:
-                return self._clients.s3.get_object(Bucket=self._bucket(), Key=name)["Body"].read()
-            except ClientError as error:
-                if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                answer = self._transport.call("s3", "GetObject", {"Bucket": self._bucket(), "Key": name})
+                body: bytes = answer["Body"].read()
+                return body
+            except Refusal as refusal:
+                if refusal.code in ("NoSuchKey", "404"):
                     return None
                 raise

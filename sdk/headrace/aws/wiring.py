@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Protocol
 
-from headrace.aws.clients import Clients
 from headrace.aws.clock import SystemClock, SystemIds
 from headrace.aws.faults import translated
+from headrace.aws.lean.transport import Choice, choose
 from headrace.aws.local_stack import running_here
 from headrace.aws.queues import AwsQueues
 from headrace.aws.store import AwsStore
@@ -28,20 +28,26 @@ class Connection(Protocol):
     def bucket(self) -> str | None: ...
 
     @property
+    def transport(self) -> Choice: ...
+
+    @property
     def queues(self) -> Mapping[str, str]: ...
 
 
 def connect(settings: Connection) -> Ports:
-    """Ports on the stack that the settings name. No request is made yet; NotConfigured where boto3 knows no region."""
+    """Ports on the stack that the settings name. No request is made yet; NotConfigured where no region is known."""
     here = running_here(settings)
     name = here.stack if here is not None else settings.stack
     with translated("store", "AWS", name):
-        clients = Clients(here.client_arguments() if here is not None else None)
+        transport = choose(settings.transport, here.client_arguments() if here is not None else None)
 
     @cache
     def bucket() -> str:
-        return settings.bucket or f"{name}-{clients.account()}-{clients.region()}"
+        if settings.bucket:
+            return settings.bucket
+        clients = transport.clients()
+        return f"{name}-{clients.account()}-{clients.region()}"
 
-    store = AwsStore(clients, table=settings.table or name, bucket=bucket, stack=name)
-    queues = AwsQueues(clients, stack=name, urls=settings.queues)
+    store = AwsStore(transport, table=settings.table or name, bucket=bucket, stack=name)
+    queues = AwsQueues(transport, stack=name, urls=settings.queues)
     return Ports(store=store, queues=queues, clock=SystemClock(), ids=SystemIds())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +36,7 @@ class _Reader(BaseSettings):
     namespace: str = ""
     table: str | None = None
     bucket: str | None = None
+    transport: Literal["lean", "boto3"] = "lean"
     queues: dict[str, str] = Field(default_factory=dict)
     app: str | None = None
     worker: str | None = None

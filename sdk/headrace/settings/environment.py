@@ -6,10 +6,18 @@ import json
 import os
 from typing import Any
 
+from headrace.errors import NotConfigured
 from headrace.settings.settings import PREFIX, Settings
 
+
+def _transport(text: str) -> str:
+    if text not in ("lean", "boto3"):
+        raise NotConfigured(f"HEADRACE_TRANSPORT is {text!r}: give lean or boto3")
+    return text
+
+
 IN_LAMBDA: dict[str, Any] = {
-    "stack": str, "namespace": str, "table": str, "bucket": str, "queues": json.loads, "app": str, "worker": str,
+    "stack": str, "namespace": str, "table": str, "bucket": str, "transport": _transport, "queues": json.loads, "app": str, "worker": str,
     "visibility_s": int, "retention_days": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
 }  # fmt: skip
 """What the template sets, and how it is read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +37,9 @@ class Settings:
     """Name of the table; default: the stack's name."""
     bucket: str | None = None
     """Name of the payload bucket; default: <stack>-<account>-<region>."""
+    transport: Literal["lean", "boto3"] = "lean"
+    """What makes the requests of DynamoDB and SQS: Headrace's own client, which gives way to boto3 where a proxy or a tracer asks
+    for it, or always boto3."""
     queues: dict[str, str] = field(default_factory=dict)
     """Worker -> queue URL, as JSON; others are looked up as <stack>-<worker>."""
     app: str | None = None

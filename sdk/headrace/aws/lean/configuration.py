@@ -1,0 +1,192 @@
+"""Whether this process can use the lean transport, and with what region, endpoints and credentials.
+
+Two ways. A Lambda function says everything in its environment: no file and no module of botocore is read. Anything else asks
+botocore (its clients' endpoints, its session's credentials with their refresh), so profiles, roles, SSO, containers and web
+identity work as they do for boto3. What is not served (a proxy, FIPS and other signing) is left to boto3, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from headrace.aws.lean.api import Endpoint
+from headrace.aws.lean.signing import Credentials
+from headrace.aws.transport import Service
+
+if TYPE_CHECKING:
+    import ssl
+
+    from headrace.aws.clients import Clients
+
+SERVICES: tuple[Service, ...] = ("dynamodb", "sqs")
+
+ORDINARY_REGION = re.compile(r"(?!us-gov-|us-iso|cn-|eu-isoe-)[a-z]{2}-[a-z]+(-[a-z]+)?-\d")
+"""A region of the partition `aws`, whose endpoints end in amazonaws.com. Others are looked up by botocore."""
+
+UNUSUAL = frozenset(
+    [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_CREDENTIAL_EXPIRATION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_SQS",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE",
+        "AWS_SIGV4A_SIGNING_REGION_SET",
+        "AWS_AUTH_SCHEME_PREFERENCE",
+        "AWS_DATA_PATH",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ]
+)
+"""Variables that botocore heeds and that the short way does not: any of them leads to the long way."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotServed:
+    """boto3 has to do it, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    endpoints: Mapping[Service, Endpoint]
+    credentials: Callable[[], Credentials]
+
+
+def from_environment_alone(environment: Mapping[str, str]) -> Served | None:
+    """What the environment says, where it says everything; None where botocore is to be asked."""
+    region = environment.get("AWS_DEFAULT_REGION", "")
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret or not ORDINARY_REGION.fullmatch(region) or not UNUSUAL.isdisjoint(environment):
+        return None
+    for variable, usual in (
+        ("AWS_CONFIG_FILE", "~/.aws/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ):
+        if os.path.isfile(os.path.expanduser(environment.get(variable, usual))):
+            return None
+    credentials = Credentials(
+        key, secret, environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN")
+    )
+    trust = trusting(None)
+    endpoints: dict[Service, Endpoint] = {
+        service: Endpoint(
+            service=service, region=region, host=f"{service}.{region}.amazonaws.com", port=443, trust=trust
+        )
+        for service in SERVICES
+    }
+    return Served(endpoints, lambda: credentials)
+
+
+def from_botocore(clients: Clients) -> Served | NotServed:
+    """What boto3's clients would do."""
+    endpoints: dict[Service, Endpoint] = {}
+    for service in SERVICES:
+        found = _endpoint(service, clients)
+        if isinstance(found, NotServed):
+            return found
+        endpoints[service] = found
+    return Served(endpoints, _credentials_of(clients))
+
+
+def _endpoint(service: Service, clients: Clients) -> Endpoint | NotServed:
+    from botocore.utils import get_environ_proxies
+
+    client: Any = getattr(clients, service)
+    url = urlsplit(client.meta.endpoint_url)
+    if get_environ_proxies(client.meta.endpoint_url):
+        return NotServed(f"a proxy is set for {url.hostname}")
+    if client.meta.config.signature_version not in ("v4", None):
+        return NotServed(f"requests are signed by {client.meta.config.signature_version}")
+    if any(os.environ.get(name) for name in ("AWS_SIGV4A_SIGNING_REGION_SET", "AWS_AUTH_SCHEME_PREFERENCE")):
+        return NotServed("another way of signing is set")
+    if os.environ.get("AWS_ACCOUNT_ID_ENDPOINT_MODE") == "required":
+        return NotServed("account endpoints are required")
+    if url.path.strip("/") or url.query or url.username or not url.hostname:
+        return NotServed(f"the endpoint {client.meta.endpoint_url} has more than a host and a port")
+    secure = url.scheme == "https"
+    bundle = clients.session._session.get_config_variable("ca_bundle")
+    return Endpoint(
+        service=service,
+        region=client.meta.region_name,
+        host=url.hostname,
+        port=url.port or (443 if secure else 80),
+        trust=trusting(bundle) if secure else None,
+    )
+
+
+def _credentials_of(clients: Clients) -> Callable[[], Credentials]:
+    """botocore's own, which refresh themselves. NoCredentialsError at the first request where there are none, as with boto3."""
+
+    def credentials() -> Credentials:
+        found = clients.credentials()
+        if found is None:
+            from botocore.exceptions import NoCredentialsError
+
+            raise NoCredentialsError()
+        frozen = found.get_frozen_credentials()
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+    return credentials
+
+
+def instrumented() -> NotServed | None:
+    """Why botocore must see the requests: something in this process has put itself in their way (moto, a tracer, a meter)."""
+    import sys
+
+    module = sys.modules.get("botocore.client")
+    if module is None:
+        return None
+    call = module.BaseClient._make_api_call
+    if getattr(call, "__module__", "") != "botocore.client" or hasattr(call, "__wrapped__"):
+        return NotServed(f"{getattr(call, '__module__', 'something')} watches the requests of botocore")
+    handlers = sys.modules.get("botocore.handlers")
+    for name, *handler in getattr(handlers, "BUILTIN_HANDLERS", ()):
+        if name.startswith("before-send"):
+            return NotServed(f"{type(handler[0]).__module__} answers the requests of botocore")
+    return None
+
+
+@cache
+def trusting(bundle: str | None) -> Callable[[], ssl.SSLContext]:
+    """The TLS context of boto3: its own list of authorities, or that of `ca_bundle`. Made at the first connection."""
+
+    @cache
+    def context() -> ssl.SSLContext:
+        import ssl
+
+        made = ssl.create_default_context(cafile=bundle or authorities())
+        made.set_alpn_protocols(["http/1.1"])
+        return made
+
+    return context
+
+
+def authorities() -> str | None:
+    """The file of authorities that botocore would take: certifi's, else its own; None for the system's."""
+    from importlib.util import find_spec
+
+    for package in ("certifi", "botocore"):
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            path = os.path.join(os.path.dirname(spec.origin), "cacert.pem")
+            if os.path.isfile(path):
+                return path
+    return None

@@ -1,0 +1,207 @@
+"""When the lean transport serves, with what, and when it leaves the requests to boto3."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from aws.world import KEYS, only
+from headrace.aws.clients import BotoTransport, Clients
+from headrace.aws.lean import transport as choosing
+from headrace.aws.lean.api import Endpoint
+from headrace.aws.lean.configuration import (
+    NotServed,
+    Served,
+    from_botocore,
+    from_environment_alone,
+    instrumented,
+)
+from headrace.aws.lean.signing import Credentials
+from headrace.aws.lean.transport import LeanTransport, choose
+
+SECRET = {"AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process of its own: nothing watches botocore's requests."""
+    monkeypatch.setattr(choosing, "instrumented", lambda: None)
+    choosing._say_once.cache_clear()
+
+
+def told(served: Served | NotServed | None) -> dict[str, tuple[str, str, int, bool]]:
+    assert isinstance(served, Served), served
+    return {
+        name: (each.region, each.host, each.port, each.trust is not None)
+        for name, each in served.endpoints.items()
+    }
+
+
+def test_the_environment_alone_says_what_botocore_says() -> None:
+    with only(KEYS | {"AWS_SESSION_TOKEN": "token"}):
+        import os
+
+        short, long = from_environment_alone(os.environ), from_botocore(Clients())
+        assert told(short) == told(long)
+        assert told(short)["sqs"] == ("us-east-1", "sqs.us-east-1.amazonaws.com", 443, True)
+        assert isinstance(short, Served)
+        assert isinstance(long, Served)
+        assert short.credentials() == long.credentials() == Credentials("AKIDEXAMPLE", "secret", "token")
+
+
+REGIONS = [
+    "us-east-1",
+    "eu-central-2",
+    "ap-southeast-7",
+    "il-central-1",
+    "mx-central-1",
+    "ca-west-1",
+    "me-south-1",
+]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_endpoints_of_ordinary_regions_are_those_of_botocore(region: str) -> None:
+    with only(KEYS | {"AWS_DEFAULT_REGION": region}):
+        import os
+
+        assert told(from_environment_alone(os.environ)) == told(from_botocore(Clients()))
+
+
+UNUSUAL = {
+    "another partition": {"AWS_DEFAULT_REGION": "cn-north-1"},
+    "a government's": {"AWS_DEFAULT_REGION": "us-gov-west-1"},
+    "no region of AWS's": {"AWS_DEFAULT_REGION": "local host/"},
+    "no region": {"AWS_DEFAULT_REGION": ""},
+    "no secret": {"AWS_SECRET_ACCESS_KEY": ""},
+    "a profile": {"AWS_PROFILE": "work"},
+    "an endpoint": {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"},
+    "a proxy": {"HTTPS_PROXY": "http://127.0.0.1:1"},
+    "authorities": {"AWS_CA_BUNDLE": "/ca.pem"},
+    "FIPS": {"AWS_USE_FIPS_ENDPOINT": "true"},
+    "a file": {"AWS_CONFIG_FILE": __file__},
+    "credentials that end": {"AWS_CREDENTIAL_EXPIRATION": "2030-01-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("more", UNUSUAL.values(), ids=UNUSUAL)
+def test_whatever_is_unusual_is_asked_of_botocore(more: dict[str, str]) -> None:
+    assert from_environment_alone(KEYS | more) is None
+
+
+def test_endpoints_and_authorities_are_those_of_the_configuration(tmp_path: Path) -> None:
+    config, shared = tmp_path / "config", tmp_path / "credentials"
+    config.write_text(
+        "[profile work]\nregion = eu-west-3\nservices = here\n"
+        "[services here]\nsqs =\n  endpoint_url = http://localhost:4566\n"
+    )
+    shared.write_text("[work]\naws_access_key_id = WORK\naws_secret_access_key = of work\n")
+    environment = {
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": str(shared),
+        "AWS_PROFILE": "work",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with only(environment):
+        served = from_botocore(Clients())
+        assert told(served) == {
+            "dynamodb": ("eu-west-3", "dynamodb.eu-west-3.amazonaws.com", 443, True),
+            "sqs": ("eu-west-3", "localhost", 4566, False),
+        }
+        assert isinstance(served, Served)
+        assert served.credentials() == Credentials("WORK", "of work", None)
+
+
+def test_credentials_of_a_process_are_refreshed(tmp_path: Path) -> None:
+    """botocore's provider asks again once they are about to end."""
+    counted, script = tmp_path / "count", tmp_path / "credentials.sh"
+    script.write_text(
+        f'echo x >> {counted}\necho \'{{"Version":1,"AccessKeyId":"K\'$(wc -l < {counted} | tr -d " ")\'",'
+        '"SecretAccessKey":"s","SessionToken":"t","Expiration":"2001-01-01T00:00:00Z"}\'\n'
+    )
+    config = tmp_path / "config"
+    config.write_text(f"[default]\nregion = eu-west-3\ncredential_process = sh {script}\n")
+    with only(
+        {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "PATH": "/usr/bin:/bin"}
+    ):
+        served = from_botocore(Clients())
+        assert isinstance(served, Served)
+        with pytest.raises(Exception, match="expired"):
+            served.credentials()
+        script.write_text(script.read_text().replace("2001", "2999"))
+        assert served.credentials().access_key.startswith("K")
+    assert len(counted.read_text().splitlines()) >= 2
+
+
+NOT_SERVED = {
+    "a proxy": ({"HTTPS_PROXY": "http://127.0.0.1:1"}, "a proxy is set for dynamodb.us-east-1.amazonaws.com"),
+    "a path": ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1/aws"}, "has more than a host and a port"),
+    "another signature": ({"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a"}, "another way of signing"),
+}
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(("more", "why"), NOT_SERVED.values(), ids=NOT_SERVED)
+def test_boto3_does_what_is_not_served_and_the_reason_is_said_once(
+    more: dict[str, str], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with only(KEYS | more), caplog.at_level(logging.INFO, "headrace.aws"):
+        assert isinstance(choose("lean"), BotoTransport)
+        assert isinstance(choose("lean"), BotoTransport)
+    assert [record.getMessage() for record in caplog.records if why in record.getMessage()] == [
+        record.getMessage() for record in caplog.records
+    ]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_proxy_that_is_not_for_this_host_changes_nothing() -> None:
+    with only(KEYS | {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "amazonaws.com"}):
+        assert isinstance(choose("lean"), LeanTransport)
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_setting_is_obeyed() -> None:
+    with only(KEYS):
+        assert isinstance(choose("lean"), LeanTransport)
+        assert isinstance(choose("boto3"), BotoTransport)
+
+
+def test_what_watches_botocore_sees_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto is imported in this process; a tracer wraps the one method that every call goes through."""
+    from botocore import handlers
+    from botocore.client import BaseClient
+
+    assert instrumented() is not None or not any(
+        name == "before-send" for name, *_ in handlers.BUILTIN_HANDLERS
+    )
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [])
+    monkeypatch.setattr(BaseClient, "_make_api_call", _of_botocore())
+    assert instrumented() is None
+    monkeypatch.setattr(BaseClient, "_make_api_call", lambda *_: None)
+    assert instrumented() == NotServed(f"{__name__} watches the requests of botocore")
+
+
+def _of_botocore() -> object:
+    def call() -> None: ...
+
+    call.__module__ = "botocore.client"
+    return call
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "header"),
+    [
+        (("h", 443, True), "h"),
+        (("h", 80, False), "h"),
+        (("h", 80, True), "h:80"),
+        (("::1", 4566, False), "[::1]:4566"),
+    ],
+)
+def test_the_host_that_is_signed(endpoint: tuple[str, int, bool], header: str) -> None:
+    host, port, secure = endpoint
+    trust = (lambda: None) if secure else None
+    made = Endpoint(service="sqs", region="r", host=host, port=port, trust=trust)  # type: ignore[arg-type]  # never connected
+    assert made.host_header == header
