@@ -53,6 +53,7 @@ from headrace.options.conditions import (
     UserEventCondition,
     or_,
 )
+from headrace.options.debounce import Debounce
 from headrace.options.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
 from headrace.options.labels import (
     DesiredWorkerLabel,
@@ -107,6 +108,7 @@ __all__ = [
     "ConcurrencyLimitStrategy",
     "Condition",
     "Context",
+    "Debounce",
     "DedupeViolationError",
     "DefinitionError",
     "Depends",

@@ -18,7 +18,7 @@ from headrace.engine.clock.timers import LATEST_S
 from headrace.engine.engine import Engine
 from headrace.engine.runs.bury import bury
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Host
+from headrace.engine.runs.ports import Done, Host
 from headrace.memory.clock import VirtualClock
 from headrace.memory.faults import Faults
 from headrace.memory.store import MemoryStore
@@ -83,8 +83,8 @@ class World:
     def deliver_all(self) -> None:
         host = Host(worker="w", runnables=self.worker.runnables(), start=door_of(self.app))
         while found := self.engine.queues.receive("w", limit=1, wait_s=0, visibility_s=30):
-            deliver(self.engine, host, found[0])
-            self.engine.queues.delete(found[0])
+            if isinstance(deliver(self.engine, host, found[0]), Done):
+                self.engine.queues.delete(found[0])
 
     def minutes(self, count: int, *, clocks: int = 1, step_s: int = 1) -> None:
         """Let time pass, with a tick (by each clock) every minute."""

@@ -56,6 +56,7 @@ class TaskOptions:
     desired_worker_labels: DesiredLabels = None
     backoff_factor: float | None = None
     backoff_max_seconds: int | None = None
+    retry_jitter: float | None = None
     concurrency: Concurrency = None
     wait_for: Conditions = None
     skip_if: Conditions = None
@@ -153,6 +154,14 @@ class Task(Generic[I, R]):
             raise DefinitionError(
                 f"{where}: backoff_max_seconds is {o.backoff_max_seconds!r}: give 1 second to a year"
             )
+        if o.retry_jitter is not None and not 0 <= o.retry_jitter <= 1:
+            raise DefinitionError(
+                f"{where}: retry_jitter is {o.retry_jitter!r}: give the share of the backoff that chance may take away, 0 to 1"
+            )
+        if o.retry_jitter is not None and o.backoff_factor is None:
+            raise DefinitionError(
+                f"{where}: retry_jitter is given without backoff_factor: retries are tried at once"
+            )
         execution_ms = to_ms(o.execution_timeout, f"{where}: execution_timeout")
         schedule_ms = to_ms(o.schedule_timeout, f"{where}: schedule_timeout")
         if execution_ms <= 0 or schedule_ms <= 0:
@@ -165,6 +174,7 @@ class Task(Generic[I, R]):
             retries=o.retries,
             backoff_factor=float(o.backoff_factor) if o.backoff_factor is not None else None,
             backoff_max_s=int(o.backoff_max_seconds) if o.backoff_max_seconds is not None else None,
+            retry_jitter=float(o.retry_jitter) if o.retry_jitter is not None else None,
             execution_timeout_ms=execution_ms,
             schedule_timeout_ms=schedule_ms,
             isolated=o.isolated,

@@ -334,6 +334,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         cancel_if: Conditions = None,
         slot_cost: int | None = None,
         isolated: bool = False,
+        retry_jitter: float | None = None,
     ) -> TaskDecorator[I]:
         """Add a task. It runs once all `parents` are done; any that FAILED or was CANCELLED cancels it, all SKIPPED skip it.
 
@@ -347,6 +348,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             desired_worker_labels=desired_worker_labels,
             backoff_factor=backoff_factor,
             backoff_max_seconds=backoff_max_seconds,
+            retry_jitter=retry_jitter,
             concurrency=concurrency,
             wait_for=wait_for,
             skip_if=skip_if,
@@ -366,6 +368,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         backoff_factor: float | None = None,
         backoff_max_seconds: int | None = None,
         concurrency: Concurrency = None,
+        retry_jitter: float | None = None,
     ) -> TaskDecorator[I]:
         """A task that runs once, after all others are settled, if any of them FAILED. The run stays FAILED."""
         options = TaskOptions(
@@ -375,6 +378,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             rate_limits=rate_limits,
             backoff_factor=backoff_factor,
             backoff_max_seconds=backoff_max_seconds,
+            retry_jitter=retry_jitter,
             concurrency=concurrency,
         )
         return TaskDecorator(self, name, options, (), kind=TaskKind.ON_FAILURE, suffix="-on-failure")
@@ -389,6 +393,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         backoff_factor: float | None = None,
         backoff_max_seconds: int | None = None,
         concurrency: Concurrency = None,
+        retry_jitter: float | None = None,
     ) -> TaskDecorator[I]:
         """A task whose parents are all tasks that nobody else depends on: define it last."""
         options = TaskOptions(
@@ -398,6 +403,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             rate_limits=rate_limits,
             backoff_factor=backoff_factor,
             backoff_max_seconds=backoff_max_seconds,
+            retry_jitter=retry_jitter,
             concurrency=concurrency,
         )
         return TaskDecorator(self, name, options, self._leaves(), suffix="-on-success")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from headrace.options.debounce import Debounce
+from headrace.options.durations import Duration
 from headrace.options.labels import DesiredLabels
 
 
@@ -15,6 +18,7 @@ class TriggerWorkflowOptions:
 
     desired_worker_id: the name of the worker that all tasks of the run go to. desired_worker_label: wishes by key, or a list of
     them; they replace what the definition wishes. sticky: of a child run: on its parent's worker.
+    delay, run_at, debounce: ours; see `run`.
     """
 
     parent_id: str | None = None
@@ -28,6 +32,9 @@ class TriggerWorkflowOptions:
     sticky: bool = False
     key: str | None = None
     desired_worker_label: DesiredLabels = None
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    debounce: Debounce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

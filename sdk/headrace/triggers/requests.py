@@ -6,12 +6,15 @@ It is done on the caller's side, before any thread: a child's place among its si
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.run.request import Call, Child, Origin, StartOptions, StartRun
-from headrace.errors import NotSupportedError
+from headrace.errors import DefinitionError, NotSupportedError
+from headrace.options.debounce import quiet_of
+from headrace.options.durations import to_ms
 from headrace.options.labels import wishes_of
+from headrace.options.times import to_epoch_ms
 from headrace.triggers.children import Spawner, child_of, current, handed_down
 from headrace.values.codec import metadata_of
 
@@ -20,17 +23,27 @@ if TYPE_CHECKING:
     from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
 
 
-def requests(settings: Settings, items: Sequence[WorkflowRunTriggerConfig]) -> list[StartRun]:
-    """One start an item, in the order given. Inside a task they are its children."""
+def requests(
+    settings: Settings, items: Sequence[WorkflowRunTriggerConfig], now_ms: Callable[[], int]
+) -> list[StartRun]:
+    """One start an item, in the order given. Inside a task they are its children. `now_ms` is asked where one has a delay."""
     spawner = current.get()
     for item in items:
         _refuse_what_is_not_meant(item, spawner)
     first = spawner.take_indexes(len(items)) if spawner is not None else 0
-    return [_request(settings, item, spawner, first, first + place) for place, item in enumerate(items)]
+    at_ms = now_ms() if any(item.options.delay is not None for item in items) else 0
+    return [
+        _request(settings, item, spawner, first, first + place, at_ms) for place, item in enumerate(items)
+    ]
 
 
 def _request(
-    settings: Settings, item: WorkflowRunTriggerConfig, spawner: Spawner | None, first: int, index: int
+    settings: Settings,
+    item: WorkflowRunTriggerConfig,
+    spawner: Spawner | None,
+    first: int,
+    index: int,
+    now_ms: int,
 ) -> StartRun:
     given = item.options
     name = settings.apply_namespace(item.workflow_name, given.namespace)
@@ -45,9 +58,25 @@ def _request(
             desired_worker_labels=wishes_of(
                 given.desired_worker_label, f"workflow {name}: desired_worker_labels"
             ),
+            due_at_ms=_due_at_ms(given, f"workflow {name}", now_ms),
+            debounce=quiet_of(given.debounce, f"workflow {name}"),
         ),
-        origin=_origin(given, spawner, first, index),
+        origin=_origin(given, spawner, first, index) if given.debounce is None else Call(),
     )
+
+
+def _due_at_ms(given: TriggerWorkflowOptions, where: str, now_ms: int) -> int | None:
+    """When the first tasks are due. DefinitionError where it is said twice, or cannot be."""
+    said = {"delay": given.delay, "run_at": given.run_at, "debounce": given.debounce}
+    names = [name for name, value in said.items() if value is not None]
+    if len(names) > 1:
+        raise DefinitionError(f"{where}: {' and '.join(names)} are both given: give one of them")
+    if given.run_at is not None:
+        return to_epoch_ms(given.run_at, f"{where}: run_at", stacklevel=6)
+    if given.delay is None:
+        return None
+    due_ms = now_ms + to_ms(given.delay, f"{where}: delay")
+    return due_ms if due_ms > now_ms else None
 
 
 def _origin(given: TriggerWorkflowOptions, spawner: Spawner | None, first: int, index: int) -> Origin:

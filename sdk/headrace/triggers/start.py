@@ -19,6 +19,7 @@ from headrace.errors import DedupeViolationError
 from headrace.options.idempotency import key_of
 from headrace.options.priority import check_priority
 from headrace.triggers.children import Spawner, current
+from headrace.triggers.debounced import put_off_run
 from headrace.triggers.definition import found_or_raise
 from headrace.triggers.placement import Placement
 
@@ -35,7 +36,11 @@ def start(app: Door, wanted: Sequence[StartRun]) -> list[str]:
     sent. IdempotencyCollisionError for one run whose key is held; for several BulkTriggerIdempotencyCollisionError, and the
     others are started.
     """
-    return [record.run_id for record in start_records(app, wanted)]
+    ids = iter(
+        record.run_id
+        for record in start_records(app, [one for one in wanted if one.options.debounce is None])
+    )
+    return [next(ids) if one.options.debounce is None else put_off_run(app, one) for one in wanted]
 
 
 def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
@@ -88,6 +93,8 @@ def _new_run(app: Door, wanted: StartRun, placement: Placement) -> NewRun:
     check_priority(priority, f"workflow {name}: priority")
     metadata = metadata_for({**known.default_metadata, **options.metadata}, origin)
     routing = placement.routing(found, options)
+    if options.due_at_ms is not None and options.due_at_ms > app.engine.clock.now_ms():
+        routing = replace(routing, starts_at_ms=options.due_at_ms)
     if isinstance(origin, Event) and origin.filter_payload:
         text = json.dumps(dict(origin.filter_payload), separators=(",", ":"))
         routing = replace(routing, filter_payload=text)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from headrace.options.debounce import Debounce
+from headrace.options.durations import Duration
 from headrace.options.labels import DesiredWorkerLabel, wishes_of
 from headrace.options.priority import Priority
 from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
@@ -51,12 +54,19 @@ class Triggered(Generic[I, R]):
         desired_worker_id: str | None = None,
         sticky: bool = False,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+        *,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        debounce: Debounce | None = None,
     ) -> WorkflowRunTriggerConfig:
         """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child.
 
         desired_worker_id: the worker (its name) that all tasks of the run go to. desired_worker_labels: wishes about the worker, in
         place of the definition's. sticky: of a child run: on its parent's worker, if it can be, or, where the workflow is HARD,
         there and nowhere else. A wish that no worker can meet is a DefinitionError before anything is sent.
+
+        delay, run_at: the run is there at once, and can be cancelled; its first tasks are queued then (a time that has passed: at once).
+        debounce: see Debounce. At most one of the three.
         """
         given = options or TriggerWorkflowOptions()
         wishes = wishes_of(
@@ -82,6 +92,9 @@ class Triggered(Generic[I, R]):
                 desired_worker_id=desired_worker_id or given.desired_worker_id,
                 sticky=sticky or given.sticky,
                 desired_worker_label=wishes or None,
+                delay=delay if delay is not None else given.delay,
+                run_at=run_at if run_at is not None else given.run_at,
+                debounce=debounce or given.debounce,
             ),
         )
 
@@ -89,7 +102,7 @@ class Triggered(Generic[I, R]):
         """On the caller's side, before any thread: children get their places here."""
         from headrace.triggers.requests import requests
 
-        return requests(self.app.settings, items)
+        return requests(self.app.settings, items, lambda: self.app.engine.clock.now_ms())
 
     def _start(self, wanted: Sequence[StartRun]) -> list[str]:
         from headrace.triggers.start import start
@@ -116,6 +129,10 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+        *,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        debounce: Debounce | None = None,
     ) -> R: ...
     @overload
     def run(
@@ -130,6 +147,9 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        debounce: Debounce | None = None,
     ) -> TaskRunRef[I, R]: ...
     def run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
@@ -154,6 +174,10 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+        *,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        debounce: Debounce | None = None,
     ) -> R: ...
     @overload
     async def aio_run(
@@ -168,6 +192,9 @@ class Triggered(Generic[I, R]):
         sticky: bool = False,
         desired_worker_id: str | None = None,
         desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        debounce: Debounce | None = None,
     ) -> TaskRunRef[I, R]: ...
     async def aio_run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any

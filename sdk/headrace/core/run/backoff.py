@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from headrace.core.run.plan import TaskPlan
@@ -24,8 +25,11 @@ class GiveUp:
 RetryDecision = RetryIn | GiveUp
 
 
-def decide_retry(task: TaskPlan, app_retry_count: int, *, retryable: bool) -> RetryDecision:
-    """Hatchet's rule (PARITY D1, D2): min(backoff_max_seconds or 86400, backoff_factor ** n), n = 1 for the first retry."""
+def decide_retry(task: TaskPlan, app_retry_count: int, *, retryable: bool, run_id: str = "") -> RetryDecision:
+    """Hatchet's rule (PARITY D1, D2): min(backoff_max_seconds or 86400, backoff_factor ** n), n = 1 for the first retry.
+
+    `retry_jitter` takes up to that share of it away, by chance; the same for the same run, task and retry.
+    """
     if not retryable or app_retry_count >= task.retries:
         return GiveUp()
     if task.backoff_factor is None:
@@ -35,4 +39,10 @@ def decide_retry(task: TaskPlan, app_retry_count: int, *, retryable: bool) -> Re
         delay_s = min(float(ceiling), float(task.backoff_factor) ** (app_retry_count + 1))
     except OverflowError:
         delay_s = float(ceiling)
-    return RetryIn(int(delay_s * 1000))
+    less = (task.retry_jitter or 0.0) * _chance(f"{run_id}/{task.name}/{app_retry_count}")
+    return RetryIn(int(delay_s * 1000 * (1 - less)))
+
+
+def _chance(seed: str) -> float:
+    """Between 0 and 1, evenly spread over seeds."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6]) / 2**48

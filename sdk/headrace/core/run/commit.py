@@ -276,7 +276,9 @@ def skip_output() -> Payload:
 def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, retryable: bool) -> Update:
     """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED."""
     row = record.tasks[attempt.task]
-    decision = decide_retry(record.plan.task(attempt.task), row.app_retry_count, retryable=retryable)
+    decision = decide_retry(
+        record.plan.task(attempt.task), row.app_retry_count, retryable=retryable, run_id=record.run_id
+    )
     match decision:
         case RetryIn(delay_ms):
             again = replace(

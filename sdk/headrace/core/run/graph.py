@@ -59,7 +59,7 @@ def _of_row(record: RunRecord, row: TaskRow) -> TaskState:
             due_since_ms=record.cancelled_at_ms,
         )
     since = (
-        row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.created_at_ms
+        row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.starts_at_ms
     )
     return TaskState(status=row.status, row=row, due_since_ms=since)
 
@@ -74,7 +74,7 @@ def _cancelled_run(record: RunRecord) -> TaskState | None:
 
 def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
     parents = {name: known[name] for name in task.parents}
-    since = max([state.due_since_ms for state in parents.values()], default=record.created_at_ms)
+    since = max([state.due_since_ms for state in parents.values()], default=record.starts_at_ms)
     for name, state in parents.items():
         if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
             return TaskState(
@@ -195,7 +195,7 @@ def finished_at_ms(record: RunRecord) -> int | None:
     found = states(record)
     if not all(state.settled for state in found.values()):
         return None
-    return max([state.due_since_ms for state in found.values()], default=record.created_at_ms)
+    return max([state.due_since_ms for state in found.values()], default=record.starts_at_ms)
 
 
 def started_at_ms(record: RunRecord) -> int | None:

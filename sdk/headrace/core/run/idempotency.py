@@ -51,6 +51,7 @@ def hold(
     *,
     now_ms: int,
     instead_of: str | None = None,
+    due_ms: int | None = None,
 ) -> Put:
     """Take the key for `run_id`: free, run out, ours already, or held by the run `instead_of`, which is over."""
     messages: list[Value] = [[worker, body] for worker, body in starts]
@@ -58,9 +59,16 @@ def hold(
     if instead_of is not None:
         free.append(Equal(("run",), instead_of))
     until_ms = now_ms + wanted.ttl_ms
+    later: Item = {} if due_ms is None else {"due": due_ms}
     return Put(
         key=idempotency_key(idempotency_partition(workflow, wanted.key)),
-        item={"run": run_id, "until": until_ms, "starts": messages, "expires_at": until_ms // 1000 + SLACK_S},
+        item={
+            "run": run_id,
+            "until": until_ms,
+            "starts": messages,
+            "expires_at": until_ms // 1000 + SLACK_S,
+            **later,
+        },
         require=either(*free),
     )
 

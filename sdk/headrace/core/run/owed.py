@@ -228,7 +228,7 @@ def first_message(record: RunRecord, task: str) -> SendTask:
 
 def _next_message(record: RunRecord, task: str) -> SendTask:
     row = record.tasks[task]
-    since = row.queued_at_ms or record.created_at_ms
+    since = row.queued_at_ms or record.starts_at_ms
     return SendTask(
         task=task,
         ticket=row.ticket,

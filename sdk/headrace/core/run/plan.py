@@ -77,6 +77,7 @@ class TaskPlan:
     retries: int = 0
     backoff_factor: float | None = None
     backoff_max_s: int | None = None
+    retry_jitter: float | None = None
     execution_timeout_ms: int = 60_000
     schedule_timeout_ms: int = 300_000
     isolated: bool = False
@@ -124,7 +125,7 @@ class RunPlan:
 _DEFAULTS = {f.name: f.default for f in fields(TaskPlan)}
 _SHORT = {
     "name": "n", "worker": "w", "kind": "k", "parents": "p", "retries": "r", "backoff_factor": "bf",
-    "backoff_max_s": "bm", "execution_timeout_ms": "et", "schedule_timeout_ms": "st", "isolated": "i",
+    "backoff_max_s": "bm", "retry_jitter": "rj", "execution_timeout_ms": "et", "schedule_timeout_ms": "st", "isolated": "i",
     "slot_cost": "sc",
 }  # fmt: skip
 _GROUPS = {"wait_for": "wf", "skip_if": "si", "cancel_if": "ci"}

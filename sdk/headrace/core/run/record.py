@@ -150,6 +150,11 @@ class RunRecord:
     tasks: Mapping[str, TaskRow] = field(default_factory=dict)
 
     @property
+    def starts_at_ms(self) -> int:
+        """When its first tasks are due: at once after its creation, or when it was delayed to."""
+        return self.created_at_ms if self.routing.starts_at_ms is None else self.routing.starts_at_ms
+
+    @property
     def key(self) -> Key:
         return run_key(self.run_id)
 

@@ -71,10 +71,19 @@ Origin: TypeAlias = Call | Child | Cron | Schedule | Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """One run for all calls with `key` that follow each other within `period_ms`; it is put off by `max_wait_ms` at most."""
+
+    key: str
+    period_ms: int
+    max_wait_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
     """What may be said of one start. `priority` None: the workflow's default. `metadata` is laid over the workflow's default.
 
-    `due_at_ms`: the first tasks are queued then and not before; None: at once.
+    `due_at_ms`: the first tasks are queued then and not before; None: at once. `debounce`: once calls with its key have stopped.
     """
 
     metadata: Mapping[str, Json] = field(default_factory=dict)
@@ -83,6 +92,7 @@ class StartOptions:
     desired_worker_id: str | None = None
     desired_worker_labels: tuple[DesiredWorkerLabel, ...] = ()
     due_at_ms: int | None = None
+    debounce: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class Routing:
     be labelled with to take it (`core.waits.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
     plan. `rates`: of the rate limits that have an expression, in the order of the plan. `order`: the run's place among those
     that were started in one call. `held_key`: the idempotency key that the run's end releases. `filter_payload`: of the filter by which
-    an event started the run, as JSON."""
+    an event started the run, as JSON. `starts_at_ms`: before then its first tasks are not queued; None: at once."""
 
     workers: Mapping[str, str] = field(default_factory=dict)
     required_labels: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class Routing:
     order: int = 0
     held_key: str | None = None
     filter_payload: str | None = None
+    starts_at_ms: int | None = None
 
 
 AS_PLANNED = Routing()
@@ -68,6 +69,8 @@ def encode_routing(routing: Routing) -> str:
         out["ik"] = routing.held_key
     if routing.filter_payload is not None:
         out["fp"] = routing.filter_payload
+    if routing.starts_at_ms is not None:
+        out["at"] = routing.starts_at_ms
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -88,6 +91,7 @@ def decode_routing(text: str) -> Routing:
         order=raw.get("n", 0),
         held_key=raw.get("ik"),
         filter_payload=raw.get("fp"),
+        starts_at_ms=raw.get("at"),
     )
 
 

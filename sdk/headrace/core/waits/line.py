@@ -65,7 +65,7 @@ class Waiter:
 def place_of(record: RunRecord, task: str, row: TaskRow) -> str:
     """The sort key of a task's waiter: by priority, then by age. The same at every gate, until its next commit."""
     rank = RETRY_RANK if row.app_retry_count else record.priority
-    since_ms = row.queued_at_ms or record.created_at_ms
+    since_ms = row.queued_at_ms or record.starts_at_ms
     return f"{WAIT}{RETRY_RANK - rank}#{since_ms:013d}.{record.routing.order:06d}#{record.run_id}#{task}"
 
 

@@ -8,21 +8,26 @@ from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
+from headrace.engine.runs.pay import send_at
 from headrace.errors import IdempotencyCollisionError
-from headrace.ports import Outgoing
 
 MAX_TRIES = 5
 
 
 def admit(
-    engine: Engine, workflow: str, wanted: IdempotencyKey, run_id: str, starts: list[tuple[str, str]]
+    engine: Engine,
+    workflow: str,
+    wanted: IdempotencyKey,
+    run_id: str,
+    starts: list[tuple[str, str]],
+    due_ms: int | None = None,
 ) -> IdempotencyCollisionError | None:
     """Take the key for the run, or say who holds it. A holder that never started is sent again on the way."""
     instead_of: str | None = None
     for _ in range(MAX_TRIES):
         now_ms = engine.clock.now_ms()
         written = engine.store.write(
-            hold(workflow, wanted, run_id, starts, now_ms=now_ms, instead_of=instead_of)
+            hold(workflow, wanted, run_id, starts, now_ms=now_ms, instead_of=instead_of, due_ms=due_ms)
         )
         if isinstance(written, Applied):
             return None
@@ -47,5 +52,6 @@ def _is_over(engine: Engine, holder: str, key_item: Item) -> bool:
 
 def resend(engine: Engine, key_item: Item) -> None:
     """Send the start of the run that holds the key: its client may have died before it did. Doubled, it is stale."""
+    due = key_item.get("due")
     for worker, body in starts_of(key_item):
-        engine.queues.send(worker, [Outgoing(body=body)])
+        send_at(engine, worker, due if isinstance(due, int) else 0, body)

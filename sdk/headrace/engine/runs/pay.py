@@ -90,11 +90,12 @@ def group_for(record: RunRecord, task: str) -> str | None:
     return group_of(record, task)
 
 
-def send_at(engine: Engine, worker: str, due_ms: int, body: str) -> None:
+def send_at(engine: Engine, worker: str, due_ms: int, body: str, *, group: str | None = None) -> None:
     """Send a message that is due at `due_ms`: by SQS's delay, or by a timer where that is longer than SQS can delay."""
     delay_s = max(0, -(-(due_ms - engine.clock.now_ms()) // 1000))
     if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, due_ms, body):
-        engine.queues.send(worker, [Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S))])
+        outgoing = Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group)
+        engine.queues.send(worker, [outgoing])
 
 
 def _send(engine: Engine, record: RunRecord, worker: str, sends: list[SendTask]) -> None:

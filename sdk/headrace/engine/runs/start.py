@@ -23,7 +23,7 @@ from headrace.core.table import idempotency_partition, input_key
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
-from headrace.engine.runs.pay import group_for, message_for
+from headrace.engine.runs.pay import group_for, message_for, send_at
 from headrace.engine.runs.payloads import place_input, save
 from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing
@@ -96,7 +96,7 @@ def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Pr
         priority=new.priority,
         parent=new.parent,
         created_at_ms=now_ms,
-        expires_at_s=now_ms // 1000 + engine.limits.retention_s,
+        expires_at_s=max(now_ms, new.routing.starts_at_ms or 0) // 1000 + engine.limits.retention_s,
         routing=_routing(engine, new, order),
     )
     placed = place_input(engine, bare, new.input)
@@ -146,7 +146,8 @@ def _admit(engine: Engine, each: _Prepared) -> IdempotencyCollisionError | None:
     if not each.carried:
         _save_input(engine, each)
     starts = [(worker, outgoing.body) for worker, outgoing in _messages(each)]
-    return admit(engine, each.record.plan.workflow, each.idempotency, each.record.run_id, starts)
+    due_ms = each.record.routing.starts_at_ms
+    return admit(engine, each.record.plan.workflow, each.idempotency, each.record.run_id, starts, due_ms)
 
 
 def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]:
@@ -155,8 +156,12 @@ def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]
             _save_input(engine, each)
     by_worker: dict[str, list[Outgoing]] = defaultdict(list)
     for each in chunk:
+        due_ms = each.record.routing.starts_at_ms
         for worker, outgoing in _messages(each):
-            by_worker[worker].append(outgoing)
+            if due_ms is None:
+                by_worker[worker].append(outgoing)
+            else:
+                send_at(engine, worker, due_ms, outgoing.body, group=outgoing.group)
     for worker, messages in by_worker.items():
         engine.queues.send(worker, messages)
     for each in chunk:
