@@ -107,6 +107,10 @@ class Queues(Protocol):
 
     def delete(self, message: Received) -> None: ...
 
+    def delete_many(self, messages: Sequence[Received]) -> None:
+        """Delete all (batched by 10); those that have left meanwhile are no error. Raises if any is left."""
+        ...
+
     def hide(self, message: Received, seconds: int) -> None:
         """Keep a delivered message invisible for `seconds` from now (0: deliver it again at once)."""
         ...

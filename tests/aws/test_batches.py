@@ -254,3 +254,38 @@ def test_a_lost_answer_says_that_it_may_have_happened() -> None:
         lose(world, "sqs")
         with pytest.raises(QueueUnavailable, match="queue work"):
             world.queues.send("work", MESSAGES)
+
+
+def test_deletions_that_are_refused_are_repeated_and_what_has_left_is_no_error() -> None:
+    delivered = [
+        Received(queue="work", body="x", receipt=f"r{number}", receive_count=1, sent_at_ms=0)
+        for number in range(3)
+    ]
+    with scripted() as world:
+        failed = [
+            {"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True},
+            {"Id": "2", "Code": "InternalError", "SenderFault": False, "Message": "later"},
+        ]
+        world.sqs.add_response("delete_message_batch", {"Successful": [{"Id": "1"}], "Failed": failed})
+        world.sqs.add_response(
+            "delete_message_batch",
+            {"Successful": [{"Id": "2"}], "Failed": []},
+            {"QueueUrl": URL, "Entries": [{"Id": "2", "ReceiptHandle": "r2"}]},
+        )
+        world.queues.delete_many(delivered)
+    assert world.pauses == [0.05]
+
+
+def test_deletions_that_are_refused_to_the_end_raise() -> None:
+    delivered = [
+        Received(queue="work", body="x", receipt=f"r{number}", receive_count=1, sent_at_ms=0)
+        for number in range(2)
+    ]
+    with scripted() as world:
+        for _ in range(6):
+            world.sqs.add_response(
+                "delete_message_batch",
+                {"Successful": [], "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}]},
+            )
+        with pytest.raises(QueueUnavailable, match="all but 1 of 2"):
+            world.queues.delete_many(delivered)

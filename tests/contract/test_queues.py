@@ -56,6 +56,21 @@ def test_an_empty_queue_has_nothing(backend: Backend, queue: str) -> None:
     assert backend.queues.receive(queue, limit=10, wait_s=0) == []
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 10, 23])
+def test_many_messages_are_deleted_at_once_whether_or_not_they_are_there(
+    backend: Backend, queue: str, number: int
+) -> None:
+    backend.queues.send(queue, [Outgoing(body=str(each)) for each in range(number + 1)])
+    found = drain(backend, queue)
+    kept, gone = found[0], found[1:]
+    backend.queues.delete_many(gone[:1])
+    backend.queues.delete_many(gone)
+    backend.queues.delete_many(gone)
+    for each in found:
+        backend.queues.hide(each, 0)
+    assert [each.body for each in drain(backend, queue)] == [kept.body]
+
+
 @pytest.mark.parametrize("number", [2, 10, 11, 95])
 def test_many_messages_arrive_once_each(backend: Backend, queue: str, number: int) -> None:
     bodies = {f"body {at}" for at in range(number)}

@@ -156,6 +156,10 @@ class AskedQueues:
     def delete(self, message: Received) -> None:
         ask(Deletes(), type(None))
 
+    def delete_many(self, messages: Sequence[Received]) -> None:
+        for message in messages:
+            self.delete(message)
+
     def hide(self, message: Received, seconds: int) -> None:
         pass
 

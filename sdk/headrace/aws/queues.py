@@ -138,6 +138,35 @@ class AwsQueues:
                 "DeleteMessage", {"QueueUrl": self.url(message.queue), "ReceiptHandle": message.receipt}
             )
 
+    def delete_many(self, messages: Sequence[Received]) -> None:
+        """Messages that have left meanwhile are no error."""
+        by_queue: dict[str, list[Received]] = {}
+        for message in messages:
+            by_queue.setdefault(message.queue, []).append(message)
+        for queue, group in by_queue.items():
+            for first in range(0, len(group), BATCH):
+                self._delete_batch(queue, group[first : first + BATCH])
+
+    def _delete_batch(self, queue: str, batch: Sequence[Received]) -> None:
+        if len(batch) == 1:
+            self.delete(batch[0])
+            return
+        left = [{"Id": str(number), "ReceiptHandle": each.receipt} for number, each in enumerate(batch)]
+        why = ""
+        for attempt in range(TRIES):
+            with translated("queues", f"queue {queue}", self._stack):
+                answer = self._call("DeleteMessageBatch", {"QueueUrl": self.url(queue), "Entries": left})
+            failed = {
+                entry["Id"]: entry for entry in answer.get("Failed", []) if entry.get("Code") not in GONE
+            }
+            if not failed:
+                return
+            why = next(iter(failed.values())).get("Message", "no reason given")
+            left = [entry for entry in left if entry["Id"] in failed]
+            if attempt + 1 < TRIES:
+                self._pause(0.05 * 2**attempt)
+        raise QueueUnavailable(f"queue {queue} deleted all but {len(left)} of {len(batch)} messages: {why}")
+
     def hide(self, message: Received, seconds: int) -> None:
         """A message that has left meanwhile is no error: somebody else holds or has deleted it."""
         if not 0 <= seconds <= MAX_HIDDEN_S:

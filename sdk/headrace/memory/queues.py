@@ -115,6 +115,10 @@ class MemoryQueues:
                 del rows[number]
         self.faults.after("queues", "delete")
 
+    def delete_many(self, messages: Sequence[Received]) -> None:
+        for message in messages:
+            self.delete(message)
+
     def hide(self, message: Received, seconds: int) -> None:
         """Without effect once the message is visible again: SQS changes only what is in flight."""
         if not 0 <= seconds <= MAX_HIDDEN_S:

@@ -10,7 +10,6 @@ import logging
 import signal
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Poison
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.runtime.deadline import end_process
+from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
 from headrace.triggers.door import door_of
 
@@ -87,7 +87,8 @@ class Process:
         self.done_tasks = 0
         self.id = self.engine.ids.owner()
         self.presence = Presence(self.engine, worker.name, self.id, worker.labels)
-        self._free = threading.Semaphore(self.slots)
+        self._intake = Intake(self.slots)
+        self._deleter: Deleter
         self._lock = threading.Lock()
 
     def on_signal(self, number: int, frame: object) -> None:
@@ -107,6 +108,7 @@ class Process:
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
         clock.start()
         logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
+        self._deleter = Deleter(self.engine.queues)
         try:
             self.presence.announce()
             if self.slots == 1:
@@ -115,6 +117,7 @@ class Process:
                 self._poll_into_threads()
         finally:
             self.stopping.set()
+            self._deleter.close()
             self.worker.labels.changed = before
             self._leave()
             if health is not None:
@@ -146,31 +149,39 @@ class Process:
             return []
 
     def _poll_on_this_thread(self) -> None:
+        """One message at a time, here: an alarm can end sync code."""
         host = self._host(end_process_allowed=True)
         while not self.stopping.is_set():
             for received in self._receive(1):
                 self._deliver(host, received)
 
     def _poll_into_threads(self) -> None:
-        """A receive blocks for its long poll, so a thread of its own makes it: the main thread stays free for signals."""
+        """A receive blocks for its long poll, and the slots have threads of their own."""
         host = self._host(end_process_allowed=False)
-        with ThreadPoolExecutor(max_workers=self.slots, thread_name_prefix="headrace-slot") as pool:
+        slots = [
+            threading.Thread(target=self._work, args=(host,), name=f"headrace-slot-{number}")
+            for number in range(self.slots)
+        ]
+        for slot in slots:
+            slot.start()
+        try:
             while not self.stopping.is_set():
-                taken = self._take_slots()
-                batch = self._receive(taken) if taken else []
-                for received in batch:
-                    pool.submit(self._deliver_and_free, host, received)
-                for _ in range(taken - len(batch)):
-                    self._free.release()
+                room = self._intake.wait_for_room(0.5)
+                if room:
+                    give_back(self.engine.queues, self._intake.put(self._receive(room)))
+        finally:
+            give_back(self.engine.queues, self._intake.close())
+            for slot in slots:
+                slot.join()
 
-    def _take_slots(self) -> int:
-        """Wait for a free slot, then take up to ten of those that are free."""
-        if not self._free.acquire(timeout=0.5):
-            return 0
-        taken = 1
-        while taken < 10 and self._free.acquire(blocking=False):
-            taken += 1
-        return taken
+    def _work(self, host: Host) -> None:
+        """A slot: one message after the other."""
+        while (received := self._intake.take()) is not None:
+            began = monotonic()
+            try:
+                self._deliver(host, received)
+            finally:
+                self._intake.done(monotonic() - began)
 
     def _host(self, *, end_process_allowed: bool) -> Host:
         return Host(
@@ -185,17 +196,11 @@ class Process:
             labels=lambda: self.worker.labels,
         )
 
-    def _deliver_and_free(self, host: Host, received: Received) -> None:
-        try:
-            self._deliver(host, received)
-        finally:
-            self._free.release()
-
     def _deliver(self, host: Host, received: Received) -> None:
         try:
             outcome = deliver(self.engine, host, received)
             if isinstance(outcome, Done):
-                self.engine.queues.delete(received)
+                self._deleter.add(received)
             elif isinstance(outcome, Poison):
                 logger.error("a message that cannot be processed: %s", outcome.reason)
         except (StoreUnavailable, QueueUnavailable) as error:
@@ -236,6 +241,7 @@ class Process:
                 if monotonic() >= tick_at:
                     tick_at += TICK_EVERY_S
                     tick(self.engine)
+                give_back(self.engine.queues, self._intake.overdue())
                 if monotonic() >= renew_at:
                     renew_at += RENEW_EVERY_S
                     self.presence.announce()
