@@ -5,39 +5,77 @@ headrace_app = "app:hatchet"
 
 def test_greet(headrace_local):
     assert greet.run(Greeting(name="you")).text == "Hello, you!"
+
+`pytest --stack NAME` runs the same tests on a deployed stack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 if TYPE_CHECKING:
+    from headrace_infra.local.deployed import DeployedStack
     from headrace_infra.local.stack import LocalStack
+    from headrace_infra.testing import Backend
 
-INI = "headrace_app"
+APP = "headrace_app"
+BACKEND = "headrace_backend"
+OPTION = "--stack"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini(INI, "the app under test, as module:attribute, for the fixture headrace_local")
+    parser.addini(APP, "the app under test, as module:attribute, for the fixture headrace_local")
+    parser.addini(BACKEND, "where headrace_local runs it: memory, moto or ministack", default="memory")
+    group = parser.getgroup("headrace")
+    group.addoption(
+        OPTION,
+        metavar="NAME",
+        dest="headrace_stack",
+        help="run headrace_local's tests on this deployed stack, with your AWS credentials",
+    )
 
 
 @pytest.fixture
-def headrace_local(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
-    """The app that the ini option `headrace_app` names, on an emulated AWS for the length of a test.
+def headrace_local(request: pytest.FixtureRequest) -> Iterator[LocalStack | DeployedStack]:
+    """The app that the ini option `headrace_app` names, in memory for the length of a test (ini option `headrace_backend`: "moto" for
+    tasks that call AWS themselves), or, with `--stack NAME`, on that deployed stack.
 
     Runs are delivered in the background: `task.run()` just returns. `headrace_local.drain()` delivers what is left, moving time to
-    delayed retries and timers; see `headrace_infra.testing.local`.
+    delayed retries and timers; see `headrace_infra.testing.local`. A test that moves time itself is skipped on a deployed stack.
     """
-    path = request.config.getini(INI)
+    path = request.config.getini(APP)
     if not path:
         raise pytest.UsageError(
-            f"the fixture headrace_local needs the ini option {INI}, such as {INI} = app:hatchet"
+            f"the fixture headrace_local needs the ini option {APP}, such as {APP} = app:hatchet"
         )
     from headrace_infra.loading import load_app
+
+    app = load_app(str(path), request.config.rootpath)
+    stack = request.config.getoption("headrace_stack")
+    if stack:
+        from headrace_infra.local.deployed import on_deployed
+
+        with on_deployed(app, str(stack)) as deployed:
+            yield deployed
+        return
     from headrace_infra.testing import local
 
-    with local(load_app(str(path))) as stack:
-        yield stack
+    backend = cast("Backend", str(request.config.getini(BACKEND)))
+    with local(app, backend=backend) as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test that cannot run on a deployed stack is skipped there, with the reason."""
+    try:
+        return (yield)
+    except Exception as error:
+        from headrace.errors import NotSupportedError
+
+        if isinstance(error, NotSupportedError) and item.config.getoption("headrace_stack"):
+            pytest.skip(str(error))
+        raise

@@ -61,7 +61,7 @@ if __name__ == "__main__":
         print(morning.run())
 '''
 
-TEST = '''"""Tests of the starter app: a function alone, and whole runs on an emulated AWS."""
+TEST = '''"""Tests of the starter app: a function alone, and whole runs in memory."""
 
 from app import Greeting, greet, hatchet, morning
 from headrace_infra.testing import local
@@ -72,7 +72,7 @@ def test_the_function() -> None:
 
 
 def test_whole_runs() -> None:
-    with local(hatchet):
+    with local(hatchet, backend="memory"):
         assert greet.run(Greeting(name="you")).text == "Hello, you!"
         assert morning.run()["coffee"] == {"after": "well"}
 '''

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+CRON_TICK = '{"fire":"cron"'
+"""What the message of a cron's tick begins with. Crons go on for ever, so their ticks to come are not waited for."""
+
 
 class OffsetClock:
     """The engine's clock and the emulator's: they move together."""

@@ -44,6 +44,8 @@ class Target:
     handler: Handler
     batch_size: int
     timeout_s: int
+    visibility_s: int | None = None
+    """How long what is received is hidden, in seconds; None: the queue's own."""
 
 
 def event_of(batch: list[Received], region: str) -> dict[str, Any]:
@@ -140,7 +142,9 @@ class Dispatcher:
         return found
 
     def _receive(self, target: Target) -> list[Received]:
-        return self._queues.receive(target.queue, limit=target.batch_size, wait_s=0)
+        return self._queues.receive(
+            target.queue, limit=target.batch_size, wait_s=0, visibility_s=target.visibility_s
+        )
 
     def _done(self) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from botocore.client import BaseClient
 
-from headrace_infra.local.clock import OffsetClock
+from headrace_infra.local.clock import CRON_TICK, OffsetClock
 
 CALL = "_make_api_call"
 ENVIRONMENT = {
@@ -68,10 +68,6 @@ def _moved_time(clock: OffsetClock) -> Iterator[None]:
         patch("moto.sqs.models.unix_time", lambda: clock.now_ms() / 1000),
     ):
         yield
-
-
-CRON_TICK = '{"fire":"cron"'
-"""What the message of a cron's tick begins with."""
 
 
 def next_visible_ms(region: str, now_ms: int) -> int | None:

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
@@ -42,6 +40,8 @@ LATER = (
 
 def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: str, region: str) -> Deployed:
     """Create the template's table, queues and bucket through boto3, wherever its endpoint is."""
+    import boto3
+
     resources = template["Resources"]
     values = {"AWS::StackName": stack, "AWS::AccountId": account, "AWS::Region": region}
     table = {name: _resolve(value, values) for name, value in resources[TABLE]["Properties"].items()}
@@ -75,6 +75,8 @@ def _describe(done: Deployed, resources: dict[str, Any], units: list[Unit]) -> N
 
 
 def _create_queue(properties: dict[str, Any], values: dict[str, str], dead_arn: str | None) -> str:
+    import boto3
+
     attributes: Any = {
         "VisibilityTimeout": str(properties["VisibilityTimeout"]),
         "MessageRetentionPeriod": str(properties["MessageRetentionPeriod"]),

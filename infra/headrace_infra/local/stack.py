@@ -7,31 +7,26 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from headrace.app import Headrace
-from headrace.core.run.message import FiringKind
 from headrace.core.run.record import RunRecord
-from headrace.core.table import TIMERS
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError, NotSupportedError
-from headrace.ports import Ports
 from headrace_handlers import dead_letters, worker
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.backends import Backend, started
 from headrace_infra.local.clock import OffsetClock
 from headrace_infra.local.dispatcher import IDLE_PAUSE_S, Dispatcher, Target
-from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed, deploy
+from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed
 from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from headrace.engine.engine import Engine
+    pass
+from headrace.engine.engine import Engine
 
 logger = logging.getLogger("headrace.local")
 POLL_S = 0.004
@@ -81,7 +76,9 @@ class LocalStack:
     def advance(self, by: timedelta) -> None:
         """Move time forward: delays, visibility timeouts and schedule timeouts pass. NotSupportedError on MiniStack."""
         if not self._backend.moves_time:
-            raise NotSupportedError("MiniStack runs in real time: only local(app) on moto can advance")
+            raise NotSupportedError(
+                "MiniStack runs in real time: local(app) can advance in memory and on moto"
+            )
         self.clock.advance(int(by.total_seconds() * 1000))
         self._tick()
 
@@ -134,18 +131,10 @@ class LocalStack:
     def _next_due_ms(self) -> int | None:
         times = [
             time
-            for time in (self._backend.next_visible_ms(self.clock), self._next_timer_ms())
+            for time in (self._backend.next_visible_ms(self.clock), self._backend.next_timer_ms())
             if time is not None
         ]
         return min(times, default=None)
-
-    def _next_timer_ms(self) -> int | None:
-        items = boto3.client("dynamodb").scan(
-            TableName=self.deployed.table,
-            FilterExpression="begins_with(pk, :timer) AND (attribute_not_exists(look) OR look <> :cron)",
-            ExpressionAttributeValues={":timer": {"S": TIMERS}, ":cron": {"S": FiringKind.CRON.value}},
-        )["Items"]
-        return min((int(item["due"]["N"]) for item in items), default=None)
 
     def _tick(self) -> None:
         """The clock, where a minute has passed since it came by."""
@@ -164,22 +153,11 @@ class LocalStack:
 
     def runs(self) -> list[RunRecord]:
         """Every run in the table."""
-        pages = (
-            boto3.client("dynamodb")
-            .get_paginator("scan")
-            .paginate(
-                TableName=self.deployed.table,
-                FilterExpression="sk = :run",
-                ExpressionAttributeValues={":run": {"S": "run"}},
-            )
-        )
-        from headrace.aws.items import item_from_wire
-
-        return [record_in(self.engine, item_from_wire(wire)) for page in pages for wire in page["Items"]]
+        return [record_in(self.engine, item) for item in self._backend.run_items()]
 
     def depth(self, worker: str) -> int:
         """Messages in a worker's queue, visible or not."""
-        return self._backend.queued(f"{self.deployed.stack}-{worker}")
+        return self._backend.queued(worker)
 
     def dead_letters(self) -> int:
         """Messages in the dead-letter queue."""
@@ -194,6 +172,7 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
             handler=worker.make_handler(app, name, visibility_s=deployed.visibility_s[name], observer=events),
             batch_size=deployed.batch_size[name],
             timeout_s=deployed.timeout_s[name],
+            visibility_s=deployed.visibility_s[name],
         )
         for name in deployed.timeout_s
     }
@@ -220,8 +199,8 @@ def run_local(
         aws = stack.enter_context(started(backend, clock))
         stack.enter_context(_quiet())
         template = compile_app(app, app_path="local:app")
-        deployed = deploy(template, units_of(app), stack=stack_name, account=aws.account, region=aws.region)
-        stack.enter_context(_connected(app, deployed, clock))
+        deployed = aws.deploy(template, units_of(app), stack_name)
+        stack.enter_context(_connected(app, deployed, aws))
         app.publish()
         events = EventCounter()
         dispatcher = Dispatcher(
@@ -230,9 +209,7 @@ def run_local(
             region=aws.region,
             concurrency=concurrency,
             on_invocation=on_invocation,
-            has_messages=(lambda queue: aws.queued(f"{stack_name}-{queue}") > 0)
-            if aws.moves_time
-            else _perhaps,
+            has_messages=(lambda queue: aws.queued(queue) > 0) if aws.looks_are_free else _perhaps,
             idle_pause_s=IDLE_PAUSE_S if aws.moves_time else MINISTACK_PAUSE_S,
         )
         for each in app.fleet():
@@ -263,10 +240,8 @@ def _perhaps(queue: str) -> bool:
 
 
 @contextmanager
-def _connected(app: Headrace, deployed: Deployed, clock: OffsetClock) -> Iterator[None]:
+def _connected(app: Headrace, deployed: Deployed, backend: Backend) -> Iterator[None]:
     """The app on the deployed resources, with quick polls; as it was afterwards."""
-    from headrace.aws.wiring import connect
-
     settings = app.settings
     before = (settings.poll_s, settings.longest_poll_s)
     changes: dict[str, Any] = {
@@ -275,7 +250,7 @@ def _connected(app: Headrace, deployed: Deployed, clock: OffsetClock) -> Iterato
         "bucket": deployed.bucket,
         "queues": dict(deployed.urls),
     }
-    ports: Ports = replace(connect(settings.changed(**changes)), clock=clock)
+    ports = backend.ports(settings.changed(**changes))
     settings.poll_s, settings.longest_poll_s = POLL_S, LONGEST_POLL_S
     app.use(ports)
     try:

@@ -138,10 +138,15 @@ class MemoryQueues:
 
     # ---- for tests and the simulation
 
-    def next_visible_ms(self) -> int | None:
-        """When the next message, of any queue, can be received; None: there is no message."""
+    def next_visible_ms(self, waited_for: Callable[[str], bool] = lambda body: True) -> int | None:
+        """When the next message, of any queue, can be received; None: there is no message.
+
+        Of those that are not due yet, only what is `waited_for` counts, by its body.
+        """
+        now_ms = self._clock.now_ms()
         with self._lock:
-            times = [m.visible_at_ms for q in self._queues.values() for m in q.messages.values()]
+            messages = [m for q in self._queues.values() for m in q.messages.values()]
+        times = [m.visible_at_ms for m in messages if m.visible_at_ms <= now_ms or waited_for(m.body)]
         return min(times, default=None)
 
     def depth(self, queue: str | None = None) -> int:

@@ -125,7 +125,8 @@ class MemoryStore:
         self.faults.after("store", "get_blob")
         return found
 
-    def items(self) -> list[Item]:
-        """Everything in the table, in no order: for checks."""
+    def items(self, prefix: str = "") -> list[Item]:
+        """Everything in the table, or in the partitions that begin so, in no order: for checks and local stacks."""
         with self._lock:
-            return [_copied(item) for rows in self._partitions.values() for item in rows.values()]
+            found = (rows for pk, rows in self._partitions.items() if pk.startswith(prefix))
+            return [_copied(item) for rows in found for item in rows.values()]
