@@ -21,6 +21,7 @@ from headrace.engine.runs.ports import Observer
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
+    from headrace.engine.events.handle import Handled
 
 NAMESPACE = "Headrace"
 METRICS = {
@@ -131,3 +132,16 @@ def gate_metrics(engine: Engine, out: TextIO | None = None) -> int:
         values = {"GateWaiters": line.waiting, "GateOldestWait": max(0, now_ms - line.oldest_ms)}
         print(emf({"Gate": name}, values, dimensions=[["Gate"]]), file=out or sys.stdout, flush=True)
     return sum(line.waiting for line in lines.values())
+
+
+def event_metrics(handled: Sequence[Handled], out: TextIO | None = None) -> None:
+    """How many events were handled, and what came of them, as one line; none where there were none."""
+    if not handled:
+        return
+    values = {
+        "EventsHandled": len(handled),
+        "EventRunsStarted": sum(each.started for each in handled),
+        "EventRunsCollided": sum(each.collided for each in handled),
+        "EventRunsRefused": sum(each.refused for each in handled),
+    }
+    print(emf({"Worker": "events"}, values, dimensions=[["Worker"]]), file=out or sys.stdout, flush=True)

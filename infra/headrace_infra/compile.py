@@ -17,9 +17,11 @@ from typing import Any, Protocol
 from headrace.clients.rate_limits import nobody_sets, static_limits
 from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
+from headrace.options.conditions import waits_for_events
 from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
+from headrace_infra.template.events import EventsUse, events_resources
 from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
 from headrace_infra.template.outputs import outputs
 from headrace_infra.template.parameters import conditions, parameters
@@ -31,7 +33,7 @@ from headrace_infra.template.unit import Unit, logical_id, unit_of
 
 __all__ = ["compile_app", "load_app", "main", "render", "units_of"]
 
-RESERVED_IDS = frozenset({"DeadLetters", "Clock"})
+RESERVED_IDS = frozenset({"DeadLetters", "Clock", "Events", "Webhooks"})
 
 
 class AppLike(Protocol):
@@ -60,7 +62,10 @@ def compile_app(
     """
     check_app_path(app_path)
     units = units_of(app, runtime)
-    source = Source(code_uri=code_uri, app=app_path, namespace=app.settings.namespace)
+    events = events_use(app)
+    source = Source(
+        code_uri=code_uri, app=app_path, namespace=app.settings.namespace, events=events is not None
+    )
     resources = {
         **table(),
         **bucket(),
@@ -68,7 +73,8 @@ def compile_app(
         **_merged(worker_function(unit, units, source) for unit in units),
         **dead_letters_function(units, source),
         **clock_function(units, source, clock_events()),
-        **alarms(units),
+        **events_resources(events, units, source),
+        **alarms(units, events=events is not None),
     }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -77,7 +83,7 @@ def compile_app(
         "Parameters": parameters(app.settings.retention_days),
         "Conditions": conditions(),
         "Resources": resources,
-        "Outputs": outputs(units),
+        "Outputs": outputs(units, events=events is not None),
     }
 
 
@@ -94,6 +100,21 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     return [
         unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans)) for worker in fleet
     ]
+
+
+def events_use(app: AppLike) -> EventsUse | None:
+    """What the app uses of events; None: it starts no workflow by them and waits for none."""
+    patterns = [(worker.name, pattern) for worker in app.fleet() for pattern in worker.event_patterns]
+    if patterns or any(_uses_events(workflow) for workflow in app.workflows_by_name.values()):
+        return EventsUse(patterns=patterns)
+    return None
+
+
+def _uses_events(workflow: Any) -> bool:
+    """A durable task may wait for events wherever its code does, so every one counts."""
+    return bool(workflow.on_events) or any(
+        task.is_durable or waits_for_events(task.options) for task in workflow.tasks
+    )
 
 
 def _check_gates(plans: list[RunPlan]) -> None:

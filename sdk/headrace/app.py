@@ -19,6 +19,7 @@ from headrace.engine.engine import Engine, Limits
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.concurrency import Concurrency
 from headrace.options.durations import Duration, to_ms
+from headrace.options.events import DefaultFilter
 from headrace.options.idempotency import Idempotency
 from headrace.options.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
 from headrace.options.priority import Priority
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from headrace.clients.crons import CronClient
+    from headrace.clients.events import EventClient
+    from headrace.clients.filters import FiltersClient
     from headrace.clients.gates import GatesClient
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
@@ -264,7 +267,7 @@ class Headrace:
         backoff_factor: float | None = None,
         backoff_max_seconds: int | None = None,
         retry_jitter: float | None = None,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         slot_cost: int | None = None,
         idempotency: Idempotency | None = None,
@@ -291,7 +294,7 @@ class Headrace:
         backoff_factor: float | None = None,
         backoff_max_seconds: int | None = None,
         retry_jitter: float | None = None,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         slot_cost: int | None = None,
         idempotency: Idempotency | None = None,
@@ -308,7 +311,7 @@ class Headrace:
         version: str | None = None,
         sticky: StickyStrategy | None = None,
         default_priority: Priority | int = Priority.LOW,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         concurrency: Concurrency = None,
         idempotency: Idempotency | None = None,
@@ -319,8 +322,6 @@ class Headrace:
         Defaults: no retries, 60 s of execution_timeout, 5 minutes of schedule_timeout, priority LOW. A name defaults to the
         function's. Without `input_validator` the input's type is what the function's first parameter says.
         """
-        where = f"task {name or ''}".strip()
-        _refuse_triggers(where, on_events=on_events, default_filters=default_filters)
         return AnyTaskDecorator(
             self,
             name,
@@ -334,6 +335,8 @@ class Headrace:
                 "idempotency": idempotency,
                 "on_crons": on_crons,
                 "cron_input": cron_input,
+                "on_events": on_events,
+                "default_filters": default_filters,
             },
             TaskOptions(concurrency=concurrency, **options),
         )
@@ -353,7 +356,7 @@ class Headrace:
         default_priority: Priority | int = Priority.LOW,
         concurrency: Concurrency = None,
         task_defaults: TaskDefaults = ...,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         idempotency: Idempotency | None = None,
     ) -> Workflow[I]: ...
@@ -372,7 +375,7 @@ class Headrace:
         default_priority: Priority | int = Priority.LOW,
         concurrency: Concurrency = None,
         task_defaults: TaskDefaults = ...,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         idempotency: Idempotency | None = None,
     ) -> Workflow[EmptyModel]: ...
@@ -390,12 +393,11 @@ class Headrace:
         default_priority: Priority | int = Priority.LOW,
         concurrency: Concurrency = None,
         task_defaults: TaskDefaults | None = None,
-        default_filters: Sequence[Any] | None = None,
+        default_filters: Sequence[DefaultFilter] | None = None,
         default_additional_metadata: Mapping[str, Any] | None = None,
         idempotency: Idempotency | None = None,
     ) -> Any:
         """Declare a workflow; add tasks with `@workflow.task(parents=[...])`."""
-        _refuse_triggers(f"workflow {name}", on_events=on_events, default_filters=default_filters)
         config = WorkflowConfig(
             name=name,
             description=description,
@@ -409,6 +411,8 @@ class Headrace:
             idempotency=idempotency,
             on_crons=on_crons,
             cron_input=cron_input,
+            on_events=on_events,
+            default_filters=default_filters,
         )
         return Workflow(self, config)
 
@@ -447,6 +451,7 @@ class Headrace:
         maximum_concurrency: int | None = None,
         snap_start: bool = False,
         process: bool = False,
+        event_patterns: Sequence[Mapping[str, Any]] | None = None,
     ) -> Worker:
         """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
 
@@ -456,6 +461,8 @@ class Headrace:
         task that waits for its children holds no slot.
         process: compile a queue and no function: processes that `worker.start()` runs take its tasks, which may run for longer than
         15 minutes. Their labels can change while they run.
+        event_patterns: EventBridge patterns, such as {"source": ["aws.s3"], "detail-type": ["Object Created"]}: each is compiled to a
+        rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         """
         if any(worker.name == name for worker in self.workers_declared):
             raise DefinitionError(f"two workers are named {name!r}")
@@ -472,7 +479,14 @@ class Headrace:
             snap_start=snap_start,
         )
         worker = Worker(
-            self, name, slots=slots, labels=labels, lifespan=lifespan, options=options, process=process
+            self,
+            name,
+            slots=slots,
+            labels=labels,
+            lifespan=lifespan,
+            options=options,
+            process=process,
+            event_patterns=event_patterns,
         )
         worker.register_workflows(workflows or ())
         self.workers_declared.append(worker)
@@ -542,6 +556,20 @@ class Headrace:
         return GatesClient(self)
 
     @cached_property
+    def event(self) -> EventClient:
+        """Events: push, list, get."""
+        from headrace.clients.events import EventClient
+
+        return EventClient(self)
+
+    @cached_property
+    def filters(self) -> FiltersClient:
+        """Which events start which workflows: create, list, get, update, delete."""
+        from headrace.clients.filters import FiltersClient
+
+        return FiltersClient(self)
+
+    @cached_property
     def workers(self) -> WorkersClient:
         from headrace.clients.workers import WorkersClient
 
@@ -563,8 +591,6 @@ class Headrace:
 
     def __getattr__(self, name: str) -> Any:
         if name in (
-            "event",
-            "filters",
             "webhooks",
             "cel",
             "dispatcher",
@@ -572,12 +598,6 @@ class Headrace:
         ):
             raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def _refuse_triggers(where: str, **given: Any) -> None:
-    for name, value in given.items():
-        if value:
-            raise NotSupportedError(f"{where}: {name} is not available in this version of Headrace")
 
 
 Hatchet = Headrace

@@ -64,9 +64,7 @@ def test_a_task_that_cannot_work(options: dict[str, Any], message: str) -> None:
 
 
 NOT_YET: list[Callable[[Headrace], object]] = [
-    lambda app: app.task(on_events=["user:created"])(step),
     lambda app: app.batch_task(),
-    lambda app: app.event,
 ]
 
 

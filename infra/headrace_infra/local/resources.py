@@ -7,15 +7,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
-from headrace_infra.template.unit import Unit
+from headrace_infra.template.unit import EVENTS, Unit
 
 
 @dataclass(slots=True)
 class Deployed:
-    """What was created: names, and by worker the queue's URL and visibility, the function's timeout and batch size."""
+    """What was created: names, and by worker the queue's URL and visibility, the function's timeout and batch size. `events`: whether
+    there is a queue of events."""
 
     stack: str
     table: str
@@ -24,6 +26,7 @@ class Deployed:
     visibility_s: dict[str, int] = field(default_factory=dict)
     timeout_s: dict[str, int] = field(default_factory=dict)
     batch_size: dict[str, int] = field(default_factory=dict)
+    events: bool = False
 
 
 DEAD_LETTERS_QUEUE = "dead-letters"
@@ -56,6 +59,8 @@ def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: 
     dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     for unit in units:
         done.urls[unit.name] = _create_queue(resources[unit.queue]["Properties"], values, dead_arn)
+    if EVENTS in resources:
+        done.urls[EVENTS_QUEUE] = _create_queue(resources[EVENTS]["Properties"], values, dead_arn)
     _describe(done, resources, units)
     return done
 
@@ -68,6 +73,7 @@ def described(template: dict[str, Any], units: list[Unit], *, stack: str) -> Dep
 
 
 def _describe(done: Deployed, resources: dict[str, Any], units: list[Unit]) -> None:
+    done.events = EVENTS in resources
     for unit in units:
         done.visibility_s[unit.name] = resources[unit.queue]["Properties"]["VisibilityTimeout"]
         done.timeout_s[unit.name] = resources[unit.function]["Properties"]["Timeout"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from time import monotonic, sleep
@@ -15,8 +16,12 @@ from headrace.app import Headrace
 from headrace.core.run.record import RunRecord
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import tick
+from headrace.engine.events.handle import Handled
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import HeadraceError, NotSupportedError
+from headrace.ports import Outgoing
 from headrace_handlers import dead_letters, worker
+from headrace_handlers import events as events_handler
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.backends import Backend, started
 from headrace_infra.local.clock import OffsetClock
@@ -151,6 +156,25 @@ class LocalStack:
             except HeadraceError as error:
                 logger.warning("a tick failed: %s", error)
 
+    def push_event(
+        self,
+        key: str,
+        payload: Any = None,
+        *,
+        scope: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Push an event, as `hatchet.event.push` does; its id. With background threads it is handled at once, else by `drain`."""
+        pushed = self.app.event.push(
+            key, payload, additional_metadata=additional_metadata, priority=priority, scope=scope
+        )
+        return pushed.event_id
+
+    def send_aws_event(self, envelope: Mapping[str, Any]) -> None:
+        """Put an envelope of EventBridge, or a notification of S3, into the queue of events, as AWS would."""
+        self.engine.queues.send(EVENTS_QUEUE, [Outgoing(body=json.dumps(dict(envelope)))])
+
     def runs(self) -> list[RunRecord]:
         """Every run in the table."""
         return [record_in(self.engine, item) for item in self._backend.run_items()]
@@ -162,6 +186,10 @@ class LocalStack:
     def dead_letters(self) -> int:
         """Messages in the dead-letter queue."""
         return self.depth(DEAD_LETTERS_QUEUE)
+
+
+def _quietly(handled: Sequence[Handled]) -> None:
+    """Metrics are for CloudWatch."""
 
 
 def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[str, Target]:
@@ -180,6 +208,13 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
     targets[DEAD_LETTERS_QUEUE] = Target(
         queue=DEAD_LETTERS_QUEUE, handler=buried, batch_size=10, timeout_s=SUPPORT_TIMEOUT_S
     )
+    if deployed.events:
+        targets[EVENTS_QUEUE] = Target(
+            queue=EVENTS_QUEUE,
+            handler=events_handler.make_handler(app, report=_quietly),
+            batch_size=10,
+            timeout_s=SUPPORT_TIMEOUT_S,
+        )
     return targets
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from headrace_infra.template.intrinsics import NO_VALUE, Block, att, ref, when
 from headrace_infra.template.queues import DEAD_LETTERS
-from headrace_infra.template.unit import Unit
+from headrace_infra.template.unit import EVENTS, Unit
 
 PERIOD_S = 300
 STUCK_S = 900
 
 
-def alarms(units: list[Unit]) -> Block:
+def alarms(units: list[Unit], *, events: bool = False) -> Block:
     out: Block = {
         "DeadLettersAlarm": _alarm(
             "A message kept failing its worker. Its task is FAILED with the reason: look at the worker's log",
@@ -33,6 +33,16 @@ def alarms(units: list[Unit]) -> Block:
         "DeadLettersErrorsAlarm": _errors("dead letters", "DeadLettersFunction"),
         "ClockErrorsAlarm": _errors("the clock", "ClockFunction"),
     }
+    if events:
+        out["EventsErrorsAlarm"] = _errors("events", "EventsFunction")
+        out["EventsAgeAlarm"] = _alarm(
+            "Events are not handled: look at the log of the function of events",
+            "AWS/SQS",
+            "ApproximateAgeOfOldestMessage",
+            "Maximum",
+            STUCK_S,
+            QueueName=att(EVENTS, "QueueName"),
+        )
     for unit in units:
         if not unit.process:
             out[f"{unit.id}ErrorsAlarm"] = _errors(f"worker {unit.name}", unit.function)

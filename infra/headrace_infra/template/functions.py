@@ -19,11 +19,12 @@ SUPPORT_TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the code is: the folder that `sam build` packs, and the app in it as module:attribute."""
+    """Where the code is: the folder that `sam build` packs, and the app in it as module:attribute. `events`: whether it uses events."""
 
     code_uri: str
     app: str
     namespace: str = ""
+    events: bool = False
 
 
 def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
@@ -32,20 +33,20 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
         return {}
     options = unit.options
     properties: dict[str, Any] = {
-        **_common(unit.name, unit.function, "worker", source, unit.runtime, options.architecture),
+        **common(unit.name, unit.function, "worker", source, unit.runtime, options.architecture),
         "Description": f"Worker {unit.name}",
         "MemorySize": options.memory,
         "Timeout": unit.timeout_s,
         "Environment": {
             "Variables": {
-                **_environment(units, source),
+                **environment(units, source),
                 "HEADRACE_WORKER": unit.name,
                 "HEADRACE_VISIBILITY_S": str(unit.visibility_s),
                 "POWERTOOLS_SERVICE_NAME": unit.name,
                 **options.environment,
             }
         },
-        "Policies": worker_policies(unit, units),
+        "Policies": worker_policies(unit, units, events=source.events),
     }
     if options.vpc is not None:
         properties["VpcConfig"] = {
@@ -55,9 +56,9 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
     if options.snap_start:
         properties |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": ALIAS}
     return {
-        unit.function: _function(properties),
+        unit.function: function_block(properties),
         f"{unit.id}Mapping": _mapping(unit),
-        **_log_group(unit.name, unit.function),
+        **log_group(unit.name, unit.function),
     }
 
 
@@ -79,16 +80,14 @@ def _mapping(unit: Unit) -> Block:
 def dead_letters_function(units: list[Unit], source: Source) -> Block:
     """Ends the task of a message that nobody could process as FAILED, with the reason."""
     function = "DeadLettersFunction"
-    first = _model(units)
+    first = model(units)
     properties = {
-        **_common(
-            "dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture
-        ),
+        **common("dead-letters", function, "dead_letters", source, first.runtime, first.options.architecture),
         "Description": "Ends as FAILED what no worker could finish",
         "MemorySize": SUPPORT_MEMORY,
         "Timeout": SUPPORT_TIMEOUT_S,
         "Environment": {
-            "Variables": {**_environment(units, source), "POWERTOOLS_SERVICE_NAME": "dead-letters"}
+            "Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": "dead-letters"}
         },
         "Policies": dead_letters_policies(units),
     }
@@ -102,35 +101,35 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
         },
     }
     return {
-        function: _function(properties),
+        function: function_block(properties),
         "DeadLettersMapping": mapping,
-        **_log_group("dead-letters", function),
+        **log_group("dead-letters", function),
     }
 
 
 def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
     """Once a minute it sends what is due later than SQS can delay. A tick that fails is not tried again: the next one comes."""
     function = "ClockFunction"
-    first = _model(units)
+    first = model(units)
     properties = {
-        **_common("clock", function, "clock", source, first.runtime, first.options.architecture),
+        **common("clock", function, "clock", source, first.runtime, first.options.architecture),
         "Description": "Sends, once a minute, what is due soon",
         "MemorySize": SUPPORT_MEMORY,
         "Timeout": SUPPORT_TIMEOUT_S,
-        "Environment": {"Variables": {**_environment(units, source), "POWERTOOLS_SERVICE_NAME": "clock"}},
+        "Environment": {"Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": "clock"}},
         "EventInvokeConfig": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
         "Policies": clock_policies(units),
         "Events": events,
     }
-    return {function: _function(properties), **_log_group("clock", function)}
+    return {function: function_block(properties), **log_group("clock", function)}
 
 
-def _model(units: list[Unit]) -> Unit:
+def model(units: list[Unit]) -> Unit:
     """Whose runtime and architecture the other functions take."""
     return next((unit for unit in units if not unit.process), units[0])
 
 
-def _common(
+def common(
     name: str, function: str, handler: str, source: Source, runtime: str, architecture: str
 ) -> dict[str, Any]:
     return {
@@ -143,13 +142,13 @@ def _common(
     }
 
 
-def _environment(units: list[Unit], source: Source) -> dict[str, Any]:
+def environment(units: list[Unit], source: Source) -> dict[str, Any]:
     variables: dict[str, Any] = {
         "HEADRACE_APP": source.app,
         "HEADRACE_STACK": ref("AWS::StackName"),
         "HEADRACE_TABLE": ref(TABLE),
         "HEADRACE_BUCKET": ref(BUCKET),
-        "HEADRACE_QUEUES": queue_urls(units),
+        "HEADRACE_QUEUES": queue_urls(units, events=source.events),
         "HEADRACE_RETENTION_DAYS": ref("RetentionDays"),
         "POWERTOOLS_METRICS_NAMESPACE": "Headrace",
         "POWERTOOLS_LOG_LEVEL": ref("LogLevel"),
@@ -159,7 +158,7 @@ def _environment(units: list[Unit], source: Source) -> dict[str, Any]:
     return variables
 
 
-def _function(properties: dict[str, Any]) -> Block:
+def function_block(properties: dict[str, Any]) -> Block:
     """`make` builds it, by the Makefile of its folder: SAM's own builder leaves out the bytecode."""
     return {
         "Type": "AWS::Serverless::Function",
@@ -168,7 +167,7 @@ def _function(properties: dict[str, Any]) -> Block:
     }
 
 
-def _log_group(name: str, function: str) -> Block:
+def log_group(name: str, function: str) -> Block:
     return {
         f"{function}Logs": {
             "Type": "AWS::Logs::LogGroup",

@@ -6,13 +6,13 @@ from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.intrinsics import Block, att, sub
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
-from headrace_infra.template.unit import Unit
+from headrace_infra.template.unit import EVENTS, Unit
 
 
-def worker_policies(unit: Unit, units: list[Unit]) -> list[object]:
-    """Its own queue, the table and its indexes, payloads; and sending to every worker, since tasks start each other."""
+def worker_policies(unit: Unit, units: list[Unit], *, events: bool = False) -> list[object]:
+    """Its own queue, the table and its indexes, payloads; and sending to every worker, since tasks start each other and push events."""
     return [
-        _policy(_items(), _indexes(), *_payloads(), _sends(units), _receives(unit.queue)),
+        _policy(_items(), _indexes(), *_payloads(), _sends(units, events=events), _receives(unit.queue)),
         *unit.options.policies,
     ]
 
@@ -20,6 +20,11 @@ def worker_policies(unit: Unit, units: list[Unit]) -> list[object]:
 def dead_letters_policies(units: list[Unit]) -> list[object]:
     """It writes how a task ended, and pays what is then owed: other tasks' messages."""
     return [_policy(_items(), *_payloads(), _sends(units), _receives(DEAD_LETTERS))]
+
+
+def events_policies(units: list[Unit]) -> list[object]:
+    """It stores events and who waits for them, starts runs, and goes on with an event in another message."""
+    return [_policy(_items(), *_payloads(), _sends(units, events=True), _receives(EVENTS))]
 
 
 def clock_policies(units: list[Unit]) -> list[object]:
@@ -58,10 +63,9 @@ def _payloads() -> list[Block]:
     ]
 
 
-def _sends(units: list[Unit]) -> Block:
-    return _allow(
-        "Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(unit.queue, "Arn") for unit in units)
-    )
+def _sends(units: list[Unit], *, events: bool = False) -> Block:
+    queues = [unit.queue for unit in units] + ([EVENTS] if events else [])
+    return _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(queue, "Arn") for queue in queues))
 
 
 def _receives(queue: str) -> Block:

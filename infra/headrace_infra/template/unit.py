@@ -151,7 +151,12 @@ def _check_runtime(worker: str, options: WorkerOptions, runtime: str) -> None:
         )
 
 
-def queue_urls(units: list[Unit]) -> dict[str, Any]:
-    """HEADRACE_QUEUES: each worker's queue, so that nobody has to ask SQS for a URL."""
-    pairs = ", ".join(f'"{unit.name}": "${{{unit.queue}}}"' for unit in units)
+EVENTS = "EventsQueue"
+"""The queue of events, in apps that use any."""
+
+
+def queue_urls(units: list[Unit], *, events: bool = False) -> dict[str, Any]:
+    """HEADRACE_QUEUES: each worker's queue and that of events, so that nobody has to ask SQS for a URL."""
+    queues = [(unit.name, unit.queue) for unit in units] + ([("events", EVENTS)] if events else [])
+    pairs = ", ".join(f'"{name}": "${{{queue}}}"' for name, queue in queues)
     return {"Fn::Sub": f"{{{pairs}}}"}

@@ -112,15 +112,31 @@ class Context:
 
     @property
     def filter_payload(self) -> dict[str, Any]:
-        return {}
+        """The payload of the filter by which an event started this run; empty without one."""
+        text = self._work.record.routing.filter_payload
+        return dict(json.loads(text)) if text is not None else {}
 
     @property
     def trigger_data(self) -> dict[str, Any]:
-        return {}
+        """What the trigger gave beside the input: `{"filter_payload": ...}` of a run that a filter let in, else empty."""
+        payload = self.filter_payload
+        return {"filter_payload": payload} if payload else {}
 
     @property
     def was_triggered_by_event(self) -> bool:
-        return False
+        """Whether an event started this run; its children were not started by it."""
+        return self.triggering_event_id is not None
+
+    @property
+    def triggering_event_id(self) -> str | None:
+        found = self._work.record.metadata.get("hatchet__event_id")
+        return str(found) if found is not None else None
+
+    @property
+    def triggering_event_key(self) -> str | None:
+        """The event's key, with its namespace."""
+        found = self._work.record.metadata.get("hatchet__event_key")
+        return str(found) if found is not None else None
 
     @property
     def parent_workflow_run_id(self) -> str | None:

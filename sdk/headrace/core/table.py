@@ -6,6 +6,7 @@ A partition is a string, an address is a `Key`. Short names, since DynamoDB bill
 from __future__ import annotations
 
 import hashlib
+import json
 
 from headrace.core.changes import Item, Key
 
@@ -20,6 +21,9 @@ GATE_SHARDS = 4
 
 LONGEST_KEY = 200
 """Characters of a user's key as it is in an address; a longer one ends in its hash."""
+
+LONGEST_NAME = 512
+"""Characters of a name made of several parts; a longer one is replaced by its hash."""
 
 
 def key_of(item: Item) -> Key:
@@ -206,6 +210,81 @@ def process_key(worker: str, process: str) -> Key:
 def static_limit_key(key: str) -> Key:
     """A static rate limit in the list; its numbers are in the limit's own item."""
     return Key(RATE_LIMITS, short_key(key))
+
+
+# ---------------------------------------------------------------- events
+
+EVENT_SHARDS = 8
+"""How many partitions the events of a day are spread over."""
+
+DAY_MS = 86_400_000
+
+LAST_MS = 9_999_999_999_999
+"""In the year 2286: no event is later."""
+
+
+def newest_first(at_ms: int) -> str:
+    """A time such that later ones sort before earlier ones: the beginning of an event's sort key."""
+    return f"{LAST_MS - at_ms:013d}"
+
+
+def events_partition(day: int, shard: int) -> str:
+    """The events that were pushed on a day since the epoch."""
+    return f"events#{day}#{shard}"
+
+
+def event_key(at_ms: int, event_id: str) -> Key:
+    """An event, and which runs it starts. `at_ms` is the time in its id, so the id is enough to find it."""
+    shard = sum(event_id.encode()) % EVENT_SHARDS
+    return Key(events_partition(at_ms // DAY_MS, shard), f"{newest_first(at_ms)}#{event_id}")
+
+
+def scope_partition(event_key: str, scope: str) -> str:
+    """The events of one key and scope, for those who look back."""
+    return f"scoped#{_name([event_key, scope])}"
+
+
+def scoped_event_key(event_key: str, scope: str, at_ms: int, event_id: str) -> Key:
+    """That there is such an event; in the order of time."""
+    return Key(scope_partition(event_key, scope), f"{at_ms:013d}#{event_id}")
+
+
+def subscription_partition(event_key: str, scope: str | None, *pair: object) -> str:
+    """Those who wait for events of a key: of any scope or of one, and, with a pair, those of a field with a value."""
+    return f"sub#{_name([event_key, scope, *pair])}"
+
+
+def subscription_key(partition: str, run_id: str, task: str, node: int, leaf: int) -> Key:
+    """One leaf of what a task waits for: its expression and, once, the event that satisfied it."""
+    return Key(partition, f"{run_id}#{task}#{node}.{leaf}")
+
+
+def shapes_key(event_key: str) -> Key:
+    """Which fields the subscriptions to a key are found by."""
+    return Key(f"subs#{event_key}", "shapes")
+
+
+FILTERS = "filters"
+"""The partition of the filters that were created."""
+
+WEBHOOKS = "webhooks"
+"""The partition of the webhooks."""
+
+
+def filter_key(workflow: str, identity: str) -> Key:
+    """A filter of events, by what it says: two that say the same are one."""
+    return Key(FILTERS, f"{workflow}#{hashlib.sha256(identity.encode()).hexdigest()[:32]}")
+
+
+def webhook_key(name: str) -> Key:
+    """A webhook: what becomes of its requests, and where its secret is."""
+    return Key(WEBHOOKS, name)
+
+
+def _name(parts: list[object]) -> str:
+    """Parts as one name that no other parts have, of a length that fits."""
+    name = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    return name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest()
 
 
 # ---------------------------------------------------------------- indexes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headrace.context.lifespan import Lifespan, LifespanFn
 from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError
+from headrace.options.events import check_event_patterns
 from headrace.options.labels import Candidate, WorkerLabels
 from headrace.runtime.code import TaskRunnable
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from headrace.engine.runs.ports import Runnable
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,39}")
-RESERVED_NAMES = frozenset({"dead-letters", "clock"})
+RESERVED_NAMES = frozenset({"dead-letters", "clock", "events", "webhooks"})
 
 LAMBDA_TIMEOUT_S = 900
 """The longest a Lambda function runs (Lambda quotas)."""
@@ -103,7 +104,7 @@ class Worker:
 
     slots: how many of its tasks run at once over its whole fleet; None: as many as there is room for.
     labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
-    those declared. process: it is compiled to a queue without a function, for processes that `start()` runs.
+    those declared. event_patterns: of the AWS events that come in as events of the stack. process: it is compiled to a queue without a function, for processes that `start()` runs.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Worker:
         lifespan: LifespanFn | None = None,
         options: WorkerOptions | None = None,
         process: bool = False,
+        event_patterns: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
             raise DefinitionError(
@@ -134,6 +136,7 @@ class Worker:
             self.labels.changed = lambda: None  # its process announces them once it runs
         self.options = options or _NO_OPTIONS
         self.options.check_none(name) if process else self.options.check(name)
+        self.event_patterns = check_event_patterns(event_patterns, f"worker {name}")
         self.workflows: list[BaseWorkflow[Any, Any]] = []
         self.lifespan = Lifespan(lifespan)
         self.lifespan_fn = lifespan

@@ -26,6 +26,7 @@ from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.crons import check_crons
 from headrace.options.durations import Duration
+from headrace.options.events import DefaultFilter, check_filters, check_on_events
 from headrace.options.idempotency import Idempotency, check_idempotency, rule_of
 from headrace.options.labels import DesiredLabels, StickyStrategy
 from headrace.options.priority import Priority, check_priority
@@ -70,6 +71,8 @@ class WorkflowConfig:
     idempotency: Idempotency | None = None
     on_crons: Sequence[str] | None = None
     cron_input: Any = None
+    on_events: Sequence[str] | None = None
+    default_filters: Sequence[DefaultFilter] | None = None
 
 
 class BaseWorkflow(Triggered[I, R]):
@@ -88,6 +91,12 @@ class BaseWorkflow(Triggered[I, R]):
         check_priority(config.default_priority, f"workflow {self.name}: default_priority")
         check_idempotency(config.idempotency, f"workflow {self.name}")
         self.crons = check_crons(config.on_crons, config.cron_input, f"workflow {self.name}")
+        where = f"workflow {self.name}"
+        self.on_events = tuple(
+            app.settings.apply_namespace(each) for each in check_on_events(config.on_events, where)
+        )
+        """The keys of the events that start it, with the namespace."""
+        self.default_filters = check_filters(config.default_filters, where)
         self.gates: tuple[GatePlan, ...] = gates_of(config.concurrency, self.name, f"workflow {self.name}")
         """The concurrency limits that a run holds as a whole, until all of its tasks are done."""
         app.register(self)
@@ -143,6 +152,8 @@ class BaseWorkflow(Triggered[I, R]):
             idempotency=rule_of(self.config.idempotency),
             crons=tuple(str(cron) for cron in self.crons),
             cron_input=input_text(self.config.cron_input),
+            on_events=self.on_events,
+            filters=self.default_filters,
             waits={
                 task: encode_wishes(choice.waits_for)
                 for task, choice in self.app.choices_for(self).items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 from headrace.core.run.plan import Groups, ParentLeaf
 from headrace.errors import DefinitionError, NotSupportedError
@@ -64,6 +64,28 @@ class UserEventCondition:
 
     def __init__(self, *arguments: object, **options: object) -> None:
         _not_yet("UserEventCondition")
+
+
+class Conditional(Protocol):
+    """The options of a task, as far as conditions go."""
+
+    @property
+    def wait_for(self) -> Conditions: ...
+
+    @property
+    def skip_if(self) -> Conditions: ...
+
+    @property
+    def cancel_if(self) -> Conditions: ...
+
+
+def waits_for_events(options: Conditional) -> bool:
+    """Whether any condition of a task is on an event."""
+    groups = [
+        each for given in (options.wait_for, options.skip_if, options.cancel_if) for each in given or ()
+    ]
+    leaves = [leaf for each in groups for leaf in (each.conditions if isinstance(each, OrGroup) else (each,))]
+    return any(isinstance(leaf, UserEventCondition) for leaf in leaves)
 
 
 Conditions: TypeAlias = "Sequence[Condition | OrGroup] | None"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from headrace.core.run.graph import finished
 from headrace.core.run.message import TaskMessage, encode_message
-from headrace.core.table import WAIT
+from headrace.core.run.owed import worker_of
+from headrace.core.run.record import TaskStatus
+from headrace.core.table import WAIT, run_key
 from headrace.core.waits.line import Waiter, decode_waiter
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 
@@ -48,3 +52,30 @@ def message_of(waiter: Waiter) -> TaskMessage:
         place=(waiter.gate, waiter.sk),
         wishes=waiter.wishes or None,
     )
+
+
+def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
+    """Send the current ticket of a task that is suspended. One that is not suspended yet looks for itself.
+
+    False: the run is over or gone, so the task will not wait any more.
+    """
+    item = engine.store.get(run_key(run_id))
+    if item is None:
+        return False
+    record = record_in(engine, item)
+    row = record.tasks.get(task)
+    if record.cancelled_at_ms is not None or finished(record):
+        return False
+    if row is None or row.status is not TaskStatus.SUSPENDED:
+        return True
+    now_ms = engine.clock.now_ms()
+    message = TaskMessage(
+        run_id=run_id,
+        task=task,
+        ticket=row.ticket,
+        queued_at_ms=now_ms,
+        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
+        wishes=record.routing.required_labels.get(task),
+    )
+    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
+    return True

@@ -1,0 +1,64 @@
+"""The Lambda of the events queue: starts the runs that events trigger, and wakes the tasks that wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from headrace.app import Headrace
+from headrace.core.events.envelopes import events_of
+from headrace.core.events.event import BadEvent
+from headrace.engine.events.handle import Handled, handle
+from headrace.engine.events.push import EVENTS_QUEUE
+from headrace.engine.runs.ports import Disposition, Done
+from headrace.engine.waits.wake import wake_suspended
+from headrace.triggers.start import start
+from headrace_handlers import boot, logs
+from headrace_handlers.batches import answer
+from headrace_handlers.observing import event_metrics
+from headrace_handlers.records import received
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+Report = Callable[[Sequence[Handled]], None]
+RESERVE_MS = 20_000
+"""What is left of an invocation when an event that many wait for goes on in a message of its own."""
+
+
+def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
+    """The events function of an app. It needs nothing of the app's code: workflows are those that are published.
+
+    `report` is told what came of an invocation's events.
+    """
+    engine = app.engine
+
+    def take(record: dict[str, Any], left_ms: int, done: list[Handled]) -> Disposition:
+        message = received(record, EVENTS_QUEUE)
+        until_ms = engine.clock.now_ms() + max(0, left_ms - RESERVE_MS)
+        try:
+            found = events_of(message.body, app.settings.apply_namespace, now_ms=message.sent_at_ms)
+        except BadEvent as error:
+            logs.error("dropped a message that is no event", reason=str(error), message_id=message.message_id)
+            return Done()
+        for event, page in found:
+            begin = partial(start, app)
+            done.append(handle(engine, event, page, start=begin, wake=wake_suspended, until_ms=until_ms))
+        return Done()
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        done: list[Handled] = []
+        left = getattr(context, "get_remaining_time_in_millis", lambda: RESERVE_MS)
+        try:
+            return answer(event, context, lambda record: take(record, left(), done))
+        finally:
+            report(done)
+
+    return handler
+
+
+def __getattr__(name: str) -> Any:
+    if name == "handler":
+        logs.set_up()
+        found = globals()["handler"] = make_handler(Headrace(config=boot.settings()))
+        return found
+    raise AttributeError(name)

@@ -1,0 +1,121 @@
+"""Events, filters and webhooks as users read them. The names and fields are Hatchet's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.clients.models import APIResourceMeta, PaginationResponse
+
+Object = dict[str, Any]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Event(_Model):
+    """An event that was pushed. `payload` and `additional_metadata` are JSON texts; `tenant_id` is the stack."""
+
+    tenant_id: str
+    event_id: str
+    key: str
+    payload: str
+    event_timestamp: datetime
+    additional_metadata: str | None = None
+    scope: str | None = None
+    seen_at: datetime | None = None
+
+
+class PushEventOptions(_Model):
+    """Deprecated: give the fields to `push` themselves."""
+
+    additional_metadata: Object = Field(default_factory=dict)
+    namespace: str | None = None
+    priority: int | None = None
+    scope: str | None = None
+
+
+class BulkPushEventOptions(_Model):
+    """The options of a bulk push."""
+
+    namespace: str | None = None
+
+
+class BulkPushEventWithMetadata(_Model):
+    """One event of a bulk push."""
+
+    key: str = ""
+    payload: Object = Field(default_factory=dict)
+    additional_metadata: Object = Field(default_factory=dict)
+    priority: int | None = None
+    scope: str | None = None
+
+
+class V1EventWorkflowRunSummary(_Model):
+    """How many of an event's runs have each status."""
+
+    running: int = 0
+    queued: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class V1EventTriggeredRun(_Model):
+    """A run that an event started, and the filter that let it."""
+
+    workflow_run_id: str
+    filter_id: str | None = None
+
+
+class V1Event(_Model):
+    """An event with what came of it."""
+
+    metadata: APIResourceMeta
+    key: str
+    tenant_id: str
+    workflow_run_summary: V1EventWorkflowRunSummary = Field(default_factory=V1EventWorkflowRunSummary)
+    payload: Object | None = None
+    additional_metadata: Object | None = None
+    scope: str | None = None
+    seen_at: datetime | None = None
+    triggered_runs: list[V1EventTriggeredRun] = Field(default_factory=list)
+    triggering_webhook_name: str | None = None
+
+
+class V1EventList(_Model):
+    """A page of events, newest first."""
+
+    pagination: PaginationResponse
+    rows: list[V1Event]
+
+
+class V1Filter(_Model):
+    """A filter of a workflow's events. `is_declarative`: its definition says it (`default_filters`)."""
+
+    metadata: APIResourceMeta
+    tenant_id: str
+    workflow_id: str
+    scope: str
+    expression: str
+    payload: Object = Field(default_factory=dict)
+    is_declarative: bool = False
+    workflow_name: str = ""
+
+
+class V1FilterList(_Model):
+    """A page of filters."""
+
+    pagination: PaginationResponse
+    rows: list[V1Filter]
+
+
+class V1UpdateFilterRequest(_Model):
+    """What of a filter changes; None: it stays."""
+
+    expression: str | None = None
+    scope: str | None = None
+    payload: Object | None = None

@@ -1,0 +1,1 @@
+"""Events on the ports: push, handle, filters, subscriptions, webhooks."""

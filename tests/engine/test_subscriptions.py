@@ -1,0 +1,289 @@
+"""Waiting for events: satisfied once, by the first; nothing is lost, whoever dies; an event costs what it concerns."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from support.events import EventWorld
+from support.records import plan, record, task
+from support.world import KillAt, Killed
+
+from headrace.core.changes import Item, Key
+from headrace.core.events.subscription import Subscription, subscription_key
+from headrace.core.run.commit import create
+from headrace.core.run.record import TaskRow, TaskStatus
+from headrace.core.sizes import item_bytes
+from headrace.core.waits.points import AtChildren
+from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up
+
+WAITER = plan(task("wait"), workflow="waiter")
+
+
+def world(faults: KillAt | None = None, **options: Any) -> EventWorld:
+    return EventWorld(plans={"waiter": WAITER}, code={"wait": lambda work: None}, faults=faults, **options)
+
+
+def sub(run_id: str = "r", **given: Any) -> Subscription:
+    return Subscription(
+        **{"run_id": run_id, "task": "wait", "node": 1, "leaf": 0, "event_key": "order:paid", **given}
+    )
+
+
+SHAPES: list[tuple[dict[str, Any], dict[str, Any], str | None, bool]] = [
+    ({}, {}, None, True),
+    ({}, {"id": 1}, "s", True),
+    ({"scope": "s"}, {}, "s", True),
+    ({"scope": "s"}, {}, "t", False),
+    ({"scope": "s"}, {}, None, False),
+    ({"expression": "input.id == 'A'"}, {"id": "A"}, None, True),
+    ({"expression": "input.id == 'A'"}, {"id": "A"}, "s", True),
+    ({"expression": "input.id == 'A'"}, {"id": "B"}, None, False),
+    ({"expression": "input.id == 'A'"}, {}, None, False),
+    ({"expression": "input.id == 'A' && input.n > 3"}, {"id": "A", "n": 3}, None, False),
+    ({"expression": "input.id == 'A' && input.n > 3"}, {"id": "A", "n": 4}, None, True),
+    ({"expression": "input.id == 'A'", "scope": "s"}, {"id": "A"}, "s", True),
+    ({"expression": "input.id == 'A'", "scope": "s"}, {"id": "A"}, None, False),
+    ({"expression": "input.n > 3"}, {"n": 4}, None, True),
+    ({"expression": "input.n > 3"}, {"n": "x"}, None, False),
+    ({"expression": "event_key == 'order:paid'"}, {}, None, True),
+    ({"event_key": "order:other"}, {}, None, False),
+]
+
+
+@pytest.mark.parametrize(("given", "payload", "scope", "expected"), SHAPES)
+def test_what_an_event_satisfies(
+    given: dict[str, Any], payload: dict[str, Any], scope: str | None, expected: bool
+) -> None:
+    w = world()
+    suspended(w)
+    one = sub(**given)
+    arm(w.app.engine, [one])
+    pushed = w.app.event.push("order:paid", payload, scope=scope, additional_metadata={"m": 1})
+    w.drain()
+    [found] = look_up(w.app.engine, [one])
+    assert (found is not None) is expected
+    if found is not None:
+        assert (found.event_id, found.key, found.metadata) == (pushed.event_id, "order:paid", {"m": 1})
+        assert found.payload == pushed.payload
+
+
+def suspended(w: EventWorld, run_id: str = "r") -> None:
+    """A run whose task is suspended, with ticket 2."""
+    row = TaskRow(status=TaskStatus.SUSPENDED, ticket=2, waits_at=AtChildren(0))
+    w.store.write(create(replace(record(WAITER, wait=row), run_id=run_id)))
+
+
+def test_the_first_event_wins_and_arming_again_changes_nothing() -> None:
+    w = world()
+    suspended(w)
+    arm(w.app.engine, [sub()])
+    first = w.app.event.push("order:paid", {"n": 1})
+    w.drain()
+    arm(w.app.engine, [sub()])
+    w.app.event.push("order:paid", {"n": 2})
+    w.drain()
+    [found] = look_up(w.app.engine, [sub()])
+    assert found is not None
+    assert (found.event_id, found.payload) == (first.event_id, '{"n":1}')
+    disarm(w.app.engine, [sub()])
+    disarm(w.app.engine, [sub()])
+    assert look_up(w.app.engine, [sub()]) == [None]
+
+
+def test_a_payload_of_more_than_a_kilobyte_is_read_from_its_event() -> None:
+    for size in (5_000, 300_000):
+        w = world()
+        suspended(w)
+        arm(w.app.engine, [sub()])
+        w.app.event.push("order:paid", {"text": "y" * size})
+        w.drain()
+        item = w.store.get(subscription_key(sub()))
+        assert item is not None
+        assert len(str(item["by"])) < 300
+        [found] = look_up(w.app.engine, [sub()])
+        assert found is not None
+        assert found.payload == '{"text":"' + "y" * size + '"}'
+
+
+def test_a_subscription_of_a_run_that_is_over_is_removed_by_the_event_that_meets_it() -> None:
+    w = world()
+    arm(w.app.engine, [sub("gone")])
+    w.app.event.push("order:paid", {})
+    w.drain()
+    assert w.store.get(subscription_key(sub("gone"))) is None
+
+
+# ---------------------------------------------------------------- looking back
+
+
+def test_looking_back_finds_the_first_that_is_taken_since_then() -> None:
+    w = world()
+    times = []
+    for n in range(5):
+        times.append(w.clock.now_ms())
+        w.app.event.push("order:paid", {"n": n}, scope="s")
+        w.app.event.push("order:paid", {"n": 100 + n}, scope="t")
+        w.drain()
+        w.clock.advance(1_000)
+    one = sub(scope="s", expression="input.n >= 1")
+    assert look_back(w.app.engine, replace(one, node=9), w.clock.now_ms()) is None
+    found = look_back(w.app.engine, one, times[0])
+    assert found is not None
+    assert found.payload == '{"n":1}'
+    assert look_back(w.app.engine, one, times[3]) == found
+    later = look_back(w.app.engine, replace(one, node=2), times[3])
+    assert later is not None
+    assert later.payload == '{"n":3}'
+    with pytest.raises(ValueError, match="looking back needs a scope"):
+        look_back(w.app.engine, sub(), 0)
+
+
+def test_an_event_that_is_pushed_while_one_looks_back_is_not_lost() -> None:
+    """At every port call of either side the other runs as a whole: the event is found by one of the two."""
+    for n in range(40):
+        w = world()
+        suspended(w)
+        one, seen = sub(scope="s"), []
+        w.app.event.push("order:paid", {"n": 1}, scope="s")
+
+        class Meanwhile:
+            calls = 0
+
+            def before(
+                self,
+                port: str,
+                call: str,
+                n: int = n,
+                w: EventWorld = w,
+                one: Subscription = one,
+                seen: list[Any] = seen,
+            ) -> None:
+                self.calls += 1
+                if self.calls == n:
+                    w.store.faults = type(w.store)().faults
+                    seen.append(look_back(w.app.engine, one, 0))
+
+            def after(self, port: str, call: str) -> None: ...
+
+        w.store.faults = Meanwhile()
+        w.drain()
+        w.store.faults = type(w.store)().faults
+        [found] = look_up(w.app.engine, [one])
+        assert found is not None or not seen
+
+
+# ---------------------------------------------------------------- crashes
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_who_is_suspended_is_woken_wherever_the_process_dies(after_effect: bool) -> None:
+    def attempt(fault: KillAt) -> tuple[EventWorld, bool]:
+        fault.armed = False
+        w, pushed = world(fault), False
+        suspended(w)
+        arm(w.app.engine, [sub()])
+        fault.armed, fault.calls = True, 0
+        with contextlib.suppress(Killed):
+            w.app.event.push("order:paid", {})
+            pushed = True
+        for _ in range(50):
+            if not w.queues.bodies("events"):
+                break
+            due_ms = w.queues.next_visible_ms()
+            w.clock.advance_to(due_ms if due_ms is not None else 0)
+            with contextlib.suppress(Killed):
+                w._deliver_from("events")
+        return w, pushed
+
+    clean = KillAt(10**9, after_effect)
+    w, _ = attempt(clean)
+    assert len(w.queues.bodies("default")) == 1
+    for n in range(clean.calls):
+        fault = KillAt(n, after_effect)
+        w, pushed = attempt(fault)
+        where = f"killed at call {n} ({fault.hit}), {'after' if after_effect else 'before'} its effect"
+        fault.armed = False
+        if not pushed and look_up(w.app.engine, [sub()]) == [None]:
+            continue
+        assert look_up(w.app.engine, [sub()]) != [None], where
+        assert w.queues.bodies("default"), where
+        assert all('"ticket":2' in body for body in w.queues.bodies("default")), where
+
+
+# ---------------------------------------------------------------- at scale
+
+
+@dataclass(slots=True)
+class Reads:
+    """Read units of a world's store: 4 KB of consistent reading each, one at least a call (DynamoDB, "Read consistency")."""
+
+    units: float = 0
+    what: list[str] = field(default_factory=list)
+
+    def count(self, items: list[Item] | Item | None, *, consistent: bool = True) -> None:
+        found = items if isinstance(items, list) else [items] if items is not None else []
+        size = sum(item_bytes(item) for item in found)
+        self.units += max(1, -(-size // 4096)) * (1 if consistent else 0.5)
+
+
+def metered(w: EventWorld) -> Reads:
+    reads, get, query = Reads(), w.store.get, w.store.query
+
+    def counted_get(key: Key, *, consistent: bool = True) -> Item | None:
+        found = get(key, consistent=consistent)
+        reads.count(found, consistent=consistent)
+        reads.what.append(str(key))
+        return found
+
+    def counted_query(pk: str, **options: Any) -> list[Item]:
+        found = query(pk, **options)
+        reads.count(found, consistent=options.get("consistent", True))
+        reads.what.append(pk)
+        return found
+
+    object.__setattr__(w.store, "get", counted_get)
+    object.__setattr__(w.store, "query", counted_query)
+    return reads
+
+
+def test_an_event_costs_no_more_when_20_000_wait_for_others(record_property: Any) -> None:
+    """Each for its own order: three read units at most, and milliseconds of the processor."""
+    w = world()
+    many = [sub(f"r{n}", expression=f"input.order.id == 'A{n}' && input.total > 0") for n in range(20_000)]
+    for first in range(0, len(many), 10_000):
+        arm(w.app.engine, many[first : first + 10_000])
+    suspended(w, "r7777")
+    w.app.event.push("order:paid", {"order": {"id": "A1"}, "total": 1})
+    w.drain()
+    w.app.event.push("order:paid", {"order": {"id": "A7777"}, "total": 1})
+    reads = metered(w)
+    gc.collect()
+    began = time.process_time()
+    assert w._deliver_from("events")
+    spent_ms = (time.process_time() - began) * 1000
+    units = reads.units
+    assert look_up(w.app.engine, [many[7_777]]) != [None]
+    assert len(w.queues.bodies("default")) == 1
+    record_property("told", f"{units:g} read units and {spent_ms:.1f} ms for one of 20,000 subscribers")
+    assert units <= 3, reads.what  # one of them is the record of the run that is woken
+    assert spent_ms < 20
+
+
+def test_a_page_that_runs_out_of_time_goes_on_in_a_message() -> None:
+    """Without an equality everybody is asked; here each message has time for one page of a hundred."""
+    w = world(page_after_ms=0)
+    many = [sub(f"r{n}", expression=f"input.n % 1000 == {n}") for n in range(450)]
+    arm(w.app.engine, many)
+    for n in (5, 449):
+        suspended(w, f"r{n}")
+    w.app.event.push("order:paid", {"n": 449})
+    w.app.event.push("order:paid", {"n": 5})
+    w.drain()
+    found = look_up(w.app.engine, many)
+    assert [n for n, each in enumerate(found) if each is not None] == [5, 449]
+    assert len(w.handled) > 8
