@@ -227,7 +227,7 @@ class Headrace:
     def _choose(self, workflow: BaseWorkflow[Any, Any]) -> dict[str, Choice]:
         candidates = self.candidates(workflow.name)
         if not candidates:
-            return {task.name: Choice("default") for task in workflow.tasks}
+            return {task.name: Choice(self.settings.apply_namespace("default")) for task in workflow.tasks}
         seekers = [
             Seeker(
                 workflow=workflow.name,
@@ -464,7 +464,8 @@ class Headrace:
         event_patterns: EventBridge patterns, such as {"source": ["aws.s3"], "detail-type": ["Object Created"]}: each is compiled to a
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         """
-        if any(worker.name == name for worker in self.workers_declared):
+        full = self.settings.apply_namespace(name) if isinstance(name, str) else name
+        if any(worker.name == full for worker in self.workers_declared):
             raise DefinitionError(f"two workers are named {name!r}")
         options = WorkerOptions(
             memory=memory,

@@ -22,13 +22,13 @@ from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.records.logs import LogLine, write_lines
 from headrace.engine.waits.kinds.pause import Pause, pauses
 from headrace.errors import DefinitionError, NotSupportedError
+from headrace.settings.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Desk
 
 PAIR = plan(task("a"), task("b", "a"), workflow="pair")
 SOLO = RunPlan(workflow="solo", version="7", tasks=(task("solo", worker="gpu"),), standalone=True)
-
 
 # ---------------------------------------------------------------- logs
 
@@ -177,6 +177,8 @@ class Declared:
 @dataclass
 class Fleet:
     workers: list[Declared]
+
+    settings = Settings()
 
     def fleet(self) -> list[Declared]:
         return self.workers

@@ -76,6 +76,7 @@ class RateLimitsClient:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise DefinitionError(f"{where}: limit is {limit!r}: give a whole number of units, at least 1")
         seconds = window_s(duration, where)
+        key = self._app.settings.prefix + key
         self._app.declared_rate_limits[key] = (limit, seconds)
         if at_once:
             set_limit(self._app.engine, key, limit, seconds)
@@ -171,7 +172,8 @@ def _key(key: str) -> Key:
 
 
 def _rows(app: App) -> list[RateLimit]:
-    keys = [str(item["key"]) for item in app.engine.store.query(RATE_LIMITS)]
+    listed = (str(item["key"]) for item in app.engine.store.query(RATE_LIMITS))
+    keys = [key for key in listed if key.startswith(app.settings.prefix)]
     items = app.engine.store.get_many([_key(key) for key in keys])
     now_ms = app.engine.clock.now_ms()
     rows = (_row(app, key, item or {}, now_ms) for key, item in zip(keys, items, strict=True))
@@ -189,7 +191,7 @@ def _row(app: App, key: str, item: Item, now_ms: int) -> RateLimit | None:
     if window.limit is None or window.window_ms is None:
         return None
     return RateLimit(
-        key=key,
+        key=key.removeprefix(app.settings.prefix),
         tenant_id=app.settings.stack,
         limit_value=window.limit,
         value=window.room(now_ms),

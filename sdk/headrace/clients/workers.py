@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from headrace.clients.models import WorkerInfo, WorkerList
     from headrace.engine.catalog.workers import LiveWorker
     from headrace.engine.engine import Engine
+    from headrace.settings.settings import Settings
 
 
 class Declared(Protocol):
@@ -36,6 +37,9 @@ class Fleet(Protocol):
     @property
     def engine(self) -> Engine: ...
 
+    @property
+    def settings(self) -> Settings: ...
+
     def fleet(self) -> Sequence[Declared]: ...
 
 
@@ -58,8 +62,9 @@ class WorkersClient:
 
     def get(self, worker_id: str) -> WorkerInfo:
         """A worker by its name, which is its id. ValueError if the app declares none of that name."""
+        full = self._app.settings.apply_namespace(worker_id)
         for worker in self._app.fleet():
-            if worker.name == worker_id:
+            if worker.name == full:
                 return _info(worker, self._alive([worker]))
         raise ValueError(f"no worker is called {worker_id!r}")
 

@@ -97,8 +97,10 @@ class Task(Generic[I, R]):
         parents: Sequence[Task[Any, Any]] = (),
         kind: TaskKind = TaskKind.NORMAL,
         durable: bool = False,
+        namespace: str = "",
     ) -> None:
         self.fn = fn
+        self.namespace = namespace
         self.is_durable = durable
         self.name = check_name(name, f"task {name!r} of workflow {workflow}")
         self.workflow = workflow
@@ -179,7 +181,7 @@ class Task(Generic[I, R]):
             schedule_timeout_ms=schedule_ms,
             isolated=o.isolated,
             gates=gates_of(o.concurrency, f"{self.workflow}:{self.name}", where),
-            rates=rates_of(o.rate_limits, where),
+            rates=rates_of(o.rate_limits, where, self.namespace),
             slot_cost=o.slot_cost or 1,
         )
 

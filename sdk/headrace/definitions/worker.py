@@ -119,7 +119,8 @@ class Worker:
         process: bool = False,
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+        full = app.settings.apply_namespace(name) if isinstance(name, str) else ""
+        if not _NAME.fullmatch(full) or name in RESERVED_NAMES:
             raise DefinitionError(
                 f"worker {name!r}: a worker's name is part of a queue's: 1 to 40 letters, digits, '-' and '_', "
                 f"not {' or '.join(sorted(RESERVED_NAMES))}"
@@ -127,7 +128,7 @@ class Worker:
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int) or slots < 1):
             raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")
         self.app = app
-        self.name = name
+        self.name = name = app.settings.apply_namespace(name)
         self.slots = slots
         self.process = process
         self.labels = WorkerLabels(name, labels)

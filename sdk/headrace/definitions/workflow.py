@@ -438,6 +438,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
                 workflow=self.name,
                 input_type=source.input_codec.type,
                 options=source.options,
+                namespace=self.app.settings.prefix,
             )
         )
 
@@ -503,6 +504,7 @@ class TaskDecorator(Generic[I]):
             parents=self._parents,
             kind=self._kind,
             durable=self.durable,
+            namespace=self._workflow.app.settings.prefix,
         )
         self._workflow.add(task)
         return task
@@ -541,6 +543,7 @@ class Standalone(BaseWorkflow[I, R]):
             input_type=input_type_of(fn, config.input_validator),
             options=options,
             durable=durable,
+            namespace=app.settings.prefix,
         )
         self.tasks = [self.task]
         self.app.definitions_changed()

@@ -76,14 +76,14 @@ def check_key(key: str, what: str) -> str:
     return key
 
 
-def rates_of(limits: Sequence[RateLimit] | None, owner: str) -> tuple[RatePlan, ...]:
-    """The plan's rate limits; expressions are checked, `owner` names the task."""
+def rates_of(limits: Sequence[RateLimit] | None, owner: str, namespace: str = "") -> tuple[RatePlan, ...]:
+    """The plan's rate limits; expressions are checked, `owner` names the task. `namespace` stands before every key."""
     if limits is not None and (isinstance(limits, RateLimit | str) or not isinstance(limits, Sequence)):
         raise DefinitionError(f"{owner}: rate_limits is {limits!r}: give a list, such as [RateLimit(...)]")
-    return tuple(_rate(each, owner) for each in limits or ())
+    return tuple(_rate(each, owner, namespace) for each in limits or ())
 
 
-def _rate(each: RateLimit, owner: str) -> RatePlan:
+def _rate(each: RateLimit, owner: str, namespace: str) -> RatePlan:
     if not isinstance(each, RateLimit):
         raise DefinitionError(
             f"{owner}: rate_limits holds {each!r}: give RateLimit(static_key=..., units=...)"
@@ -91,7 +91,7 @@ def _rate(each: RateLimit, owner: str) -> RatePlan:
     where = f"{owner}: rate limit {each.static_key or each.dynamic_key!r}"
     units = _amount(each.units, f"{where}: units")
     if each.dynamic_key is None:
-        return RatePlan(key=each.static_key or "", units=units)
+        return RatePlan(key=namespace + (each.static_key or ""), units=units)
     check(each.dynamic_key, f"{where}: dynamic_key")
     limit = _amount(each.limit, f"{where}: limit")
     if units.isdigit() and limit.isdigit() and int(units) > int(limit):
@@ -99,7 +99,7 @@ def _rate(each: RateLimit, owner: str) -> RatePlan:
             f"{where}: units is {units}, and limit is {limit}: no window ever has so many; give at most {limit} units"
         )
     return RatePlan(
-        key=each.dynamic_key,
+        key=f"'{namespace}' + string({each.dynamic_key})" if namespace else each.dynamic_key,
         dynamic=True,
         units=units,
         limit=limit,

@@ -54,7 +54,9 @@ def _request(
             metadata=metadata_of(given.additional_metadata),
             priority=given.priority,
             sticky=given.sticky,
-            desired_worker_id=given.desired_worker_id,
+            desired_worker_id=settings.apply_namespace(given.desired_worker_id, given.namespace)
+            if given.desired_worker_id
+            else None,
             desired_worker_labels=wishes_of(
                 given.desired_worker_label, f"workflow {name}: desired_worker_labels"
             ),

@@ -63,6 +63,8 @@ class RunsClient(RunsReading):
     def cancel(self, run_id: str) -> None:
         """Cancel a run: its queued tasks are CANCELLED at once, its running ones are told. A settled run stays as it is."""
         run = split_task_run_id(run_id)[0]
+        if self._app.settings.prefix:
+            self._record(run)  # of another namespace: not found
         if not cancel(self._app.engine, run):
             pay_for_cancelling(self._app.engine, run)
 

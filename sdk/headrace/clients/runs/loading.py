@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from headrace.engine.engine import Engine
 
 
-def load(engine: Engine, run_id: str) -> Loaded:
+def load(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
     """A run with its payloads (strongly consistent). ValueError if there is no such run."""
-    return load_many(engine, [record_of_run(engine, run_id)])[0]
+    return load_many(engine, [record_of_run(engine, run_id, namespace)])[0]
 
 
-def load_with_places(engine: Engine, run_id: str) -> Loaded:
+def load_with_places(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
     """As `load`, with the places of its tasks that wait at gates: a query of the line of each."""
     from headrace.engine.waits.views import places_in_line
 
-    loaded = load(engine, run_id)
+    loaded = load(engine, run_id, namespace)
     if not any(row.status is TaskStatus.PARKED for row in loaded.record.tasks.values()):
         return loaded
     return replace(loaded, places=places_in_line(engine, loaded.record))
 
 
-def record_of_run(engine: Engine, run_id: str) -> RunRecord:
-    """The run's record. ValueError if there is no such run."""
+def record_of_run(engine: Engine, run_id: str, namespace: str = "") -> RunRecord:
+    """The run's record. ValueError if there is no such run in the namespace."""
     record = read_many(engine, [run_id])[0]
-    if record is None:
+    if record is None or not record.plan.workflow.startswith(namespace):
         raise not_found(run_id)
     return record
 

@@ -174,17 +174,17 @@ class RunsReading:
     def _record(self, given: str) -> RunRecord:
         from headrace.clients.runs.loading import record_of_run
 
-        return record_of_run(self._app.engine, split_task_run_id(given)[0])
+        return record_of_run(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
 
     def _load(self, given: str) -> Loaded:
         from headrace.clients.runs.loading import load
 
-        return load(self._app.engine, split_task_run_id(given)[0])
+        return load(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
 
     def _load_with_places(self, given: str) -> Loaded:
         from headrace.clients.runs.loading import load_with_places
 
-        return load_with_places(self._app.engine, split_task_run_id(given)[0])
+        return load_with_places(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
 
     def _wanted(
         self,
