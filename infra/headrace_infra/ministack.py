@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,21 +87,29 @@ def python_with_ministack() -> Path | None:
 
 
 @contextmanager
-def ministack(*, auth: bool = False, port: int | None = None, log: Path | None = None) -> Iterator[Ministack]:
+def ministack(
+    *,
+    auth: bool = False,
+    port: int | None = None,
+    log: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Ministack]:
     """A MiniStack for the time of the block, on 127.0.0.1 and with temporary files of its own, which go with it.
 
     auth: enforce the policies of roles, as AWS does; access key "test" may do all. port: default any free one. log: a file to
-    keep its log in. NotConfigured where MiniStack is not installed or does not start.
+    keep its log in. settings: MiniStack's own. It ends with this process, however that ends. NotConfigured where MiniStack is not installed or does not start.
     """
     python = python_with_ministack()
     if python is None:
         raise NotConfigured(
             "MiniStack is not installed here. Give it an environment of its own: "
-            "python3 -m venv .venv-ministack && .venv-ministack/bin/pip install -r requirements/ministack.txt"
+            "python3 -m venv .venv-ministack && .venv-ministack/bin/pip install ministack==1.5.33"
         )
     folder = Path(tempfile.mkdtemp(prefix="headrace-ministack-"))
     try:
-        running = _start(python, port or free_port(), folder, log or folder / "ministack.log", auth)
+        running = _start(
+            python, port or free_port(), folder, log or folder / "ministack.log", auth, settings or {}
+        )
         try:
             _wait(running)
             yield running
@@ -118,7 +126,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(python: Path, port: int, folder: Path, log: Path, auth: bool) -> Ministack:
+def _start(
+    python: Path, port: int, folder: Path, log: Path, auth: bool, settings: Mapping[str, str]
+) -> Ministack:
     """Its functions inherit this environment: no settings of AWS, of Headrace or of Python may leak into them."""
     kept = {
         name: value
@@ -138,9 +148,23 @@ def _start(python: Path, port: int, folder: Path, log: Path, auth: bool) -> Mini
         "IOT_MTLS_ENABLED": "0",
         "TMPDIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **settings,
     }
-    with log.open("wb") as out:
-        process = subprocess.Popen([python, "-P", str(SERVER)], env=environment, cwd=folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL)  # fmt: skip
+    try:
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [python, "-P", str(SERVER)],
+                env=environment,
+                cwd=folder,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.PIPE,  # never written to: its end tells the server that this process is gone
+                start_new_session=True,  # Ctrl-C is this process's business
+            )
+    except OSError as error:
+        raise NotConfigured(
+            f"{python} cannot be run ({error.strerror}): HEADRACE_MINISTACK_PYTHON names the Python that has MiniStack"
+        ) from error
     return Ministack(port=port, process=process, log=log)
 
 
@@ -148,13 +172,18 @@ def _wait(running: Ministack) -> None:
     deadline = time.monotonic() + START_S
     while not running.healthy():
         if running.process.poll() is not None or time.monotonic() > deadline:
-            tail = running.log.read_text(errors="replace")[-2_000:]
-            raise NotConfigured(f"MiniStack did not start on port {running.port}:\n{tail}")
+            raise NotConfigured(f"MiniStack did not start on port {running.port}:\n{_tail(running.log)}")
         time.sleep(0.02)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2_000:]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
+    if process.stdin is not None:
+        process.stdin.close()
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. Five changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Five changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
@@ -12,6 +12,9 @@ version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -81,7 +84,19 @@ def all_over_tls() -> None:
     iam_evaluator._resolve_condition_key = resolve_as_secure
 
 
+def end_with_the_parent() -> None:
+    """stdin is a pipe that the process which started this one holds open: its end is the sign to stop, as SIGTERM is."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
 def main() -> None:
+    end_with_the_parent()
     quick_schedules()
     quick_answers()
     tables_with_ttl()

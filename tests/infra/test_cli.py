@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -146,33 +145,24 @@ def test_dev_runs_an_app_and_another_terminal_triggers_it(starter: Path) -> None
     )
     try:
         assert dev.stdout is not None
-        exports: dict[str, str] = {}
-        while "HEADRACE_STACK" not in exports:
-            line = dev.stdout.readline()
+        while "headrace trigger" not in (line := dev.stdout.readline()):
             assert line, "headrace dev ended"
-            if line.startswith("export "):
-                name, _, value = line.removeprefix("export ").strip().partition("=")
-                exports[name] = value
-        while True:  # its workers register once they are up
-            done = run("trigger", "greet", "--input", '{"name": "dev"}', "--wait", cwd=starter, **exports)
-            if "no workflow 'greet' is registered" not in done.stderr:
-                break
-            time.sleep(0.2)
+        done = run("trigger", "greet", "--input", '{"name": "dev"}', "--wait", cwd=starter)
         assert json.loads(done.stdout) == {"greet": {"text": "Hello, dev!"}}
-        run_id = run("trigger", "morning", cwd=starter, **exports).stdout.strip()
-        shown = run("runs", "get", run_id, cwd=starter, **exports)
+        run_id = run("trigger", "morning", cwd=starter).stdout.strip()
+        shown = run("runs", "get", run_id, cwd=starter)
         for _ in range(50):
-            shown = run("runs", "get", run_id, cwd=starter, **exports)
+            shown = run("runs", "get", run_id, cwd=starter)
             if "COMPLETED" in shown.stdout:
                 break
         assert re.search(r"● wake\n +└─ ● coffee", shown.stdout), shown.stdout
-        listed = run("runs", "list", "--app", "app:hatchet", cwd=starter, **exports)
+        listed = run("runs", "list", cwd=starter)
         assert run_id in listed.stdout
-        logged = run("runs", "logs", listed.stdout.split("\n")[2].split()[0], cwd=starter, **exports)
+        logged = run("runs", "logs", listed.stdout.split("\n")[2].split()[0], cwd=starter)
         assert "greeting dev" in logged.stdout
-        assert "nobody waits" in run("gates", "--app", "app:hatchet", cwd=starter, **exports).stdout
-        assert json.loads(run("gates", "--json", cwd=starter, **exports).stdout) == []
-        missing = run("runs", "get", "nope", cwd=starter, **exports)
+        assert "nobody waits" in run("gates", "--app", "app:hatchet", cwd=starter).stdout
+        assert json.loads(run("gates", "--json", cwd=starter).stdout) == []
+        missing = run("runs", "get", "nope", cwd=starter)
         assert "there is no run nope in stack 'headrace'" in missing.stderr
     finally:
         dev.send_signal(signal.SIGINT)

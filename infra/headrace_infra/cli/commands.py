@@ -74,11 +74,12 @@ def dev(
     emulator: Annotated[
         str, typer.Option(help="ministack, moto, or auto: MiniStack where it is installed")
     ] = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the runs of the last start")] = False,
 ) -> None:
     """Run an app on an emulated AWS, reload it on changes, and show its runs and its output live."""
     from headrace_infra.cli.developing import develop
 
-    develop(path, port=port, reload=reload, emulator=emulator)
+    develop(path, port=port, reload=reload, emulator=emulator, fresh=fresh)
 
 
 @app.command(epilog="Example: headrace ui --stack prod")

@@ -1,177 +1,281 @@
-"""`headrace dev`: an emulated AWS, the app's workers beside it, reloads, and the runs as they happen."""
+"""`headrace dev`: an emulated AWS, the app's workers beside it, reloads, and the runs and lines as they happen."""
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, assert_never
 
-import boto3
-from rich.live import Live
-from rich.table import Table
+from rich.markup import escape
 
-from headrace import Headrace, Settings
-from headrace.aws.items import item_from_wire
-from headrace.core.run.graph import finished_at_ms, run_status
-from headrace.core.run.record import RunRecord
-from headrace.engine.catalog.plans import record_in
-from headrace.errors import NotConfigured
-from headrace_infra.cli.apps import app_named
-from headrace_infra.cli.console import out, painted, seconds
-from headrace_infra.compile import compile_app, units_of
-from headrace_infra.local.resources import deploy
-from headrace_infra.ministack import ministack, python_with_ministack
+from headrace.app import Headrace
+from headrace.aws.local_stack import FILE, LocalStack, announced
+from headrace.errors import HeadraceError, NotConfigured
+from headrace_infra.cli.console import counted, errors, say
+from headrace_infra.cli.pages import serve_in_background
+from headrace_infra.cli.watching import View
+from headrace_infra.loading import check_app_path
+from headrace_infra.local.emulators import REGION, Emulator, emulator
+from headrace_infra.local.served import VISIBILITY_S
+from headrace_infra.local.supervising import (
+    Broken,
+    Debugging,
+    Gone,
+    Line,
+    Ready,
+    Supervisor,
+    ended,
+    worker_environment,
+)
 
-SHOWN = 20
 REFRESH_S = 0.5
+KEEP_EVERY_S = 10.0
+DEBOUNCE_MS = 100
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+OWN_ENVIRONMENT = ("HEADRACE_TABLE", "HEADRACE_BUCKET", "HEADRACE_QUEUES", "AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
-def develop(path: str, *, port: int, reload: bool, emulator: str) -> None:
-    """Run until it is interrupted."""
-    if emulator not in ("auto", "ministack", "moto"):
-        raise NotConfigured(f"the emulator is {emulator!r}: give ministack, moto or auto")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app = app_named(path)
-    kind = ("ministack" if python_with_ministack() else "moto") if emulator == "auto" else emulator
-    stack_name = app.settings.stack
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Files of the project were saved."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PagesUp:
+    """The dashboard is served, at this address."""
+
+    link: str
+
+
+def develop(path: str, *, port: int, reload: bool, emulator: str, fresh: bool) -> None:
+    """Run until it is interrupted: Ctrl-C, SIGTERM or a closed terminal. Nothing is left running."""
+    check_app_path(path)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
     with ExitStack() as stack:
-        environment, account = stack.enter_context(_emulated(kind, port))
-        environment["HEADRACE_STACK"] = stack_name
-        os.environ.update(environment)
-        region = environment["AWS_DEFAULT_REGION"]
-        deploy(
-            compile_app(app, app_path=path), units_of(app), stack=stack_name, account=account, region=region
-        )
-        out.print(f"[bold green]{path}[/] runs on {kind}; in another terminal:\n")
-        for name in (
-            "AWS_ENDPOINT_URL",
-            "AWS_ACCESS_KEY_ID",
-            "AWS_SECRET_ACCESS_KEY",
-            "AWS_DEFAULT_REGION",
-            "HEADRACE_STACK",
-        ):
-            out.print(f"export {name}={environment[name]}", highlight=False, soft_wrap=True)
-        first = next(iter(app.workflows_by_name), "WORKFLOW")
-        out.print(f"headrace trigger {first} --input '{{}}' --wait\n", highlight=False)
-        workers = _Workers(path)
-        stack.callback(workers.stop)
-        workers.start()
-        changes = _changes(Path.cwd()) if reload else iter(())
-        try:
-            _watch(stack_name, workers, changes)
-        except KeyboardInterrupt:
-            out.print("stopped")
+        stack.callback(_ignore_signals)  # what is torn down last is not torn down twice
+        folder = Path.cwd()
+        stack_name = Headrace().settings.stack
+        with suppress(KeyboardInterrupt):
+            _run(path, folder, stack_name, port=port, reload=reload, kind=emulator, fresh=fresh)
+    with suppress(OSError):  # the terminal may be gone
+        say("stopped")
 
 
-class _Workers:
-    """The process that delivers to the app; replaced after a change."""
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "headrace_infra.local.served", self._path], env=environment
-        )
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
 
-    def restart(self) -> None:
-        self.stop()
-        self.start()
+def _run(
+    path: str, folder: Path, stack_name: str, *, port: int, reload: bool, kind: str, fresh: bool
+) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(_one_at_a_time(folder))
+        running = stack.enter_context(emulator(kind, port, folder / FILE.parent, fresh=fresh))
+        _point_to(running, stack_name)
+        here = LocalStack(endpoint=running.url, stack=stack_name, region=REGION)
+        stack.enter_context(announced(folder, here, app=path))
+        events: SimpleQueue[Any] = SimpleQueue()
+        environment = worker_environment({"HEADRACE_DEV_ACCOUNT": running.account})
+        supervisor = Supervisor(path, environment, events)
+        stack.callback(_ignore_signals)
+        session = Session(path, running, supervisor, events, stack_name)
+        stack.callback(session.keep)
+        stack.callback(supervisor.stop)
+        if reload:
+            stack.enter_context(_watching(folder, events))
+        session.run()
 
 
 @contextmanager
-def _emulated(kind: str, port: int) -> Iterator[tuple[dict[str, str], str]]:
-    """The emulated AWS: what the environment needs to reach it, and its account."""
-    if kind == "ministack":
-        from headrace_infra.ministack import ACCOUNT
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """NotConfigured where `headrace dev` runs in this folder already."""
+    (folder / FILE.parent).mkdir(exist_ok=True)
+    lock = folder / FILE.parent / "lock"
+    import fcntl
 
-        with ministack(port=port or None) as running:
-            yield running.environment(), ACCOUNT
-        return
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotConfigured(
+                f"headrace dev runs in {folder} already: end it, or use it from here (headrace trigger …)"
+            ) from error
+        yield
+
+
+def _point_to(running: Emulator, stack_name: str) -> None:
+    """This process and its children work on the emulator, whatever the environment said before."""
+    for name in OWN_ENVIRONMENT:
+        os.environ.pop(name, None)
+    os.environ.update(running.environment())
+    os.environ["HEADRACE_STACK"] = stack_name
+
+
+@contextmanager
+def _watching(folder: Path, events: SimpleQueue[Any]) -> Iterator[None]:
     try:
-        from moto.server import ThreadedMotoServer
+        from watchfiles import PythonFilter, watch
     except ImportError as error:
-        raise NotConfigured("headrace dev needs an emulator: pip install 'headrace[local]'") from error
-    import logging
+        raise NotConfigured("headrace dev needs watchfiles: pip install 'headrace[local]'") from error
+    stop = threading.Event()
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
-    server.start()
+    def run() -> None:
+        files = PythonFilter(extra_extensions=(".env",))
+        for changes in watch(folder, watch_filter=files, stop_event=stop, debounce=DEBOUNCE_MS, step=20):
+            events.put(Changed(tuple(sorted({each for _, each in changes}))))
+
+    thread = threading.Thread(target=run, name="headrace-watch", daemon=True)
+    thread.start()
     try:
-        _, found = server.get_host_and_port()
-        yield (
-            {
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{found}",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_REGION": "us-east-1",
-            },
-            "123456789012",
-        )
+        yield
     finally:
-        server.stop()
+        stop.set()
+        thread.join(1)
 
 
-def _changes(folder: Path) -> Iterator[object]:
-    """Yields a set of changed Python files, or an empty one about twice a second."""
-    from watchfiles import PythonFilter, watch
+class Session:
+    """What happens from the start to the end of `headrace dev`, one event after the other."""
 
-    return watch(
-        folder, watch_filter=PythonFilter(), yield_on_timeout=True, rust_timeout=int(REFRESH_S * 1000)
-    )
+    def __init__(
+        self, path: str, running: Emulator, supervisor: Supervisor, events: SimpleQueue[Any], stack_name: str
+    ) -> None:
+        self._path = path
+        self._emulator = running
+        self._supervisor = supervisor
+        self._events = events
+        self._stack = stack_name
+        self._view = View(Headrace())
+        self._greeted = False
+        self._restored = False
+        self._loaded = False
+        self._restart_at: float | None = None
+        self._next_keep = monotonic() + KEEP_EVERY_S
 
-
-def _watch(table: str, workers: _Workers, changes: Iterator[object]) -> None:
-    client = boto3.client("dynamodb")
-    engine = Headrace(config=Settings(table=table)).engine
-    with Live(_view([]), console=out, auto_refresh=False) as live:
-        while True:
-            changed = next(changes, None)
-            if changed is None:
-                time.sleep(REFRESH_S)
-            elif changed:
-                live.console.print("[yellow]changed: reloading[/]")
-                workers.restart()
-            pages = client.get_paginator("scan").paginate(
-                TableName=table,
-                FilterExpression="sk = :run",
-                ExpressionAttributeValues={":run": {"S": "run"}},
-            )
-            records = [record_in(engine, item_from_wire(wire)) for page in pages for wire in page["Items"]]
-            live.update(_view(records), refresh=True)
-
-
-def _view(records: list[RunRecord]) -> Table:
-    """The newest runs: workflow, status, how long, how many attempts."""
-    table = Table(title=f"{len(records)} runs", title_justify="left", box=None, pad_edge=False)
-    for name in ("run", "workflow", "status", "took", "attempts"):
-        table.add_column(name)
-    for record in sorted(records, key=lambda each: -each.created_at_ms)[:SHOWN]:
-        ended_ms = finished_at_ms(record)
-        attempts = max([row.retry_count + 1 for row in record.tasks.values()], default=0)
-        took = ended_ms - record.created_at_ms if ended_ms is not None else None
-        table.add_row(
-            f"[dim]{record.run_id}[/]",
-            record.plan.workflow,
-            painted(run_status(record)),
-            seconds(took),
-            str(attempts),
+    def run(self) -> None:
+        say(
+            f"[bold]{escape(self._path)}[/] on {self._emulator.kind}, {self._emulator.url}, stack {escape(self._stack)}"
         )
-    return table
+        self._supervisor.load()
+        with self._view:
+            while True:
+                try:
+                    self._handle(self._events.get(timeout=REFRESH_S))
+                except Empty:
+                    self._pass_time()
+
+    def keep(self) -> None:
+        """Write what the stack holds to the project's folder."""
+        if not self._restored:
+            return
+        try:
+            self._emulator.keep(self._stack)
+        except Exception as error:  # noqa: BLE001  # the next start begins empty; ending must go on
+            errors.print(f"the runs could not be kept for the next start: {error}")
+
+    # ---- events
+
+    def _handle(self, event: Any) -> None:
+        match event:
+            case Line(text=text):
+                self._view.line(text)
+            case Ready(worker=worker, summary=summary):
+                if self._supervisor.is_of_now(worker):
+                    self._ready(event, summary)
+            case Broken(worker=worker, why=why):
+                if self._supervisor.is_of_now(worker):
+                    self._supervisor.give_up(worker)
+                    self._broken(why)
+            case Gone(worker=worker, code=code):
+                self._gone(event, code)
+            case Debugging(worker=worker, begins=begins):
+                self._view.hold(begins)
+                if begins:
+                    worker.tell("terminal")
+            case PagesUp(link=link):
+                self._view.note(f"runs in the browser: {link}")
+            case Changed(paths=paths):
+                names = ", ".join(os.path.relpath(each) for each in paths[:3])
+                self._view.note(f"[yellow]{escape(names)} changed[/]: reloading")
+                self._supervisor.load()
+            case _:
+                assert_never(event)
+
+    def _ready(self, event: Ready, summary: Any) -> None:
+        if not self._restored:
+            self._restore()
+        self._supervisor.take_over(event.worker)
+        self._restart_at = None
+        names, workers = summary["workflows"], ", ".join(summary["workers"])
+        self._view.note(
+            f"[green]ready[/]: {counted(len(names), 'workflow')} ({escape(', '.join(names))}) on {escape(workers)}"
+        )
+        self._view.watch()
+        if not self._greeted:
+            self._greeted = True
+            self._greet(summary["example"])
+
+    def _greet(self, example: dict[str, Any] | None) -> None:
+        serve_in_background(Headrace(), lambda link: self._events.put(PagesUp(link)))
+        self._view.note("In another terminal, in this folder:")
+        command = "headrace runs list"
+        if example is not None:
+            given = shlex.quote(json.dumps(example["input"], ensure_ascii=False))
+            command = f"headrace trigger {shlex.quote(example['workflow'])} --input {given} --wait"
+        self._view.note(f"    {escape(command)}")
+
+    def _restore(self) -> None:
+        try:
+            self._emulator.restore(self._stack)
+        except Exception as error:  # noqa: BLE001  # an unreadable file must not keep anybody from working
+            self._view.note(f"[yellow]the runs of the last start could not be read[/]: {escape(str(error))}")
+        self._restored = True
+
+    def _broken(self, why: str) -> None:
+        after = (
+            "the worker of before goes on; the next save is tried"
+            if self._supervisor.is_serving
+            else "no worker is up: runs wait until a save makes it load"
+        )
+        self._view.problem(f"{why}\n{after}")
+
+    def _gone(self, event: Gone, code: int) -> None:
+        was_loading = self._supervisor.is_loading(event.worker)
+        pause_s = self._supervisor.lost(event.worker)
+        if pause_s is not None:
+            when = f"another is started in {pause_s:g} s" if pause_s else "another is started"
+            self._view.problem(
+                f"the worker is down: {ended(code)}; {when}, as Lambda would\n"
+                f"what it ran comes back within {2 * VISIBILITY_S} s, as a new attempt"
+            )
+            self._restart_at = monotonic() + pause_s
+            self._pass_time()
+        elif was_loading and not event.worker.is_stopping:
+            self._broken(f"the app was not loaded: {ended(code)}")
+
+    def _pass_time(self) -> None:
+        now = monotonic()
+        if self._restart_at is not None and now >= self._restart_at:
+            self._restart_at = None
+            self._supervisor.load()
+        if self._restored and now >= self._next_keep:
+            self._next_keep = now + KEEP_EVERY_S
+            with suppress(HeadraceError):
+                self.keep()
+        self._view.refresh()

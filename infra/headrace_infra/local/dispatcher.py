@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from headrace.errors import HeadraceError
 from headrace.ports import Queues, Received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 IDLE_PAUSE_S = 0.004
+FAILED_PAUSE_S = 1.0
 logger = logging.getLogger("headrace.local")
 
 
@@ -142,6 +144,17 @@ class Dispatcher:
         return found
 
     def _receive(self, target: Target) -> list[Received]:
+        """What is there. A queue that does not answer, or is gone, costs a warning and a pause: the others are delivered."""
+        try:
+            return self._received(target)
+        except HeadraceError as error:
+            if not self.running:
+                raise
+            logger.warning("queue %s: %s", target.queue, error)
+            self._stop.wait(FAILED_PAUSE_S)
+            return []
+
+    def _received(self, target: Target) -> list[Received]:
         return self._queues.receive(
             target.queue, limit=target.batch_size, wait_s=0, visibility_s=target.visibility_s
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,16 +44,18 @@ LATER = (
 
 
 def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: str, region: str) -> Deployed:
-    """Create the template's table, queues and bucket through boto3, wherever its endpoint is."""
+    """Create the template's table, queues and bucket through boto3, wherever its endpoint is; what is there already stays."""
     import boto3
 
     resources = template["Resources"]
     values = {"AWS::StackName": stack, "AWS::AccountId": account, "AWS::Region": region}
     table = {name: _resolve(value, values) for name, value in resources[TABLE]["Properties"].items()}
-    boto3.client("dynamodb").create_table(**{name: table[name] for name in table if name not in LATER})
+    with _unless_there():
+        boto3.client("dynamodb").create_table(**{name: table[name] for name in table if name not in LATER})
     bucket = _resolve(resources[BUCKET]["Properties"]["BucketName"], values)
     place: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    boto3.client("s3").create_bucket(Bucket=bucket, **({} if region == "us-east-1" else place))
+    with _unless_there():
+        boto3.client("s3").create_bucket(Bucket=bucket, **({} if region == "us-east-1" else place))
     done = Deployed(stack=stack, table=table["TableName"], bucket=bucket)
     dead = _create_queue(resources[DEAD_LETTERS]["Properties"], values, None)
     done.urls[DEAD_LETTERS_QUEUE] = dead
@@ -91,7 +95,32 @@ def _create_queue(properties: dict[str, Any], values: dict[str, str], dead_arn: 
         count = properties["RedrivePolicy"]["maxReceiveCount"]
         attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": count})
     name = _resolve(properties["QueueName"], values)
-    return boto3.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    sqs = boto3.client("sqs")
+    with _unless_there():
+        return sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]  # it is there with other attributes
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    return url
+
+
+THERE = (
+    "ResourceInUseException",
+    "BucketAlreadyOwnedByYou",
+    "BucketAlreadyExists",
+    "QueueNameExists",
+    "QueueAlreadyExists",
+)
+
+
+@contextmanager
+def _unless_there() -> Iterator[None]:
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in THERE:
+            raise
 
 
 def _resolve(value: Any, values: dict[str, str]) -> Any:
