@@ -9,6 +9,7 @@ import typer
 
 from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
 from headrace_infra.cli.run_commands import runs
+from headrace_infra.cli.time_commands import crons, schedules
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
     context_settings=HELP_NAMES,
 )
 app.add_typer(runs, name="runs")
+app.add_typer(crons, name="crons")
+app.add_typer(schedules, name="schedules")
 
 
 def _version(wanted: bool) -> None:
