@@ -26,7 +26,6 @@ from headrace_infra.template.functions import Source, clock_function, dead_lette
 from headrace_infra.template.outputs import outputs
 from headrace_infra.template.parameters import conditions, parameters
 from headrace_infra.template.queues import queues
-from headrace_infra.template.rendering import render
 from headrace_infra.template.schedules import clock_events
 from headrace_infra.template.tables import table
 from headrace_infra.template.unit import Unit, logical_id, unit_of
@@ -190,6 +189,15 @@ def _check_homes(app: AppLike, fleet: list[Any]) -> None:
 
 def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {name: block for part in parts for name, block in part.items()}
+
+
+def render(template: dict[str, Any], *, app_path: str) -> str:
+    """The text of template.yaml. ImportError, which says what to install, where PyYAML is missing."""
+    try:
+        from headrace_infra.template import rendering  # local stacks need no text, and no PyYAML
+    except ImportError as error:
+        raise ImportError("a template is written with PyYAML: pip install 'headrace[cli]'") from error
+    return rendering.render(template, app_path=app_path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
