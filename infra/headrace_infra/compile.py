@@ -29,6 +29,12 @@ from headrace_infra.template.queues import queues
 from headrace_infra.template.schedules import clock_events
 from headrace_infra.template.tables import table
 from headrace_infra.template.unit import Unit, logical_id, unit_of
+from headrace_infra.template.webhooks import (
+    webhooks_conditions,
+    webhooks_outputs,
+    webhooks_parameters,
+    webhooks_resources,
+)
 
 __all__ = ["compile_app", "load_app", "main", "render", "units_of"]
 
@@ -73,16 +79,23 @@ def compile_app(
         **dead_letters_function(units, source),
         **clock_function(units, source, clock_events()),
         **events_resources(events, units, source),
+        **(webhooks_resources(units, source) if app.settings.webhooks else {}),
         **alarms(units, events=events is not None),
     }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
-        "Parameters": parameters(app.settings.retention_days),
-        "Conditions": conditions(),
+        "Parameters": {
+            **parameters(app.settings.retention_days),
+            **(webhooks_parameters() if app.settings.webhooks else {}),
+        },
+        "Conditions": {**conditions(), **(webhooks_conditions() if app.settings.webhooks else {})},
         "Resources": resources,
-        "Outputs": outputs(units, events=events is not None),
+        "Outputs": {
+            **outputs(units, events=events is not None),
+            **(webhooks_outputs() if app.settings.webhooks else {}),
+        },
     }
 
 
@@ -104,7 +117,11 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
 def events_use(app: AppLike) -> EventsUse | None:
     """What the app uses of events; None: it starts no workflow by them and waits for none."""
     patterns = [(worker.name, pattern) for worker in app.fleet() for pattern in worker.event_patterns]
-    if patterns or any(_uses_events(workflow) for workflow in app.workflows_by_name.values()):
+    if (
+        patterns
+        or app.settings.webhooks
+        or any(_uses_events(workflow) for workflow in app.workflows_by_name.values())
+    ):
         return EventsUse(patterns=patterns)
     return None
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from headrace.clients.runs.client import RunsClient
     from headrace.clients.scheduled import ScheduledClient
     from headrace.clients.stubs import StubsClient
+    from headrace.clients.webhooks import WebhooksClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
     from headrace.context.context import Context
@@ -571,6 +572,13 @@ class Headrace:
         return FiltersClient(self)
 
     @cached_property
+    def webhooks(self) -> WebhooksClient:
+        """Requests of other services that become events: create, list, get, update, delete."""
+        from headrace.clients.webhooks import WebhooksClient
+
+        return WebhooksClient(self)
+
+    @cached_property
     def workers(self) -> WorkersClient:
         from headrace.clients.workers import WorkersClient
 
@@ -592,7 +600,6 @@ class Headrace:
 
     def __getattr__(self, name: str) -> Any:
         if name in (
-            "webhooks",
             "cel",
             "dispatcher",
             "listener",

@@ -148,6 +148,22 @@ class Expressions(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Where the secrets of webhooks are kept. A reference says where; only references are stored in the table."""
+
+    def keep(self, name: str, value: str) -> str:
+        """Store a secret, in place of one of that name; the reference to it."""
+        ...
+
+    def read(self, reference: str) -> str:
+        """The secret; raises where there is none, or it may not be read."""
+        ...
+
+    def forget(self, reference: str) -> None:
+        """Delete a secret that `keep` stored. Others stay."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that connects an engine to a world."""
@@ -156,3 +172,4 @@ class Ports:
     queues: Queues
     clock: Clock
     ids: Ids
+    secrets: Secrets | None = None

@@ -77,10 +77,12 @@ class Memory:
 
     def __init__(self, clock: OffsetClock) -> None:
         from headrace.memory.queues import MemoryQueues
+        from headrace.memory.secrets import MemorySecrets
         from headrace.memory.store import MemoryStore
 
         self._clock = clock
         self._store = MemoryStore()
+        self._secrets = MemorySecrets()
         self._queues = MemoryQueues(clock)
 
     def deploy(self, template: dict[str, Any], units: list[Unit], stack: str) -> Deployed:
@@ -90,7 +92,9 @@ class Memory:
         from headrace.aws.clock import SystemIds
         from headrace.ports import Ports
 
-        return Ports(store=self._store, queues=self._queues, clock=self._clock, ids=SystemIds())
+        return Ports(
+            store=self._store, queues=self._queues, clock=self._clock, ids=SystemIds(), secrets=self._secrets
+        )
 
     def next_visible_ms(self, clock: OffsetClock) -> int | None:
         return self._queues.next_visible_ms(lambda body: not body.startswith(CRON_TICK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunRecord
@@ -20,7 +22,7 @@ from headrace.engine.events.handle import Handled
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Outgoing
-from headrace_handlers import dead_letters, worker
+from headrace_handlers import dead_letters, webhooks, worker
 from headrace_handlers import events as events_handler
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.backends import Backend, started
@@ -174,6 +176,28 @@ class LocalStack:
     def send_aws_event(self, envelope: Mapping[str, Any]) -> None:
         """Put an envelope of EventBridge, or a notification of S3, into the queue of events, as AWS would."""
         self.engine.queues.send(EVENTS_QUEUE, [Outgoing(body=json.dumps(dict(envelope)))])
+
+    def post_webhook(
+        self, name: str, body: Mapping[str, Any] | str | bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """POST to a webhook as its sender would: the status and the answer. A mapping is sent as JSON."""
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else (body if isinstance(body, str) else json.dumps(dict(body))).encode()
+        )
+        request = {
+            "rawPath": f"/api/v1/stable/tenants/{self.app.settings.stack}/webhooks/{quote(name, safe='')}",
+            "requestContext": {"http": {"method": "POST"}},
+            "headers": {
+                "content-type": "application/json",
+                **{k.lower(): v for k, v in (headers or {}).items()},
+            },
+            "body": base64.b64encode(raw).decode(),
+            "isBase64Encoded": True,
+        }
+        answer = webhooks.make_handler(self.app)(request, None)
+        return answer["statusCode"], json.loads(answer["body"])
 
     def runs(self) -> list[RunRecord]:
         """Every run in the table."""

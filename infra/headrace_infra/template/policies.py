@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace_infra.template.bucket import BUCKET
-from headrace_infra.template.intrinsics import Block, att, sub
+from headrace_infra.template.intrinsics import Block, att, ref, sub, when
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
 from headrace_infra.template.unit import EVENTS, Unit
@@ -25,6 +25,28 @@ def dead_letters_policies(units: list[Unit]) -> list[object]:
 def events_policies(units: list[Unit]) -> list[object]:
     """It stores events and who waits for them, starts runs, and goes on with an event in another message."""
     return [_policy(_items(), *_payloads(), _sends(units, events=True), _receives(EVENTS))]
+
+
+def webhooks_policies() -> list[object]:
+    """It reads a webhook and its secret, and sends the event. Secrets that Headrace does not keep are named at deployment."""
+    own = sub(
+        "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/${AWS::StackName}/webhooks/*"
+    )
+    others = {
+        "Sid": "OtherSecrets",
+        "Effect": "Allow",
+        "Action": ["secretsmanager:GetSecretValue", "ssm:GetParameter"],
+        "Resource": ref("WebhookSecretArns"),
+    }
+    return [
+        _policy(
+            _allow("Webhooks", ["dynamodb:GetItem"], att(TABLE, "Arn")),
+            _allow("Payloads", ["s3:PutObject"], sub(f"${{{BUCKET}.Arn}}/events/*")),
+            _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], att(EVENTS, "Arn")),
+            _allow("Secrets", ["ssm:GetParameter"], own),
+            when("HasWebhookSecrets", others),
+        )
+    ]
 
 
 def clock_policies(units: list[Unit]) -> list[object]:

@@ -14,6 +14,7 @@ TAGS = {
     "Fn::If": "!If",
     "Fn::Equals": "!Equals",
     "Fn::Not": "!Not",
+    "Fn::Join": "!Join",
 }
 WIDTH = 120
 _QUOTED = re.compile(r"(!Ref|!GetAtt) '([\w:.]+)'")

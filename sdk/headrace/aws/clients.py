@@ -55,6 +55,10 @@ class Clients:
         client: S3Client = self._other("s3")
         return client
 
+    def service(self, name: str) -> Any:
+        """The client of any other service, made once."""
+        return self._other(name)
+
     def credentials(self) -> Credentials | None:
         """What the clients sign with, which refreshes itself; None where there is none."""
         if "aws_access_key_id" in self._where:
@@ -84,11 +88,11 @@ class BotoTransport:
         try:
             answer: dict[str, Any] = method(**request)
         except ClientError as error:
-            raise _refusal(error) from error
+            raise refusal_of(error) from error
         return answer
 
 
-def _refusal(error: ClientError) -> Refusal:
+def refusal_of(error: ClientError) -> Refusal:
     response: Mapping[str, Any] = error.response
     detail, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
     return Refusal(

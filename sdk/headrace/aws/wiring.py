@@ -11,6 +11,7 @@ from headrace.aws.faults import translated
 from headrace.aws.lean.transport import Choice, choose
 from headrace.aws.local_stack import running_here
 from headrace.aws.queues import AwsQueues
+from headrace.aws.secrets import AwsSecrets
 from headrace.aws.store import AwsStore
 from headrace.ports import Ports
 
@@ -50,4 +51,5 @@ def connect(settings: Connection) -> Ports:
 
     store = AwsStore(transport, table=settings.table or name, bucket=bucket, stack=name)
     queues = AwsQueues(transport, stack=name, urls=settings.queues)
-    return Ports(store=store, queues=queues, clock=SystemClock(), ids=SystemIds())
+    secrets = AwsSecrets(transport.clients, stack=name)
+    return Ports(store=store, queues=queues, clock=SystemClock(), ids=SystemIds(), secrets=secrets)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.clients.models import APIResourceMeta, PaginationResponse
+from headrace.core.events.webhook import Algorithm, Encoding, Source
 
 Object = dict[str, Any]
 
@@ -119,3 +120,56 @@ class V1UpdateFilterRequest(_Model):
     expression: str | None = None
     scope: str | None = None
     payload: Object | None = None
+
+
+# ---------------------------------------------------------------- webhooks
+
+V1WebhookSourceName = Source
+V1WebhookHMACAlgorithm = Algorithm
+V1WebhookHMACEncoding = Encoding
+
+
+class V1WebhookBasicAuth(_Model):
+    """HTTP basic authentication. `password`: the secret, or where it is kept ("ssm:/name", "secretsmanager:name", an ARN)."""
+
+    username: str
+    password: str
+
+
+class V1WebhookAPIKeyAuth(_Model):
+    """A header that holds a key. `api_key`: the secret, or where it is kept."""
+
+    header_name: str
+    api_key: str
+
+
+class V1WebhookHMACAuth(_Model):
+    """A header that holds the HMAC of the body. `signing_secret`: the secret, or where it is kept."""
+
+    algorithm: Algorithm = Algorithm.SHA256
+    encoding: Encoding = Encoding.HEX
+    signature_header_name: str = ""
+    signing_secret: str
+
+
+class V1Webhook(_Model):
+    """A webhook. What it authenticates with is never given back; `path` is where requests go, under the URL of the
+    stack's webhooks function."""
+
+    metadata: APIResourceMeta
+    tenant_id: str
+    name: str
+    source_name: Source
+    event_key_expression: str
+    scope_expression: str | None = None
+    static_payload: Object | None = None
+    auth_type: str
+    return_event_as_response_payload: bool = True
+    path: str = ""
+
+
+class V1WebhookList(_Model):
+    """A page of webhooks, by name."""
+
+    pagination: PaginationResponse
+    rows: list[V1Webhook]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from headrace.app import Headrace
+    from headrace.clients.event_models import V1Filter
     from headrace.clients.models import CronWorkflows, WorkflowVersion
     from headrace.context.context import Context, DurableContext
     from headrace.engine.catalog.workflows import Published
@@ -301,10 +302,16 @@ class BaseWorkflow(Triggered[I, R]):
 
     # ---- not yet
 
-    def create_filter(self, *arguments: Any, **options: Any) -> Any:
-        raise NotSupportedError("event filters are not available in this version of Headrace")
+    def create_filter(
+        self, expression: str, scope: str, payload: Mapping[str, Any] | None = None
+    ) -> V1Filter:
+        """Let events of `scope` for which the CEL `expression` is true start this workflow: see `hatchet.filters.create`."""
+        return self.app.filters.create(self.name, expression, scope, payload)
 
-    aio_create_filter = create_filter
+    async def aio_create_filter(
+        self, expression: str, scope: str, payload: Mapping[str, Any] | None = None
+    ) -> V1Filter:
+        return await asyncio.to_thread(self.create_filter, expression, scope, payload)
 
     def mcp_tool(self, *arguments: Any, **options: Any) -> Any:
         raise NotSupportedError("mcp_tool is not available in this version of Headrace")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.plan import RunPlan
-from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Store
+from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Secrets, Store
 
 if TYPE_CHECKING:
     from headrace.core.waits.rate_limit import Window
@@ -95,6 +95,7 @@ class Engine:
     queues: Queues
     clock: Clock
     ids: Ids
+    secrets: Secrets | None = None
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
@@ -118,6 +119,7 @@ class Engine:
             queues=ports.queues,
             clock=ports.clock,
             ids=ports.ids,
+            secrets=ports.secrets,
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
             gate_limits=gate_limits,

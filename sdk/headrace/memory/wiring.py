@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.faults import Faults
 from headrace.memory.queues import MemoryQueues
+from headrace.memory.secrets import MemorySecrets
 from headrace.memory.store import MemoryStore
 from headrace.ports import Ports
 
@@ -17,4 +18,6 @@ def connect(
     queues = MemoryQueues(
         clock, visibility_s=visibility_s, max_receive_count=max_receive_count, faults=faults
     )
-    return Ports(store=MemoryStore(faults), queues=queues, clock=clock, ids=SeededIds(seed))
+    return Ports(
+        store=MemoryStore(faults), queues=queues, clock=clock, ids=SeededIds(seed), secrets=MemorySecrets()
+    )
