@@ -597,3 +597,49 @@ def test_poison_firings_are_dropped() -> None:
     ):
         with pytest.raises(BadMessage):
             decode_message(body)
+
+
+class Count:
+    """Counts calls of the ports."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def before(self, port: str, call: str) -> None:
+        self.calls[call] += 1
+
+    def after(self, port: str, call: str) -> None:
+        """Nothing happens after a call."""
+
+
+def writes_of(act: Callable[[World], object], count: Count, world: World) -> int:
+    before = count.calls["write"]
+    act(world)
+    return count.calls["write"] - before
+
+
+def test_what_the_table_of_docs_triggers_says_it_costs() -> None:
+    """Writes beside a run's own. The clock deletes what it has sent with `write_many`, one unit each."""
+    count = Count()
+    world = World(count)
+    world.app.publish()
+    world.minutes(1)
+    own = writes_of(
+        lambda w: (w.flow.run(EmptyModel(), wait_for_result=False), w.deliver_all()), count, world
+    )
+    assert writes_of(lambda w: w.app.scheduled.create("nightly", in_minutes(w, 0), {}), count, world) == 2
+    assert writes_of(World.deliver_all, count, world) == own + 1
+    world.flow.create_cron("c", "*/30 * * * *")
+    quiet = writes_of(lambda w: w.minutes(5, step_s=10), count, world)  # one cursor a minute
+    assert quiet <= 5
+    assert (
+        len(world.items(TIMERS)) == 3
+    )  # the scheduled run's pointer, the cron's first one, and that to the next tick
+    debounced = writes_of(lambda w: [start_debounced(w) for _ in range(5)], count, world)
+    assert debounced == 2 + 4  # one look and one begin; one for each call after it
+
+
+def start_debounced(world: World) -> None:
+    from headrace import Debounce
+
+    world.flow.run(EmptyModel(), debounce=Debounce("k", "30s"), wait_for_result=False)

@@ -249,3 +249,21 @@ def test_jitter_is_part_of_the_plan_and_checked() -> None:
     ):
         with pytest.raises(DefinitionError, match=what):
             Headrace().task(**options)(lambda input, ctx: {})  # type: ignore[call-overload]  # what is refused
+
+
+def test_the_reference_of_a_debounced_run_waits_for_it_to_start() -> None:
+    import threading
+    from time import sleep
+
+    world = World()
+    ref = world.flow.run(EmptyModel(), debounce=Debounce("k", "10s"), wait_for_result=False)
+    results: list[Any] = []
+    waiter = threading.Thread(target=lambda: results.append(ref.result()))
+    world.app.settings.poll_s = world.app.settings.longest_poll_s = 1.0
+    waiter.start()  # it moves the clock while it waits
+    while world.clock.now_ms() - world.began_ms < 20_000 and waiter.is_alive():
+        world.deliver_all()
+        sleep(0.001)
+    world.deliver_all()
+    waiter.join(10)
+    assert results == [None]

@@ -34,6 +34,8 @@ def run(*command: str) -> str:
     ("example", "lines"),
     [
         ("quickstart", ["hello, world!"]),
+        ("nightly", [r"cron 0 3 \* \* \* in Europe/Berlin ran: \{'night': '03:00 in CES?T'\}"]),
+        ("search_index", ["a: edit 5", "b: edit 5"]),
         (
             "retries",
             [

@@ -8,6 +8,7 @@ from headrace.core.run.message import FiringKind
 from headrace.core.table import debounce_id
 from headrace.engine.clock.fire import start_scheduled
 from headrace.engine.clock.scheduled import ScheduledRun, forget_debounced, get_scheduled, put_off
+from headrace.engine.runs.read import read_many
 from headrace.errors import StoreUnavailable
 from headrace.options.priority import check_priority
 from headrace.triggers.definition import found_or_raise
@@ -16,6 +17,7 @@ from headrace.triggers.door import door_of
 if TYPE_CHECKING:
     from headrace.core.run.request import StartRun
     from headrace.triggers.definition import Door
+    from headrace.triggers.outcomes import Connected
 
 MAX_TRIES = 5
 
@@ -60,3 +62,14 @@ def _let_it_start(app: Door, given: str) -> None:
     if run.problem is None:
         start_scheduled(app.engine, door_of(app), run)
     forget_debounced(app.engine, run)
+
+
+def await_start(app: Connected, run_id: str, debounce_id: str) -> None:
+    """Block until a debounced run has started, or will not."""
+    pause_s = app.settings.poll_s
+    while read_many(app.engine, [run_id])[0] is None:
+        pending = get_scheduled(app.engine, debounce_id, FiringKind.DEBOUNCE)
+        if pending is None or pending.run_id != run_id or pending.problem is not None:
+            return
+        app.engine.clock.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, app.settings.longest_poll_s)

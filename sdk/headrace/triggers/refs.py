@@ -24,11 +24,12 @@ R = TypeVar("R")
 class _Ref(Generic[R]):
     """A run by its id. Any process that reaches the stack can wait for it, as long as the run is retained."""
 
-    __slots__ = ("_app", "_parse", "workflow_run_id")
+    __slots__ = ("_app", "_debounce", "_parse", "workflow_run_id")
 
     def __init__(self, app: Connected, run_id: str, parse: Callable[[Outputs], R]) -> None:
         self._app = app
         self._parse = parse
+        self._debounce: str | None = None  # what it waits for before there is a run
         self.workflow_run_id = run_id
 
     def result(self) -> R:
@@ -36,10 +37,19 @@ class _Ref(Generic[R]):
 
         FailedTaskRunExceptionGroup where it FAILED; ValueError where it was CANCELLED or there is no such run.
         """
+        self._await_start()
         return gather(self._app, [self])[0]
+
+    def _await_start(self) -> None:
+        if self._debounce is not None:
+            from headrace.triggers.debounced import await_start
+
+            await_start(self._app, self.workflow_run_id, self._debounce)
 
     async def aio_result(self) -> R:
         """As `result`, on the event loop. A CANCELLED run raises nothing: it gives what its finished tasks returned."""
+        if self._debounce is not None:
+            await asyncio.to_thread(self._await_start)
         return (await aio_gather(self._app, [self]))[0]
 
     def stream(self) -> AsyncIterator[str | bytes]:

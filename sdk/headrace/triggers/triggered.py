@@ -115,6 +115,16 @@ class Triggered(Generic[I, R]):
     async def _aio_trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
         return await asyncio.to_thread(self._start, self._requests(items))
 
+    def _ref_of(self, item: WorkflowRunTriggerConfig, run_id: str) -> TaskRunRef[I, R]:
+        """A debounced run does not exist yet: its reference waits for it to start."""
+        ref = self._ref(run_id)
+        if item.options.debounce is not None:
+            from headrace.core.table import debounce_id
+
+            name = self.app.settings.apply_namespace(item.workflow_name, item.options.namespace)
+            ref._debounce = debounce_id(name, item.options.debounce.key)
+        return ref
+
     # ---- running
 
     @overload
@@ -158,8 +168,8 @@ class Triggered(Generic[I, R]):
 
         FailedTaskRunExceptionGroup where the run FAILED, ValueError where it was CANCELLED.
         """
-        [run_id] = self._trigger([self.create_bulk_run_item(input, None, options, *rest, **named)])
-        ref = self._ref(run_id)
+        item = self.create_bulk_run_item(input, None, options, *rest, **named)
+        ref = self._ref_of(item, self._trigger([item])[0])
         return ref.result() if wait_for_result else ref
 
     @overload
@@ -201,8 +211,7 @@ class Triggered(Generic[I, R]):
     ) -> R | TaskRunRef[I, R]:
         """As `run`, on the event loop."""
         item = self.create_bulk_run_item(input, None, options, *rest, **named)
-        [run_id] = await self._aio_trigger([item])
-        ref = self._ref(run_id)
+        ref = self._ref_of(item, (await self._aio_trigger([item]))[0])
         return await ref.aio_result() if wait_for_result else ref
 
     @overload
