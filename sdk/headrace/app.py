@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, ov
 from headrace.context.lifespan import LifespanFn
 from headrace.core.waits.points import WORKER_GATE
 from headrace.definitions.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
-from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, TaskOptions
+from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, options_of
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions
 from headrace.definitions.workflow import BaseWorkflow, Workflow, WorkflowConfig
 from headrace.engine.engine import Engine, Limits
@@ -339,7 +339,7 @@ class Headrace:
                 "on_events": on_events,
                 "default_filters": default_filters,
             },
-            TaskOptions(concurrency=concurrency, **options),
+            options_of(f"task {name or ''}".strip(), {"concurrency": concurrency, **options}),
         )
 
     @overload

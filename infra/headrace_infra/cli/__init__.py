@@ -30,7 +30,7 @@ def _run() -> None:
         raise
     debug = "--debug" in sys.argv or os.environ.get("HEADRACE_DEBUG", "").lower() in ("1", "true")
     try:
-        app([each for each in sys.argv[1:] if each != "--debug"])
+        app([each for each in sys.argv[1:] if each != "--debug"], prog_name="headrace")
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -64,6 +64,7 @@ def _client(app: Headrace) -> Iterator[Finding]:
 def _identity(app: Headrace) -> Iterator[Finding]:
     stack = app.settings.stack
     found: dict[str, Any] = {}
+    _ = app.engine  # where no region is known, that is what is said
     with translated("store", "the caller's identity", stack):
         client = _aws(app, "sts")
         found.update(client.get_caller_identity())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
@@ -81,6 +81,19 @@ class TaskOptions:
 
 
 _BUILT_IN = TaskOptions()
+
+
+def options_of(where: str, given: Mapping[str, Any]) -> TaskOptions:
+    """The options of a task as they were given by name. TypeError, which says what may have been meant, for one that there is not."""
+    known = [each.name for each in fields(TaskOptions)]
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+            raise TypeError(f"{where} has no option {name!r}: {hint}")
+    return TaskOptions(**given)
 
 
 class Task(Generic[I, R]):
