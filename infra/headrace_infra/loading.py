@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 import sysconfig
@@ -13,6 +14,7 @@ from types import ModuleType
 import headrace
 import headrace_handlers
 from headrace.app import Headrace
+from headrace.definitions.workflow import Workflow
 from headrace.errors import CompileError, HeadraceError
 from headrace_handlers.boot import import_app
 
@@ -83,7 +85,9 @@ def _not_an_app(module: ModuleType, name: str, attribute: str) -> str:
 
 def described(error: BaseException, place: Path) -> str:
     """An error of the user's code: `file:line: Type: message`, then the user's frames, innermost last."""
-    message = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
+    message = (
+        str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}{_meant(error)}"
+    )
     if isinstance(error, SystemExit):
         message = (
             f"SystemExit({error.code!r}) ended the import: start things only under if __name__ == '__main__'"
@@ -98,6 +102,16 @@ def described(error: BaseException, place: Path) -> str:
     where = f"{_short(frames[-1].filename, place)}:{frames[-1].lineno}: {message}"
     lines = [f"  {_short(each.filename, place)}:{each.lineno} in {each.name}: {each.line}" for each in frames]
     return "\n".join([where, *lines])
+
+
+def _meant(error: BaseException) -> str:
+    """After a keyword that a method of Headrace does not take: the one that is spelt nearly so."""
+    found = re.search(r"^(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    owner = {"Headrace": Headrace, "Workflow": Workflow}.get(found[1]) if found else None
+    if found is None or owner is None:
+        return ""
+    close = difflib.get_close_matches(found[3], inspect.signature(getattr(owner, found[2])).parameters, n=1)
+    return f": did you mean {close[0]!r}?" if close else ""
 
 
 def user_frames(error: BaseException, place: Path) -> list[traceback.FrameSummary]:
