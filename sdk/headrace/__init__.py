@@ -54,6 +54,7 @@ from headrace.options.conditions import (
     or_,
 )
 from headrace.options.debounce import Debounce
+from headrace.options.events import DefaultFilter
 from headrace.options.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
 from headrace.options.labels import (
     DesiredWorkerLabel,
@@ -74,6 +75,15 @@ from headrace.triggers.refs import TaskRunRef, WorkflowRunRef
 from headrace.values.codec import is_in_hatchet_serialization_context, remove_null_unicode_character
 
 if TYPE_CHECKING:
+    from headrace.clients.event_models import (
+        BulkPushEventOptions,
+        BulkPushEventWithMetadata,
+        PushEventOptions,
+        V1WebhookAPIKeyAuth,
+        V1WebhookBasicAuth,
+        V1WebhookHMACAuth,
+        V1WebhookSourceName,
+    )
     from headrace.clients.models import BulkCancelReplayOpts, RunFilter
     from headrace.settings.client_config import ClientConfig
     from headrace.values.empty import EmptyModel
@@ -84,6 +94,13 @@ V1TaskStatus = RunStatus
 
 _LATER = {
     "BulkCancelReplayOpts": "headrace.clients.models",
+    "BulkPushEventOptions": "headrace.clients.event_models",
+    "BulkPushEventWithMetadata": "headrace.clients.event_models",
+    "PushEventOptions": "headrace.clients.event_models",
+    "V1WebhookAPIKeyAuth": "headrace.clients.event_models",
+    "V1WebhookBasicAuth": "headrace.clients.event_models",
+    "V1WebhookHMACAuth": "headrace.clients.event_models",
+    "V1WebhookSourceName": "headrace.clients.event_models",
     "ClientConfig": "headrace.settings.client_config",
     "EmptyModel": "headrace.values.empty",
     "RunFilter": "headrace.clients.models",
@@ -101,6 +118,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BulkCancelReplayOpts",
+    "BulkPushEventOptions",
+    "BulkPushEventWithMetadata",
     "BulkTriggerIdempotencyCollisionError",
     "ClientConfig",
     "CompileError",
@@ -110,6 +129,7 @@ __all__ = [
     "Context",
     "Debounce",
     "DedupeViolationError",
+    "DefaultFilter",
     "DefinitionError",
     "Depends",
     "DesiredWorkerLabel",
@@ -133,6 +153,7 @@ __all__ = [
     "ParentCondition",
     "PayloadTooLargeError",
     "Priority",
+    "PushEventOptions",
     "RateLimit",
     "RateLimitDuration",
     "RunFilter",
@@ -152,6 +173,10 @@ __all__ = [
     "TriggerWorkflowOptions",
     "UserEventCondition",
     "V1TaskStatus",
+    "V1WebhookAPIKeyAuth",
+    "V1WebhookBasicAuth",
+    "V1WebhookHMACAuth",
+    "V1WebhookSourceName",
     "VpcOptions",
     "Worker",
     "WorkerLabel",

@@ -123,6 +123,10 @@ def _models(*names: str) -> dict[str, str]:
     return {name: f"headrace.clients.models:{name}" for name in names}
 
 
+def _event_models(*names: str) -> dict[str, str]:
+    return {name: f"headrace.clients.event_models:{name}" for name in names}
+
+
 _ERRORS = (
     "BulkTriggerIdempotencyCollisionError",
     "DedupeViolationError",
@@ -158,6 +162,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "BatchMemberId",
         "ConcurrencyExpression",
         "ConcurrencyLimitStrategy",
+        "DefaultFilter",
         "EmptyModel",
         "StickyStrategy",
         "TaskDefaults",
@@ -182,13 +187,32 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "ScheduleTriggerWorkflowOptions", "TriggerWorkflowOptions", "WorkflowRunTriggerConfig"
     )
     | _models("TaskRunDetail", "WorkflowRunDetail"),
-    "clients.events": _top("BulkPushEventOptions", "BulkPushEventWithMetadata", "PushEventOptions"),
+    "clients.events": _event_models(
+        "BulkPushEventOptions", "BulkPushEventWithMetadata", "Event", "PushEventOptions"
+    )
+    | {"EventClient": "headrace.clients.events:EventClient"},
+    "features.filters": {"FiltersClient": "headrace.clients.filters:FiltersClient"},
+    "features.webhooks": {"WebhooksClient": "headrace.clients.webhooks:WebhooksClient"},
     "clients.listeners.run_event_listener": {"StepRunEventType": "headrace.compat:StepRunEventType"},
     "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
     | {"RunsClient": "headrace.clients.runs.client:RunsClient"},
     "features.rate_limits": {"RateLimitsClient": "headrace.clients.rate_limits:RateLimitsClient"},
     "features.workflows": {"WorkflowsClient": "headrace.clients.workflows:WorkflowsClient"},
-    _REST: _models("V1LogLine", "V1LogLineList", "V1TaskEventType", "V1TaskStatus", "V1TaskSummary")
+    _REST: _event_models(
+        "V1Event",
+        "V1EventList",
+        "V1Filter",
+        "V1FilterList",
+        "V1UpdateFilterRequest",
+        "V1Webhook",
+        "V1WebhookAPIKeyAuth",
+        "V1WebhookBasicAuth",
+        "V1WebhookHMACAlgorithm",
+        "V1WebhookHMACAuth",
+        "V1WebhookHMACEncoding",
+        "V1WebhookSourceName",
+    )
+    | _models("V1LogLine", "V1LogLineList", "V1TaskEventType", "V1TaskStatus", "V1TaskSummary")
     | _models("V1TaskSummaryList", "V1WorkflowRunDetails"),
     f"{_REST}.v1_task_status": _models("V1TaskStatus"),
     f"{_REST}.v1_task_summary": _models("V1TaskSummary"),
@@ -203,7 +227,19 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     f"{_REST}.workflow_list": _models("WorkflowList"),
     f"{_REST}.v1_log_line": _models("V1LogLine"),
     f"{_REST}.v1_log_line_list": _models("V1LogLineList"),
-    f"{_REST}.v1_event": _models("V1Event"),
+    f"{_REST}.v1_event": _event_models("V1Event"),
+    f"{_REST}.v1_event_list": _event_models("V1EventList"),
+    f"{_REST}.v1_filter": _event_models("V1Filter"),
+    f"{_REST}.v1_filter_list": _event_models("V1FilterList"),
+    f"{_REST}.v1_update_filter_request": _event_models("V1UpdateFilterRequest"),
+    f"{_REST}.v1_webhook": _event_models("V1Webhook"),
+    f"{_REST}.v1_webhook_list": _event_models("V1WebhookList"),
+    f"{_REST}.v1_webhook_basic_auth": _event_models("V1WebhookBasicAuth"),
+    f"{_REST}.v1_webhook_api_key_auth": _event_models("V1WebhookAPIKeyAuth"),
+    f"{_REST}.v1_webhook_hmac_auth": _event_models("V1WebhookHMACAuth"),
+    f"{_REST}.v1_webhook_hmac_algorithm": _event_models("V1WebhookHMACAlgorithm"),
+    f"{_REST}.v1_webhook_hmac_encoding": _event_models("V1WebhookHMACEncoding"),
+    f"{_REST}.v1_webhook_source_name": _event_models("V1WebhookSourceName"),
     "deprecated.deprecation": {"semver_less_than": "headrace.compat:semver_less_than"},
     "engine_version": {"MinEngineVersion": "headrace.compat:MinEngineVersion"},
     "opentelemetry.instrumentor": _top("HatchetInstrumentor"),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_infra.cli.event_commands import events, filters, webhooks
 from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
 from headrace_infra.cli.run_commands import runs
 from headrace_infra.cli.time_commands import crons, schedules
@@ -23,6 +24,9 @@ app = typer.Typer(
 app.add_typer(runs, name="runs")
 app.add_typer(crons, name="crons")
 app.add_typer(schedules, name="schedules")
+app.add_typer(events, name="events")
+app.add_typer(filters, name="filters")
+app.add_typer(webhooks, name="webhooks")
 
 
 def _version(wanted: bool) -> None:
