@@ -29,7 +29,7 @@ def make_handler(app: Headrace) -> Handler:
             return Done()
         return outcome
 
-    return lambda event, context: answer(event, context, end)
+    return lambda event, context: answer(event, end)
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,10 @@ def _add_once(handler: logging.Handler) -> None:
         handler.addFilter(RunKeys())
 
 
+def info(message: str, **keys: Any) -> None:
+    logger.info(message, extra=_plain(keys))
+
+
 def warn(message: str, **keys: Any) -> None:
     logger.warning(message, extra=_plain(keys))
 

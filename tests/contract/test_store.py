@@ -221,6 +221,27 @@ def test_many_keys_in_the_order_asked_for(backend: Backend, key: Key) -> None:
     ]
 
 
+INSERTED: Item = {"text": "it's \"é😀\"", "none": None, "yes": True, "map": {"a b'": [1, -2, {"x": []}]}, "raw": b"\x00\xff", "set": frozenset({1, 2})}  # fmt: skip
+
+
+def test_many_new_items_are_put_where_they_are_missing(backend: Backend, key: Key) -> None:
+    """Some are there already, one is put twice, some have names that no identifier has: each by its own condition."""
+    keys = [Key(key.pk, f"{number:03}") for number in range(60)]
+    for each in keys[::9]:
+        backend.store.write(Put(key=each, item={"old": 1}))
+    items: list[Item] = [{**INSERTED, "n": n} if n % 7 else {"it's": n} for n in range(60)]
+    puts = [Put(key=each, item=item, require=ITEM_MISSING) for each, item in zip(keys, items, strict=True)]
+    found = backend.store.write_many([*puts, puts[1]])
+    for number, put in enumerate(puts):
+        if number % 9:
+            assert found[number] == Applied(whole(put.key, put.item))
+            assert backend.store.get(put.key) == whole(put.key, put.item)
+        else:
+            assert found[number] == Refused(whole(put.key, {"old": 1}))
+            assert backend.store.get(put.key) == whole(put.key, {"old": 1})
+    assert found[60] == Refused(whole(keys[1], items[1]))
+
+
 def test_many_writes_each_by_its_own_condition(backend: Backend, key: Key) -> None:
     backend.store.write(Put(key=key, item={}))
     other = Key(key.pk, "other")

@@ -68,7 +68,7 @@ def _allow(sid: str, actions: list[str], *resources: Block) -> Block:
 
 
 def _items() -> Block:
-    verbs = ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
+    verbs = ("GetItem", "BatchGetItem", "Query", "PutItem", "PartiQLInsert", "UpdateItem", "DeleteItem")
     return _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn"))
 
 

@@ -77,6 +77,8 @@ class Clients:
 class BotoTransport:
     """Requests through boto3's clients: whatever botocore can be configured to do."""
 
+    inserts = False
+
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 

@@ -52,6 +52,7 @@ FINAL = frozenset(
     {
         "ValidationException",
         "SerializationException",
+        "UnknownOperationException",
         "InvalidParameterValue",
         "InvalidParameterCombination",
         "MissingParameter",

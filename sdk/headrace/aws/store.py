@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from headrace.aws.expressions import request_of
-from headrace.aws.faults import translated
+from headrace.aws.faults import DENIED, FINAL, translated
+from headrace.aws.inserts import batches_of, is_insert
 from headrace.aws.items import item_from_wire, key_to_wire
 from headrace.aws.transport import Refusal, Transport
 from headrace.core.changes import Applied, Item, Key, Put, Refused, Write, Written
 from headrace.core.table import INDEXES
 from headrace.errors import StoreUnavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 BATCH_GET = 100
 """Keys a BatchGetItem (DynamoDB API reference)."""
@@ -38,6 +42,7 @@ class AwsStore:
         self._bucket = bucket
         self._stack = stack
         self._pause = pause
+        self._inserts = transport.inserts
 
     def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         return self._transport.call("dynamodb", operation, request)
@@ -58,12 +63,48 @@ class AwsStore:
         return Applied(item_from_wire(attributes) if attributes else None)
 
     def write_many(self, writes: Sequence[Write]) -> list[Written]:
+        """New items go in batches of 25 where the transport and the store have them, all else one by one, in parallel."""
         if len(writes) <= 1:
             return [self.write(write) for write in writes]
+        done: dict[int, Written] = {}
+        if self._inserts:
+            new = [(number, write) for number, write in enumerate(writes) if is_insert(write)]
+            done = self._insert_all(new) if len(new) > 1 else {}
+        left = [number for number in range(len(writes)) if number not in done]
+        done.update(
+            zip(left, self._in_parallel(self.write, [writes[number] for number in left]), strict=True)
+        )
+        return [done[number] for number in range(len(writes))]
+
+    def _insert_all(self, new: Sequence[tuple[int, Put]]) -> dict[int, Written]:
+        """What became of those that were inserted. The others (they exist, are throttled, are invalid) are for `write` to judge."""
+        batches = batches_of([put for _, put in new], self._table)
+        inserted = [flag for flags in self._in_parallel(self._insert, batches) for flag in flags]
+        return {
+            number: Applied({**put.item, "pk": put.key.pk, "sk": put.key.sk})
+            for (number, put), is_in in zip(new, inserted, strict=True)
+            if is_in
+        }
+
+    def _insert(self, batch: tuple[list[Put], dict[str, Any]]) -> list[bool]:
+        puts, request = batch
+        with translated("store", f"table {self._table}", self._stack):
+            try:
+                answers = self._call("BatchExecuteStatement", request)["Responses"]
+            except Refusal as refusal:
+                if refusal.code in DENIED or refusal.code in FINAL or not refusal.code.isidentifier():
+                    self._inserts = False  # no permission for PartiQL, or an emulator without it
+                return [False] * len(puts)
+        return ["Error" not in answer for answer in answers]
+
+    @staticmethod
+    def _in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        if len(items) <= 1:
+            return [call(item) for item in items]
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(writes))) as pool:
-            return list(pool.map(self.write, writes))
+        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(items))) as pool:
+            return list(pool.map(call, items))
 
     def get(self, key: Key, *, consistent: bool = True) -> Item | None:
         with translated("store", f"table {self._table}", self._stack):

@@ -15,6 +15,11 @@ Service = Literal["dynamodb", "sqs", "s3"]
 class Transport(Protocol):
     """One request and its answer, with retries. Thread-safe."""
 
+    @property
+    def inserts(self) -> bool:
+        """Whether new items may be put by PartiQL. moto cannot, and what a test has in the place of AWS is boto3's."""
+        ...
+
     def call(self, service: Service, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to an operation, named as in the API ("UpdateItem").
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,6 +13,7 @@ R = TypeVar("R")
 
 def aio(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     """`aio_x = aio(x)`: `x` for callers on an event loop, which it does not block. Context variables go with it."""
+    import asyncio
 
     @functools.wraps(method)
     async def face(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -5,7 +5,6 @@ A limit that was stored is listed in a partition of its own, so that reading the
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -68,6 +67,8 @@ class RateLimitsClient:
         self, key: str, limit: int, duration: RateLimitDuration | str = RateLimitDuration.SECOND
     ) -> None:
         """As `put`, without blocking the event loop."""
+        import asyncio
+
         await asyncio.to_thread(self._put, key, limit, duration, at_once=self._stores())
 
     def _put(self, key: str, limit: int, duration: RateLimitDuration | str, *, at_once: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -171,6 +170,8 @@ class Context:
 
     async def aio_task_output(self, task: Task[Any, R]) -> R:
         """Deprecated: use `task_output`."""
+        import asyncio
+
         return await asyncio.to_thread(self.task_output, task)
 
     def was_skipped(self, task: Task[Any, Any]) -> bool:
@@ -203,6 +204,8 @@ class Context:
         self._work.control.log(text)
 
     async def aio_log(self, line: str | Mapping[str, Any], raise_on_error: bool = False) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.log, line, raise_on_error)
 
     def put_stream(self, data: str | bytes) -> None:
@@ -210,6 +213,8 @@ class Context:
         self._work.control.put_stream(data)
 
     async def aio_put_stream(self, data: str | bytes) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.put_stream, data)
 
     def refresh_timeout(self, increment_by: Duration) -> None:
@@ -224,6 +229,8 @@ class Context:
         self._work.control.cancel()
 
     async def aio_cancel(self) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.cancel)
 
     @property
@@ -259,6 +266,8 @@ class Context:
             self._labels = {**self._labels, **check_labels(labels, f"worker {self._worker}")}
 
     async def aio_upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.upsert_worker_labels, labels)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -68,6 +67,8 @@ class _Live:
     """One start of a lifespan."""
 
     def __init__(self, generator: AsyncGenerator[Any, None], loop: ProcessLoop) -> None:
+        import asyncio
+
         self._generator = generator
         self.loop = loop
         self.started: Future[None] = Future()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -177,6 +176,8 @@ class Worker:
         self.labels.upsert(labels)
 
     async def aio_upsert_labels(self, labels: Mapping[str, str | int]) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.upsert_labels, labels)
 
     @property
@@ -229,6 +230,8 @@ class Worker:
 
     def start(self) -> None:
         """Run as a process: poll the queue until SIGTERM or SIGINT, then drain. LoopAlreadyRunningError in a running loop."""
+        import asyncio
+
         try:
             asyncio.get_running_loop()
         except RuntimeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,6 +208,8 @@ class BaseWorkflow(Triggered[I, R]):
         paused_workflow_cron_run_queue_behavior: PausedQueueBehavior = "QUEUE",
         paused_workflow_scheduled_run_queue_behavior: PausedQueueBehavior = "QUEUE",
     ) -> None:
+        import asyncio
+
         await asyncio.to_thread(
             self.pause,
             queue_ttl,
@@ -221,6 +222,8 @@ class BaseWorkflow(Triggered[I, R]):
         self.app.workflows.unpause(self.id)
 
     async def aio_unpause(self) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.unpause)
 
     # ---- at a time
@@ -262,6 +265,8 @@ class BaseWorkflow(Triggered[I, R]):
         additional_metadata: Mapping[str, Any] | None = None,
         priority: Priority | int | None = None,
     ) -> WorkflowVersion:
+        import asyncio
+
         return await asyncio.to_thread(
             self.schedule, run_at, input, options, child_key, additional_metadata, priority
         )
@@ -296,6 +301,8 @@ class BaseWorkflow(Triggered[I, R]):
         priority: Priority | int | None = None,
         timezone: str | None = None,
     ) -> CronWorkflows:
+        import asyncio
+
         return await asyncio.to_thread(
             self.create_cron, cron_name, expression, input, additional_metadata, priority, timezone
         )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from headrace.context.context import Context, DurableContext
 from headrace.context.depends import aio_resolve, resolve
@@ -16,7 +13,7 @@ from headrace.core.waits.points import AtChildren
 from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, TaskTimeout, Work
 from headrace.triggers.children import Spawner, current
 from headrace.triggers.waiting import Suspend
-from headrace.values.codec import output_text
+from headrace.values.codec import is_validation_error, output_text
 from headrace.values.failures import info_of, is_final
 
 if TYPE_CHECKING:
@@ -56,6 +53,8 @@ class TaskRunnable:
             return raised(error)
 
     async def acall(self, work: Work) -> Outcome:
+        import asyncio
+
         try:
             value = self.task.input_codec.parse(work.input)
         except BaseException as error:  # noqa: BLE001  # a validator is user code
@@ -103,7 +102,7 @@ def invalid_input(work: Work, error: BaseException) -> Raised:
     plan = work.record.plan
     where = f"task {work.task}" if plan.standalone else f"task {work.task} of workflow {plan.workflow}"
     info = info_of(error)
-    if isinstance(error, ValidationError):
+    if is_validation_error(error):
         info = replace(info, trace="")
         why = info.message
     else:

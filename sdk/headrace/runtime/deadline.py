@@ -17,17 +17,18 @@ import os
 import signal
 import sys
 import threading
-from asyncio import CancelledError as AsyncCancelled
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import FrameType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.engine.runs.ports import Outcome, Raised, Runnable, Succeeded, Suspended, TaskTimeout, Work
 from headrace.runtime.control import LiveControl
-from headrace.runtime.loop import ProcessLoop, abandon_process_loop, process_loop
 from headrace.runtime.pulse import PULSE
+
+if TYPE_CHECKING:
+    from headrace.runtime.loop import ProcessLoop
 
 CANCEL_GRACE_S = 1.0
 """How long an async task may react to `is_cancelled` before it is cancelled (Hatchet waits about 1 s)."""
@@ -81,6 +82,8 @@ def _execute_async(
     last_words: LastWords,
     context: contextvars.Context,
 ) -> Ending:
+    from headrace.runtime.loop import abandon_process_loop, process_loop
+
     loop = process_loop()
     future = loop.submit(runnable.acall(work), context=context)
     changed = threading.Event()
@@ -118,6 +121,8 @@ def _await_end(future: Future[Outcome], control: LiveControl, changed: threading
 
 
 def _async_ending(future: Future[Outcome], control: LiveControl) -> Ending:
+    from asyncio import CancelledError as AsyncCancelled
+
     try:
         return future.result(timeout=0)
     except (CancelledError, AsyncCancelled, TimeoutError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -124,6 +123,8 @@ async def aio_gather(
 
 async def aio_gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool = False) -> Any:
     """As `gather`, on the event loop, with the reading of `aio_result`."""
+    import asyncio
+
     records = await aio_wait(app, [ref.workflow_run_id for ref in refs])
     spawner = current.get()
     durable = spawner is not None and spawner.durable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +24,8 @@ OVERLAP_MS = 2_000
 
 async def subscribe(app: Connected, run_id: str) -> AsyncIterator[str | bytes]:
     """The run's chunks from now on, each task's in order; ends with the run. ValueError if there is no such run."""
+    import asyncio
+
     watched = _Watched(app.engine, run_id)
     pause_s = app.settings.poll_s
     await asyncio.to_thread(watched.look)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -113,6 +112,8 @@ class Triggered(Generic[I, R]):
         return self._start(self._requests(items))
 
     async def _aio_trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+        import asyncio
+
         return await asyncio.to_thread(self._start, self._requests(items))
 
     def _ref_of(self, item: WorkflowRunTriggerConfig, run_id: str) -> TaskRunRef[I, R]:

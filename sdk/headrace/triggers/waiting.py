@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES
 from headrace.triggers.children import Spawner, current
 
 if TYPE_CHECKING:
+    import asyncio
+
     from headrace.engine.engine import Engine
     from headrace.triggers.outcomes import Connected
 
@@ -32,6 +33,8 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
 
     Inside a durable task, children that are not done soon end the invocation: it goes on when all of the group are.
     """
+    import asyncio
+
     spawner = current.get()
     if spawner is not None and spawner.durable:
         return await _wait_or_suspend(app, spawner, run_ids)
@@ -59,6 +62,8 @@ HOLD_S = 1.0
 async def _wait_or_suspend(
     app: Connected, spawner: Spawner, run_ids: Sequence[str]
 ) -> list[RunRecord | None]:
+    import asyncio
+
     deadline = asyncio.get_running_loop().time() + HOLD_S
     pause_s = app.settings.poll_s
     while True:
@@ -92,6 +97,8 @@ class _Poller:
     """Reads the runs that an event loop waits for, in batches, each at its own slowing pace. Ends when none is left."""
 
     def __init__(self, engine: Engine, poll_s: float, longest_poll_s: float) -> None:
+        import asyncio
+
         self._loop = asyncio.get_running_loop()
         self._engine = engine
         self._poll_s = poll_s
@@ -123,6 +130,8 @@ class _Poller:
             _pollers.pop((id(self._loop), id(self._engine)), None)
 
     async def _look(self) -> None:
+        import asyncio
+
         now = self._loop.time()
         for run_id in [run_id for run_id, watch in self._watches.items() if not watch.wanted]:
             del self._watches[run_id]
@@ -148,6 +157,8 @@ class _Poller:
         watch.pause_s = min(watch.pause_s * GROWTH, self._longest_poll_s)
 
     async def _pause(self) -> None:
+        import asyncio
+
         if not self._watches:
             return
         next_at = min(watch.look_at for watch in self._watches.values())
@@ -172,6 +183,8 @@ _pollers: dict[tuple[int, int], _Poller] = {}
 
 def _poller(app: Connected) -> _Poller:
     """The poller of the running event loop for this app's engine."""
+    import asyncio
+
     engine, settings = app.engine, app.settings
     key = (id(asyncio.get_running_loop()), id(engine))
     poller = _pollers.get(key)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_json
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from headrace.errors import IllegalTaskOutputError
 
@@ -17,7 +15,7 @@ HATCHET_PYDANTIC_SENTINEL = "hatchet_serialization_context"
 
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import BaseModel, TypeAdapter
 
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -51,6 +49,18 @@ def remove_null_unicode_character(data: Any, replacement: str = "") -> Any:
             return data
 
 
+PLAIN = (dict, dict[str, Any])
+"""Types whose values any JSON object is: read without pydantic, so that an app of such tasks never imports it."""
+
+
+def _plain(text: str | None) -> Any:
+    """None where it is no JSON: pydantic says what is wrong with it."""
+    try:
+        return json.loads(text if text is not None else "{}")
+    except ValueError:
+        return None
+
+
 class Codec:
     """JSON texts of one type. The adapter is built when first needed."""
 
@@ -70,6 +80,8 @@ class Codec:
 
     def parse(self, text: str | None) -> Any:
         """The value of a JSON text (None: an empty object). Raises pydantic's ValidationError."""
+        if self.type in PLAIN and isinstance(found := _plain(text), dict):
+            return found
         return self.adapter.validate_json(text if text is not None else "{}", context=CONTEXT)
 
     def of(self, value: Any) -> Any:
@@ -81,14 +93,14 @@ def input_text(value: Any) -> str | None:
     """The JSON text of an input; None for an empty one. TypeError where it is, or holds, what is no JSON."""
     try:
         return _input_text(value)
-    except (PydanticSerializationError, ValueError) as error:
+    except ValueError as error:  # pydantic's PydanticSerializationError among them
         raise TypeError(f"the input cannot be serialised to JSON: {error}") from error
 
 
 def _input_text(value: Any) -> str | None:
     if value is None:
         return None
-    if isinstance(value, BaseModel):
+    if _is_model(value):
         text = value.__pydantic_serializer__.to_json(value, context=CONTEXT, by_alias=True).decode()
     elif isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
         text = _json(value)
@@ -103,12 +115,12 @@ def output_text(value: Any) -> str | None:
     """The JSON text of what a task returned; None for nothing. IllegalTaskOutputError where it is no JSON object."""
     if value is None:
         return None
-    if isinstance(value, BaseModel):
+    if _is_model(value):
         text = _model_json(value)
     elif isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
         try:
             text = _json(value)
-        except (PydanticSerializationError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise IllegalTaskOutputError(f"the output cannot be serialised to JSON: {error}") from error
     else:
         raise IllegalTaskOutputError(
@@ -119,17 +131,31 @@ def output_text(value: Any) -> str | None:
         raise IllegalTaskOutputError(
             'the output holds the character "\\u0000"; remove it with remove_null_unicode_character(output)'
         )
-    return None if text == "{}" and not isinstance(value, BaseModel) else text
+    return None if text == "{}" and not _is_model(value) else text
 
 
 def _model_json(value: BaseModel) -> str:
     try:
         return value.__pydantic_serializer__.to_json(value, context=CONTEXT, by_alias=True).decode()
-    except (PydanticSerializationError, ValueError) as error:
+    except ValueError as error:  # pydantic's PydanticSerializationError among them
         raise IllegalTaskOutputError(f"the output cannot be serialised to JSON: {error}") from error
 
 
+def _is_model(value: Any) -> TypeGuard[BaseModel]:
+    """Whether it is a pydantic model: certainly not where pydantic was never imported, which is a third of a cold start."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(value, pydantic.BaseModel)
+
+
+def is_validation_error(error: BaseException) -> bool:
+    """Whether it is pydantic's ValidationError."""
+    core = sys.modules.get("pydantic_core")
+    return core is not None and isinstance(error, core.ValidationError)
+
+
 def _json(value: Any) -> str:
+    from pydantic_core import to_json
+
     return to_json(value, context=CONTEXT, by_alias=True).decode()
 
 
@@ -140,10 +166,14 @@ def _short(value: Any) -> str:
 
 def metadata_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
     """Metadata as plain JSON. TypeError, which names the key, where a value is not JSON."""
+    if not value:
+        return {}
+    from pydantic_core import to_json
+
     out: dict[str, Any] = {}
-    for key, each in (value or {}).items():
+    for key, each in value.items():
         try:
             out[str(key)] = json.loads(to_json(each))
-        except (PydanticSerializationError, ValueError) as error:
+        except ValueError as error:  # pydantic's PydanticSerializationError among them
             raise TypeError(f"additional_metadata[{key!r}] is no JSON: {error}") from error
     return out

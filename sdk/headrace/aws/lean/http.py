@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,15 +65,12 @@ class Connection:
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
+        weakref.finalize(self, opened.close)  # what is kept when a pool ends is closed without a ResourceWarning
         self._rest = b""
         self._used = self._answered = False
         self.reusable = False
 
     def close(self) -> None:
-        self._socket.close()
-
-    def __del__(self) -> None:
-        """What is kept when a pool ends is closed without a ResourceWarning."""
         self._socket.close()
 
     def is_dropped(self) -> bool:

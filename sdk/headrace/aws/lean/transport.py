@@ -29,6 +29,8 @@ Choice = Literal["lean", "boto3"]
 class LeanTransport:
     """DynamoDB and SQS without botocore; S3 and whatever is rare through boto3, imported when it is first needed."""
 
+    inserts = True
+
     def __init__(self, served: Served, clients: Callable[[], Clients]) -> None:
         self.clients = clients
         self._apis = {

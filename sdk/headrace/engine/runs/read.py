@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from headrace.core.changes import Applied
@@ -134,6 +133,8 @@ async def aio_wait(
     engine: Engine, run_ids: Sequence[str], *, poll_s: float = 0.02, longest_poll_s: float = 1.0
 ) -> list[RunRecord | None]:
     """`wait` without a thread a waiter: sleeps on the event loop, reads in a thread; cancellable."""
+    import asyncio
+
     waiting = _Waiting(run_ids, poll_s, longest_poll_s)
     while not await asyncio.to_thread(waiting.look, engine):
         await asyncio.sleep(waiting.next_pause_s())
