@@ -49,7 +49,7 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
         done: list[Handled] = []
         left = getattr(context, "get_remaining_time_in_millis", lambda: RESERVE_MS)
         try:
-            return answer(event, context, lambda record: take(record, left(), done))
+            return answer(event, lambda record: take(record, left(), done))
         finally:
             report(done)
 

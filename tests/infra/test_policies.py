@@ -35,6 +35,7 @@ PERMISSIONS = {
     ("sqs", "SendMessageBatch"): "sqs:SendMessage",
     ("sqs", "DeleteMessageBatch"): "sqs:DeleteMessage",
     ("sqs", "ChangeMessageVisibilityBatch"): "sqs:ChangeMessageVisibility",
+    ("dynamodb", "BatchExecuteStatement"): "dynamodb:PartiQLInsert",
     ("s3", "ListObjectsV2"): "s3:ListBucket",
     ("s3", "HeadObject"): "s3:GetObject",
 }
@@ -48,18 +49,19 @@ MAPPING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
 
 def operations() -> dict[str, tuple[str, str]]:
-    """Client method -> (service, operation), of the services that the adapters use."""
+    """Client method, or operation, -> (service, operation), of the services that the adapters use."""
     found = {}
     for service in ("dynamodb", "sqs", "s3", "sts"):
         client = boto3.client(service, region_name="us-east-1")
-        found |= {method: (service, name) for method, name in client.meta.method_to_api_mapping.items()}
+        for method, name in client.meta.method_to_api_mapping.items():
+            found[method] = found[name] = (service, name)
     return found
 
 
 def called() -> set[str]:
-    """Every name that the adapters' source mentions as an attribute or as a string, if it is a client's method."""
+    """Every name that the adapters' source mentions as an attribute or as a string, if it is a client's method or an operation."""
     known = operations()
-    names = {name for path in ADAPTERS.glob("*.py") for name in _names(ast.parse(path.read_text()))}
+    names = {name for path in ADAPTERS.rglob("*.py") for name in _names(ast.parse(path.read_text()))}
     return {
         PERMISSIONS.get(known[name], f"{known[name][0]}:{known[name][1]}") for name in names if name in known
     }

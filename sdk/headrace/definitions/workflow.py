@@ -318,6 +318,8 @@ class BaseWorkflow(Triggered[I, R]):
     async def aio_create_filter(
         self, expression: str, scope: str, payload: Mapping[str, Any] | None = None
     ) -> V1Filter:
+        import asyncio
+
         return await asyncio.to_thread(self.create_filter, expression, scope, payload)
 
     def mcp_tool(self, *arguments: Any, **options: Any) -> Any:

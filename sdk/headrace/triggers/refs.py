@@ -47,6 +47,8 @@ class _Ref(Generic[R]):
 
     async def aio_result(self) -> R:
         """As `result`, on the event loop. A CANCELLED run raises nothing: it gives what its finished tasks returned."""
+        import asyncio
+
         if self._debounce is not None:
             await asyncio.to_thread(self._await_start)
         return (await aio_gather(self._app, [self]))[0]

@@ -65,7 +65,9 @@ class Connection:
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
-        weakref.finalize(self, opened.close)  # what is kept when a pool ends is closed without a ResourceWarning
+        weakref.finalize(
+            self, opened.close
+        )  # what is kept when a pool ends is closed without a ResourceWarning
         self._rest = b""
         self._used = self._answered = False
         self.reusable = False
