@@ -103,6 +103,10 @@ def test_a_delayed_run_whose_client_died_is_not_sent_early_by_a_collision() -> N
     ("options", "what"),
     [
         ({"delay": "5m", "run_at": 1}, "workflow nightly: delay and run_at are both given"),
+        (
+            {"delay": timedelta(days=31)},
+            r"cannot be delayed for longer than runs are kept, 30 days: use schedule",
+        ),
         ({"delay": "soon"}, "workflow nightly: delay is 'soon': give a timedelta"),
         ({"delay": timedelta(seconds=-1)}, "a duration cannot be negative"),
         ({"run_at": "tomorrow"}, "workflow nightly: run_at is 'tomorrow': give a datetime"),

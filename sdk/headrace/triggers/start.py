@@ -15,7 +15,7 @@ from headrace.core.run.request import Child, Event, StartRun, derived_run_id, me
 from headrace.engine.runs import start as engine_start
 from headrace.engine.runs.read import read_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join
-from headrace.errors import DedupeViolationError
+from headrace.errors import DedupeViolationError, DefinitionError
 from headrace.options.idempotency import key_of
 from headrace.options.priority import check_priority
 from headrace.triggers.children import Spawner, current
@@ -85,6 +85,16 @@ def _join(
     return [joined(new) for new in news], [joined(new) for new in missing]
 
 
+def _check_delay(app: Door, name: str, due_at_ms: int) -> None:
+    """A run carries its plan by name, which is kept as long as runs are: so a run cannot wait for longer."""
+    kept_s = app.engine.limits.retention_s
+    if due_at_ms > app.engine.clock.now_ms() + kept_s * 1000:
+        raise DefinitionError(
+            f"workflow {name}: a run cannot be delayed for longer than runs are kept, {kept_s // 86_400} days: use schedule(run_at), "
+            "which starts it by the definition that is deployed then"
+        )
+
+
 def _new_run(app: Door, wanted: StartRun, placement: Placement) -> NewRun:
     name, options, origin = wanted.workflow, wanted.options, wanted.origin
     found = found_or_raise(app, name)
@@ -94,6 +104,7 @@ def _new_run(app: Door, wanted: StartRun, placement: Placement) -> NewRun:
     metadata = metadata_for({**known.default_metadata, **options.metadata}, origin)
     routing = placement.routing(found, options)
     if options.due_at_ms is not None and options.due_at_ms > app.engine.clock.now_ms():
+        _check_delay(app, name, options.due_at_ms)
         routing = replace(routing, starts_at_ms=options.due_at_ms)
     if isinstance(origin, Event) and origin.filter_payload:
         text = json.dumps(dict(origin.filter_payload), separators=(",", ":"))

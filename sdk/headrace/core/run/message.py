@@ -66,6 +66,14 @@ class FireMessage:
     due_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimersMessage:
+    """One shard of a minute has more timers than the clock sends by itself: whoever receives this sends them."""
+
+    minute: int
+    shard: int
+
+
 def riders(record: RunRecord, message: TaskMessage) -> list[str]:
     """The other tasks that this message answers for: those that rode on it in a fused chain.
 
@@ -108,7 +116,12 @@ def encode_firing(message: FireMessage) -> str:
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
-def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage:
+def encode_timers(message: TimersMessage) -> str:
+    out: dict[str, Json] = {"timers": message.minute, "shard": message.shard}
+    return json.dumps(out, separators=(",", ":"))
+
+
+def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | TimersMessage:
     """Raises BadMessage with the reason."""
     try:
         raw = json.loads(body)
@@ -119,6 +132,8 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage:
     try:
         if "refill" in raw:
             return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
+        if "timers" in raw:
+            return TimersMessage(minute=int(raw["timers"]), shard=int(raw["shard"]))
         if "fire" in raw:
             return FireMessage(kind=FiringKind(raw["fire"]), id=_named(raw["id"]), due_ms=int(raw["due"]))
         run_id, task = raw["run"], raw["task"]

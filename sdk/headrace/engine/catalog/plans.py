@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import overload
 
 from headrace.core.changes import ITEM_MISSING, AtMost, Item, Put, either
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, decode_message
+from headrace.core.run.message import (
+    BadMessage,
+    FireMessage,
+    RefillMessage,
+    TaskMessage,
+    TimersMessage,
+    decode_message,
+)
 from headrace.core.run.plan import (
     RunPlan,
     UnknownPlan,
@@ -71,7 +78,7 @@ def record_in(engine: Engine, item: Item | None) -> RunRecord | None:
         return record_of(item)
 
 
-def message_in(engine: Engine, body: str) -> TaskMessage | RefillMessage | FireMessage:
+def message_in(engine: Engine, body: str) -> TaskMessage | RefillMessage | FireMessage | TimersMessage:
     """The message in a body, the plan of the run that it starts read where this process has not met it. BadMessage with the reason."""
     try:
         return decode_message(body)

@@ -67,7 +67,7 @@ def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
     made = replace(
         job, created_at_ms=now_ms, due_ms=first, worker=worker_for(engine, job.workflow, job.worker)
     )
-    put_timer(engine, _look_at(first, now_ms), LookAt(kind=FiringKind.CRON, id=made.id))
+    put_timer(engine, _look_at(first, now_ms), LookAt(kind=FiringKind.CRON, id=made.id, worker=made.worker))
     written = engine.store.write(Put(key=cron_key(made.id), item=_encode(made), require=ITEM_MISSING))
     if not isinstance(written, Applied):
         return None
@@ -111,7 +111,7 @@ def advance(engine: Engine, job: CronJob) -> int:
     if following == job.due_ms:
         return sent
     if following < NEVER_MS:
-        put_timer(engine, following, LookAt(kind=FiringKind.CRON, id=job.id))
+        put_timer(engine, following, LookAt(kind=FiringKind.CRON, id=job.id, worker=worker))
     engine.store.write(
         Update(key=cron_key(job.id), require=Equal(("due",), job.due_ms), sets={("due",): following})
     )

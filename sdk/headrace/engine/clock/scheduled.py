@@ -76,7 +76,7 @@ def key_of(kind: FiringKind, given: str) -> Key:
 def schedule_run(engine: Engine, wanted: ScheduledRun) -> ScheduledRun:
     """Store a run that is due later (or at once, where its time has passed). PayloadTooLargeError before anything is stored."""
     made = _made(engine, wanted)
-    _point_to(engine, made.id, made.due_ms)
+    _point_to(engine, made.id, made.due_ms, made.worker)
     engine.store.write(Put(key=made.key, item=_encode(engine, made), require=ITEM_MISSING))
     _send_if_soon(engine, made)
     return made
@@ -92,10 +92,10 @@ def _made(engine: Engine, wanted: ScheduledRun) -> ScheduledRun:
     return replace(wanted, created_at_ms=engine.clock.now_ms(), worker=worker)
 
 
-def _point_to(engine: Engine, given: str, due_ms: int) -> None:
+def _point_to(engine: Engine, given: str, due_ms: int, worker: str = "") -> None:
     """The clock is to look at it, in a minute that it cannot have passed: it counts where the message below is never sent."""
     at_ms = max(due_ms, engine.clock.now_ms() + LATEST_S * 1000)
-    put_timer(engine, at_ms, LookAt(kind=FiringKind.SCHEDULE, id=given))
+    put_timer(engine, at_ms, LookAt(kind=FiringKind.SCHEDULE, id=given, worker=worker))
 
 
 def _send_if_soon(engine: Engine, run: ScheduledRun) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Missing, Update, either
-from headrace.core.run.message import FiringKind
+from headrace.core.run.message import FiringKind, TimersMessage, encode_timers
 from headrace.core.table import CURSOR, timer_partition
 from headrace.engine.clock.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
 from headrace.engine.engine import Engine
@@ -18,7 +18,14 @@ STRIDE_MINUTES = 10
 """How far the clock goes, while it catches up, before it moves its cursor."""
 
 PAGE = 1_000
-"""How many timers are sent before they are deleted: what is done again where the clock dies in between."""
+"""How many timers are sent before they are deleted: what is done again where the clock dies in between. A shard with more is handed to
+a worker."""
+
+SEND_FOR_MS = 20_000
+"""How long one delivery sends timers: well within the visibility of any worker's queue."""
+
+MARGIN_MS = 10_000
+"""What is left of an invocation when it hands the rest on: more than a page takes."""
 
 
 def tick(engine: Engine) -> int:
@@ -50,14 +57,48 @@ def _int(item: Item | None, name: str, default: int) -> int:
 
 
 def send_shard(engine: Engine, minute: int, shard: int) -> int:
-    """Do what the timers of one shard of a minute say: send first, then delete. A timer done twice is a stale message, a timer lost is a
-    lost run."""
-    timers = [decode_timer(item) for item in engine.store.query(timer_partition(minute, shard))]
+    """Do what the timers of one shard of a minute say, or have a worker do it where they are more than a page. Returns how many
+    messages were sent."""
+    timers = _page(engine, minute, shard, PAGE + 1)
+    if len(timers) <= PAGE:
+        return _send_and_delete(engine, timers)
+    worker = next((timer.action.worker for timer in timers if timer.action.worker), None)
+    if worker is not None:
+        message = encode_timers(TimersMessage(minute=minute, shard=shard))
+        engine.queues.send(worker, [Outgoing(body=message)])
+        return 1
     sent = 0
-    for first in range(0, len(timers), PAGE):
-        page = timers[first : first + PAGE]
-        sent += _do(engine, page)
-        engine.store.write_many([Delete(key=timer.key, require=ALWAYS) for timer in page])
+    while timers:
+        sent += _send_and_delete(engine, timers)
+        timers = _page(engine, minute, shard, PAGE)
+    return sent
+
+
+def go_on_sending(
+    engine: Engine, message: TimersMessage, queue: str, time_left_ms: Callable[[], int]
+) -> None:
+    """Send a shard's timers page by page for SEND_FOR_MS, or as long as there is time; then hand the rest on by the same message.
+
+    What was sent is gone, so whoever goes on, also after a death in between, begins with what is left.
+    """
+    until_ms = engine.clock.now_ms() + min(SEND_FOR_MS, time_left_ms() - MARGIN_MS)
+    while timers := _page(engine, message.minute, message.shard, PAGE):
+        _send_and_delete(engine, timers)
+        if engine.clock.now_ms() >= until_ms:
+            engine.queues.send(queue, [Outgoing(body=encode_timers(message))])
+            return
+
+
+def _page(engine: Engine, minute: int, shard: int, limit: int) -> list[Timer]:
+    return [decode_timer(item) for item in engine.store.query(timer_partition(minute, shard), limit=limit)]
+
+
+def _send_and_delete(engine: Engine, timers: Sequence[Timer]) -> int:
+    """Send first, then delete: a timer done twice is a stale message, a timer lost is a lost run."""
+    if not timers:
+        return 0
+    sent = _do(engine, timers)
+    engine.store.write_many([Delete(key=timer.key, require=ALWAYS) for timer in timers])
     return sent
 
 

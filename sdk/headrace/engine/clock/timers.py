@@ -33,10 +33,12 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAt:
-    """Look at a cron or a scheduled run: its own item says when it is due. The timer is but a pointer, and may be stale."""
+    """Look at a cron or a scheduled run: its own item says when it is due. The timer is but a pointer, and may be stale. `worker`: one that
+    may look, where there are too many for the clock."""
 
     kind: FiringKind
     id: str
+    worker: str = ""
 
 
 Action: TypeAlias = SendMessage | LookAt
@@ -69,7 +71,7 @@ def encode_timer(due_at_ms: int, action: Action) -> Put:
             item |= {"worker": action.worker, "body": action.body}
             text = action.body
         case LookAt():
-            item |= {"look": action.kind.value, "id": action.id}
+            item |= {"look": action.kind.value, "id": action.id, "worker": action.worker}
             text = f"{action.kind}#{action.id}"
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     key = timer_key(due_at_ms, int(name[:4], 16) % SHARDS, name)
@@ -80,7 +82,9 @@ def decode_timer(item: Item) -> Timer:
     """The timer that was stored. KeyError or ValueError where the item is none."""
     action: Action
     if "look" in item:
-        action = LookAt(kind=FiringKind(str(item["look"])), id=str(item["id"]))
+        action = LookAt(
+            kind=FiringKind(str(item["look"])), id=str(item["id"]), worker=str(item.get("worker", ""))
+        )
     else:
         action = SendMessage(worker=str(item["worker"]), body=str(item["body"]))
     return Timer(key=key_of(item), due_ms=int(str(item["due"])), action=action)

@@ -16,7 +16,7 @@ from headrace.core.run.commit import (
     judge_record,
     settle_unrun,
 )
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, TimersMessage
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import message_in, record_in
@@ -29,6 +29,8 @@ from headrace.ports import Received
 
 NO_OWNER = "-"
 MAX_TRIES = 10
+BURIED_TIMERS_MS = 30_000
+"""How long timers that no worker could send are sent from here, before the rest is handed on."""
 
 
 def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
@@ -44,6 +46,11 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
         from headrace.engine.waits.kinds.rate_limit import refill
 
         refill(engine, message)
+        return Done()
+    if isinstance(message, TimersMessage):
+        from headrace.engine.clock.tick import go_on_sending
+
+        go_on_sending(engine, message, received.queue, lambda: BURIED_TIMERS_MS)
         return Done()
     if isinstance(message, FireMessage):
         from headrace.engine.clock.fire import give_up

@@ -8,7 +8,7 @@ from dataclasses import replace
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage
+from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, TimersMessage
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.table import run_key
@@ -37,6 +37,11 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
         from headrace.engine.waits.kinds.rate_limit import refill
 
         refill(engine, message)
+        return Done()
+    if isinstance(message, TimersMessage):
+        from headrace.engine.clock.tick import go_on_sending
+
+        go_on_sending(engine, message, host.worker, host.time_left_ms)
         return Done()
     if isinstance(message, FireMessage):
         if host.start is None:
