@@ -34,6 +34,24 @@ def run(*command: str) -> str:
     ("example", "lines"),
     [
         ("quickstart", ["hello, world!"]),
+        (
+            "onboarding",
+            [
+                "user:created of Ada: Welcome, Ada!",
+                "user:created of Edsger: Grace looks after Edsger, Welcome, Edsger!",
+                "user:upgraded of Barbara: Alan looks after Barbara",
+                "user:upgraded of Ken: nothing",
+            ],
+        ),
+        (
+            "github_webhook",
+            [
+                "forged: 403",
+                "signed: 200, event github:issues:opened",
+                "Thank you for #7, 'It works on my machine'",
+            ],
+        ),
+        ("s3_upload", ["s3://uploads/orders.csv, 1024 bytes"]),
         ("nightly", [r"cron 0 3 \* \* \* in Europe/Berlin ran: \{'night': '03:00 in CES?T'\}"]),
         ("search_index", ["a: edit 5", "b: edit 5"]),
         (
