@@ -1,4 +1,7 @@
-"""The Lambda of the dead-letter queue: a message that nobody could process ends its task as FAILED, with the reason."""
+"""The Lambda of the dead-letter queue: a message that could not be processed ends its task as FAILED, with the reason.
+
+An event that could not be handled is handled here: it stays in the queue until it is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from headrace.app import Headrace
 from headrace.engine.runs.bury import bury
 from headrace.engine.runs.ports import Disposition, Done, Poison
+from headrace.ports import Received
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
 from headrace_handlers.records import received
@@ -20,16 +24,30 @@ REASON = (
 
 
 def make_handler(app: Headrace) -> Handler:
-    """The undertaker of an app. What names no run of ours is logged and dropped."""
+    """Ends what failed for good. A message that names no run and is no event is logged and dropped."""
 
     def end(record: dict[str, Any]) -> Disposition:
-        outcome = bury(app.engine, received(record, QUEUE), reason=REASON)
+        message = received(record, QUEUE)
+        outcome = bury(app.engine, message, reason=REASON)
         if isinstance(outcome, Poison):
+            if _handled_as_event(app, message):
+                return Done()
             logs.error("dropped a dead letter", reason=outcome.reason, message_id=record["messageId"])
             return Done()
         return outcome
 
     return lambda event, context: answer(event, end)
+
+
+def _handled_as_event(app: Headrace, message: Received) -> bool:
+    from headrace.core.events.event import BadEvent
+    from headrace_handlers.events import handle_message
+
+    try:
+        handle_message(app, message, 0)
+    except BadEvent:
+        return False
+    return True
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from headrace.engine.events.handle import Handled, handle
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.runs.ports import Disposition, Done
 from headrace.engine.waits.wake import wake_suspended
+from headrace.ports import Received
 from headrace.triggers.start import start
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
@@ -30,19 +31,14 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
 
     `report` is told what came of an invocation's events.
     """
-    engine = app.engine
 
     def take(record: dict[str, Any], left_ms: int, done: list[Handled]) -> Disposition:
-        message = received(record, EVENTS_QUEUE)
-        until_ms = engine.clock.now_ms() + max(0, left_ms - RESERVE_MS)
         try:
-            found = events_of(message.body, app.settings.apply_namespace, now_ms=message.sent_at_ms)
+            done += handle_message(app, received(record, EVENTS_QUEUE), left_ms)
         except BadEvent as error:
-            logs.error("dropped a message that is no event", reason=str(error), message_id=message.message_id)
-            return Done()
-        for event, page in found:
-            begin = partial(start, app)
-            done.append(handle(engine, event, page, start=begin, wake=wake_suspended, until_ms=until_ms))
+            logs.error(
+                "dropped a message that is no event", reason=str(error), message_id=record["messageId"]
+            )
         return Done()
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -54,6 +50,18 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
             report(done)
 
     return handler
+
+
+def handle_message(app: Headrace, message: Received, left_ms: int) -> list[Handled]:
+    """Handle the events of a message, in at most `left_ms` and a reserve. BadEvent where it holds none."""
+    engine = app.engine
+    until_ms = engine.clock.now_ms() + max(0, left_ms - RESERVE_MS)
+    found = events_of(message.body, app.settings.apply_namespace, now_ms=message.sent_at_ms)
+    begin = partial(start, app)
+    return [
+        handle(engine, event, page, start=begin, wake=wake_suspended, until_ms=until_ms)
+        for event, page in found
+    ]
 
 
 def __getattr__(name: str) -> Any:

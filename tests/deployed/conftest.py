@@ -1,4 +1,4 @@
-"""One emulated AWS for all deployed tests, with two stacks: the examples, and an app that gives trouble."""
+"""One emulated AWS for all deployed tests, with three stacks: the examples, an app that gives trouble, and one that events start."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from headrace_infra.ministack import Ministack, ministack, python_with_ministack
 
 STACK = "headrace-test"
 TROUBLE_STACK = "trouble-test"
+EVENTFUL_STACK = "eventful-test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,20 +81,31 @@ def examples(repository: Path, built: Path, aws: Ministack) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def trouble(repository: Path, aws: Ministack) -> Iterator[Stack]:
+    """An app that gives trouble."""
+    yield from _deployed(repository, aws, "trouble", TROUBLE_STACK)
+
+
+@pytest.fixture(scope="session")
+def eventful(repository: Path, aws: Ministack) -> Iterator[Stack]:
+    """An app that events start."""
+    yield from _deployed(repository, aws, "eventful", EVENTFUL_STACK)
+
+
+def _deployed(repository: Path, aws: Ministack, name: str, stack: str) -> Iterator[Stack]:
     """An app of a user's own, in a folder of its own, compiled, built and deployed."""
-    folder = repository / "tests" / "deployed" / "trouble"
-    spec = importlib.util.spec_from_file_location("trouble", folder / "trouble.py")
+    folder = repository / "tests" / "deployed" / name
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["trouble"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    template = compile_app(module.hatchet, app_path="trouble:hatchet", code_uri=".")
-    (folder / "template.yaml").write_text(render(template, app_path="trouble:hatchet"))
+    template = compile_app(module.hatchet, app_path=f"{name}:hatchet", code_uri=".")
+    (folder / "template.yaml").write_text(render(template, app_path=f"{name}:hatchet"))
     (folder / "Makefile").write_text(MAKEFILE.replace("{template}", "template.yaml"))
     (folder / "requirements.txt").write_text(f"{repository}\n")
     sam(folder, "build", extra={"PYTHON": sys.executable, "PYTHONPATH": str(repository / "infra")})
-    deploy(folder, TROUBLE_STACK, extra=aws.environment())
-    module.hatchet.use(connect(Settings(stack=TROUBLE_STACK)))
-    yield Stack(name=TROUBLE_STACK, app=module.hatchet, module=module, folder=folder, aws=aws)
-    del sys.modules["trouble"]
+    deploy(folder, stack, extra=aws.environment())
+    module.hatchet.use(connect(Settings(stack=stack)))
+    yield Stack(name=stack, app=module.hatchet, module=module, folder=folder, aws=aws)
+    del sys.modules[name]

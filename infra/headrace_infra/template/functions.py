@@ -89,7 +89,7 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
         "Environment": {
             "Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": "dead-letters"}
         },
-        "Policies": dead_letters_policies(units),
+        "Policies": dead_letters_policies(units, events=source.events),
     }
     mapping = {
         "Type": "AWS::Lambda::EventSourceMapping",

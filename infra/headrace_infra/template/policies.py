@@ -17,9 +17,9 @@ def worker_policies(unit: Unit, units: list[Unit], *, events: bool = False) -> l
     ]
 
 
-def dead_letters_policies(units: list[Unit]) -> list[object]:
-    """It writes how a task ended, and pays what is then owed: other tasks' messages."""
-    return [_policy(_items(), *_payloads(), _sends(units), _receives(DEAD_LETTERS))]
+def dead_letters_policies(units: list[Unit], *, events: bool = False) -> list[object]:
+    """It writes how a task ended, and pays what is then owed: other tasks' messages. It handles events that could not be before."""
+    return [_policy(_items(), *_payloads(), _sends(units, events=events), _receives(DEAD_LETTERS))]
 
 
 def events_policies(units: list[Unit]) -> list[object]:
