@@ -41,8 +41,14 @@ PERMISSIONS = {
 }
 """Where the permission is not named for the operation (Service Authorization Reference)."""
 
-NOT_GRANTED = {"sts:GetCallerIdentity"}
-"""Needs no permission; and functions are told their bucket."""
+NOT_GRANTED = {
+    "sts:GetCallerIdentity",  # needs no permission; and functions are told their bucket
+    "ssm:PutParameter",  # the person who creates a webhook
+    "ssm:DeleteParameters",
+    "ssm:GetParameter",  # the webhooks function only
+    "secretsmanager:GetSecretValue",
+}
+"""What no worker may do."""
 
 MAPPING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """What an event source mapping needs of its function's role (Lambda developer guide)."""
