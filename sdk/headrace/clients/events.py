@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace.clients.faces import aio
-from headrace.clients.naming import App, workflow_name
+from headrace.clients.naming import App, workflow_names
 from headrace.core.events.event import Event as Pushed
 from headrace.core.events.event import Trigger, event_id_at
 from headrace.core.run.graph import run_status
@@ -199,7 +199,7 @@ class EventClient:
         scopes: Sequence[str] | None,
     ) -> Callable[[_Found], bool]:
         spaced = {*(keys or ()), *(self._app.settings.apply_namespace(each) for each in keys or ())}
-        names = {workflow_name(self._app, each) for each in workflow_ids or ()}
+        names = workflow_names(self._app, workflow_ids or ())
 
         def takes(found: _Found) -> bool:
             event, triggers = found

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.clients.faces import aio
-from headrace.clients.naming import App, workflow_name
+from headrace.clients.naming import App, workflow_names
 from headrace.core.events.match import Filter
 from headrace.core.run.ids import workflow_id as id_of
 from headrace.engine.events import filters
@@ -38,7 +38,7 @@ class FiltersClient:
         `event_key`. A filter that says the same is returned as it is. DefinitionError for a bad expression or no scope; ValueError
         where there is no such workflow.
         """
-        name = workflow_name(self._app, workflow_id)
+        [name] = workflow_names(self._app, [workflow_id])
         where = f"workflow {name}: filter"
         check(expression, f"{where}: expression")
         check_scope(scope, where)
@@ -68,7 +68,7 @@ class FiltersClient:
         from headrace.clients.event_models import V1FilterList
         from headrace.clients.models import PaginationResponse
 
-        names = {workflow_name(self._app, each) for each in workflow_ids or ()}
+        names = workflow_names(self._app, workflow_ids or ())
         rows = [
             each
             for each in filters.all_filters(self._app.engine)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.run.ids import workflow_id
-from headrace.engine.catalog.workflows import published
+from headrace.engine.catalog.workflows import all_published, published
 from headrace.triggers.definition import Door, no_such_workflow
 from headrace.triggers.outcomes import Connected
 
@@ -26,6 +27,16 @@ def workflow_name(app: App, given: str) -> str:
     """The workflow that an id or a name means: one of the app's own by its id, else by its name."""
     known = {workflow_id(name): name for name in app.workflows_by_name}
     return known.get(given) or namespaced(app, given)
+
+
+def workflow_names(app: App, given: Iterable[str]) -> set[str]:
+    """As `workflow_name`, for several, and for ids of workflows that only the stack knows: a query where there is one."""
+    names = {each: workflow_name(app, each) for each in given}
+    unknown = [each for each, name in names.items() if name not in app.workflows_by_name]
+    if unknown:
+        published_ids = {workflow_id(name): name for name in all_published(app.engine)}
+        names |= {each: published_ids[each] for each in unknown if each in published_ids}
+    return set(names.values())
 
 
 def find_plan(app: App, name: str) -> RunPlan | None:
