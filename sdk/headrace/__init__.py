@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.app import Hatchet, Headrace
-from headrace.context.context import Context, DurableContext
+from headrace.context.context import Context
 from headrace.context.depends import Depends
 from headrace.core.run.record import RunStatus
 from headrace.definitions.task import Task, TaskDefaults
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         V1WebhookSourceName,
     )
     from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+    from headrace.context.durable import DurableContext, SleepResult
     from headrace.settings.client_config import ClientConfig
     from headrace.values.empty import EmptyModel
 
@@ -102,6 +103,8 @@ _LATER = {
     "V1WebhookHMACAuth": "headrace.clients.event_models",
     "V1WebhookSourceName": "headrace.clients.event_models",
     "ClientConfig": "headrace.settings.client_config",
+    "DurableContext": "headrace.context.durable",
+    "SleepResult": "headrace.context.durable",
     "EmptyModel": "headrace.values.empty",
     "RunFilter": "headrace.clients.models",
 }
@@ -161,6 +164,7 @@ __all__ = [
     "ScheduleTriggerWorkflowOptions",
     "Settings",
     "SleepCondition",
+    "SleepResult",
     "SlotType",
     "Standalone",
     "StatusBasedIdempotencyConfig",

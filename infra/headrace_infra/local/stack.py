@@ -39,6 +39,8 @@ logger = logging.getLogger("headrace.local")
 POLL_S = 0.004
 LONGEST_POLL_S = 0.02
 MINUTE_MS = 60_000
+HORIZON_MS = 20 * MINUTE_MS
+"""Longer than SQS can delay: what is due later is a timer of the clock."""
 MINISTACK_PAUSE_S = 0.01
 
 
@@ -110,7 +112,10 @@ class LocalStack:
                 return
             ahead_ms = due_ms - self.clock.now_ms()
             if ahead_ms > 0 and self._backend.moves_time:
-                self.clock.advance(min(ahead_ms, MINUTE_MS))
+                # nothing is due before: of a long wait only its last minute passes in the clock's own steps
+                self.clock.advance(
+                    ahead_ms - MINUTE_MS if ahead_ms > HORIZON_MS else min(ahead_ms, MINUTE_MS)
+                )
                 self._tick()
             elif ahead_ms > 0:
                 sleep(min(ahead_ms / 1000, 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.core.run.graph import states
 from headrace.core.run.ids import task_run_id, workflow_id
@@ -269,18 +269,3 @@ class Context:
         import asyncio
 
         await asyncio.to_thread(self.upsert_worker_labels, labels)
-
-
-class DurableContext(Context):
-    """The context of a durable task. It runs again from the top each time it is woken; its children are memoised, so what it has
-    waited for is there at once. Sleeps, events and memos are not available in this version."""
-
-    @property
-    def invocation_count(self) -> int:
-        """How often the task was started, by wakes, retries and lost workers. The first invocation has 1."""
-        return self._row.ticket + self._row.takeovers
-
-    async def aio_sleep_for(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise NotSupportedError("durable sleeps are not available in this version of Headrace")
-
-    aio_sleep_until = aio_wait_for = aio_wait_for_event = aio_now = aio_sleep_for

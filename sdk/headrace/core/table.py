@@ -59,6 +59,11 @@ def output_key(run_id: str, task: str, ticket: int) -> Key:
     return Key(run_partition(run_id), f"out#{task}#{ticket}")
 
 
+def log_part_key(run_id: str, task: str, number: int, ticket: int) -> Key:
+    """A sealed part of a durable task's log. By ticket, as outputs are."""
+    return Key(run_partition(run_id), f"log#{task}#{number:05d}#{ticket}")
+
+
 LINES = "line#"
 """What the sort keys of log lines begin with."""
 

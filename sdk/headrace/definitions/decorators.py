@@ -10,7 +10,8 @@ from headrace.definitions.workflow import Standalone, WorkflowConfig
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
-    from headrace.context.context import Context, DurableContext
+    from headrace.context.context import Context
+    from headrace.context.durable import DurableContext
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.clients.event_models import V1Filter
     from headrace.clients.models import CronWorkflows, WorkflowVersion
-    from headrace.context.context import Context, DurableContext
+    from headrace.context.context import Context
+    from headrace.context.durable import DurableContext
     from headrace.engine.catalog.workflows import Published
     from headrace.options.conditions import Conditions
 

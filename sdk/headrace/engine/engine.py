@@ -27,6 +27,7 @@ class Limits:
     payload_bytes: int = 4 * 1024 * 1024  # refused above (Hatchet's limit, PARITY I11)
     first_beat_s: float = 5.0
     beat_every_s: float = 10.0
+    hold_s: float = 1.0  # a durable task waits so long for children before its invocation ends
     first_look_s: float = 2.5  # whether the run was cancelled: an eventually consistent read, between beats
     second_look_s: float = 10.0
     look_every_s: float = 3.0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace.core.run.plan import Groups, ParentLeaf
+from headrace.core.durable.log import EventLeaf, SleepLeaf
+from headrace.core.run.plan import Groups, Json, ParentLeaf
 from headrace.errors import DefinitionError, NotSupportedError
+from headrace.options.durations import Duration, expression_of, to_timedelta
 from headrace.values.expressions import check
 
 if TYPE_CHECKING:
@@ -31,7 +34,68 @@ class ParentCondition:
         return self.readable_data_key or f"{self.parent.name}:{self.expression or 'completed'}"
 
 
-Condition: TypeAlias = ParentCondition
+@dataclass(frozen=True, slots=True)
+class SleepCondition:
+    """True once `duration` has passed: in a durable task since the wait was first made, in a workflow since all parents are done."""
+
+    duration: Duration
+    readable_data_key: str | None = None
+
+    @property
+    def span(self) -> timedelta:
+        return to_timedelta(self.duration, "SleepCondition: duration")
+
+    @property
+    def data_key(self) -> str:
+        return self.readable_data_key or f"sleep:{expression_of(self.span)}"
+
+    @property
+    def asked(self) -> Json:
+        """What a durable log compares at replay."""
+        return ["sleep", self.span.total_seconds(), self.data_key]
+
+    def leaf(self, now_ms: int) -> SleepLeaf:
+        """The condition as a leaf of a durable wait that is made now."""
+        return SleepLeaf(now_ms + int(self.span.total_seconds() * 1000), self.data_key)
+
+
+@dataclass(frozen=True, slots=True)
+class UserEventCondition:
+    """True once an event of `event_key` is pushed for which the CEL `expression` over `input`, its payload, holds.
+
+    `scope`: only events pushed with it count. `consider_events_since`: events of that scope from then on count too. ValueError for a
+    look-back without scope; ExpressionError for an expression that does not parse.
+    """
+
+    event_key: str
+    expression: str | None = None
+    readable_data_key: str | None = None
+    scope: str | None = None
+    consider_events_since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.expression is not None:
+            check(self.expression, f"the condition on event {self.event_key!r}")
+        if self.consider_events_since is not None and self.scope is None:
+            raise ValueError("Both `consider_events_since` and scope must be provided together")
+
+    @property
+    def data_key(self) -> str:
+        return self.readable_data_key or self.event_key
+
+    @property
+    def asked(self) -> Json:
+        """What a durable log compares at replay."""
+        return ["event", self.event_key, self.expression, self.scope, self.data_key]
+
+    def leaf(self, now_ms: int) -> EventLeaf:
+        """The condition as a leaf of a durable wait that is made now."""
+        since = self.consider_events_since
+        since_ms = int(since.timestamp() * 1000) if since is not None else None
+        return EventLeaf(self.event_key, self.data_key, self.scope, self.expression, since_ms)
+
+
+Condition: TypeAlias = ParentCondition | SleepCondition | UserEventCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +112,10 @@ def or_(*conditions: Condition) -> OrGroup:
     return OrGroup(conditions)
 
 
-def _not_yet(name: str) -> NoReturn:
-    raise NotSupportedError(f"{name} is not available in this version of Headrace")
-
-
-class SleepCondition:
-    """Not available yet."""
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        _not_yet("SleepCondition")
-
-
-class UserEventCondition:
-    """Not available yet."""
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        _not_yet("UserEventCondition")
+def check_keys(keys: Sequence[str]) -> None:
+    """DefinitionError where two conditions would bring their data under one key."""
+    if len(set(keys)) != len(keys):
+        raise DefinitionError("Conditions must have unique readable data keys.")
 
 
 class Conditional(Protocol):
@@ -94,13 +146,15 @@ Conditions: TypeAlias = "Sequence[Condition | OrGroup] | None"
 def groups_of(conditions: Conditions, owner: str, parents: Sequence[str], numbers: count[int]) -> Groups:
     """The plan's groups: all must hold, each by any of its members. DefinitionError where one is on no parent."""
     groups = [each.conditions if isinstance(each, OrGroup) else (each,) for each in conditions or ()]
-    keys = [condition.data_key for group in groups for condition in group]
-    if len(set(keys)) != len(keys):
-        raise DefinitionError("Conditions must have unique readable data keys.")
+    check_keys([condition.data_key for group in groups for condition in group])
     return tuple(tuple(_leaf(each, owner, parents, numbers) for each in group) for group in groups)
 
 
 def _leaf(condition: Condition, owner: str, parents: Sequence[str], numbers: count[int]) -> ParentLeaf:
+    if isinstance(condition, SleepCondition | UserEventCondition):
+        raise NotSupportedError(
+            f"{owner}: {type(condition).__name__} is for durable tasks (ctx.aio_wait_for): a task of a workflow cannot wait for it yet"
+        )
     if not isinstance(condition, ParentCondition):
         raise DefinitionError(
             f"{owner}: {condition!r} is no condition: give ParentCondition(...) or or_(...)"

@@ -35,3 +35,12 @@ def to_timedelta(value: Duration, what: str) -> timedelta:
 def to_ms(value: Duration, what: str) -> int:
     """`to_timedelta` in milliseconds."""
     return round(to_timedelta(value, what).total_seconds() * 1000)
+
+
+def expression_of(span: timedelta) -> str:
+    """The span as Hatchet writes it, in whole hours, minutes or seconds: `90s`, `5m`, `2h`."""
+    seconds = int(span.total_seconds())
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

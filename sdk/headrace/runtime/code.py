@@ -7,12 +7,10 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from headrace.context.context import Context, DurableContext
+from headrace.context.context import Context
 from headrace.context.depends import aio_resolve, resolve
-from headrace.core.waits.points import AtChildren
-from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Suspended, TaskTimeout, Work
+from headrace.engine.runs.ports import Outcome, Raised, Succeeded, TaskTimeout, Work
 from headrace.triggers.children import Spawner, current
-from headrace.triggers.waiting import Suspend
 from headrace.values.codec import is_validation_error, output_text
 from headrace.values.failures import info_of, is_final
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
     from headrace.definitions.task import Task
     from headrace.definitions.worker import Worker
+    from headrace.runtime.durable import DurableRun
 
 
 class TaskRunnable:
@@ -61,18 +60,52 @@ class TaskRunnable:
             return invalid_input(work, error)
         try:
             ctx = self._context(work)
-            with _running(work, ctx, durable=self.task.is_durable):
+            if self.task.is_durable:
+                return await self._run_durable(work, value, ctx)
+            with _running(work, ctx):
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
-        except Suspend as suspend:
-            return Suspended(AtChildren(suspend.first))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
             return raised(error)
 
+    async def _run_durable(self, work: Work, value: Any, ctx: Context) -> Outcome:
+        """The code runs on a task of its own, which is left where it stands when it is suspended; its dependencies are closed then."""
+        import asyncio
+
+        from headrace.context.durable import DurableContext
+        from headrace.runtime.durable import DurableRun
+
+        async with AsyncExitStack() as stack:
+            found = await aio_resolve(self.task.dependencies, {}, value, ctx, stack)
+            row = work.record.tasks[work.task]
+            run = DurableRun(
+                f"task {work.task} of run {work.record.run_id}",
+                work.durable_log(),
+                ctx.task_run_id,
+                row.invocations + 1,
+            )
+
+            async def code() -> Outcome:
+                try:
+                    return Succeeded(output_text(await self.task.fn(value, ctx, **found)))
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
+                    return raised(error)
+
+            if isinstance(ctx, DurableContext):
+                ctx._durable = run
+            with _running(work, ctx, operations=run):
+                return await run.run(code)
+
     def _context(self, work: Work) -> Context:
         lifespan = self.worker.lifespan_value
-        kind = DurableContext if self.task.is_durable else Context
+        kind = Context
+        if self.task.is_durable:
+            from headrace.context.durable import DurableContext
+
+            kind = DurableContext
         return kind(work, worker=self.worker.name, labels=self.worker.labels, lifespan=lifespan)
 
 
@@ -89,8 +122,9 @@ async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapp
 
 
 @contextmanager
-def _running(work: Work, ctx: Context, *, durable: bool = False) -> Iterator[None]:
-    token = current.set(Spawner(work.record, work.task, ctx, durable=durable))
+def _running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[None]:
+    spawner = Spawner(work.record, work.task, ctx, durable=operations is not None, operations=operations)
+    token = current.set(spawner)
     try:
         yield
     finally:

@@ -23,7 +23,16 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.engine.runs.ports import Outcome, Raised, Runnable, Succeeded, Suspended, TaskTimeout, Work
+from headrace.engine.runs.ports import (
+    Outcome,
+    Raised,
+    Runnable,
+    Succeeded,
+    Suspended,
+    SuspendedOnOperations,
+    TaskTimeout,
+    Work,
+)
 from headrace.runtime.control import LiveControl
 from headrace.runtime.pulse import PULSE
 
@@ -47,7 +56,7 @@ class Interrupted:
     """The run was cancelled or the attempt fenced, and the code has ended because of it."""
 
 
-Ending: TypeAlias = Succeeded | Raised | Suspended | TimedOut | Interrupted
+Ending: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations | TimedOut | Interrupted
 LastWords: TypeAlias = Callable[[TimedOut], None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,10 @@ class ProcessLoop:
     def __init__(self) -> None:
         import asyncio
 
-        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = (
+            asyncio.SelectorEventLoop()
+        )  # durable tasks look at what it has scheduled
+        self.loop.set_task_factory(_made)
         self._thread = threading.Thread(target=self._run, name="headrace-loop", daemon=True)
         self._thread.start()
 
@@ -63,6 +66,19 @@ class ProcessLoop:
         self._thread.join(timeout=5)
         if not self._thread.is_alive():
             self.loop.close()
+
+
+made_tasks: Callable[[asyncio.Task[Any], Context | None], None] | None = None
+"""Told of every task that is made on a process's loop: set by `runtime.durable`, once a durable task has run."""
+
+
+def _made(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+    import asyncio
+
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    if made_tasks is not None:
+        made_tasks(task, options.get("context"))
+    return task
 
 
 async def _cancel_all() -> None:

@@ -12,7 +12,7 @@ from headrace.context.context import Context
 from headrace.core.run.commit import Attempt
 from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow, TaskStatus
-from headrace.engine.runs.ports import Work
+from headrace.engine.runs.ports import DurableLog, Work
 from headrace.values.codec import metadata_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,16 @@ def mock_context(
     def output_of(name: str) -> str | None:
         return outputs[name]
 
+    def no_log() -> DurableLog:
+        raise RuntimeError("a mock run has no durable log: try durable operations with `local(app)`")
+
     work = Work(
-        record=record, task=task.name, attempt=attempt, input=None, output_of=output_of, control=MockControl()
+        record=record,
+        task=task.name,
+        attempt=attempt,
+        input=None,
+        output_of=output_of,
+        control=MockControl(),
+        durable_log=no_log,
     )
     return Context(work, worker="mock", labels={}, lifespan=lifespan)

@@ -14,6 +14,7 @@ from headrace.core.run.request import RESERVED
 
 if TYPE_CHECKING:
     from headrace.context.context import Context
+    from headrace.core.durable.operations import Operations
     from headrace.core.run.plan import Json
     from headrace.core.run.record import RunRecord
 
@@ -29,8 +30,8 @@ class Spawner:
     task: str
     context: Context
     durable: bool = False
-    groups: dict[str, int] = field(default_factory=dict)
-    """Of a durable task: each child's run id -> the index of the first child that was started by the same call."""
+    operations: Operations | None = None
+    """Of a durable task: its log, as its code asks for it."""
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -71,7 +71,6 @@ def _join(
     app: Door, spawner: Spawner, news: Sequence[NewRun], missing: Sequence[NewRun], first: int
 ) -> tuple[list[NewRun], list[NewRun]]:
     """The join of a durable task's children is there before any of them can end. Opening it twice is harmless."""
-    spawner.groups.update({new.run_id or "": first for new in news})
     if missing:
         open_join(app.engine, spawner.record, spawner.task, range(first, first + len(news)), first=first)
 

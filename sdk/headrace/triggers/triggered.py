@@ -11,6 +11,7 @@ from headrace.options.debounce import Debounce
 from headrace.options.durations import Duration
 from headrace.options.labels import DesiredWorkerLabel, wishes_of
 from headrace.options.priority import Priority
+from headrace.triggers.children import current
 from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.triggers.refs import TaskRunRef, aio_gather, gather
 from headrace.values.codec import input_text
@@ -114,7 +115,12 @@ class Triggered(Generic[I, R]):
     async def _aio_trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
         import asyncio
 
-        return await asyncio.to_thread(self._start, self._requests(items))
+        wanted, spawner = self._requests(items), current.get()
+        if spawner is not None and spawner.operations is not None:
+            from headrace.triggers.durable import start_children
+
+            return await start_children(spawner.operations, wanted, self._start)
+        return await asyncio.to_thread(self._start, wanted)
 
     def _ref_of(self, item: WorkflowRunTriggerConfig, run_id: str) -> TaskRunRef[I, R]:
         """A debounced run does not exist yet: its reference waits for it to start."""

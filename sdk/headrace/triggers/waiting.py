@@ -10,7 +10,7 @@ from headrace.core.run.graph import finished
 from headrace.core.run.record import RunRecord
 from headrace.engine.runs import read as results
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES
-from headrace.triggers.children import Spawner, current
+from headrace.triggers.children import current
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,13 +31,16 @@ def wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
 async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
     """As `wait`, without a thread a waiter. All waits of one event loop share their reads (100 runs a request).
 
-    Inside a durable task, children that are not done soon end the invocation: it goes on when all of the group are.
+    Inside a durable task, children that are not done soon end the invocation: it goes on when one of them is over.
     """
     import asyncio
 
     spawner = current.get()
-    if spawner is not None and spawner.durable:
-        return await _wait_or_suspend(app, spawner, run_ids)
+    operations = spawner.operations if spawner is not None else None
+    if operations is not None and all(operations.node_of(run_id) is not None for run_id in run_ids):
+        from headrace.triggers.durable import wait_for_children
+
+        return await wait_for_children(operations, app.engine, run_ids)
     poller = _poller(app)
     futures = [poller.watch(run_id) for run_id in run_ids]
     try:
@@ -45,38 +48,6 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
     finally:
         for future in futures:
             future.cancel()
-
-
-class Suspend(BaseException):
-    """Ends a durable task's invocation: it goes on once the children of the call whose first child has index `first` are done. Not an Exception: no code should catch it."""
-
-    def __init__(self, first: int) -> None:
-        super().__init__(first)
-        self.first = first
-
-
-HOLD_S = 1.0
-"""How long a durable task waits for children before it ends its invocation."""
-
-
-async def _wait_or_suspend(
-    app: Connected, spawner: Spawner, run_ids: Sequence[str]
-) -> list[RunRecord | None]:
-    import asyncio
-
-    deadline = asyncio.get_running_loop().time() + HOLD_S
-    pause_s = app.settings.poll_s
-    while True:
-        records = await asyncio.to_thread(results.read_many, app.engine, run_ids)
-        if all(record is not None and finished(record) for record in records):
-            return records
-        if asyncio.get_running_loop().time() >= deadline:
-            waited = (spawner.groups[run_id] for run_id in run_ids if run_id in spawner.groups)
-            first = next(waited, None)
-            if first is not None:
-                raise Suspend(first)
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * GROWTH, app.settings.longest_poll_s)
 
 
 @dataclass(slots=True)

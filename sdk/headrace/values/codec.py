@@ -84,6 +84,14 @@ class Codec:
             return found
         return self.adapter.validate_json(text if text is not None else "{}", context=CONTEXT)
 
+    def of_value(self, value: Any) -> Any:
+        """As `of`, where None is a value like any other."""
+        return self.adapter.validate_python(value, context=CONTEXT)
+
+    def text_of(self, value: Any) -> str:
+        """The JSON text of a value of the type."""
+        return self.adapter.dump_json(value, context=CONTEXT).decode()
+
     def of(self, value: Any) -> Any:
         """The value that an already parsed JSON document stands for."""
         return self.adapter.validate_python({} if value is None else value, context=CONTEXT)

@@ -99,8 +99,11 @@ def first_row(attempt: Attempt, *, queued_at_ms: int) -> TaskRow:
     )
 
 
-def claim(attempt: Attempt, *, queued_at_ms: int) -> Update:
-    """QUEUED -> RUNNING if the ticket is current. Ticket 1 has no row yet; a later one has."""
+def claim(attempt: Attempt, *, queued_at_ms: int, resumed: Resumed | None = None) -> Update:
+    """QUEUED -> RUNNING if the ticket is current. Ticket 1 has no row yet; a later one has.
+
+    `resumed`: what a suspended durable task goes on with is written in the same write, before its code can see it.
+    """
     if attempt.ticket == 1:
         return Update(
             key=run_key(attempt.run_id),
@@ -114,9 +117,21 @@ def claim(attempt: Attempt, *, queued_at_ms: int) -> Update:
             _ticket_is(attempt.task, attempt.ticket),
             _unclaimed(attempt.task),
         ),
-        sets=_running(attempt),
+        sets=_running(attempt) | (_resumed(attempt.task, resumed) if resumed is not None else {}),
         removes=_left_behind(attempt),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """The log of a durable task with what is answered by now, and how often it was resumed."""
+
+    log: str
+    invocations: int
+
+
+def _resumed(task: str, resumed: Resumed) -> dict[Path, Value]:
+    return {_row_path(task, "L"): resumed.log, _row_path(task, "iv"): resumed.invocations}
 
 
 def _running(attempt: Attempt) -> dict[Path, Value]:
@@ -317,8 +332,13 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
     )
 
 
-def suspend(record: RunRecord, attempt: Attempt, *, point: WaitPoint, now_ms: int) -> Update:
-    """RUNNING -> SUSPENDED with the next ticket: what the task waits for owes that ticket's message once it is there."""
+def suspend(
+    record: RunRecord, attempt: Attempt, *, point: WaitPoint, now_ms: int, due_at_ms: int | None = None
+) -> Update:
+    """RUNNING -> SUSPENDED with the next ticket: what the task waits for owes that ticket's message once it is there.
+
+    `due_at_ms`: when it is there at the latest, as time alone brings it.
+    """
     row = record.tasks[attempt.task]
     suspended = replace(
         row,
@@ -326,7 +346,7 @@ def suspend(record: RunRecord, attempt: Attempt, *, point: WaitPoint, now_ms: in
         ticket=row.ticket + 1,
         lease_until_ms=None,
         queued_at_ms=now_ms,
-        due_at_ms=None,
+        due_at_ms=due_at_ms,
         waits_at=point,
         lined_up=(),
         started=True,
@@ -453,6 +473,17 @@ def cancel_run(run_id: str, *, now_ms: int, reason: str) -> Update:
         key=run_key(run_id),
         require=every(ITEM_EXISTS, NOT_CANCELLED),
         sets={("x",): now_ms, ("xr",): reason},
+    )
+
+
+def save_log(attempt: Attempt, log: str | None) -> Update:
+    """Write the log of a running durable task. Refused: the attempt is fenced, or the run was cancelled."""
+    path = _row_path(attempt.task, "L")
+    return Update(
+        key=run_key(attempt.run_id),
+        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
+        sets={path: log} if log is not None else {},
+        removes=() if log is not None else (path,),
     )
 
 

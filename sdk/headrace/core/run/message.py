@@ -33,6 +33,7 @@ class TaskMessage:
         None  # the gate and the place in its line of the waiter that this message wakes
     )
     wishes: str | None = None  # what a process must be labelled with to take it
+    resumes: bool = False  # the ticket of a suspended durable task
 
     @property
     def name(self) -> str:
@@ -98,6 +99,8 @@ def encode_message(message: TaskMessage) -> str:
         out["place"] = list(message.place)
     if message.wishes:
         out["wishes"] = message.wishes
+    if message.resumes:
+        out["resumes"] = True
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
@@ -150,6 +153,7 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
             input=raw.get("input"),
             place=(str(place[0]), str(place[1])) if place else None,
             wishes=raw.get("wishes"),
+            resumes=raw.get("resumes") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

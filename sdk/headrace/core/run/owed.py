@@ -12,7 +12,7 @@ from headrace.core.run.graph import finished, made_ready_by, ready, states
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
-from headrace.core.waits.points import AtChildren
+from headrace.core.waits.points import AtChildren, AtOperations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,20 @@ class LookAtJoin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtOperations:
+    """A task is suspended on durable operations: wake it if one was answered just before."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOperations:
+    """A durable task is over: the subscriptions of its open operations go."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack:
     """`ticket` of a task has ended: the places that it took are free, and whoever waits for them is to be woken.
 
@@ -83,7 +97,18 @@ class EndRun:
     stale: bool = False
 
 
-Effect: TypeAlias = SendTask | TellParent | ReleaseKey | LookAtJoin | GiveBack | LineUp | StepOut | EndRun
+Effect: TypeAlias = (
+    SendTask
+    | TellParent
+    | ReleaseKey
+    | LookAtJoin
+    | LookAtOperations
+    | EndOperations
+    | GiveBack
+    | LineUp
+    | StepOut
+    | EndRun
+)
 
 
 def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
@@ -120,6 +145,7 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
     for name, row in record.tasks.items():
         if row.status is TaskStatus.SUSPENDED:
             out.append(GiveBack(task=name, ticket=row.ticket - 1))
+            out.extend(_end_operations(name, row))
         elif row.status is TaskStatus.PARKED:
             out.append(StepOut(task=name))
     return (*out, *owed_at_the_end(record))
@@ -170,15 +196,25 @@ def _owed_while_waiting(record: RunRecord, task: str, row: TaskRow, *, now: bool
         return [*out, LineUp(task=task)]
     if isinstance(row.waits_at, AtChildren):
         out.append(LookAtJoin(task=task, first=row.waits_at.first))
+    if isinstance(row.waits_at, AtOperations):
+        out.append(LookAtOperations(task=task))
+        if row.due_at_ms is not None:
+            out.append(_next_message(record, task))
     return out
+
+
+def _end_operations(task: str, row: TaskRow) -> list[Effect]:
+    """A row with a log may have subscriptions: what that says is read where it is paid."""
+    return [EndOperations(task=task)] if row.log is not None else []
 
 
 def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool) -> list[Effect]:
     out: list[Effect] = []
     if now:
         out.append(GiveBack(task=task, ticket=row.ticket))
-    if row.waits_at is not None and not isinstance(row.waits_at, AtChildren):
+    if row.waits_at is not None and not isinstance(row.waits_at, AtChildren | AtOperations):
         out.append(StepOut(task=task))
+    out.extend(_end_operations(task, row))
     out.extend(first_message(record, child) for child in made_ready_by(record, task))
     if task == gatekeeper(record):
         out.extend(first_message(record, root) for root in waiting_roots(record))

@@ -17,7 +17,7 @@ from headrace.core.changes import Item, Key, Value
 from headrace.core.run.plan import Json, RunPlan, known_plan, remember_plan
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
 from headrace.core.table import run_id_of, run_key, run_shard, runs_listed
-from headrace.core.waits.points import WaitPoint, decode_point, encode_point
+from headrace.core.waits.points import AtOperations, WaitPoint, decode_point, encode_point
 
 
 class TaskStatus(StrEnum):
@@ -120,10 +120,17 @@ class TaskRow:
     waits_at: WaitPoint | None = None  # what a PARKED or SUSPENDED task waits for
     started: bool = False  # its code has run, and was suspended, since the last commit
     spawned: int = 0  # how many child runs it has
+    log: str | None = None  # of a durable task: the tail of its log (`core.durable.log`)
+    invocations: int = 0  # of a durable task: how often it was resumed
 
     @property
     def settled(self) -> bool:
         return self.status in SETTLED
+
+    @property
+    def resumes(self) -> bool:
+        """Whether its ticket goes on with a durable log: the claim looks first what is answered."""
+        return self.status is TaskStatus.SUSPENDED and isinstance(self.waits_at, AtOperations)
 
     @property
     def unclaimed(self) -> bool:
@@ -171,7 +178,7 @@ class RunRecord:
 ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
     "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
-    "via": "v", "spawned": "n", "started": "u",
+    "via": "v", "spawned": "n", "started": "u", "log": "L", "invocations": "iv",
 }  # fmt: skip
 """Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
 
@@ -209,6 +216,7 @@ _DEFAULTS = {
     "app_retry_count": 0,
     "takeovers": 0,
     "spawned": 0,
+    "invocations": 0,
     "ticket": 1,
     "started": False,
 }

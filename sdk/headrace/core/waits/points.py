@@ -14,6 +14,7 @@ WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""
 
 _CHILDREN = "join#"
+_OPERATIONS = "durable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,15 @@ class AtChildren:
     first: int
 
 
+@dataclass(frozen=True, slots=True)
+class AtOperations:
+    """The durable operations that are open in the task's log: it has started, and is suspended until one of them is answered."""
+
+
 AdmissionPoint: TypeAlias = AtConcurrency | AtSlots | AtRateLimit | AtPause | AtLabels
 """What a task waits for before it runs. Each has a line, in a partition of its own."""
 
-WaitPoint: TypeAlias = AdmissionPoint | AtChildren
+WaitPoint: TypeAlias = AdmissionPoint | AtChildren | AtOperations
 
 
 def encode_point(point: WaitPoint) -> str:
@@ -80,6 +86,8 @@ def encode_point(point: WaitPoint) -> str:
             return f"{LABELS}{worker}"
         case AtChildren(first):
             return f"{_CHILDREN}{first}"
+        case AtOperations():
+            return _OPERATIONS
         case _:
             assert_never(point)
 
@@ -91,6 +99,8 @@ def limit_name(point: AtConcurrency | AtSlots) -> str:
 
 def decode_point(text: str) -> WaitPoint:
     """The point that `encode_point` wrote. ValueError where the text is none."""
+    if text == _OPERATIONS:
+        return AtOperations()
     return AtChildren(int(text.removeprefix(_CHILDREN))) if text.startswith(_CHILDREN) else point_at(text)
 
 

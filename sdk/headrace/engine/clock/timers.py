@@ -10,6 +10,7 @@ from headrace.core.changes import Item, Key, Put
 from headrace.core.run.message import FiringKind
 from headrace.core.table import key_of, timer_key
 from headrace.engine.engine import Engine
+from headrace.ports import MAX_DELAY_S, Outgoing
 
 SHARDS = 16
 """A minute's timers lie in so many partitions, so that several invocations can share it. A power of 2."""
@@ -88,3 +89,11 @@ def decode_timer(item: Item) -> Timer:
     else:
         action = SendMessage(worker=str(item["worker"]), body=str(item["body"]))
     return Timer(key=key_of(item), due_ms=int(str(item["due"])), action=action)
+
+
+def send_at(engine: Engine, worker: str, due_ms: int, body: str, *, group: str | None = None) -> None:
+    """Send a message that is due at `due_ms`: by SQS's delay, or by a timer where that is longer than SQS can delay."""
+    delay_s = max(0, -(-(due_ms - engine.clock.now_ms()) // 1000))
+    if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, due_ms, body):
+        outgoing = Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group)
+        engine.queues.send(worker, [outgoing])

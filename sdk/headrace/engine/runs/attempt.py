@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, suspend
@@ -13,17 +14,29 @@ from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.table import output_key
+from headrace.core.waits.points import AtOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_output, place_output, save
-from headrace.engine.runs.ports import Host, Raised, Runnable, Succeeded, Suspended, Work
+from headrace.engine.runs.ports import (
+    Host,
+    Raised,
+    Runnable,
+    Succeeded,
+    Suspended,
+    SuspendedOnOperations,
+    Work,
+)
 from headrace.engine.runs.read import SKIPPED_OUTPUT
 from headrace.errors import ExpressionError, PayloadTooLargeError
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
 from headrace.runtime.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from headrace.engine.durable.journal import Journal
 
 INVOCATION_MARGIN_MS = 1_500
 """Time an invocation keeps back for the commit and what it owes."""
@@ -57,6 +70,7 @@ class Ran:
     ending: Ending
     output: Payload
     evaluated: Evaluated
+    log: str | None = None  # of a durable task, where it has grown since it was written
 
 
 Runner: TypeAlias = Callable[[Engine, Host, Claimed, LiveControl, Runnable, Work], Ending]
@@ -87,9 +101,17 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
     limit_s = claimed.plan.execution_timeout_ms / 1000
     ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
     control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
-    ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control))
+    journal = cache(lambda: _journal(engine, claimed))
+    ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control, journal))
     control.flush()
-    return _stored(engine, claimed, ending)
+    ran = _stored(engine, claimed, ending)
+    return replace(ran, log=journal().unwritten()) if journal.cache_info().currsize else ran
+
+
+def _journal(engine: Engine, claimed: Claimed) -> Journal:
+    from headrace.engine.durable.journal import Journal
+
+    return Journal(engine, claimed.record, claimed.attempt)
 
 
 def _unknown(host: Host, claimed: Claimed) -> Ran:
@@ -102,7 +124,7 @@ def _unknown(host: Host, claimed: Claimed) -> Ran:
     )
 
 
-def _work(engine: Engine, claimed: Claimed, control: LiveControl) -> Work:
+def _work(engine: Engine, claimed: Claimed, control: LiveControl, journal: Callable[[], Journal]) -> Work:
     record, task = claimed.record, claimed.attempt.task
 
     readable = record.plan.by_name.keys() if _is_on_failure(claimed) else ancestors(record.plan, task)
@@ -126,6 +148,7 @@ def _work(engine: Engine, claimed: Claimed, control: LiveControl) -> Work:
         input=claimed.input,
         output_of=output_of,
         control=control,
+        durable_log=journal,
     )
 
 
@@ -193,6 +216,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
     """One fenced write: COMPLETED (with the claim of `then`), the next ticket, or FAILED."""
     now_ms = engine.clock.now_ms()
     record, attempt = claimed.record, claimed.attempt
+    if ran.log is not None:
+        record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
     match ran.ending:
         case Succeeded():
             write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
@@ -202,6 +227,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
         case Suspended(point):
             write = suspend(record, attempt, point=point, now_ms=now_ms)
+        case SuspendedOnOperations(due_at_ms):
+            write = suspend(record, attempt, point=AtOperations(), now_ms=now_ms, due_at_ms=due_at_ms)
         case Interrupted():
             return Fenced(None)
     written = engine.store.write(write)

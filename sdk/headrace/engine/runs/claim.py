@@ -74,10 +74,14 @@ def _try(
     engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
 ) -> Claimed | Disposition | None:
     """One round; None: the record has changed meanwhile, look again."""
-    if attempt.now_ms > message.start_by_ms:
+    if attempt.now_ms > message.start_by_ms and not message.resumes:
         expired = _expire(engine, message, attempt.now_ms)
         if expired is not None:
             return expired
+    if message.resumes:
+        resumed = _resume(engine, received, message, attempt)
+        if resumed is not None:
+            return resumed
     written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms))
     if isinstance(written, Applied) and written.item is not None:
         return _claimed(engine, received, message, record_in(engine, written.item), attempt)
@@ -100,6 +104,26 @@ def _try(
             return stale(engine, record, message)
         case _:
             assert_never(verdict)
+
+
+def _resume(
+    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+) -> Claimed | Disposition | None:
+    """The claim of a suspended durable task, with what is answered by now. None: an ordinary claim says what the ticket is."""
+    from headrace.engine.durable.operations import NOTHING, disarm, resumption
+
+    found = resumption(engine, message)
+    if found is None:
+        return None
+    if found is NOTHING:
+        return Done()  # spent: what answers an operation sends another
+    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms, resumed=found.resumed))
+    if not isinstance(written, Applied) or written.item is None:
+        return None
+    disarm(
+        engine, found.record, message.task, found.answered
+    )  # after the write: before it, a crash would lose the answers
+    return _claimed(engine, received, message, record_in(engine, written.item), attempt)
 
 
 def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:

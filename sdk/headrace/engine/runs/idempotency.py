@@ -7,8 +7,8 @@ from headrace.core.run.graph import finished
 from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
+from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import send_at
 from headrace.errors import IdempotencyCollisionError
 
 MAX_TRIES = 5

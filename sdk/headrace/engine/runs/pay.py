@@ -10,10 +10,12 @@ from headrace.core.run.idempotency import release
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import (
     Effect,
+    EndOperations,
     EndRun,
     GiveBack,
     LineUp,
     LookAtJoin,
+    LookAtOperations,
     ReleaseKey,
     SendTask,
     StepOut,
@@ -54,6 +56,14 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
             case LookAtJoin(task=task, first=first):
                 if is_empty(engine, join_partition(record.run_id, task, first)):
                     wake_parent(engine, record.run_id, task, AtChildren(first))
+            case LookAtOperations(task=task):
+                from headrace.engine.durable.operations import look_after
+
+                look_after(engine, record, task)
+            case EndOperations(task=task):
+                from headrace.engine.durable.operations import end_operations
+
+                end_operations(engine, record, task)
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id))
             case GiveBack(task=task):
@@ -90,14 +100,6 @@ def group_for(record: RunRecord, task: str) -> str | None:
     return group_of(record, task)
 
 
-def send_at(engine: Engine, worker: str, due_ms: int, body: str, *, group: str | None = None) -> None:
-    """Send a message that is due at `due_ms`: by SQS's delay, or by a timer where that is longer than SQS can delay."""
-    delay_s = max(0, -(-(due_ms - engine.clock.now_ms()) // 1000))
-    if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, due_ms, body):
-        outgoing = Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group)
-        engine.queues.send(worker, [outgoing])
-
-
 def _send(engine: Engine, record: RunRecord, worker: str, sends: list[SendTask]) -> None:
     now_ms = engine.clock.now_ms()
     soon: list[Outgoing] = []
@@ -119,4 +121,5 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
         queued_at_ms=send.queued_at_ms,
         start_by_ms=send.start_by_ms,
         wishes=record.routing.required_labels.get(send.task),
+        resumes=send.task in record.tasks and record.tasks[send.task].resumes,
     )

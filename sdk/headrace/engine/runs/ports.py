@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from headrace.core.durable.log import Entry
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.waits.points import AtChildren
@@ -41,7 +42,51 @@ class Suspended:
     point: AtChildren
 
 
-Outcome: TypeAlias = Succeeded | Raised | Suspended
+@dataclass(frozen=True, slots=True)
+class SuspendedOnOperations:
+    """A durable task ends its invocation, and goes on once one of its operations is answered: by time alone at `due_at_ms`."""
+
+    due_at_ms: int | None
+
+
+Outcome: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations
+
+
+class DurableLog(Protocol):
+    """The log of a durable task, for the attempt that runs it. Every method but `put` and `now_ms` may block."""
+
+    @property
+    def hold_s(self) -> float:
+        """How long an invocation waits for what may be answered soon before it suspends."""
+        ...
+
+    def load(self) -> list[Entry]:
+        """All entries, by node."""
+        ...
+
+    def now_ms(self) -> int: ...
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Add entries, or replace what was there; not written yet."""
+        ...
+
+    def save(self) -> bool:
+        """Write what was put. False: the attempt is fenced, or its run was cancelled."""
+        ...
+
+    def look(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of the entries that are answered by now, with their order. Nothing is written."""
+        ...
+
+    def arm(self, entries: Sequence[Entry]) -> None:
+        """Have events find open operations."""
+        ...
+
+    def disarm(self, entries: Sequence[Entry]) -> None: ...
+
+    def before_suspension(self) -> int | None:
+        """Have events find all that is open; when time alone answers the first."""
+        ...
 
 
 class Control(Protocol):
@@ -81,6 +126,8 @@ class Work:
     output_of: Callable[[str], str | None]
     """The JSON text of an ancestor's output (loaded when asked for); KeyError if it has none."""
     control: Control
+    durable_log: Callable[[], DurableLog]
+    """The log of a durable task; made when asked for."""
 
     @property
     def errors(self) -> Mapping[str, ErrorInfo]:

@@ -21,9 +21,10 @@ from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
 from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.table import idempotency_partition, input_key
 from headrace.engine.catalog.plans import record_in, store_plans
+from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
-from headrace.engine.runs.pay import group_for, message_for, send_at
+from headrace.engine.runs.pay import group_for, message_for
 from headrace.engine.runs.payloads import place_input, save
 from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing

@@ -17,6 +17,7 @@ from headrace.core.waits.points import (
     AtChildren,
     AtConcurrency,
     AtLabels,
+    AtOperations,
     AtPause,
     AtRateLimit,
     AtSlots,
@@ -132,7 +133,7 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
 
 
 def _point_of(row: TaskRow) -> AdmissionPoint:
-    if row.waits_at is None or isinstance(row.waits_at, AtChildren):
+    if row.waits_at is None or isinstance(row.waits_at, AtChildren | AtOperations):
         raise ValueError(f"a {row.status} task has no line: {row.waits_at}")
     return row.waits_at
 

@@ -14,6 +14,7 @@ from headrace.core.waits.points import (
     AtChildren,
     AtConcurrency,
     AtLabels,
+    AtOperations,
     AtPause,
     AtRateLimit,
     AtSlots,
@@ -95,5 +96,7 @@ def described(point: WaitPoint) -> str:
             return f"a process of worker {worker} with the right labels"
         case AtChildren():
             return "its children"
+        case AtOperations():
+            return "a durable operation"
         case _:
             assert_never(point)

@@ -76,6 +76,7 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
         wishes=record.routing.required_labels.get(task),
+        resumes=row.resumes,
     )
     engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
     return True

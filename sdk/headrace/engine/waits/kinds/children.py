@@ -13,7 +13,7 @@ from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import join_key, join_partition, run_key
-from headrace.core.waits.points import AtChildren
+from headrace.core.waits.points import AtChildren, AtOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
@@ -82,7 +82,7 @@ def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> No
     if (
         row is None
         or row.status is not TaskStatus.SUSPENDED
-        or row.waits_at != point
+        or row.waits_at not in (point, AtOperations())
         or record.cancelled_at_ms is not None
     ):
         return
@@ -94,5 +94,6 @@ def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> No
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
         wishes=record.routing.required_labels.get(task),
+        resumes=row.resumes,
     )
     engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])

@@ -28,8 +28,8 @@ from headrace.core.waits.rate_limit import (
     take,
     window_of,
 )
+from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import send_at
 from headrace.engine.waits.kinds.concurrency import noted
 from headrace.engine.waits.wake import fitting, heads, wake
 

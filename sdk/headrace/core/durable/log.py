@@ -1,0 +1,198 @@
+"""The log of a durable task, as values and as the text in its row.
+
+A durable task runs again from its first line at every invocation. Its n-th durable operation is entry n of the log, its node.
+The task goes on with what the log says, in the order in which the log says it was answered. The tail of the log is in the task's
+row; the older, answered part is in items of its own, sealed (`engine.durable.operations`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from headrace.core.run.plan import Json
+
+MOST_ENTRIES = 25_000
+"""How many operations a durable task may make before it is FAILED: what is longer belongs in a child (Temporal warns at 10,240 and
+ends at 51,200 events)."""
+
+SEAL_AT_BYTES = 2_048
+"""A tail that is longer is sealed: two write units a write."""
+
+
+class Kind(StrEnum):
+    """What an entry is of."""
+
+    RUN = "r"  # a child run
+    WAIT = "w"  # sleeps and events
+    MEMO = "m"  # a value that was made once
+
+
+@dataclass(frozen=True, slots=True)
+class SleepLeaf:
+    """Time passes: until `due_at_ms`, which was fixed when the operation was first made. `key` names it in the result."""
+
+    due_at_ms: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLeaf:
+    """An event of `event_key` comes: in `scope`, for which `expression` holds. `since_ms`: also one that came from then on."""
+
+    event_key: str
+    key: str
+    scope: str | None = None
+    expression: str | None = None
+    since_ms: int | None = None
+
+
+Leaf: TypeAlias = SleepLeaf | EventLeaf
+Groups: TypeAlias = tuple[tuple[Leaf, ...], ...]
+"""All of the groups; of each group any leaf."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """A child that the operation started: its id, and the first index of the call that started it, which names its join."""
+
+    run_id: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One operation. `asked`: a hash of what was asked for. `order`: its place among the answers, from 1; 0 while it is open.
+
+    `result`: of an answered WAIT or MEMO. `given_up`: the task stopped waiting for it (its await was cancelled).
+    """
+
+    node: int
+    kind: Kind
+    asked: str
+    order: int = 0
+    groups: Groups = ()
+    child: ChildRun | None = None
+    result: Json = None
+    given_up: bool = False
+
+    @property
+    def open(self) -> bool:
+        return self.order == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A sealed part: an item beside the record, by its number and the ticket of the attempt that wrote it."""
+
+    number: int
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """What the row holds: the sealed parts by name, and the entries that are not sealed, by node."""
+
+    parts: tuple[Part, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+NO_LOG = Tail()
+
+
+def hash_of(*asked: Json) -> str:
+    """What stands in the log for what was asked: compared at replay."""
+    text = json.dumps(asked, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:10]
+
+
+# ---------------------------------------------------------------- encoding
+
+
+def encode_entries(entries: Iterable[Entry]) -> str:
+    """Compact JSON of entries: the body of a sealed part."""
+    return _compact([_entry(each) for each in entries])
+
+
+def encode_tail(tail: Tail) -> str | None:
+    """The text for the row; None for an empty log."""
+    if not tail.parts and not tail.entries:
+        return None
+    parts: Json = [[part.number, part.ticket] for part in tail.parts]
+    return _compact([parts, [_entry(each) for each in tail.entries]])
+
+
+def _entry(entry: Entry) -> Json:
+    if entry.child is not None:
+        data: Json = [entry.child.run_id, entry.child.first]
+    elif entry.open or entry.given_up:
+        data = [[_leaf(leaf) for leaf in group] for group in entry.groups]
+    else:
+        data = entry.result
+    out: list[Json] = [entry.node, entry.kind.value, entry.asked, entry.order, data]
+    return [*out, 1] if entry.given_up else out
+
+
+def _leaf(leaf: Leaf) -> Json:
+    if isinstance(leaf, SleepLeaf):
+        return [leaf.due_at_ms, leaf.key]
+    return [leaf.event_key, leaf.key, leaf.scope, leaf.expression, leaf.since_ms]
+
+
+def _compact(value: Json) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_entries(text: str) -> tuple[Entry, ...]:
+    """The entries that `encode_entries` wrote. ValueError where the text holds none."""
+    return tuple(_decoded(each) for each in json.loads(text))
+
+
+def decode_tail(text: str | None) -> Tail:
+    """The tail that `encode_tail` wrote. ValueError where the text holds none."""
+    if text is None:
+        return NO_LOG
+    parts, entries = json.loads(text)
+    return Tail(
+        parts=tuple(Part(number, ticket) for number, ticket in parts),
+        entries=tuple(_decoded(each) for each in entries),
+    )
+
+
+def _decoded(raw: Sequence[object]) -> Entry:
+    node, kind, asked, order, data, *given_up = raw
+    if not (isinstance(node, int) and isinstance(order, int)):
+        raise ValueError(f"no entry of a durable log: {raw!r}")
+    entry = Entry(node=node, kind=Kind(str(kind)), asked=str(asked), order=order, given_up=bool(given_up))
+    return _with_data(entry, data)
+
+
+def _with_data(entry: Entry, data: object) -> Entry:
+    from dataclasses import replace
+
+    match entry.kind:
+        case Kind.RUN if isinstance(data, list):
+            return replace(entry, child=ChildRun(str(data[0]), int(str(data[1]))))
+        case Kind.WAIT if (entry.open or entry.given_up) and isinstance(data, list):
+            return replace(
+                entry, groups=tuple(tuple(_decoded_leaf(leaf) for leaf in group) for group in data)
+            )
+        case _:
+            return replace(entry, result=data)  # type: ignore[arg-type]  # it is JSON
+
+
+def _decoded_leaf(raw: list[object]) -> Leaf:
+    if len(raw) == 2:
+        return SleepLeaf(int(str(raw[0])), str(raw[1]))
+    event_key, key, scope, expression, since_ms = raw
+    return EventLeaf(
+        str(event_key),
+        str(key),
+        scope if isinstance(scope, str) else None,
+        expression if isinstance(expression, str) else None,
+        since_ms if isinstance(since_ms, int) else None,
+    )

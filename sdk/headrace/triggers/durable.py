@@ -1,0 +1,68 @@
+"""Children of durable tasks: each is an operation of the log, by the order in which the code asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.core.durable.log import ChildRun, Entry, Kind, hash_of
+from headrace.core.run.graph import finished
+from headrace.core.run.request import Child, StartRun
+from headrace.engine.runs.read import read_many
+
+if TYPE_CHECKING:
+    from headrace.core.durable.operations import Operations
+    from headrace.core.run.record import RunRecord
+    from headrace.engine.engine import Engine
+
+MOST_REMEMBERED = 2_000
+"""How many finished children a process keeps, so that a task which fans out often does not read them all at each replay."""
+
+
+async def start_children(
+    operations: Operations, wanted: Sequence[StartRun], start: Callable[[Sequence[StartRun]], list[str]]
+) -> list[str]:
+    """The ids of the children, started where the log does not say that they were. NonDeterminismError ends the task."""
+    entries: list[Entry] = []
+    for each in wanted:
+        key = each.origin.parent.key if isinstance(each.origin, Child) else None
+        asked = hash_of(each.workflow, each.input, key)
+        entry = operations.open(Kind.RUN, asked, f"a run of {each.workflow}")
+        entries.append(entry if entry is not None else await operations.never())
+    if all(entry.child is not None for entry in entries):
+        return [entry.child.run_id for entry in entries if entry.child is not None]
+    run_ids: list[str] = await operations.aside(asyncio.to_thread(start, wanted))
+    for each, entry, run_id in zip(wanted, entries, run_ids, strict=True):
+        first = each.origin.first if isinstance(each.origin, Child) else 0
+        if entry.child is None:
+            operations.started(entry, ChildRun(run_id, first))
+    return run_ids
+
+
+async def wait_for_children(
+    operations: Operations, engine: Engine, run_ids: Sequence[str]
+) -> list[RunRecord | None]:
+    """The records of children once the log says that they are over, each when it is its turn."""
+    nodes = [node for run_id in run_ids if (node := operations.node_of(run_id)) is not None]
+    await operations.answers(nodes)
+    missing = [run_id for run_id in run_ids if (id(engine), run_id) not in _finished]
+    if missing:
+        found = await operations.aside(asyncio.to_thread(read_many, engine, missing))
+        for record in found:
+            if record is not None and finished(record):
+                _remember(engine, record)
+        by_id = {record.run_id: record for record in found if record is not None}
+    else:
+        by_id = {}
+    return [_finished.get((id(engine), run_id)) or by_id.get(run_id) for run_id in run_ids]
+
+
+_finished: OrderedDict[tuple[int, str], RunRecord] = OrderedDict()
+
+
+def _remember(engine: Engine, record: RunRecord) -> None:
+    _finished[(id(engine), record.run_id)] = record
+    while len(_finished) > MOST_REMEMBERED:
+        _finished.popitem(last=False)
