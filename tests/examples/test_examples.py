@@ -91,6 +91,30 @@ def run(*command: str) -> str:
         ),
         ("branching", [r"19\.99: accepted at once", r"750\.00: a person looks at it \(risk 75\)"]),
         ("nested", ["sum of squares: 30", "child runs, though the parent ran twice: 4"]),
+        (
+            "reminder",
+            [
+                r"ada: day 0: welcome, day 1: your first project, day 4: invite your team, day 14: can we help\?",
+                "eve: day 0: welcome",
+            ],
+        ),
+        (
+            "approval",
+            [
+                r"E1 \(120 EUR\): approved by ada",
+                r"E2 \(9,500 EUR\): refused by grace",
+                r"E3 \(60 EUR\): refused by nobody in 4 days",
+            ],
+        ),
+        (
+            "saga",
+            [
+                "Rome: booked flight, hotel, car",
+                "Venice: took back hotel, flight: .*there are no cars in Venice",
+            ],
+        ),
+        ("polling", ["ready after 9 looks and 183 minutes"]),
+        ("agent_loop", ["price lamp = 40", "sum = 330", "budget = 350", "330 EUR fits"]),
         ("durable", [r"2,190 words; the parent took [23] invocations and held none while it waited"]),
         (
             "on_failure",

@@ -117,9 +117,11 @@ class Context:
 
     @property
     def trigger_data(self) -> dict[str, Any]:
-        """What the trigger gave beside the input: `{"filter_payload": ...}` of a run that a filter let in, else empty."""
-        payload = self.filter_payload
-        return {"filter_payload": payload} if payload else {}
+        """What the trigger gave beside the input: `{"filter_payload": ...}` of a run that a filter let in, and what each
+        condition brought that the task has waited for, by its data key: an event's payload, `{"sleep_duration": ...}`."""
+        payload, brought = self.filter_payload, self._row.data
+        found: dict[str, Any] = {"filter_payload": payload} if payload else {}
+        return found | (json.loads(brought) if brought else {})
 
     @property
     def was_triggered_by_event(self) -> bool:

@@ -201,13 +201,13 @@ class Task(Generic[I, R]):
     def plan(self, worker: str, numbers: count[int]) -> TaskPlan:
         """The task's part of the plan, on that worker; `numbers` numbers the conditions of the whole workflow."""
         o, where = self.options, self.where
-        names = [parent.name for parent in self.parents]
+        names, space = [parent.name for parent in self.parents], self.namespace
         return replace(
             self._plan,
             worker=worker,
-            wait_for=groups_of(o.wait_for, f"{where}: wait_for", names, numbers),
-            skip_if=groups_of(o.skip_if, f"{where}: skip_if", names, numbers),
-            cancel_if=groups_of(o.cancel_if, f"{where}: cancel_if", names, numbers),
+            wait_for=groups_of(o.wait_for, f"{where}: wait_for", names, numbers, space),
+            skip_if=groups_of(o.skip_if, f"{where}: skip_if", names, numbers, space),
+            cancel_if=groups_of(o.cancel_if, f"{where}: cancel_if", names, numbers, space),
         )
 
     def parse_output(self, value: Any) -> R:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from headrace.core.durable.log import EventLeaf, SleepLeaf
-from headrace.core.run.plan import Groups, Json, ParentLeaf
-from headrace.errors import DefinitionError, NotSupportedError
+from headrace.core.run.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep
+from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, expression_of, to_timedelta
 from headrace.values.expressions import check
 
@@ -90,9 +90,15 @@ class UserEventCondition:
 
     def leaf(self, now_ms: int) -> EventLeaf:
         """The condition as a leaf of a durable wait that is made now."""
+        return EventLeaf(self.event_key, self.data_key, self.scope, self.expression, self.since_ms)
+
+    @property
+    def since_ms(self) -> int | None:
+        """Since when earlier events count; a time without a zone is UTC."""
         since = self.consider_events_since
-        since_ms = int(since.timestamp() * 1000) if since is not None else None
-        return EventLeaf(self.event_key, self.data_key, self.scope, self.expression, since_ms)
+        if since is None:
+            return None
+        return int((since if since.tzinfo is not None else since.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 Condition: TypeAlias = ParentCondition | SleepCondition | UserEventCondition
@@ -143,22 +149,64 @@ def waits_for_events(options: Conditional) -> bool:
 Conditions: TypeAlias = "Sequence[Condition | OrGroup] | None"
 
 
-def groups_of(conditions: Conditions, owner: str, parents: Sequence[str], numbers: count[int]) -> Groups:
-    """The plan's groups: all must hold, each by any of its members. DefinitionError where one is on no parent."""
+def groups_of(
+    conditions: Conditions,
+    owner: str,
+    parents: Sequence[str],
+    numbers: count[int],
+    namespace: str = "",
+) -> Groups:
+    """The plan's groups: all must hold, each by any of its members. `namespace`: what stands before the keys of its events.
+
+    DefinitionError where one is on no parent, or is no condition.
+    """
     groups = [each.conditions if isinstance(each, OrGroup) else (each,) for each in conditions or ()]
+    for group in groups:
+        for condition in group:
+            _check(condition, owner)
     check_keys([condition.data_key for group in groups for condition in group])
-    return tuple(tuple(_leaf(each, owner, parents, numbers) for each in group) for group in groups)
+    return tuple(tuple(_leaf(each, owner, parents, numbers, namespace) for each in group) for group in groups)
 
 
-def _leaf(condition: Condition, owner: str, parents: Sequence[str], numbers: count[int]) -> ParentLeaf:
-    if isinstance(condition, SleepCondition | UserEventCondition):
-        raise NotSupportedError(
-            f"{owner}: {type(condition).__name__} is for durable tasks (ctx.aio_wait_for): a task of a workflow cannot wait for it yet"
-        )
-    if not isinstance(condition, ParentCondition):
+def _check(condition: object, owner: str) -> None:
+    if not isinstance(condition, ParentCondition | SleepCondition | UserEventCondition):
         raise DefinitionError(
-            f"{owner}: {condition!r} is no condition: give ParentCondition(...) or or_(...)"
+            f"{owner}: {condition!r} is no condition: give ParentCondition(...), SleepCondition(...), UserEventCondition(...) "
+            f"or or_(...)"
         )
+
+
+def _leaf(
+    condition: Condition,
+    owner: str,
+    parents: Sequence[str],
+    numbers: count[int],
+    namespace: str = "",
+) -> Leaf:
+    match condition:
+        case ParentCondition():
+            return _parent_leaf(condition, owner, parents, next(numbers))
+        case SleepCondition():
+            duration_ms = round(condition.span.total_seconds() * 1000)
+            return PlannedSleep(number=next(numbers), key=condition.data_key, duration_ms=duration_ms)
+        case UserEventCondition():
+            return PlannedEvent(
+                number=next(numbers),
+                key=condition.data_key,
+                event_key=_within(namespace, condition.event_key),
+                expression=condition.expression,
+                scope=condition.scope,
+                since_ms=condition.since_ms,
+            )
+        case _:
+            assert_never(condition)
+
+
+def _within(namespace: str, event_key: str) -> str:
+    return event_key if event_key.startswith(namespace) else namespace + event_key
+
+
+def _parent_leaf(condition: ParentCondition, owner: str, parents: Sequence[str], number: int) -> ParentLeaf:
     name = condition.parent.name
     if name not in parents:
         raise DefinitionError(
@@ -166,4 +214,4 @@ def _leaf(condition: Condition, owner: str, parents: Sequence[str], numbers: cou
         )
     if condition.expression is not None:
         check(condition.expression, f"{owner}: the condition on {name}")
-    return ParentLeaf(number=next(numbers), parent=name, expression=condition.expression)
+    return ParentLeaf(number=number, parent=name, expression=condition.expression)

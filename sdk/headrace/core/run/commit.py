@@ -86,8 +86,8 @@ def create(record: RunRecord) -> Put:
 # ---------------------------------------------------------------- claim
 
 
-def first_row(attempt: Attempt, *, queued_at_ms: int) -> TaskRow:
-    """The row of a task at its first claim."""
+def first_row(attempt: Attempt, *, queued_at_ms: int, data: str | None = None) -> TaskRow:
+    """The row of a task at its first claim. `data`: what its conditions brought."""
     return TaskRow(
         status=TaskStatus.RUNNING,
         ticket=attempt.ticket,
@@ -96,19 +96,25 @@ def first_row(attempt: Attempt, *, queued_at_ms: int) -> TaskRow:
         queued_at_ms=queued_at_ms,
         started_at_ms=attempt.now_ms,
         via=attempt.via,
+        data=data,
     )
 
 
-def claim(attempt: Attempt, *, queued_at_ms: int, resumed: Resumed | None = None) -> Update:
+def claim(
+    attempt: Attempt, *, queued_at_ms: int, resumed: Resumed | None = None, data: str | None = None
+) -> Update:
     """QUEUED -> RUNNING if the ticket is current. Ticket 1 has no row yet; a later one has.
 
     `resumed`: what a suspended durable task goes on with is written in the same write, before its code can see it.
+    `data`: what the conditions brought that the task has waited for.
     """
     if attempt.ticket == 1:
         return Update(
             key=run_key(attempt.run_id),
             require=every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(attempt.task))),
-            sets={_row_path(attempt.task): encode_row(first_row(attempt, queued_at_ms=queued_at_ms))},
+            sets={
+                _row_path(attempt.task): encode_row(first_row(attempt, queued_at_ms=queued_at_ms, data=data))
+            },
         )
     return Update(
         key=run_key(attempt.run_id),
@@ -432,9 +438,12 @@ def judge_commit(record: RunRecord | None, attempt: Attempt) -> Mine | Fenced:
 
 
 def settle_unrun(
-    record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo, *, ticket: int, now_ms: int
+    record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo | None, *, ticket: int, now_ms: int
 ) -> Update:
-    """A task that waits for `ticket` (QUEUED, PARKED or SUSPENDED) -> FAILED or CANCELLED, with the reason, without running."""
+    """A task that waits for `ticket` (QUEUED, PARKED or SUSPENDED) -> FAILED or CANCELLED, with the reason, without running.
+
+    SKIPPED, without an error: its conditions say so.
+    """
     row = record.tasks.get(task)
     if row is None:
         require = every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(task)))

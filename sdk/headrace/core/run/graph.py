@@ -11,17 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from headrace.core.run.plan import Group, Groups, Leaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.plan import Group, Groups, ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import SETTLED, RunRecord, RunStatus, TaskRow, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """A task as it stands. `ready`: due now with no row yet, so a message is owed for its first ticket."""
+    """A task as it stands. `ready`: due now with no row yet, so a message is owed for its first ticket.
+
+    `pending`: its parents are done, and what it does next hangs on time or on events: `core.waits.conditions`.
+    """
 
     status: TaskStatus
     row: TaskRow | None = None
     ready: bool = False
+    pending: bool = False
     reason: str | None = None  # why it was cancelled, skipped or failed without having run
     due_since_ms: int = 0  # when it became due, or settled without running
 
@@ -95,31 +99,45 @@ def _by_conditions(record: RunRecord, task: TaskPlan, parents: States) -> TaskSt
     if all_skipped and not task.skip_if:
         return TaskState(status=TaskStatus.SKIPPED, reason="all its parents were skipped")
     if task.skip_if and _met(record, task.skip_if, known=parents):
-        return TaskState(status=TaskStatus.SKIPPED, reason="skip_if holds")
+        return TaskState(status=TaskStatus.SKIPPED, reason=SKIP_IF_HOLDS)
     if task.cancel_if and _met(record, task.cancel_if, known=parents):
-        return TaskState(status=TaskStatus.CANCELLED, reason="cancel_if holds")
-    if not _met(record, task.wait_for, known=parents):
+        return TaskState(status=TaskStatus.CANCELLED, reason=CANCEL_IF_HOLDS)
+    met = _met(record, task.wait_for, known=parents)
+    if met is None:
+        return TaskState(status=TaskStatus.WAITING, pending=True)
+    if not met:
         return TaskState(status=TaskStatus.SKIPPED, reason="wait_for can no longer hold")
     return TaskState(status=TaskStatus.QUEUED, ready=True)
 
 
+SKIP_IF_HOLDS = "skip_if holds"
+CANCEL_IF_HOLDS = "cancel_if holds"
+
+
 def _broken(record: RunRecord, task: TaskPlan) -> str | None:
-    for leaf in task.leaves:
+    for leaf in task.parent_leaves:
         row = record.tasks.get(leaf.parent)
         if row is not None and leaf.number in row.broken:
             return f"condition {leaf.expression!r} on {leaf.parent} could not be evaluated: {row.broken[leaf.number]}"
     return None
 
 
-def _met(record: RunRecord, groups: Groups, *, known: States) -> bool:
-    return all(_group_met(record, group, known) for group in groups)
+def _met(record: RunRecord, groups: Groups, *, known: States) -> bool | None:
+    """Whether all groups hold, by what the record knows; None: time or an event will tell."""
+    found = [_group_met(record, group, known) for group in groups]
+    if False in found:
+        return False
+    return None if None in found else True
 
 
-def _group_met(record: RunRecord, group: Group, known: States) -> bool:
-    return any(_leaf_met(record, leaf, known) for leaf in group)
+def _group_met(record: RunRecord, group: Group, known: States) -> bool | None:
+    if any(isinstance(leaf, ParentLeaf) and leaf_met(record, leaf, known) for leaf in group):
+        return True
+    return False if all(isinstance(leaf, ParentLeaf) for leaf in group) else None
 
 
-def _leaf_met(record: RunRecord, leaf: Leaf, known: States) -> bool:
+def leaf_met(record: RunRecord, leaf: ParentLeaf, known: States) -> bool:
+    """Whether a condition on a parent holds; all parents are settled."""
     if leaf.expression is None:
         return leaf.parent in known  # it is a parent, and all parents are settled here
     row = record.tasks.get(leaf.parent)
@@ -143,6 +161,20 @@ def _on_failure(record: RunRecord, known: States) -> TaskState | None:
 def ready(record: RunRecord) -> tuple[str, ...]:
     """Tasks that are due and have no row yet, in plan order."""
     return tuple(name for name, state in states(record).items() if state.ready)
+
+
+def pending(record: RunRecord) -> tuple[str, ...]:
+    """Tasks whose parents are done and that wait for time or for events, in plan order."""
+    return tuple(name for name, state in states(record).items() if state.pending)
+
+
+def made_pending_by(record: RunRecord, task: str) -> tuple[str, ...]:
+    """The tasks that wait for time or for events since `task` was settled: its settlement owes that they are found by them."""
+    row = record.tasks.get(task)
+    if row is None or not row.settled or not any(each.waits for each in record.plan.tasks):
+        return ()
+    before = pending(record.with_row(task, TaskRow(status=TaskStatus.RUNNING)))
+    return tuple(name for name in pending(record) if name not in before)
 
 
 def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:

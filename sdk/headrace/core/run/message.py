@@ -14,6 +14,14 @@ class BadMessage(Exception):
     """The body is no message of ours, and why."""
 
 
+class Conditions(StrEnum):
+    """What a first message of a task that waits for time or for events is for."""
+
+    ARM = "arm"  # have events find the task, then as TIME: of a root, which no commit does that for
+    TIME = "time"  # a sleep is over: it sends the next such message where another sleep goes on
+    EVENT = "event"  # an event satisfied a condition
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskMessage:
     """`ticket` of `task` in run `run_id`.
@@ -34,6 +42,7 @@ class TaskMessage:
     )
     wishes: str | None = None  # what a process must be labelled with to take it
     resumes: bool = False  # the ticket of a suspended durable task
+    conditions: Conditions | None = None  # its task may wait for time or for events
 
     @property
     def name(self) -> str:
@@ -101,6 +110,8 @@ def encode_message(message: TaskMessage) -> str:
         out["wishes"] = message.wishes
     if message.resumes:
         out["resumes"] = True
+    if message.conditions is not None:
+        out["conditions"] = message.conditions.value
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
@@ -154,6 +165,7 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
             place=(str(place[0]), str(place[1])) if place else None,
             wishes=raw.get("wishes"),
             resumes=raw.get("resumes") is True,
+            conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error

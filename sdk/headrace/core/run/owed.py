@@ -5,13 +5,15 @@ What a message `task/ticket` has on its account: its own task, and every task th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from headrace.core.run.graph import finished, made_ready_by, ready, states
-from headrace.core.run.message import TaskMessage, riders
+from headrace.core.run.graph import finished, made_pending_by, made_ready_by, pending, ready, states
+from headrace.core.run.message import Conditions, TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.waits.conditions import events_of, first_due_ms
 from headrace.core.waits.points import AtChildren, AtOperations
 
 
@@ -25,6 +27,14 @@ class SendTask:
     queued_at_ms: int
     start_by_ms: int
     due_at_ms: int | None = None
+    conditions: Conditions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitEvents:
+    """A task waits for events from now on: they must find it."""
+
+    task: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +109,7 @@ class EndRun:
 
 Effect: TypeAlias = (
     SendTask
+    | AwaitEvents
     | TellParent
     | ReleaseKey
     | LookAtJoin
@@ -136,7 +147,7 @@ def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
     """The messages of the other roots, where the message of `task` put the record in the client's stead."""
     if record.starter != task:
         return ()
-    return tuple(first_message(record, each) for each in ready(record) if not record.plan.task(each).parents)
+    return tuple(first_message(record, each) for each in due(record) if not record.plan.task(each).parents)
 
 
 def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
@@ -216,6 +227,8 @@ def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool)
         out.append(StepOut(task=task))
     out.extend(_end_operations(task, row))
     out.extend(first_message(record, child) for child in made_ready_by(record, task))
+    for child in made_pending_by(record, task):
+        out.extend(_await(record, child))
     if task == gatekeeper(record):
         out.extend(first_message(record, root) for root in waiting_roots(record))
     return out
@@ -251,15 +264,30 @@ def waiting_roots(record: RunRecord) -> tuple[str, ...]:
 
 
 def first_message(record: RunRecord, task: str) -> SendTask:
-    """The message of a task that has become ready."""
-    since = states(record)[task].due_since_ms
-    return SendTask(
+    """The message of a task that has become ready, or of a root that waits for time or for events."""
+    state = states(record)[task]
+    since = state.due_since_ms
+    send = SendTask(
         task=task,
         ticket=1,
         worker=worker_of(record, task),
         queued_at_ms=since,
         start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
     )
+    if not state.pending:
+        return send
+    if events_of(record.plan.task(task)):
+        return replace(send, conditions=Conditions.ARM)
+    return replace(send, due_at_ms=first_due_ms(record, task), conditions=Conditions.TIME)
+
+
+def _await(record: RunRecord, task: str) -> Iterator[Effect]:
+    """What is owed for a task that waits from now on: that events find it, and the message of its first sleep."""
+    if events_of(record.plan.task(task)):
+        yield AwaitEvents(task=task)
+    due_ms = first_due_ms(record, task)
+    if due_ms is not None:
+        yield replace(first_message(record, task), due_at_ms=due_ms, conditions=Conditions.TIME)
 
 
 def _next_message(record: RunRecord, task: str) -> SendTask:
@@ -291,4 +319,9 @@ def first_messages(record: RunRecord) -> tuple[SendTask, ...]:
     first = gatekeeper(record)
     if first is not None:
         return (first_message(record, first),) if first not in record.tasks else ()
-    return tuple(first_message(record, task) for task in ready(record))
+    return tuple(first_message(record, task) for task in due(record))
+
+
+def due(record: RunRecord) -> tuple[str, ...]:
+    """The tasks that are ready, or wait for time or for events, and have no row."""
+    return (*ready(record), *pending(record))

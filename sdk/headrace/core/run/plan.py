@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -34,7 +34,31 @@ class ParentLeaf:
     expression: str | None = None
 
 
-Leaf: TypeAlias = ParentLeaf  # sleeps and events are further kinds of leaf
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSleep:
+    """True `duration_ms` after the task's parents are done. `key` names it in the task's trigger data."""
+
+    number: int
+    key: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEvent:
+    """True once an event of `event_key` (of `scope`, for which the CEL `expression` holds) comes after the task's parents are done.
+
+    `since_ms`: one of that scope that came from then on counts too. `key` names its payload in the task's trigger data.
+    """
+
+    number: int
+    key: str
+    event_key: str
+    expression: str | None = None
+    scope: str | None = None
+    since_ms: int | None = None
+
+
+Leaf: TypeAlias = ParentLeaf | PlannedSleep | PlannedEvent
 Group: TypeAlias = tuple[Leaf, ...]  # any of these
 Groups: TypeAlias = tuple[Group, ...]  # all of those
 
@@ -93,6 +117,16 @@ class TaskPlan:
         groups = (*self.wait_for, *self.skip_if, *self.cancel_if)
         return tuple(leaf for group in groups for leaf in group)
 
+    @property
+    def parent_leaves(self) -> tuple[ParentLeaf, ...]:
+        """The conditions that the parents' commits evaluate."""
+        return tuple(leaf for leaf in self.leaves if isinstance(leaf, ParentLeaf))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for time or for events once its parents are done."""
+        return any(not isinstance(leaf, ParentLeaf) for leaf in self.leaves)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
@@ -115,9 +149,9 @@ class RunPlan:
         """The task of that name; KeyError if the plan has none."""
         return self.by_name[name]
 
-    def leaves_on(self, parent: str) -> tuple[Leaf, ...]:
+    def leaves_on(self, parent: str) -> tuple[ParentLeaf, ...]:
         """The conditions that the commit of `parent` must evaluate."""
-        return tuple(leaf for task in self.tasks for leaf in task.leaves if leaf.parent == parent)
+        return tuple(leaf for task in self.tasks for leaf in task.parent_leaves if leaf.parent == parent)
 
 
 # ---------------------------------------------------------------- encoding
@@ -146,14 +180,24 @@ def _encode_task(task: TaskPlan, place: dict[str, int], usual_worker: str) -> Js
     for name, short in _GROUPS.items():
         groups: Groups = getattr(task, name)
         if groups:
-            out[short] = [
-                [[leaf.number, place[leaf.parent], leaf.expression] for leaf in group] for group in groups
-            ]
+            out[short] = [[_encode_leaf(leaf, place) for leaf in group] for group in groups]
     if task.gates:
         out["g"] = [_encode_gate(gate) for gate in task.gates]
     if task.rates:
         out["rl"] = [[r.key, r.dynamic, r.units, r.limit, r.window_s] for r in task.rates]
     return out
+
+
+def _encode_leaf(leaf: Leaf, place: dict[str, int]) -> Json:
+    match leaf:
+        case ParentLeaf():
+            return [leaf.number, place[leaf.parent], leaf.expression]
+        case PlannedSleep():
+            return [leaf.number, "s", leaf.key, leaf.duration_ms]
+        case PlannedEvent():
+            return [leaf.number, "e", leaf.key, leaf.event_key, leaf.expression, leaf.scope, leaf.since_ms]
+        case _:
+            assert_never(leaf)
 
 
 def _encode_gate(gate: GatePlan) -> Json:
@@ -251,16 +295,26 @@ def decode_plan_item(item: Mapping[str, Any]) -> RunPlan:
 # ---------------------------------------------------------------- decoding
 
 
-def _decode_groups(raw: list[list[list[object]]], names: list[str]) -> Groups:
-    return tuple(
-        tuple(
-            ParentLeaf(
-                number=int(str(n)), parent=names[int(str(p))], expression=e if isinstance(e, str) else None
+def _decode_groups(raw: list[list[list[Any]]], names: list[str]) -> Groups:
+    return tuple(tuple(_decode_leaf(leaf, names) for leaf in group) for group in raw)
+
+
+def _decode_leaf(raw: list[Any], names: list[str]) -> Leaf:
+    match raw:
+        case [number, "s", key, duration_ms]:
+            return PlannedSleep(number=number, key=key, duration_ms=duration_ms)
+        case [number, "e", key, event_key, expression, scope, since_ms]:
+            return PlannedEvent(
+                number=number,
+                key=key,
+                event_key=event_key,
+                expression=expression,
+                scope=scope,
+                since_ms=since_ms,
             )
-            for n, p, e in group
-        )
-        for group in raw
-    )
+        case _:
+            number, parent, expression = raw
+            return ParentLeaf(number=number, parent=names[parent], expression=expression)
 
 
 def _decode_gates(raw: Iterable[tuple[str, str, int, str]]) -> tuple[GatePlan, ...]:

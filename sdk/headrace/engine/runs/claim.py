@@ -59,19 +59,22 @@ def new_attempt(
 
 
 def claim_message(
-    engine: Engine, host: Host, received: Received, message: TaskMessage
+    engine: Engine, host: Host, received: Received, message: TaskMessage, *, data: str | None = None
 ) -> Claimed | Disposition:
-    """Claim what the message is for; where its ticket is used, pay what the record owes on its account."""
+    """Claim what the message is for; where its ticket is used, pay what the record owes on its account.
+
+    `data`: what the conditions brought that its task has waited for.
+    """
     attempt = new_attempt(engine, host, message.run_id, message.task, message.ticket)
     for _ in range(MAX_TRIES):
-        step = _try(engine, received, message, attempt)
+        step = _try(engine, received, message, attempt, data)
         if step is not None:
             return step
     return Later(0, f"the record of run {message.run_id} kept changing")
 
 
 def _try(
-    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt, data: str | None
 ) -> Claimed | Disposition | None:
     """One round; None: the record has changed meanwhile, look again."""
     if attempt.now_ms > message.start_by_ms and not message.resumes:
@@ -82,7 +85,7 @@ def _try(
         resumed = _resume(engine, received, message, attempt)
         if resumed is not None:
             return resumed
-    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms))
+    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms, data=data))
     if isinstance(written, Applied) and written.item is not None:
         return _claimed(engine, received, message, record_in(engine, written.item), attempt)
     verdict = judge_claim(
@@ -231,7 +234,7 @@ def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
     row = record.tasks.get(task)
     if row is None:
         state = states(record).get(task)
-        return ticket == 1 and state is not None and state.ready
+        return ticket == 1 and state is not None and (state.ready or state.pending)
     return row.unclaimed and row.ticket == ticket and record.cancelled_at_ms is None
 
 

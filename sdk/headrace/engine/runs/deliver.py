@@ -62,7 +62,12 @@ def _deliver(
     handed_on = hand_on(engine, host, received, message)
     if handed_on is not None:
         return handed_on
-    step = claim_message(engine, host, received, message)
+    if message.conditions is not None:
+        from headrace.engine.waits.conditions import claim_met
+
+        step = claim_met(engine, host, received, message)
+    else:
+        step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
         step = _advance(engine, host, message, step, runner)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
@@ -151,7 +156,7 @@ def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bo
 def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effect]) -> SendTask | None:
     """Of the first messages owed, the one that need not be sent because its task goes on here."""
     for effect in owed:
-        if not isinstance(effect, SendTask) or effect.ticket != 1:
+        if not isinstance(effect, SendTask) or effect.ticket != 1 or effect.conditions is not None:
             continue
         if runs_on_here(engine, host, record, effect.task):
             return effect

@@ -9,6 +9,7 @@ from typing import assert_never
 from headrace.core.run.idempotency import release
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import (
+    AwaitEvents,
     Effect,
     EndOperations,
     EndRun,
@@ -51,6 +52,10 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
         match effect:
             case SendTask():
                 by_worker[effect.worker].append(effect)
+            case AwaitEvents(task=task):
+                from headrace.engine.waits.conditions import await_events
+
+                await_events(engine, record, task)
             case TellParent(join=join, index=index):
                 leave_join(engine, join, index)
             case LookAtJoin(task=task, first=first):
@@ -100,6 +105,13 @@ def group_for(record: RunRecord, task: str) -> str | None:
     return group_of(record, task)
 
 
+def delay_until(engine: Engine, due_at_ms: int | None) -> int:
+    """The delay until then, in whole seconds: at most SQS's longest."""
+    if due_at_ms is None:
+        return 0
+    return min(MAX_DELAY_S, max(0, -(-(due_at_ms - engine.clock.now_ms()) // 1000)))
+
+
 def _send(engine: Engine, record: RunRecord, worker: str, sends: list[SendTask]) -> None:
     now_ms = engine.clock.now_ms()
     soon: list[Outgoing] = []
@@ -122,4 +134,5 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
         start_by_ms=send.start_by_ms,
         wishes=record.routing.required_labels.get(send.task),
         resumes=send.task in record.tasks and record.tasks[send.task].resumes,
+        conditions=send.conditions,
     )

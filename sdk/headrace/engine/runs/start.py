@@ -24,7 +24,7 @@ from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
-from headrace.engine.runs.pay import group_for, message_for
+from headrace.engine.runs.pay import delay_until, group_for, message_for
 from headrace.engine.runs.payloads import place_input, save
 from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing
@@ -147,7 +147,7 @@ def _admit(engine: Engine, each: _Prepared) -> IdempotencyCollisionError | None:
         return None
     if not each.carried:
         _save_input(engine, each)
-    starts = [(worker, outgoing.body) for worker, outgoing in _messages(each)]
+    starts = [(worker, outgoing.body) for worker, outgoing in _messages(engine, each)]
     due_ms = each.record.routing.starts_at_ms
     return admit(engine, each.record.plan.workflow, each.idempotency, each.record.run_id, starts, due_ms)
 
@@ -159,7 +159,7 @@ def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]
     by_worker: dict[str, list[Outgoing]] = defaultdict(list)
     for each in chunk:
         due_ms = each.record.routing.starts_at_ms
-        for worker, outgoing in _messages(each):
+        for worker, outgoing in _messages(engine, each):
             if due_ms is None:
                 by_worker[worker].append(outgoing)
             else:
@@ -178,13 +178,14 @@ def _save_input(engine: Engine, each: _Prepared) -> None:
     save(engine, each.record.input, key, each.input, expires_at_s=each.record.expires_at_s)
 
 
-def _messages(each: _Prepared) -> Iterator[tuple[str, Outgoing]]:
+def _messages(engine: Engine, each: _Prepared) -> Iterator[tuple[str, Outgoing]]:
     for send in first_messages(each.record):
         message = replace(
             message_for(each.record, send), record=each.record, input=each.input if each.carried else None
         )
         group = group_for(each.record, send.task)
-        yield send.worker, Outgoing(body=encode_message(message), group=group)
+        delay_s = delay_until(engine, send.due_at_ms)  # what is due later goes on waiting when it arrives
+        yield send.worker, Outgoing(body=encode_message(message), delay_s=delay_s, group=group)
 
 
 def _put_all(engine: Engine, puts: Sequence[Write]) -> list[Written]:

@@ -55,7 +55,7 @@ def message_of(waiter: Waiter) -> TaskMessage:
 
 
 def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
-    """Send the current ticket of a task that is suspended. One that is not suspended yet looks for itself.
+    """Send the current ticket of a task that is suspended, or the first of one that waits for its conditions. Any other looks for itself.
 
     False: the run is over or gone, so the task will not wait any more.
     """
@@ -66,7 +66,12 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
     row = record.tasks.get(task)
     if record.cancelled_at_ms is not None or finished(record):
         return False
-    if row is None or row.status is not TaskStatus.SUSPENDED:
+    if row is None:
+        from headrace.engine.waits.conditions import wake_waiting
+
+        wake_waiting(engine, record, task)
+        return True
+    if row.status is not TaskStatus.SUSPENDED:
         return True
     now_ms = engine.clock.now_ms()
     message = TaskMessage(

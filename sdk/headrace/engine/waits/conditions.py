@@ -1,0 +1,203 @@
+"""Tasks of a workflow that wait for time or for events: no row, no place, no invocation, until their conditions say what they do.
+
+Whatever may change that sends the first message of the task: its sleeps by delay, an event that satisfied a condition at once. The
+message carries nothing: who has it looks up what is true, and one pure function decides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from headrace.core.changes import Applied
+from headrace.core.events.subscription import Subscription
+from headrace.core.run.commit import create, settle_unrun
+from headrace.core.run.graph import CANCEL_IF_HOLDS, states
+from headrace.core.run.message import Conditions, TaskMessage, encode_message
+from headrace.core.run.owed import owed_after, owed_by_starter, worker_of
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.core.table import input_key, run_key
+from headrace.core.waits.conditions import (
+    Cancels,
+    EventSeen,
+    Facts,
+    Runs,
+    Skips,
+    Waits,
+    decide,
+    events_of,
+)
+from headrace.engine.catalog.plans import record_in
+from headrace.engine.clock.timers import send_at
+from headrace.engine.engine import Engine
+from headrace.engine.events import subscriptions
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.claim import claim_message, in_the_clients_stead
+from headrace.engine.runs.pay import pay
+from headrace.engine.runs.payloads import save
+from headrace.engine.runs.ports import Disposition, Done, Host, Later
+from headrace.ports import Outgoing, Received
+
+MAX_TRIES = 10
+"""How often a decision is tried to be written against a record that keeps changing before the message is left for later."""
+
+
+def claim_met(engine: Engine, host: Host, received: Received, message: TaskMessage) -> Claimed | Disposition:
+    """What a first message of a task that waits comes to: its conditions hold and it is claimed, it is settled, or it waits on."""
+    for _ in range(MAX_TRIES):
+        record = _record_for(engine, message)
+        if record is not None:
+            pay(engine, record, owed_by_starter(record, message.task))
+        state = states(record).get(message.task) if record is not None else None
+        if record is None or state is None or not state.pending:
+            return claim_message(engine, host, received, replace(message, conditions=None))
+        if message.conditions is Conditions.ARM:
+            arm(engine, record, message.task)
+        step = _decided(engine, host, received, message, record)
+        if step is not None:
+            return step
+    return Later(0, f"the record of run {message.run_id} kept changing")
+
+
+def _decided(
+    engine: Engine, host: Host, received: Received, message: TaskMessage, record: RunRecord
+) -> Claimed | Disposition | None:
+    """None: the record has changed meanwhile, look again."""
+    task = message.task
+    decision = decide(record, task, facts_for(engine, record, task))
+    match decision:
+        case Runs(at_ms=at_ms, data=data):
+            step = claim_message(engine, host, received, _ready(record, message, at_ms), data=_text(data))
+            if isinstance(step, Claimed):
+                disarm(engine, record, task)
+            return step
+        case Skips():
+            return _settle(engine, record, task, TaskStatus.SKIPPED, None)
+        case Cancels():
+            error = ErrorInfo(type="HatchetError", message=CANCEL_IF_HOLDS)
+            return _settle(engine, record, task, TaskStatus.CANCELLED, error)
+        case Waits(due_at_ms):
+            return _wait_on(engine, record, message, due_at_ms)
+        case _:
+            assert_never(decision)
+
+
+def _record_for(engine: Engine, message: TaskMessage) -> RunRecord | None:
+    """The record; where the client died before it put it, put in its stead."""
+    item = engine.store.get(run_key(message.run_id))
+    if item is not None:
+        return record_in(engine, item)
+    if message.record is None or message.task not in message.record.plan.by_name:
+        return None
+    record = in_the_clients_stead(message.record, message.task)
+    save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
+    written = engine.store.write(create(record))
+    return record if isinstance(written, Applied) or written.item is None else record_in(engine, written.item)
+
+
+def _ready(record: RunRecord, message: TaskMessage, at_ms: int) -> TaskMessage:
+    start_by_ms = at_ms + record.plan.task(message.task).schedule_timeout_ms
+    return replace(message, conditions=None, queued_at_ms=at_ms, start_by_ms=start_by_ms)
+
+
+def _text(data: Mapping[str, object]) -> str:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+
+
+def _settle(
+    engine: Engine, record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo | None
+) -> Done | None:
+    """Settle the task as its conditions say, and pay. None: the record has changed meanwhile."""
+    now_ms = engine.clock.now_ms()
+    written = engine.store.write(settle_unrun(record, task, status, error, ticket=1, now_ms=now_ms))
+    if not isinstance(written, Applied) or written.item is None:
+        return None
+    after = record_in(engine, written.item)
+    pay(engine, after, owed_after(after, task))
+    disarm(engine, record, task)
+    return Done()
+
+
+def _wait_on(engine: Engine, record: RunRecord, message: TaskMessage, due_at_ms: int | None) -> Done:
+    """Nothing holds yet. A message of time sends the next one, without the trigger: the record is there by now."""
+    if message.conditions is not Conditions.EVENT and due_at_ms is not None:
+        following = replace(message, record=None, input=None, conditions=Conditions.TIME)
+        send_at(engine, worker_of(record, message.task), due_at_ms, encode_message(following))
+    return Done()
+
+
+# ---------------------------------------------------------------- events
+
+
+def subscriptions_of(record: RunRecord, task: str) -> list[tuple[int, Subscription, int | None]]:
+    """The number of each condition on an event, its subscription, and since when earlier events count."""
+    return [
+        (
+            leaf.number,
+            Subscription(
+                run_id=record.run_id,
+                task=task,
+                node=0,
+                leaf=leaf.number,
+                event_key=leaf.event_key,
+                scope=leaf.scope,
+                expression=leaf.expression,
+            ),
+            leaf.since_ms,
+        )
+        for leaf in events_of(record.plan.task(task))
+    ]
+
+
+def arm(engine: Engine, record: RunRecord, task: str) -> None:
+    """Have events find the task. Where earlier ones count, the first that fits satisfies its condition at once."""
+    wanted = subscriptions_of(record, task)
+    if wanted:
+        subscriptions.arm(engine, [each for _, each, _ in wanted])
+    for _, subscription, since_ms in wanted:
+        if since_ms is not None:
+            subscriptions.look_back(engine, subscription, since_ms)
+
+
+def disarm(engine: Engine, record: RunRecord, task: str) -> None:
+    subscriptions.disarm(engine, [each for _, each, _ in subscriptions_of(record, task)])
+
+
+def facts_for(engine: Engine, record: RunRecord, task: str) -> Facts:
+    """The clock, and one batched read of the subscriptions where there are any."""
+    wanted = subscriptions_of(record, task)
+    found = subscriptions.look_up(engine, [each for _, each, _ in wanted]) if wanted else []
+    events = {
+        number: EventSeen(at_ms=event.at_ms, payload=json.loads(event.payload) if event.payload else {})
+        for (number, _, _), event in zip(wanted, found, strict=True)
+        if event is not None
+    }
+    return Facts(now_ms=engine.clock.now_ms(), events=events)
+
+
+def await_events(engine: Engine, record: RunRecord, task: str) -> None:
+    """Its parents are done: have events find the task, and look once more, as an earlier event may have satisfied a condition."""
+    if not states(record)[task].pending:
+        return
+    arm(engine, record, task)
+    if not isinstance(decide(record, task, facts_for(engine, record, task)), Waits):
+        wake_waiting(engine, record, task)
+
+
+def wake_waiting(engine: Engine, record: RunRecord, task: str) -> None:
+    """Send the first message of a task that waits, by the record at hand. Nothing, where it does not wait."""
+    state = states(record).get(task)
+    if state is None or not state.pending:
+        return
+    now_ms = engine.clock.now_ms()
+    message = TaskMessage(
+        run_id=record.run_id,
+        task=task,
+        queued_at_ms=now_ms,
+        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
+        wishes=record.routing.required_labels.get(task),
+        conditions=Conditions.EVENT,
+    )
+    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
