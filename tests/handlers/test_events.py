@@ -10,7 +10,7 @@ import pytest
 from headrace import Context, EmptyModel, Headrace
 from headrace.core.events.event import encode_message
 from headrace.engine.events.handle import Handled
-from headrace.errors import StoreUnavailable
+from headrace.errors import StackNotFound, StoreUnavailable
 from headrace_handlers import dead_letters, events
 from headrace_infra.local.dispatcher import LambdaContext
 from headrace_infra.local.stack import LocalStack
@@ -113,3 +113,17 @@ def test_encoding_is_compact() -> None:
 
     event = Event(event_id=event_id_at(1_764_122_400_000, b"x"), key="k", pushed_at_ms=1_764_122_400_000)
     assert len(encode_message(event)) < 120
+
+
+@pytest.mark.parametrize("backend", ["memory", "moto"])
+def test_a_stack_without_events_says_so_when_one_is_pushed(backend: Any) -> None:
+    hatchet = Headrace()
+
+    @hatchet.task(name="plain")
+    def plain(input: EmptyModel, ctx: Context) -> None: ...
+
+    with (
+        local(hatchet, backend=backend, background=False) as stack,
+        pytest.raises(StackNotFound, match=r"queue for events once one of its workflows has on_events"),
+    ):
+        stack.push_event("user:created")

@@ -15,6 +15,7 @@ from unittest.mock import patch
 from headrace.core.changes import Item
 from headrace.core.run.message import FiringKind
 from headrace.core.table import TIMERS
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import NotConfigured
 from headrace_infra.local.clock import CRON_TICK, OffsetClock
 from headrace_infra.local.resources import Deployed, deploy, described
@@ -86,7 +87,10 @@ class Memory:
         self._queues = MemoryQueues(clock)
 
     def deploy(self, template: dict[str, Any], units: list[Unit], stack: str) -> Deployed:
-        return described(template, units, stack=stack)
+        found = described(template, units, stack=stack)
+        queues = {unit.name for unit in units} | ({EVENTS_QUEUE} if found.events else set())
+        self._queues.only = frozenset(queues)
+        return found
 
     def ports(self, settings: Settings) -> Ports:
         from headrace.aws.clock import SystemIds

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from headrace.errors import HeadraceError, PayloadTooLargeError
+from headrace.errors import HeadraceError, PayloadTooLargeError, StackNotFound
 from headrace.memory.faults import Faults, NoFaults
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Received
 
@@ -59,8 +59,12 @@ class MemoryQueues:
         self.max_receive_count = max_receive_count
         self.faults: Faults = faults or NoFaults()
         self._old_receipt_deletes = old_receipt_deletes
+        self.only: frozenset[str] | None = None
+        """The queues that there are; None: any that is sent to."""
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        if self.only is not None and queue not in self.only:
+            raise StackNotFound(f"the stack has no queue {queue!r}")
         for message in messages:
             if not 0 <= message.delay_s <= MAX_DELAY_S:
                 raise HeadraceError(f"a delay of {message.delay_s} s: SQS takes 0 to {MAX_DELAY_S}")
