@@ -23,7 +23,9 @@ from cli.conftest import Command
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join(str(ROOT / name) for name in ("sdk", "handlers", "infra", "dashboard"))
 HEADRACE = [sys.executable, "-c", "from headrace_infra.cli import main; main()"]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
+PATIENCE_S = 60
+"""Until what should take a second has happened: other tests may run beside it."""
 
 APP = """
 import logging
@@ -45,11 +47,26 @@ def greet(input: Greeting, ctx: Context) -> dict[str, str]:
     logging.getLogger("shop").info("logged by %s", input.name)
     return {"text": f"Hello, {input.name}!"}
 
-@hatchet.task(name="die")
-def die(input: EmptyModel, ctx: Context) -> None:
-    os._exit(7)
+def first_time(name: str) -> bool:
+    try:
+        open(name, "x").close()
+    except FileExistsError:
+        return False
+    return True
 
-worker = hatchet.worker("main", workflows=[greet, die])
+@hatchet.task(name="killed")
+def killed(input: EmptyModel, ctx: Context) -> dict[str, int]:
+    if first_time("killed"):
+        os.kill(os.getpid(), 9)
+    return {"attempt": ctx.attempt_number}
+
+@hatchet.task(name="exits")
+def exits(input: EmptyModel, ctx: Context) -> dict[str, int]:
+    if first_time("exited"):
+        os._exit(7)
+    return {"attempt": ctx.attempt_number}
+
+worker = hatchet.worker("main", workflows=[greet, killed, exits])
 """
 
 MORE = """
@@ -78,7 +95,7 @@ class Dev:
         if select.select([self.process.stdout], [], [], seconds)[0]:
             self.text += os.read(self.process.stdout.fileno(), 65_536).decode(errors="replace")
 
-    def wait_for(self, pattern: str, seconds: float = 20) -> float:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE_S) -> float:
         """Seconds until the pattern was printed; what was printed before it is forgotten."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:
@@ -92,7 +109,7 @@ class Dev:
     def end(self, number: signal.Signals = signal.SIGINT) -> str:
         """End it, and give the rest of what it prints."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=20)
+        rest, _ = self.process.communicate(timeout=PATIENCE_S)
         return self.text + rest.decode(errors="replace")
 
 
@@ -125,6 +142,11 @@ def workers_of(folder: Path) -> list[int]:
             if b"headrace_infra.local.served" in command and os.readlink(entry / "cwd") == str(folder):
                 found.append(int(entry.name))
     return found
+
+
+def on_this_machine(seconds: float) -> float:
+    """What `seconds` on an idle machine are here, where other tests run beside it."""
+    return seconds * max(1.0, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -160,15 +182,15 @@ def test_an_edit_a_mistake_and_a_new_worker(app: Path, headrace: Command) -> Non
         running.wait_for(r"\[greet [0-9a-f]{8} #1\] INFO shop: logged by name\n")
 
         (app / "app.py").write_text(APP + "oops = (\n")
-        assert (
-            running.wait_for(r"app\.py:\d+: SyntaxError: '\(' was never closed.*worker of before goes on") < 4
-        )
+        assert running.wait_for(
+            r"app\.py:\d+: SyntaxError: '\(' was never closed.*worker of before goes on"
+        ) < on_this_machine(2)
         assert trigger(headrace, "greet", {"name": "old", "times": 1}) == {"greet": {"text": "Hello, old!"}}
         (app / "app.py").write_text(APP + "import nothere\n")
         running.wait_for(r"app\.py:\d+: ModuleNotFoundError: No module named 'nothere'")
 
         (app / "app.py").write_text(APP.replace("Hello", "Goodbye") + MORE)
-        running.wait_for("ready: 3 workflows .* on main, second")
+        running.wait_for("ready: 4 workflows .* on main, second")
         assert trigger(headrace, "greet", {"name": "new", "times": 1}) == {"greet": {"text": "Goodbye, new!"}}
         assert trigger(headrace, "added") == {"added": {"n": 1}}
 
@@ -179,17 +201,20 @@ def test_an_edit_a_mistake_and_a_new_worker(app: Path, headrace: Command) -> Non
 def test_a_task_that_ends_its_process(app: Path, headrace: Command) -> None:
     with dev(app) as running:
         running.wait_for("ready")
-        headrace("trigger", "die")
+        killed = headrace("trigger", "killed").out.strip()
+        running.wait_for("the worker is down: it was ended by SIGKILL: out of memory")
+        running.wait_for("ready")
+        exited = headrace("trigger", "exits").out.strip()
         running.wait_for(
             "the worker is down: its code ended the process with exit code 7; another is started"
         )
-        assert running.wait_for("ready") < 5
+        assert running.wait_for("ready") < on_this_machine(3)
         assert trigger(headrace, "greet", {"name": "ann", "times": 1}) == {"greet": {"text": "Hello, ann!"}}
-        [worker] = workers_of(app)
-        os.kill(worker, signal.SIGKILL)
-        running.wait_for("it was ended by SIGKILL: out of memory")
-        running.wait_for("ready")
-        assert trigger(headrace, "greet", {"name": "bob", "times": 1}) == {"greet": {"text": "Hello, bob!"}}
+        assert {killed, exited} <= {
+            row["metadata"]["id"] for row in json.loads(headrace("runs", "list", "-o", "json").out)
+        }
+        for run_id in (killed, exited):  # each goes on, as a new attempt
+            assert until(lambda: '"attempt": 2' in headrace("runs", "get", run_id).out, 90), running.text  # noqa: B023
 
 
 def test_what_it_ran_is_there_at_the_next_start_and_nowhere_else(app: Path, headrace: Command) -> None:
@@ -203,7 +228,7 @@ def test_what_it_ran_is_there_at_the_next_start_and_nowhere_else(app: Path, head
         assert ended.endswith("stopped\n")
         assert "Traceback" not in ended
     assert running.process.returncode == 0
-    assert until(lambda: not workers_of(app), 2)
+    assert until(lambda: not workers_of(app), PATIENCE_S)
     gone = headrace("runs", "list")
     assert (gone.code, "region is not configured" in gone.err) == (1, True)  # nothing is found any more
     with dev(app) as again:
@@ -221,10 +246,10 @@ def test_what_it_ran_is_there_at_the_next_start_and_nowhere_else(app: Path, head
 def test_nothing_is_left_when_it_is_killed(app: Path, headrace: Command) -> None:
     with dev(app) as running:
         running.wait_for("ready")
-        assert len(workers_of(app)) == 1
+        assert workers_of(app)
         running.process.kill()
         running.process.wait()
-        assert until(lambda: not workers_of(app), 5)
+        assert until(lambda: not workers_of(app), PATIENCE_S)
     assert headrace("runs", "list").code == 1
 
 
@@ -234,7 +259,7 @@ def test_it_ends_in_any_second_with_one_line(app: Path, after_s: float) -> None:
         time.sleep(after_s)
         printed = running.end()
     assert "Traceback" not in printed.replace("KeyboardInterrupt", ""), printed
-    assert until(lambda: not workers_of(app), 3)
+    assert until(lambda: not workers_of(app), PATIENCE_S)
 
 
 def test_a_port_that_is_taken(app: Path) -> None:
@@ -243,7 +268,7 @@ def test_a_port_that_is_taken(app: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with dev(app, "--port", str(port)) as running:
-            printed = running.process.communicate(timeout=20)[0].decode()
+            printed = running.process.communicate(timeout=PATIENCE_S)[0].decode()
     assert running.process.returncode == 1
     assert f"port {port} on 127.0.0.1 cannot be used: another program listens there" in printed
     assert printed.count("\n") == 1
@@ -277,14 +302,14 @@ def test_a_breakpoint_is_a_prompt_at_the_terminal(app: Path, headrace: Command) 
         return re.search(pattern, text) is not None
 
     try:
-        assert until(lambda: shown("ready"), 20), text
+        assert until(lambda: shown("ready"), PATIENCE_S), text
         run_id = headrace("trigger", "greet", "--input", '{"name": "ann", "times": 2}').out.strip()
-        assert until(lambda: shown(r"\[greet [0-9a-f]{8} #1\] \(Pdb\) "), 20), text
+        assert until(lambda: shown(r"\[greet [0-9a-f]{8} #1\] \(Pdb\) "), PATIENCE_S), text
         os.write(terminal, b"p input.times * 21\n")
-        assert until(lambda: shown(r"\b42\b"), 10), text
+        assert until(lambda: shown(r"\b42\b"), PATIENCE_S), text
         os.write(terminal, b"c\n")
-        assert until(lambda: shown("printed by ann"), 10), text
-        assert until(lambda: "COMPLETED" in headrace("runs", "get", run_id).out, 10)
+        assert until(lambda: shown("printed by ann"), PATIENCE_S), text
+        assert until(lambda: "COMPLETED" in headrace("runs", "get", run_id).out, PATIENCE_S)
     finally:
         os.write(terminal, b"\x03")
         until(lambda: shown("stopped"), 10)

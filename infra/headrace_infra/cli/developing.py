@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import signal
@@ -25,8 +26,8 @@ from headrace_infra.cli.pages import serve_in_background
 from headrace_infra.cli.watching import View
 from headrace_infra.loading import check_app_path
 from headrace_infra.local.emulators import REGION, Emulator, emulator
-from headrace_infra.local.served import VISIBILITY_S
 from headrace_infra.local.supervising import (
+    VISIBILITY_S,
     Broken,
     Debugging,
     Gone,
@@ -39,6 +40,8 @@ from headrace_infra.local.supervising import (
 
 REFRESH_S = 0.5
 KEEP_EVERY_S = 10.0
+KEEP_SHARE = 50
+"""Of the time at most a fiftieth goes into keeping what there is."""
 DEBOUNCE_MS = 100
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OWN_ENVIRONMENT = ("HEADRACE_TABLE", "HEADRACE_BUCKET", "HEADRACE_QUEUES", "AWS_PROFILE", "AWS_SESSION_TOKEN")
@@ -61,6 +64,7 @@ class PagesUp:
 def develop(path: str, *, port: int, reload: bool, emulator: str, fresh: bool) -> None:
     """Run until it is interrupted: Ctrl-C, SIGTERM or a closed terminal. Nothing is left running."""
     check_app_path(path)
+    logging.getLogger("headrace").setLevel(logging.WARNING)  # its own lines are for CloudWatch
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
@@ -275,7 +279,8 @@ class Session:
             self._restart_at = None
             self._supervisor.load()
         if self._restored and now >= self._next_keep:
-            self._next_keep = now + KEEP_EVERY_S
             with suppress(HeadraceError):
                 self.keep()
+            took_s = monotonic() - now
+            self._next_keep = monotonic() + max(KEEP_EVERY_S, took_s * KEEP_SHARE)
         self._view.refresh()

@@ -35,8 +35,14 @@ class Lines(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._raw = io.FileIO(descriptor, "w", closefd=False)
         self._parts: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    @property
+    def buffer(self) -> io.RawIOBase:
+        """For code that writes bytes: as they are, without a prefix."""
+        return self._raw
 
     def writable(self) -> bool:
         return True
@@ -70,15 +76,22 @@ class Lines(io.TextIOBase):
 
 
 def capture() -> Lines:
-    """Put `Lines` in the place of stdout and stderr, and show logging from INFO on, unless the app sets it up itself."""
+    """Put `Lines` in the place of stdout and stderr."""
     lines = Lines(os.dup(1))
     stream: Any = lines
     sys.stdout = sys.stderr = stream
-    logging.basicConfig(level=logging.INFO, stream=stream, format="%(levelname)s %(name)s: %(message)s")
+    return lines
+
+
+def show_logging() -> None:
+    """Show what is logged, from INFO on, unless the app, which is loaded, has set it up itself."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for name in NOT_SHOWN:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("headrace").setLevel(logging.WARNING)
-    return lines
+    own = logging.getLogger("headrace")
+    own.setLevel(logging.WARNING)
+    own.handlers.clear()  # Powertools' JSON is for CloudWatch
+    own.propagate = True
 
 
 # ---------------------------------------------------------------- the debugger

@@ -75,7 +75,8 @@ def _typed(schema: Mapping[str, Any], named: Mapping[str, Any], depth: int) -> A
             fields = schema.get("properties", {})
             return {name: _value(fields[name], named, depth + 1) for name in required}
         case "array":
-            return [_value(schema.get("items", {}), named, depth + 1)] * int(schema.get("minItems", 0))
+            count = int(schema.get("minItems", 0))
+            return [_value(schema.get("items", {}), named, depth + 1)] * count if count else []
         case "string":
             return _text(schema)
         case "integer" | "number":

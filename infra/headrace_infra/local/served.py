@@ -3,7 +3,8 @@
     python -m headrace_infra.local.served app:hatchet DESCRIPTOR
 
 The endpoint and the stack come from the environment. DESCRIPTOR is a socket to the process that supervises: messages are JSON, one a
-line. It is told `ready` or `broken` first; `go` from there begins delivery, and its end, for whatever reason, ends this process.
+line. Everything but the app is imported at once; `load` from there loads the app, which is answered by `ready` or `broken`; `go` begins
+delivery; and the socket's end, for whatever reason, ends this process.
 """
 
 from __future__ import annotations
@@ -19,21 +20,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3  # noqa: F401  # loaded while nothing waits for it
+
 from headrace.engine.clock.tick import tick
 from headrace.errors import HeadraceError
+from headrace_infra.compile import compile_app, units_of
 from headrace_infra.loading import described, load_app
-from headrace_infra.local.output import capture, install_debugger
+from headrace_infra.local.dispatcher import Dispatcher
+from headrace_infra.local.output import capture, install_debugger, show_logging
+from headrace_infra.local.resources import Deployed, deploy
+from headrace_infra.local.sample import example_of
+from headrace_infra.local.stack import EventCounter, targets_of
+from headrace_infra.local.supervising import VISIBILITY_S
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
-    from headrace_infra.local.resources import Deployed
 
 CONCURRENCY = 8
 IDLE_PAUSE_S = 0.03
 FIRST_TICK_S = 5
 TICK_S = 60
-VISIBILITY_S = 20
-"""How long a message is hidden here: what a process that dies held comes back after so long. On AWS it is six times the task's limit."""
 
 
 class Supervisor:
@@ -42,6 +48,7 @@ class Supervisor:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._lock = threading.Lock()
+        self.load = threading.Event()
         self.go = threading.Event()
         self.stop = threading.Event()
         self.terminal_is_free = threading.Event()
@@ -59,7 +66,7 @@ class Supervisor:
             self.terminal_is_free.wait()
 
     def _listen(self) -> None:
-        named = {"go": self.go, "terminal": self.terminal_is_free}
+        named = {"load": self.load, "go": self.go, "terminal": self.terminal_is_free}
         with suppress(OSError), self._socket.makefile() as lines:
             for line in lines:
                 event = named.get(line.strip())
@@ -69,7 +76,7 @@ class Supervisor:
 
     def end(self) -> None:
         """Deliver no more."""
-        for event in (self.stop, self.go, self.terminal_is_free):
+        for event in (self.stop, self.load, self.go, self.terminal_is_free):
             event.set()
 
 
@@ -80,8 +87,12 @@ def serve(path: str, descriptor: int) -> int:
     supervisor = Supervisor(descriptor)
     signal.signal(signal.SIGTERM, lambda *_: supervisor.end())
     install_debugger(supervisor.debugging)
+    supervisor.load.wait()
+    if supervisor.stop.is_set():
+        return 0
     try:
         app = load_app(path)
+        show_logging()
         _move_here(app)
         deployed = _deploy(app, path)
         app.publish()
@@ -114,9 +125,6 @@ def _move_here(app: Headrace) -> None:
 
 def _deploy(app: Headrace, path: str) -> Deployed:
     """Create what is not there yet; messages come back soon after their process has died."""
-    from headrace_infra.compile import compile_app, units_of
-    from headrace_infra.local.resources import deploy
-
     deployed = deploy(
         compile_app(app, app_path=path),
         units_of(app),
@@ -128,8 +136,6 @@ def _deploy(app: Headrace, path: str) -> Deployed:
 
 
 def _summary(app: Headrace) -> dict[str, Any]:
-    from headrace_infra.local.sample import example_of
-
     return {
         "workflows": sorted(app.workflows_by_name),
         "workers": [worker.name for worker in app.fleet()],
@@ -138,9 +144,6 @@ def _summary(app: Headrace) -> dict[str, Any]:
 
 
 def _deliver(app: Headrace, deployed: Deployed, supervisor: Supervisor) -> None:
-    from headrace_infra.local.dispatcher import Dispatcher
-    from headrace_infra.local.stack import EventCounter, targets_of
-
     with ExitStack() as stack:
         dispatcher = Dispatcher(
             app.engine.queues,

@@ -19,6 +19,9 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
 
+VISIBILITY_S = 20
+"""How long a message is hidden here: what a process that dies held comes back after so long. On AWS it is six times the task's limit."""
+
 LONGEST_PAUSE_S = 8.0
 QUICK_DEATH_S = 5.0
 """A worker that dies sooner after its start than this is started again after a pause, which doubles."""
@@ -126,7 +129,8 @@ class WorkerProcess:
 
 
 class Supervisor:
-    """At most one worker delivers. A new one loads the app while the old one goes on, and takes over once it has."""
+    """At most one worker delivers. A new one loads the app while the old one goes on, and takes over once it has. Another one waits
+    with everything but the app imported."""
 
     def __init__(self, path: str, environment: Mapping[str, str], events: SimpleQueue[Any]) -> None:
         self._path = path
@@ -134,6 +138,7 @@ class Supervisor:
         self._events = events
         self._current: WorkerProcess | None = None
         self._next: WorkerProcess | None = None
+        self._spare: WorkerProcess | None = None
         self._pause_s = 0.0
         self._all: list[WorkerProcess] = []
 
@@ -146,8 +151,14 @@ class Supervisor:
         if self._next is not None:
             self._next.is_stopping = True
             self._next.process.kill()
-        self._next = WorkerProcess(self._path, self._environment, self._events)
-        self._all = [each for each in self._all if each.process.poll() is None] + [self._next]
+        self._next, self._spare = self._spare or self._new(), None
+        self._next.started = monotonic()
+        self._next.tell("load")
+
+    def _new(self) -> WorkerProcess:
+        worker = WorkerProcess(self._path, self._environment, self._events)
+        self._all = [each for each in self._all if each.process.poll() is None] + [worker]
+        return worker
 
     def is_of_now(self, worker: WorkerProcess) -> bool:
         """Whether the worker is the one that serves, or that will."""
@@ -162,14 +173,23 @@ class Supervisor:
             self._current.stop()
         self._current, self._next = worker, None
         worker.tell("go")
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Have a process at hand that has imported all but the app: the next load is quick."""
+        if self._spare is None:
+            self._spare = self._new()
 
     def give_up(self, worker: WorkerProcess) -> None:
         """The worker could not load the app: the one before goes on."""
         if worker is self._next:
             self._next = None
+        self.prepare()
 
     def lost(self, worker: WorkerProcess) -> float | None:
         """The process has ended. Where it served and was not told to end: in how many seconds to load the app again."""
+        if worker is self._spare:
+            self._spare = None
         if worker is self._next:
             self._next = None
             return None
