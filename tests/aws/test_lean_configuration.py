@@ -170,25 +170,27 @@ def test_the_setting_is_obeyed() -> None:
 
 
 def test_what_watches_botocore_sees_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto is imported in this process; a tracer wraps the one method that every call goes through."""
+    """A tracer wraps the one method that every call goes through; moto answers before a request is sent."""
+    from functools import wraps
+
     from botocore import handlers
     from botocore.client import BaseClient
 
-    assert instrumented() is not None or not any(
-        name == "before-send" for name, *_ in handlers.BUILTIN_HANDLERS
-    )
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [])
-    monkeypatch.setattr(BaseClient, "_make_api_call", _of_botocore())
     assert instrumented() is None
-    monkeypatch.setattr(BaseClient, "_make_api_call", lambda *_: None)
-    assert instrumented() == NotServed(f"{__name__} watches the requests of botocore")
+    original = vars(BaseClient)["_make_api_call"]
 
+    @wraps(original)
+    def traced(*arguments: object) -> object:
+        return original(*arguments)
 
-def _of_botocore() -> object:
-    def call() -> None: ...
-
-    call.__module__ = "botocore.client"
-    return call
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", traced)
+        assert instrumented() == NotServed(f"the requests of botocore are watched ({__file__})")
+        patch.setattr(BaseClient, "_make_api_call", type("Proxy", (), {"__call__": traced})())
+        assert instrumented() == NotServed("the requests of botocore are watched (Proxy)")
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [("before-send", len)])
+    assert instrumented() == NotServed("builtins.builtin_function_or_method answers the requests of botocore")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -154,13 +155,15 @@ def instrumented() -> NotServed | None:
     module = sys.modules.get("botocore.client")
     if module is None:
         return None
-    call = module.BaseClient._make_api_call
-    if getattr(call, "__module__", "") != "botocore.client" or hasattr(call, "__wrapped__"):
-        return NotServed(f"{getattr(call, '__module__', 'something')} watches the requests of botocore")
+    call, home = module.BaseClient._make_api_call, os.path.dirname(str(module.__file__))
+    # A tracer's function takes on botocore's name and module, but not its file; wrapt's is no function at all.
+    if not isinstance(call, FunctionType) or os.path.dirname(call.__code__.co_filename) != home:
+        where = call.__code__.co_filename if isinstance(call, FunctionType) else type(call).__name__
+        return NotServed(f"the requests of botocore are watched ({where})")
     handlers = sys.modules.get("botocore.handlers")
     for name, *handler in getattr(handlers, "BUILTIN_HANDLERS", ()):
         if name.startswith("before-send"):
-            return NotServed(f"{type(handler[0]).__module__} answers the requests of botocore")
+            return NotServed(f"{_kind(handler[0])} answers the requests of botocore")
     return None
 
 
@@ -190,3 +193,7 @@ def authorities() -> str | None:
             if os.path.isfile(path):
                 return path
     return None
+
+
+def _kind(handler: object) -> str:
+    return f"{type(handler).__module__}.{type(handler).__name__}"
