@@ -31,7 +31,7 @@ from headrace.core.run.record import Payload, RunRecord
 from headrace.runtime.process import Process
 
 RUNS = 1_500
-SLOTS = 10
+SLOTS = 10  # the default of a process
 BULK = 1_000
 ROUNDS = 3
 T0 = time.time_ns() // 1_000_000
@@ -50,7 +50,7 @@ def app_on(transport: str) -> Headrace:
     @app.task(name="noop")
     def noop(input: EmptyModel, ctx: Context) -> None: ...
 
-    app.worker("bench", workflows=[noop], process=True, slots=SLOTS)
+    app.worker("bench", workflows=[noop], process=True)
     return app
 
 
@@ -125,7 +125,7 @@ def main() -> int:
             AIMS,
             [
                 (1000 / lean[0], 1000 / boto3[0]),
-                (lean[1], boto3[1]),
+                (round(lean[1], 1), round(boto3[1], 1)),
                 (lean[3], boto3[3]),
                 (lean[2], boto3[2]),
             ],

@@ -45,8 +45,8 @@ from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord
 from headrace_handlers.worker import make_handler
 
-RUNS = 400
-ROUNDS = 7
+RUNS = 200
+ROUNDS = 5
 AIM = 0.5
 T0 = time.time_ns() // 1_000_000
 
