@@ -21,7 +21,7 @@ from headrace.app import Headrace
 from headrace.errors import AccessDenied, HeadraceError
 from headrace_dashboard import formats
 from headrace_dashboard.security import Access, Guard
-from headrace_dashboard.views import gates, now, run, runs, workers, workflows
+from headrace_dashboard.views import gates, now, run, runs, triggers, workers, workflows
 
 HERE = Path(__file__).parent
 
@@ -30,6 +30,9 @@ PAGES = (
     ("Runs", "/runs"),
     ("Workflows", "/workflows"),
     ("Gates and limits", "/gates"),
+    ("Events", "/events"),
+    ("Crons and schedules", "/schedules"),
+    ("Webhooks", "/webhooks"),
     ("Workers", "/workers"),
     ("Cost", "/cost"),
 )
@@ -76,6 +79,9 @@ class Dashboard:
             Route("/workflows/{name}/pause", pages.act(workflows.pause), methods=["POST"]),
             Route("/workflows/{name}/unpause", pages.act(workflows.unpause), methods=["POST"]),
             Route("/gates", pages.show("gates.html", gates.view)),
+            Route("/events", pages.show("events.html", triggers.events)),
+            Route("/schedules", pages.show("schedules.html", triggers.schedules)),
+            Route("/webhooks", pages.show("webhooks.html", triggers.webhooks)),
             Route("/workers", pages.show("workers.html", workers.view)),
             Route("/cost", pages.show("cost.html", workers.cost)),
         ]

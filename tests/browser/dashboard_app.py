@@ -33,7 +33,7 @@ def app() -> Hatchet:
     """A task that greets, or fails with markup in its words; and a workflow."""
     hatchet = Hatchet()
 
-    @hatchet.task(name="greet")
+    @hatchet.task(name="greet", on_events=["order:*"])
     def greet(input: dict, ctx: Context) -> dict:  # type: ignore[type-arg]
         ctx.log(f"hello {input.get('name')}")
         if input.get("fail"):
@@ -66,7 +66,7 @@ def app() -> Hatchet:
 def shown() -> Iterator[Shown]:
     """The app with a run that was good, one that failed and one of the workflow."""
     hatchet = app()
-    with local(hatchet, background=False) as stack:
+    with local(hatchet, backend="memory", background=False) as stack:
         hatchet.publish()
         made = {
             "good": hatchet.runs.create("greet", {"name": "Ann"}, additional_metadata={"customer": "ann"}),

@@ -20,4 +20,4 @@ def site() -> Iterator[Site]:
         dashboard = Dashboard(hatchet=app.hatchet, access=access)
         client = TestClient(dashboard.app(), follow_redirects=False)
         assert client.get(f"/?token={access.session}").status_code == 303
-        yield Site(hatchet=app.hatchet, access=access, client=client, **app.ids)
+        yield Site(hatchet=app.hatchet, drain=app.stack.drain, access=access, client=client, **app.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ class Site:
     """A dashboard and the runs it shows."""
 
     hatchet: Hatchet
+    drain: Callable[[], None]
     access: Access
     client: TestClient
     good: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from browser.dashboard_app import ATTACK
 from dashboard.looked_at import Site
@@ -19,6 +21,26 @@ def test_every_page_opens(site: Site, href: str) -> None:
     answer = site.client.get(href)
     assert answer.status_code == 200, answer.text
     assert "<h1>" in answer.text
+
+
+def test_events_and_what_they_started(site: Site) -> None:
+    pushed = site.hatchet.event.push("order:paid", {"id": ATTACK}, scope="shop")
+    site.drain()
+    text = site.client.get("/events?key=order:paid").text
+    assert pushed.event_id in text
+    assert "/runs/" in text
+    assert ATTACK not in text
+
+
+def test_crons_and_scheduled_runs(site: Site) -> None:
+    cron = site.hatchet.cron.create("greet", "nightly", "0 3 * * *", {}, {})
+    at = datetime(2050, 1, 1, tzinfo=UTC)
+    planned = site.hatchet.scheduled.create("greet", at, {}, {})
+    text = site.client.get("/schedules").text
+    assert "0 3 * * *" in text
+    assert "2050-01-01 00:00:00" in text
+    site.hatchet.cron.delete(cron.metadata.id)
+    site.hatchet.scheduled.delete(planned.metadata.id)
 
 
 def test_now_groups_failures_by_fault(site: Site) -> None:
