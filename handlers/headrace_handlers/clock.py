@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.engine.clock.tick import tick
-from headrace_handlers import boot
+from headrace_handlers import boot, deployment
 from headrace_handlers.observing import gate_metrics
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -29,8 +30,15 @@ def make_handler(app: Headrace) -> Handler:
     return handler
 
 
-def __getattr__(name: str) -> Any:
-    if name == "handler":
-        found = globals()["handler"] = make_handler(boot.app_from_environment())
-        return found
-    raise AttributeError(name)
+@cache
+def _clock() -> Handler:
+    return make_handler(boot.app_from_environment())
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """A tick; or, while the stack is deployed, what CloudFormation asks. The app is imported here, so that CloudFormation is told
+    where that fails."""
+    if deployment.is_asked(event):
+        deployment.answer(event, lambda: boot.app_from_environment().publish())
+        return {}
+    return _clock()(event, context)

@@ -7,6 +7,8 @@ CompileError that names the workflow, the task, the value and what to do.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os.path
 import re
 import sys
@@ -16,6 +18,7 @@ from typing import Any, Protocol
 
 from headrace.clients.rate_limits import nobody_sets, static_limits
 from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.engine.catalog.workflows import encode_published
 from headrace.errors import CompileError
 from headrace.options.conditions import waits_for_events
 from headrace_infra.loading import AppBroken, check_app_path, load_app
@@ -26,7 +29,7 @@ from headrace_infra.template.functions import Source, clock_function, dead_lette
 from headrace_infra.template.outputs import outputs
 from headrace_infra.template.parameters import conditions, parameters
 from headrace_infra.template.queues import queues
-from headrace_infra.template.schedules import clock_events
+from headrace_infra.template.schedules import catalog, clock_events
 from headrace_infra.template.tables import table
 from headrace_infra.template.unit import Unit, logical_id, unit_of
 from headrace_infra.template.webhooks import (
@@ -78,6 +81,7 @@ def compile_app(
         **_merged(worker_function(unit, units, source) for unit in units),
         **dead_letters_function(units, source),
         **clock_function(units, source, clock_events()),
+        **catalog(catalog_version(app)),
         **events_resources(events, units, source),
         **(webhooks_resources(units, source) if app.settings.webhooks else {}),
         **alarms(units, events=events is not None),
@@ -97,6 +101,17 @@ def compile_app(
             **(webhooks_outputs() if app.settings.webhooks else {}),
         },
     }
+
+
+def catalog_version(app: AppLike) -> str:
+    """A short hash of what the app publishes."""
+    published = [workflow.published() for workflow in app.workflows_by_name.values()]
+    texts = [
+        *(json.dumps(encode_published(each), sort_keys=True) for each in published),
+        *(repr(worker.declared()) for worker in app.fleet()),
+        repr(sorted(app.declared_rate_limits.items())),
+    ]
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:12]
 
 
 def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:

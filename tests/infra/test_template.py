@@ -166,7 +166,9 @@ def references(part: Any) -> set[str]:
 
 
 def test_the_same_app_gives_the_same_text() -> None:
-    first, second = (render(compile_app(with_worker(), app_path="app:hatchet")) for _ in range(2))
+    first, second = (
+        render(compile_app(with_worker(), app_path="app:hatchet"), app_path="app:hatchet") for _ in range(2)
+    )
     assert first == second
 
 

@@ -64,7 +64,7 @@ def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_o
     """
     published = list(workflows)
     store_plans(engine, (each.plan for each in published))
-    wanted = {each.name: _encode(each) for each in published}
+    wanted = {each.name: encode_published(each) for each in published}
     if whole_of is not None:
         found = {str(item["sk"]): item for item in engine.store.query(CATALOG)}
     else:
@@ -117,7 +117,7 @@ def all_published(engine: Engine) -> Mapping[str, Published]:
     return found
 
 
-def _encode(workflow: Published) -> Item:
+def encode_published(workflow: Published) -> Item:
     """Only what differs from the defaults, beside the plan."""
     out: Item = {"plan": encode_plan(workflow.plan), "ver": workflow.plan.version}
     texts: dict[str, object] = {
