@@ -46,8 +46,8 @@ def handle(
 ) -> Handled:
     """Handle one event, or go on with one whose runs are started (`page`). What is left at `until_ms` goes on in a message of its own."""
     event = records.with_payload(engine, event)
-    done = Handled() if page is not None else _trigger(engine, event, start)
-    rest = satisfy(engine, event, wake, page=page, until_ms=until_ms)
+    done, came_ms = (Handled(), None) if page is not None else _trigger(engine, event, start)
+    rest = satisfy(engine, event, wake, page=page, until_ms=until_ms, came_ms=came_ms)
     if rest is not None:
         engine.queues.send(EVENTS_QUEUE, [Outgoing(body=encode_message(_light(event), rest))])
     return done
@@ -58,17 +58,18 @@ def _light(event: Event) -> Event:
     return replace(event, payload=None) if event.stored else event
 
 
-def _trigger(engine: Engine, event: Event, start: Start) -> Handled:
+def _trigger(engine: Engine, event: Event, start: Start) -> tuple[Handled, int | None]:
+    """Start its runs. Of one that was delivered before: also when it was."""
     patterns = [(name, each.on_events) for name, each in sorted(all_published(engine).items())]
     decided = decide(event, patterns, by_workflow(engine), engine.expressions.evaluate)
     for problem in decided.problems:
         logger.warning("event %s (%s): %s", event.event_id, event.key, problem)
-    triggers, again = records.put_once(engine, _light(event), decided.triggers)
+    triggers, came_ms = records.put_once(engine, _light(event), decided.triggers)
     wanted = [start_of(event, each) for each in triggers]
-    done = _start(event, _missing(engine, wanted) if again else wanted, start)
+    done = _start(event, wanted if came_ms is None else _missing(engine, wanted), start)
     if done.collided:
         records.note_collisions(engine, event.event_id, done.collided)
-    return done
+    return done, came_ms
 
 
 def start_of(event: Event, trigger: Trigger) -> StartRun:

@@ -14,22 +14,26 @@ from headrace.engine.engine import Engine
 PAGE = 100
 
 COLLIDED = "collided"
+CAME = "came"
+"""When it was first handled: who waits from then on waits for another event, however often this one is delivered."""
 
 
-def put_once(engine: Engine, event: Event, triggers: tuple[Trigger, ...]) -> tuple[tuple[Trigger, ...], bool]:
-    """Store an event with the runs that it starts. What an earlier delivery decided stands: its runs, and True."""
+def put_once(
+    engine: Engine, event: Event, triggers: tuple[Trigger, ...]
+) -> tuple[tuple[Trigger, ...], int | None]:
+    """Store an event with the runs that it starts. What an earlier delivery decided stands: its runs, and when it came."""
     key = _key(event.event_id)
-    expires_at_s = engine.clock.now_ms() // 1000 + engine.limits.retention_s
-    puts: list[Write] = [
-        Put(key=key, item=encode_item(event, triggers, expires_at_s=expires_at_s), require=ITEM_MISSING)
-    ]
+    now_ms = engine.clock.now_ms()
+    expires_at_s = now_ms // 1000 + engine.limits.retention_s
+    item: Item = {**encode_item(event, triggers, expires_at_s=expires_at_s), CAME: now_ms}
+    puts: list[Write] = [Put(key=key, item=item, require=ITEM_MISSING)]
     if event.scope is not None:
         listed = table.scoped_event_key(event.key, event.scope, event.pushed_at_ms, event.event_id)
         puts.append(Put(key=listed, item={"expires_at": expires_at_s}))
     written = engine.store.write_many(puts)[0] if len(puts) > 1 else engine.store.write(puts[0])
     if isinstance(written, Refused) and written.item is not None:
-        return decode_item(written.item)[1], True
-    return triggers, False
+        return decode_item(written.item)[1], int(str(written.item[CAME]))
+    return triggers, None
 
 
 def note_collisions(engine: Engine, event_id: str, count: int) -> None:

@@ -131,9 +131,18 @@ def disarm(engine: Engine, subs: Sequence[Subscription]) -> None:
 
 
 def satisfy(
-    engine: Engine, event: Event, wake: Wake, *, page: Page | None = None, until_ms: int | None = None
+    engine: Engine,
+    event: Event,
+    wake: Wake,
+    *,
+    page: Page | None = None,
+    until_ms: int | None = None,
+    came_ms: int | None = None,
 ) -> Page | None:
     """Write the event into every subscription that it satisfies and wake its task. The event's payload is at hand.
+
+    `came_ms`: when it was delivered before. Who waits since then waits for another one: a loop that waits for events of one key must not
+    be given one twice.
 
     Returns where to go on, once the clock passes `until_ms`. One read of the key's item, and one query of each partition that may hold
     subscriptions to such an event.
@@ -146,7 +155,8 @@ def satisfy(
         after = page.after if page is not None and partition == page.partition else None
         for items in _pages(engine, partition, after):
             for item in items:
-                _offer(engine, item, event, payload, wake)
+                if came_ms is None or int(str(item["armed"])) <= came_ms:
+                    _offer(engine, item, event, payload, wake)
             if until_ms is not None and engine.clock.now_ms() >= until_ms:
                 return Page(partition=partition, after=str(items[-1]["sk"]))
     return None
