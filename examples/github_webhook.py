@@ -2,7 +2,7 @@
 
     python examples/github_webhook.py
 
-The stack is compiled with `Settings(webhooks=True)`: its output WebhooksUrl is where GitHub is told to send to. What is not signed with the
+A worker with `webhooks=True` gives the stack a function at a public URL: the stack's output WebhooksUrl is where GitHub is told to send to. What is not signed with the
 secret is answered 403 and starts nothing.
 """
 
@@ -12,9 +12,9 @@ import json
 
 from pydantic import BaseModel
 
-from headrace import Context, Headrace, Settings, V1WebhookHMACAuth, V1WebhookSourceName
+from headrace import Context, Headrace, V1WebhookHMACAuth, V1WebhookSourceName
 
-hatchet = Headrace(config=Settings(webhooks=True))
+hatchet = Headrace()
 
 
 class Issue(BaseModel):
@@ -30,6 +30,9 @@ class IssueEvent(BaseModel):
 @hatchet.task(on_events=["github:issues:opened"])
 def triage(input: IssueEvent, ctx: Context) -> dict[str, str]:
     return {"comment": f"Thank you for #{input.issue.number}, {input.issue.title!r}"}
+
+
+hatchet.worker("triage", workflows=[triage], webhooks=True)
 
 
 def signed(body: bytes, secret: str) -> dict[str, str]:

@@ -83,7 +83,7 @@ def compile_app(
         **clock_function(units, source, clock_events()),
         **catalog(catalog_version(app)),
         **events_resources(events, units, source),
-        **(webhooks_resources(units, source) if app.settings.webhooks else {}),
+        **(webhooks_resources(units, source) if _has_webhooks(app) else {}),
         **alarms(units, events=events is not None),
     }
     return {
@@ -92,13 +92,13 @@ def compile_app(
         "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
         "Parameters": {
             **parameters(app.settings.retention_days),
-            **(webhooks_parameters() if app.settings.webhooks else {}),
+            **(webhooks_parameters() if _has_webhooks(app) else {}),
         },
-        "Conditions": {**conditions(), **(webhooks_conditions() if app.settings.webhooks else {})},
+        "Conditions": {**conditions(), **(webhooks_conditions() if _has_webhooks(app) else {})},
         "Resources": resources,
         "Outputs": {
             **outputs(units, events=events is not None),
-            **(webhooks_outputs() if app.settings.webhooks else {}),
+            **(webhooks_outputs() if _has_webhooks(app) else {}),
         },
     }
 
@@ -134,11 +134,15 @@ def events_use(app: AppLike) -> EventsUse | None:
     patterns = [(worker.name, pattern) for worker in app.fleet() for pattern in worker.event_patterns]
     if (
         patterns
-        or app.settings.webhooks
+        or _has_webhooks(app)
         or any(_uses_events(workflow) for workflow in app.workflows_by_name.values())
     ):
         return EventsUse(patterns=patterns)
     return None
+
+
+def _has_webhooks(app: AppLike) -> bool:
+    return any(worker.webhooks for worker in app.fleet())
 
 
 def _uses_events(workflow: Any) -> bool:

@@ -453,6 +453,7 @@ class Headrace:
         snap_start: bool = False,
         process: bool = False,
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
+        webhooks: bool = False,
     ) -> Worker:
         """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
 
@@ -464,6 +465,7 @@ class Headrace:
         15 minutes. Their labels can change while they run.
         event_patterns: EventBridge patterns, such as {"source": ["aws.s3"], "detail-type": ["Object Created"]}: each is compiled to a
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
+        webhooks: compile a function at a public URL that takes the requests of `hatchet.webhooks` as events.
         """
         full = self.settings.apply_namespace(name) if isinstance(name, str) else name
         if any(worker.name == full for worker in self.workers_declared):
@@ -489,6 +491,7 @@ class Headrace:
             options=options,
             process=process,
             event_patterns=event_patterns,
+            webhooks=webhooks,
         )
         worker.register_workflows(workflows or ())
         self.workers_declared.append(worker)

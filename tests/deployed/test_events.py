@@ -75,7 +75,7 @@ def test_an_event_of_aws_comes_in_by_the_rule(published: Stack) -> None:
 
 def test_a_signed_webhook_starts_a_run_and_a_forged_one_nothing(published: Stack) -> None:
     hatchet, secret = published.app, "do not tell"
-    made = hatchet.webhooks.create(
+    hatchet.webhooks.create(
         "GITHUB", "repo", "'github:' + headers['x-github-event']", V1WebhookHMACAuth(signing_secret=secret)
     )
     function = f"{published.name}-webhooks"
@@ -83,7 +83,7 @@ def test_a_signed_webhook_starts_a_run_and_a_forged_one_nothing(published: Stack
 
     def invoke(signature: str) -> dict[str, Any]:
         request = {
-            "rawPath": made.path,
+            "rawPath": f"/api/v1/stable/tenants/{published.name}/webhooks/repo",
             "requestContext": {"http": {"method": "POST"}},
             "headers": {
                 "content-type": "application/json",

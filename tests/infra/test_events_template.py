@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, DefinitionError, DurableContext, EmptyModel, Headrace, Settings
+from headrace import Context, DefinitionError, DurableContext, EmptyModel, Headrace
 from headrace_infra.compile import compile_app, render
 from headrace_infra.testing import local
 
@@ -23,11 +23,12 @@ def compiled(app: Headrace) -> dict[str, Any]:
 
 
 def plain(**options: Any) -> Headrace:
-    app = Headrace(config=Settings(webhooks=options.pop("webhooks", False)))
+    app, webhooks = Headrace(), options.pop("webhooks", False)
 
     @app.task(name="step", **options)
     def step(input: EmptyModel, ctx: Context) -> None: ...
 
+    app.worker("default", workflows=[step], webhooks=webhooks)
     return app
 
 
@@ -90,12 +91,12 @@ def test_the_functions_may_do_what_they_do_and_no_more() -> None:
 
 
 def patterned() -> Headrace:
-    app = Headrace(config=Settings(webhooks=True))
+    app = Headrace()
 
     @app.task(name="ingest", on_events=["aws.s3:Object Created"])
     def ingest(input: EmptyModel, ctx: Context) -> None: ...
 
-    app.worker("intake", workflows=[ingest], event_patterns=[UPLOADED, NIGHTLY])
+    app.worker("intake", workflows=[ingest], event_patterns=[UPLOADED, NIGHTLY], webhooks=True)
     return app
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, DefinitionError, EmptyModel, Headrace, Settings
+from headrace import Context, DefinitionError, EmptyModel, Headrace
 from headrace.clients.event_models import (
     V1WebhookAPIKeyAuth,
     V1WebhookBasicAuth,
@@ -28,12 +28,13 @@ HMAC = V1WebhookHMACAuth(signing_secret=SECRET)
 
 
 def app() -> Headrace:
-    hatchet = Headrace(config=Settings(webhooks=True))
+    hatchet = Headrace()
 
     @hatchet.task(on_events=["github:*", "fixed"])
     def triage(input: EmptyModel, ctx: Context) -> dict[str, Any]:
         return {"key": ctx.triggering_event_key}
 
+    hatchet.worker("triage", workflows=[triage], webhooks=True)
     return hatchet
 
 

@@ -43,7 +43,7 @@ SIGNATURES = {
 
 
 class WebhooksClient:
-    """Webhooks by name. They answer where the stack was compiled with them: `Settings(webhooks=True)` or HEADRACE_WEBHOOKS=true."""
+    """Webhooks by name. They answer where a worker of the stack is declared with `webhooks=True`."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -103,7 +103,8 @@ class Worker:
 
     slots: how many of its tasks run at once over its whole fleet; None: as many as there is room for.
     labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
-    those declared. event_patterns: of the AWS events that come in as events of the stack. process: it is compiled to a queue without a function, for processes that `start()` runs.
+    those declared. event_patterns: of the AWS events that come in as events of the stack. webhooks: whether its stack answers
+    webhooks. process: it is compiled to a queue without a function, for processes that `start()` runs.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Worker:
         options: WorkerOptions | None = None,
         process: bool = False,
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
+        webhooks: bool = False,
     ) -> None:
         full = app.settings.apply_namespace(name) if isinstance(name, str) else ""
         if not _NAME.fullmatch(full) or name in RESERVED_NAMES:
@@ -136,6 +138,7 @@ class Worker:
             self.labels.changed = lambda: None  # its process announces them once it runs
         self.options = options or _NO_OPTIONS
         self.options.check_none(name) if process else self.options.check(name)
+        self.webhooks = webhooks
         self.event_patterns = check_event_patterns(event_patterns, f"worker {name}")
         self.workflows: list[BaseWorkflow[Any, Any]] = []
         self.lifespan = Lifespan(lifespan)

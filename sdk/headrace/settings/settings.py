@@ -54,8 +54,6 @@ class Settings:
     """The first pause between two looks of whoever waits for a result, in seconds."""
     longest_poll_s: float = 1.0
     """The longest such pause, in seconds."""
-    webhooks: bool = False
-    """Whether the compiled stack answers webhooks, at a public URL; each request is authenticated."""
     log_payloads: bool = False
     """Whether inputs and outputs may be logged."""
 

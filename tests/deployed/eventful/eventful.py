@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from headrace import Context, DefaultFilter, EmptyModel, Headrace, Settings
+from headrace import Context, DefaultFilter, EmptyModel, Headrace
 
-hatchet = Headrace(config=Settings(webhooks=True))
+hatchet = Headrace()
 
 
 @hatchet.task(name="welcome", on_events=["user:*"])
@@ -31,5 +31,6 @@ def archive(input: EmptyModel, ctx: Context) -> dict[str, Any]:
 hatchet.worker(
     "main",
     workflows=[welcome, audit, archive],
+    webhooks=True,
     event_patterns=[{"source": ["acme.billing"], "detail-type": ["Invoice Closed"]}],
 )
