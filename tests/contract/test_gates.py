@@ -79,11 +79,12 @@ def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[s
     )  # fmt: skip
 
 
-def noting(ticket: int, at_ms: int, pending_ms: int = 10) -> Callable[[str], Write]:
+def noting(ticket: int, at_ms: int, seen_ms: int = 0) -> Callable[[str], Write]:
+    """`seen_ms`: the note that was seen on the waiter; 0: none."""
     waiter = Waiter(
-        gate="", sk="wait#1#1#r#t", run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2
+        gate="", sk="wait#1#1#r#t", run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2, woken_at_ms=seen_ms,
     )  # fmt: skip
-    return lambda gate: line.woken(replace(waiter, gate=gate), now_ms=at_ms, pending_ms=pending_ms)
+    return lambda gate: line.woken(replace(waiter, gate=gate), by="m", queued_ms=7, now_ms=at_ms)
 
 
 GATES: dict[str, list[Step]] = {
@@ -113,10 +114,11 @@ GATES: dict[str, list[Step]] = {
                                            (evicting(of("newer", cip=True), Holder("old", 1, T0, 0)), False),
                                            (evicting(of("old", cip=True), Holder("new", 1, T0, 0)), False)],
     "an eviction paid of a gate that is gone": [(lambda g: eviction_paid(gate_key(g), RUN), False)],
-    "line up": [(waiting(2), True), (waiting(2), True), (waiting(1), False), (waiting(3, cost=4), True), (lambda g: unwait(g, "wait#1#1#r#t", 2), False),
+    "line up": [(waiting(2), True), (waiting(2), False), (waiting(1), False), (waiting(3, cost=4), True), (lambda g: unwait(g, "wait#1#1#r#t", 2), False),
                 (lambda g: unwait(g, "wait#1#1#r#t", 3), True), (lambda g: unwait(g, "wait#1#1#r#t", 3), True)],
     "noted as woken by one": [(noting(2, 100), False), (waiting(2), True), (noting(1, 100), False), (noting(2, 100), True), (noting(2, 105), False),
-                              (noting(2, 110), True), (noting(2, 111), False), (waiting(3), True), (noting(3, 112), True)],
+                              (noting(2, 110, seen_ms=100), True), (noting(2, 111, seen_ms=100), False), (waiting(2), False), (noting(2, 112), False),
+                              (waiting(3), True), (noting(3, 113), True)],
 }  # fmt: skip
 
 

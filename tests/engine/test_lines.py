@@ -14,6 +14,7 @@ from headrace.core.run.message import decode_message
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import encode_wishes
+from headrace.core.waits.wake_up import PATIENCE_MS
 from headrace.engine.catalog.workers import announce
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.cancel import cancel
@@ -139,6 +140,7 @@ def test_a_client_that_dies_before_it_has_woken_anybody_leaves_it_to_the_clock()
     w.queues.send = sent  # type: ignore[method-assign]
     deliver_all(w)
     assert statuses(w, ids) == [QUEUED] * 2
+    w.clock.advance(PATIENCE_MS)  # its notes say that the messages are on their way
     tick(w.engine)
     w.drain()
     assert statuses(w, ids) == [DONE] * 2

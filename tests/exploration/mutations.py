@@ -18,6 +18,7 @@ from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.points import AdmissionPoint, encode_point
+from headrace.core.waits.wake_up import Account
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import deliver
 from headrace.engine.waits import acquire as passing
@@ -87,8 +88,17 @@ def _mark_before_the_waiter() -> list[Any]:
 
 
 def _a_note_on_who_has_left_is_the_end() -> list[Any]:
-    original = places.noted
-    return [patch.object(places, "noted", lambda *of: bool(original(*of)))]
+    original = places.wake
+
+    def wake_and_be_gone(*arguments: Any) -> bool:
+        original(*arguments)
+        return False
+
+    return [patch.object(places, "wake", wake_and_be_gone)]
+
+
+def _nobody_answers_for_a_note() -> list[Any]:
+    return [patch.object(Account, "repairs", lambda account, waiter: False)]
 
 
 def _without(kind: type[Effect]) -> list[Any]:
@@ -163,10 +173,7 @@ def _the_schedule_moves_first() -> list[Any]:
 
 
 def _refill_is_not_sent_again() -> list[Any]:
-    def mark_limit(*arguments: Any, **options: Any) -> None:
-        windows.mark_limit(*arguments, **{**options, "again": False})
-
-    return [patch.object(parking, "mark_limit", mark_limit), patch.object(parking, "tend", _nothing)]
+    return [patch.object(windows, "_owes_refill", lambda *of: False), patch.object(parking, "tend", _nothing)]
 
 
 def _close_whatever_the_mark() -> list[Any]:
@@ -201,6 +208,10 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "who notes a waiter that has left does not look again": (
         _a_note_on_who_has_left_is_the_end,
         Plan(workflow=ONE, runs=3, budget=Budget(cancel=1)),
+    ),
+    "a stale delivery does not answer for its notes": (
+        _nobody_answers_for_a_note,
+        Plan(workflow=ONE, budget=Budget(crash=1)),
     ),
     "no repair of the waiter": (_no_repair_of_the_waiter, Plan(workflow=ONE, budget=Budget(crash=1))),
     "a stale delivery gives nothing back": (

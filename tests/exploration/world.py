@@ -17,8 +17,6 @@ from headrace.core.run.graph import finished
 from headrace.core.table import CURSOR, RATE, gate_key
 from headrace.core.waits.line import mark
 from headrace.core.waits.rate_limit import window_of
-from headrace.engine.runs.deliver import LOOK_AGAIN_S
-from headrace.engine.runs.ports import Later
 
 MOST_TICKS = 6
 
@@ -172,7 +170,7 @@ class World:
         process = s.processes[i]
         if not isinstance(process.node.request, Ended | Broke):
             return s
-        messages = _returned(s.messages, process.message, due_ms=_kept_until(s, process.node.request))
+        messages = _returned(s.messages, process.message)
         wrong = process.node.request.error if isinstance(process.node.request, Broke) else s.wrong
         rest = (*s.processes[:i], *s.processes[i + 1 :])
         return s._replace(messages=messages, processes=rest, wrong=wrong)
@@ -254,17 +252,6 @@ class World:
 
 def _spent(budget: tuple[int, ...], kind: int) -> tuple[int, ...]:
     return (*budget[:kind], budget[kind] - 1, *budget[kind + 1 :])
-
-
-def _kept_until(s: State, ended: Request) -> int:
-    """From when on a message can be had again that its handler left for later. One that somebody else holds can be had at once: when
-    that one's lease ends is the explorer's to say."""
-    later = (
-        isinstance(ended, Ended)
-        and isinstance(ended.verdict, Later)
-        and ended.verdict.seconds == LOOK_AGAIN_S
-    )
-    return s.now_ms + LOOK_AGAIN_S * 1000 if later else 0
 
 
 def _returned(messages: tuple[Message, ...], number: int, *, due_ms: int = 0) -> tuple[Message, ...]:

@@ -9,9 +9,11 @@
      unpark -> release -> repair -> wake -> delete
 
 To look at a gate that has room: query the waiters; send the head its message, or, if there is nobody, clear the mark if it is still
-the one seen before the query. Where a gate has several places the head is first noted as woken: whoever looks next passes over it, counts
-it as room that is taken, and wakes the one after it. So does whoever has just parked, at one place too. Who is inside already is passed over too. A stale look, and one after a
-takeover, trusts no note: whoever made it may have died before the message. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
+the one seen before the query. The head is first noted as woken, with the message on whose account that is: whoever looks next passes
+over it, counts it as room that is taken, and wakes the one after it. Who is inside already is passed over too. A note holds until the
+waiter's message arrives, however long that takes. The message that a note names answers for it: a look of a stale delivery of that
+message, or of one after a takeover, sends again. The clock ticks at any time, notes too, and passes over notes while any message is on its way.
+Each ticket is woken once, and once more for each fault that strikes: `wakes` counts. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
 counted` makes them a count that begins again once cleared.
 """
 
@@ -39,8 +41,16 @@ from protocol.model import (
     replaced,
 )
 
-Waiter = tuple[int, int, int]
-"""Run, ticket, whether it was woken."""
+Waiter = tuple[int, int, int, int]
+"""Run, ticket, the message that answers for the note (0: there is none), how often its message was sent."""
+
+CLOCK = -1
+"""Answers for a note of the clock's."""
+
+
+def _message(h: Handler) -> int:
+    return 1 + 16 * h[0] + h[1]
+
 
 Gate = tuple[tuple[Pair, ...], int, tuple[Waiter, ...]]
 """Holders, the mark, waiters."""
@@ -58,15 +68,18 @@ class Places(Model):
         last_first: bool = False,
         stale: int = 0,
         tickets: int = 8,
+        ticks: int = 0,
         broken: str = "",
     ) -> None:
-        """`stale`: so many runs are over, their messages come once more, and a mark was left behind."""
+        """`stale`: so many runs are over, their messages come once more, and a mark was left behind. `ticks`: how often the clock ticks
+        while messages are on their way."""
         self.gates_count = len(capacities)
         super().__init__(runs, faults, broken=broken)
         self.capacities = capacities
         self.last_first = last_first
         self.stale = stale
         self.tickets = tickets
+        self.ticks = ticks
         self.steps = {
             **self.steps,
             "acquire": self._acquire,
@@ -90,7 +103,7 @@ class Places(Model):
     def first(self) -> State:
         first = super().first()
         over: tuple[Run, ...] = ((COMPLETED, 1, -1, 0),) * self.stale
-        return ((*over, *first[0][self.stale :]), *first[1:])
+        return ((*over, *first[0][self.stale :]), *first[1:5], (self.ticks, 0))
 
     # ------------------------------------------------------------ where the shared steps lead
 
@@ -219,7 +232,7 @@ class Places(Model):
         then = handler(h, "mark")
         if any(x[0] == r and x[1] > a for x in waiters):
             return [self.to(s, i, then, "is there")]
-        line = tuple(sorted((*(x for x in waiters if x[0] != r), (r, a + 1, 0))))
+        line = tuple(sorted((*(x for x in waiters if x[0] != r), (r, a + 1, 0, 0))))
         return [self.to(s, i, then, gates=replaced(s[2], k, (holders, mark, line)))]
 
     def _mark(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -265,21 +278,23 @@ class Places(Model):
     def _head(self, waiters: tuple[Waiter, ...]) -> Waiter:
         return waiters[-1] if self.last_first else waiters[0]
 
+    def _passes_over(self, h: Handler, waiter: Waiter) -> bool:
+        """Whether a look takes the note for a message that is owed, or on its way."""
+        answers = h[3] == "again" or (h[3] == "stale" and self.broken != "a stale look trusts notes")
+        mine = answers and waiter[2] == _message(h)
+        return bool(waiter[2]) and not mine and self.broken != "a note expires"
+
     def _query(self, s: State, i: int, h: Handler) -> list[Move]:
-        """Where notes are made: at a gate of several places, and by whoever has just parked."""
-        k, way = h[4], h[3]
+        k = h[4]
         holders, mark, waiters = s[2][k]
         if waiters:
-            notes = self.capacities[k] > 1 or way == "park"
-            doubts = way == "again" or (way == "stale" and self.broken != "a stale look trusts notes")
-            trusts = notes and not doubts
             outside = tuple(x for x in waiters if all(x[0] != run for run, _ in holders))
-            able = tuple(x for x in outside if not (x[2] and trusts))
+            able = tuple(x for x in outside if not self._passes_over(h, x))
             pending = len(outside) - len(able)
             if not able or len(holders) + pending >= self.capacities[k]:
                 return [self.to(s, i, self._looked(h, h[6]), "on their way")]
             head = self._head(able)
-            then = handler(h, "note" if notes else "send", memory=(*h[6], *head[:2]))
+            then = handler(h, "note", memory=(*h[6], *head[:2]))
             return [self.to(s, i, then, f"sees {head}")]
         seen = h[5][k]
         sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
@@ -291,10 +306,9 @@ class Places(Model):
         """Of several who look at a time, one wakes the waiter."""
         k, head = h[4], h[6][-2:]
         holders, mark, waiters = s[2][k]
-        trusts = h[3] not in ("stale", "again")
-        if not any(x[:2] == head and not (x[2] and trusts) for x in waiters):
+        if not any(x[:2] == head and not self._passes_over(h, x) for x in waiters):
             return [self.to(s, i, self._looked(h, h[6][:-2]), "somebody else")]
-        noted = tuple(sorted((x[0], x[1], 1) if x[:2] == head else x for x in waiters))
+        noted = tuple(sorted((*head, _message(h), x[3] + 1) if x[:2] == head else x for x in waiters))
         return [self.to(s, i, handler(h, "send"), gates=replaced(s[2], k, (holders, mark, noted)))]
 
     def _send(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -313,6 +327,28 @@ class Places(Model):
 
     # ------------------------------------------------------------ the clock, and what must hold
 
+    def successors(self, state: State) -> list[Move]:
+        out = super().successors(state)
+        runs, msgs, gates, handlers, budget, (ticks, zero) = state
+        if not ticks or not msgs:
+            return out
+        for k, (holders, mark, waiters) in enumerate(gates):
+            outside = tuple(x for x in waiters if all(x[0] != run for run, _ in holders))
+            noted = sum(1 for x in outside if x[2])
+            able = (
+                outside
+                if self.broken == "the clock writes no note"
+                else tuple(x for x in outside if not x[2])
+            )
+            if able and len(holders) + (noted if able is not outside else 0) < self.capacities[k]:
+                head = self._head(able)
+                note = 0 if self.broken == "the clock writes no note" else CLOCK
+                line = tuple(sorted((*x[:2], note or x[2], x[3] + 1) if x == head else x for x in waiters))
+                after = replaced(gates, k, (holders, mark, line))
+                sent = tuple(sorted((*msgs, (*head[:2], READY))))
+                out.append((("the clock ticks", k), (runs, sent, after, handlers, budget, (ticks - 1, zero))))
+        return out
+
     def _clock(self, s: State) -> list[Move]:
         runs, msgs, gates, _, budget, time = s
         if msgs:
@@ -323,7 +359,7 @@ class Places(Model):
                 after = replaced(gates, k, (alive, mark, waiters))
                 return [(("clock drops", k), (runs, msgs, after, (), budget, time))]
         for k, (holders, _, waiters) in enumerate(gates):
-            if waiters and len(holders) < self.capacities[k]:
+            if waiters and len(holders) < self.capacities[k]:  # the notes are overdue: no message is left
                 woken = ((*self._head(waiters)[:2], READY),)
                 return [(("clock wakes", k), (runs, woken, gates, (), budget, time))]
         over = tuple((r, run[1], READY) for r, run in enumerate(runs) if run[0] == RUNNING)
@@ -338,6 +374,9 @@ class Places(Model):
         for h in running:
             if any((h[0], h[1]) not in gate[0] for gate in gates):
                 return "runs without a place"
+        strikes = sum(self.budget) - sum(state[4])
+        if any(waiter[3] > 1 + strikes for _, _, waiters in gates for waiter in waiters):
+            return "a wait is woken too often"
         if any(run[1] > self.tickets for run in runs):
             return "livelock: a run is refused again and again"
         if not handlers and not msgs:

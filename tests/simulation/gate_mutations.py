@@ -14,11 +14,12 @@ from headrace.core.run.record import TaskStatus
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.wake_up import Account
 from headrace.engine.runs import deliver
-from headrace.engine.runs.pay import PENDING_MS
 from headrace.engine.waits import acquire as passing
 from headrace.engine.waits import evictions
 from headrace.engine.waits import park as parking
+from headrace.engine.waits import wake as waking
 from headrace.engine.waits.kinds import concurrency as places
 from headrace.engine.waits.kinds import rate_limit as windows
 from headrace.engine.waits.wake import wake
@@ -129,11 +130,11 @@ def _only_the_last_gate_is_remembered() -> list[Any]:
 
 
 def _a_refused_note_is_anothers() -> list[Any]:
-    def noted(engine: Any, waiter: Any) -> bool:
-        write = line.woken(waiter, now_ms=engine.clock.now_ms(), pending_ms=PENDING_MS)
-        return isinstance(engine.store.write(write), Applied)
+    return [patch.object(waking, "_is_mine", lambda engine, written, now_ms: isinstance(written, Applied))]
 
-    return [patch.object(places, "noted", noted)]
+
+def _nobody_answers_for_a_note() -> list[Any]:
+    return [patch.object(Account, "repairs", lambda account, waiter: False)]
 
 
 GATE_MUTATIONS: dict[str, Mutation] = {
@@ -159,6 +160,7 @@ RARE_GATE_MUTATIONS: dict[str, Mutation] = {
     "who was put out comes back": _victims_come_back,
     "the schedule moves before the refill is sent": _schedule_moved_first,
     "a note whose response was lost is another's": _a_refused_note_is_anothers,
+    "a redelivered message does not answer for its notes": _nobody_answers_for_a_note,
     "the dead turn newcomers away": lambda: [
         patch.object(places, "_some_were_dead", lambda *arguments: False)
     ],

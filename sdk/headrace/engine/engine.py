@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.plan import RunPlan
-from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Secrets, Store
+from headrace.core.waits.wake_up import Account
+from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, Secrets, Store
 
 if TYPE_CHECKING:
     from headrace.core.waits.rate_limit import Window
@@ -90,7 +91,7 @@ class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
     slots of a worker. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
     table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
-    is published."""
+    is published. `account`: the message in hand."""
 
     store: Store
     queues: Queues
@@ -105,6 +106,16 @@ class Engine:
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
     catalog: Memory = field(default_factory=Memory)
+    account: Account = field(default_factory=Account)
+
+    def acting_for(self, received: Received, message: str, *, redelivered: bool = False) -> Engine:
+        """The same engine on the account of a message, named `message`, which was delivered as `received`."""
+        account = Account(
+            message=message,
+            redelivered=redelivered or received.receive_count > 1,
+            queued_ms=max(0, self.clock.now_ms() - received.sent_at_ms) if received.sent_at_ms else 0,
+        )
+        return replace(self, account=account)
 
     @staticmethod
     def on(

@@ -49,6 +49,11 @@ class TaskMessage:
         """What a row's `via` calls this message."""
         return f"{self.task}/{self.ticket}"
 
+    @property
+    def account(self) -> str:
+        """What the notes that are written on its account call this message."""
+        return f"{self.run_id}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefillMessage:
@@ -57,6 +62,11 @@ class RefillMessage:
     gate: str
     at_ms: int
     worker: str
+
+    @property
+    def account(self) -> str:
+        """What the notes that are written on its account call this message."""
+        return f"{self.gate}@{self.at_ms}"
 
 
 class FiringKind(StrEnum):

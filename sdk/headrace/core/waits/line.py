@@ -50,12 +50,20 @@ class Waiter:
     cost: int = 1
     wishes: str = ""
     group: str = ""
-    woken_at_ms: int = 0
+    woken_at_ms: int = 0  # the note that its message is owed or on its way; 0: there is none
+    woken_by: str = ""  # the message that answers for the note
+    note_queued_ms: int = 0  # how long that one had waited in its queue
+    repeats: int = 0  # how often its message was sent again
 
     @property
     def member(self) -> str:
         """What it is called among the holders of a gate."""
         return f"{self.run_id}/{self.task}"
+
+    @property
+    def name(self) -> tuple[str, str, int]:
+        """What a wake-up of it is known by."""
+        return self.gate, self.sk, self.ticket
 
     @property
     def key(self) -> Key:
@@ -70,7 +78,7 @@ def place_of(record: RunRecord, task: str, row: TaskRow) -> str:
 
 
 def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:
-    """Line up, unless a later ticket has done so."""
+    """Line up, unless this ticket or a later one has done so: a note on the waiter stays."""
     item: Item = {
         "t": waiter.ticket,
         "worker": waiter.worker,
@@ -84,7 +92,7 @@ def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:
         item["d"] = waiter.wishes
     if waiter.group:
         item["g"] = waiter.group
-    return Put(key=waiter.key, item=item, require=either(ITEM_MISSING, AtMost(("t",), waiter.ticket)))
+    return Put(key=waiter.key, item=item, require=either(ITEM_MISSING, AtMost(("t",), waiter.ticket - 1)))
 
 
 def decode_waiter(item: Item) -> Waiter:
@@ -103,6 +111,9 @@ def decode_waiter(item: Item) -> Waiter:
         wishes=_str(item.get("d")),
         group=_str(item.get("g")),
         woken_at_ms=_int(item.get("u")),
+        woken_by=_str(item.get("ub")),
+        note_queued_ms=_int(item.get("uq")),
+        repeats=_int(item.get("ur")),
     )
 
 
@@ -114,11 +125,13 @@ def _str(value: Value) -> str:
     return value if isinstance(value, str) else ""
 
 
-def woken(waiter: Waiter, *, now_ms: int, pending_ms: int) -> Update:
-    """Its message is about to be sent, and nobody else need send one for a while: unless somebody has said so within `pending_ms`."""
-    unnoted = either(Missing(("u",)), AtMost(("u",), now_ms - pending_ms))
-    require = every(Equal(("t",), waiter.ticket), unnoted)
-    return Update(key=waiter.key, require=require, sets={("u",): now_ms})
+def woken(waiter: Waiter, *, by: str, queued_ms: int, now_ms: int) -> Update:
+    """Note that its message is about to be sent, so that nobody else sends one: unless the note has changed since it was seen."""
+    unchanged = Equal(("u",), waiter.woken_at_ms) if waiter.woken_at_ms else Missing(("u",))
+    sets: dict[Path, Value] = {("u",): now_ms, ("ub",): by, ("uq",): queued_ms}
+    if waiter.woken_at_ms:
+        sets[("ur",)] = waiter.repeats + 1
+    return Update(key=waiter.key, require=every(Equal(("t",), waiter.ticket), unchanged), sets=sets)
 
 
 def unwait(gate: str, sk: str, ticket: int) -> Delete:

@@ -63,6 +63,7 @@ class Window:
     window_ms: int | None = None
     waiting: str | None = None
     scheduled_ms: int | None = None
+    scheduled_by: str = ""  # the message that owes the refill
     static: bool = False  # somebody has put the limit: what tasks say of it does not count
 
     def room(self, now_ms: int) -> int:
@@ -98,6 +99,7 @@ def window_of(item: Item | None) -> Window:
         window_ms=number("win"),
         waiting=waiting if isinstance(waiting, str) else None,
         scheduled_ms=number("sched"),
+        scheduled_by=by if isinstance(by := found.get("schedby"), str) else "",
         static="key" in found,
     )
 
@@ -209,7 +211,7 @@ def give_back(of: Take, start_ms: int) -> Update:
 # ---------------------------------------------------------------- the refill
 
 
-def mark(gate: str, nonce: str, *, due_ms: int | None) -> Update:
+def mark(gate: str, nonce: str, *, due_ms: int | None, by: str = "") -> Update:
     """Somebody waits, and a refill is due at `due_ms`; None: where one is due already, which stays.
 
     Were it moved, the one that is on its way would be passed by, and wake nobody.
@@ -217,6 +219,7 @@ def mark(gate: str, nonce: str, *, due_ms: int | None) -> Update:
     sets: dict[Path, Value] = {("w",): nonce, ("lpk",): gates_listed(gate_shard(gate)), ("lsk",): gate}
     if due_ms is not None:
         sets[("sched",)] = due_ms
+        sets[("schedby",)] = by
     scheduled = ("sched",)
     return Update(
         key=gate_key(gate), require=Exists(scheduled) if due_ms is None else Missing(scheduled), sets=sets
@@ -225,7 +228,21 @@ def mark(gate: str, nonce: str, *, due_ms: int | None) -> Update:
 
 def move_schedule(gate: str, coming_ms: int) -> Update:
     """The next message, which was sent, is the one that counts."""
-    return Update(key=gate_key(gate), require=AtMost(("sched",), coming_ms - 1), sets={("sched",): coming_ms})
+    return Update(
+        key=gate_key(gate),
+        require=AtMost(("sched",), coming_ms - 1),
+        sets={("sched",): coming_ms, ("schedby",): ""},
+    )
+
+
+def send_again(gate: str, scheduled_ms: int, *, minute: int) -> Update:
+    """A refill is overdue: of several clocks that look in the same minute, one sends it again."""
+    others = either(Missing(("schedat",)), AtMost(("schedat",), minute - 1))
+    return Update(
+        key=gate_key(gate),
+        require=every(Equal(("sched",), scheduled_ms), others),
+        sets={("schedat",): minute},
+    )
 
 
 def close(gate: str, seen: str | None) -> Update:

@@ -22,8 +22,6 @@ from headrace.core.table import run_key
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claim import in_the_clients_stead, stale, waits_for
-from headrace.engine.runs.deliver import look_later
-from headrace.engine.runs.pay import Undecided
 from headrace.engine.runs.ports import Disposition, Done, Later, Poison
 from headrace.ports import Received
 
@@ -45,7 +43,7 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
     if isinstance(message, RefillMessage):
         from headrace.engine.waits.kinds.rate_limit import refill
 
-        refill(engine, message)
+        refill(engine.acting_for(received, message.account, redelivered=True), message)
         return Done()
     if isinstance(message, TimersMessage):
         from headrace.engine.clock.tick import go_on_sending
@@ -57,13 +55,11 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
 
         give_up(engine, message, reason)
         return Done()
-    try:
-        for _ in range(MAX_TRIES):
-            step = _try(engine, received, message, reason)
-            if step is not None:
-                return step
-    except Undecided:
-        return look_later(engine, received)
+    engine = engine.acting_for(received, message.account, redelivered=True)
+    for _ in range(MAX_TRIES):
+        step = _try(engine, received, message, reason)
+        if step is not None:
+            return step
     return Later(0, f"the record of run {message.run_id} kept changing")
 
 

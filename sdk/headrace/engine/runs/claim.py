@@ -33,7 +33,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
-from headrace.engine.runs.pay import Undecided, pay
+from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, save
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison
 from headrace.ports import Received
@@ -132,17 +132,11 @@ def _resume(
 def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
     """The ticket was used: pay what the record owes on its account. The waiter that the message woke goes, and whoever had it may have
     died before it looked for the next one."""
-    undecided = False
     if message.place is not None:
         from headrace.engine.waits.park import forget_waiter
 
-        try:
-            forget_waiter(engine, *message.place, message.ticket)
-        except Undecided:
-            undecided = True
+        forget_waiter(engine, *message.place, message.ticket)
     pay(engine, record, owed_to(record, message))
-    if undecided:
-        raise Undecided
     return Done()
 
 

@@ -17,7 +17,7 @@ from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
-from headrace.engine.runs.pay import PENDING_MS, Undecided, pay
+from headrace.engine.runs.pay import pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.engine.waits.admission import admit, hand_on
 from headrace.ports import Received
@@ -36,7 +36,7 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
     if isinstance(message, RefillMessage):
         from headrace.engine.waits.kinds.rate_limit import refill
 
-        refill(engine, message)
+        refill(engine.acting_for(received, message.account), message)
         return Done()
     if isinstance(message, TimersMessage):
         from headrace.engine.clock.tick import go_on_sending
@@ -50,10 +50,7 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
 
         fire(engine, host.start, message)
         return Done()
-    try:
-        return _deliver(engine, host, received, message, runner)
-    except Undecided:
-        return look_later(engine, received)
+    return _deliver(engine.acting_for(received, message.account), host, received, message, runner)
 
 
 def _deliver(
@@ -71,20 +68,6 @@ def _deliver(
     while isinstance(step, Claimed):
         step = _advance(engine, host, message, step, runner)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
-
-
-LOOK_AGAIN_S = PENDING_MS // 1000 + 1
-
-MOST_LOOKS = 5
-"""How often a message is kept to look again. At a gate where people come and go there is always a note; by then none is of one who died."""
-
-
-def look_later(engine: Engine, received: Received) -> Disposition:
-    """All is paid, but for what shows a while from now: keep the message until then."""
-    if received.receive_count >= MOST_LOOKS:
-        return Done()
-    engine.queues.hide(received, LOOK_AGAIN_S)
-    return Later(LOOK_AGAIN_S, "somebody who waits at a gate may be on its way")
 
 
 def _poison(engine: Engine, received: Received, reason: str) -> Poison:

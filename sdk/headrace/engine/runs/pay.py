@@ -31,21 +31,9 @@ from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.children import is_empty, leave_join, wake_parent
 from headrace.ports import MAX_DELAY_S, Outgoing
 
-PENDING_MS = 10_000
-"""For how long who was noted as woken counts as on its way: less than any message is hidden, so that whoever died between a note and its
-message is delivered again when the note counts for nothing."""
-
-
-class Undecided(Exception):
-    """All is paid that can be. Whether somebody who waits at a gate is on its way, or was to be woken by one who has died, shows
-    once PENDING_MS have passed: pay again then."""
-
 
 def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
-    """Send what is due within SQS's longest delay, set timers for what is due later, tell who waits, free what was held.
-
-    Undecided, for what is paid again only: see there.
-    """
+    """Send what is due within SQS's longest delay, set timers for what is due later, tell who waits, free what was held."""
     by_worker: dict[str, list[SendTask]] = defaultdict(list)
     gates: list[GiveBack | LineUp | StepOut | EndRun] = []
     for effect in effects:

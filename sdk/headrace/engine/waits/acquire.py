@@ -27,7 +27,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.pay import Undecided, pay
+from headrace.engine.runs.pay import pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later
 from headrace.engine.waits.evictions import cancel_victims
 from headrace.engine.waits.kinds.concurrency import (
@@ -136,7 +136,7 @@ def _baton(way: _Passing) -> None:
     for of in way.inside:
         if of.point in row.lined_up and of.limit > of.cost:
             states = states_of(way.engine, of.gate, of.items)
-            look(way.engine, of.gate, of.limit, states, takeover=row.takeovers > 0)
+            look(way.engine, of.gate, of.limit, states)
 
 
 def _let_the_run_in(way: _Passing, point: AdmissionPoint) -> None:
@@ -252,13 +252,7 @@ def _stale(way: _Passing) -> Disposition:
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == attempt.ticket
     if live and record.cancelled_at_ms is None:
         return Later(0, f"another attempt took task {way.task} over")
-    undecided = False
     for gate in _leave_lines(way, but=None):
-        try:
-            look_again(way.engine, gate, stale=True)
-        except Undecided:
-            undecided = True
+        look_again(way.engine, gate)
     pay(way.engine, record, owed_to(record, way.message))
-    if undecided:
-        raise Undecided
     return Done()

@@ -27,7 +27,7 @@ from headrace.core.waits.points import (
 )
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import Undecided, group_for
+from headrace.engine.runs.pay import group_for
 from headrace.engine.waits.kinds.concurrency import give_places_back, look, states_of
 from headrace.engine.waits.kinds.rate_limit import mark_limit, tend
 from headrace.engine.waits.wake import heads, wake
@@ -36,15 +36,9 @@ from headrace.engine.waits.wake import heads, wake
 def pay_gates(
     engine: Engine, record: RunRecord, effects: Iterable[GiveBack | LineUp | StepOut | EndRun]
 ) -> None:
-    """Free what was held, then line up: in the order in which the record owes it. Undecided, once all is done, where any was."""
-    undecided = False
+    """Free what was held, then line up: in the order in which the record owes it."""
     for effect in effects:
-        try:
-            _pay(engine, record, effect)
-        except Undecided:
-            undecided = True
-    if undecided:
-        raise Undecided
+        _pay(engine, record, effect)
 
 
 def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun) -> None:
@@ -52,32 +46,24 @@ def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut 
         case GiveBack(task=task, ticket=ticket):
             passes = (of for of in known_passes(engine, record, task, ticket) if not of.of_run)
             kept = effect.suspended  # a suspended task keeps all but its worker's slots
-            _leave_all(
-                engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)), effect.stale
-            )
+            _leave_all(engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)))
             if effect.stale:
                 for each in _known_takes(record, task):
                     tend(engine, each.gate, worker_of(record, task))
         case LineUp(task=task):
-            line_up(engine, record, task, again=True)
+            line_up(engine, record, task)
         case StepOut(task=task):
             step_out(engine, record, task)
-        case EndRun(stale=stale):
-            _leave_all(engine, run_passes(record, limits=engine.gate_limits()), stale)
+        case EndRun():
+            _leave_all(engine, run_passes(record, limits=engine.gate_limits()))
         case _:
             assert_never(effect)
 
 
-def _leave_all(engine: Engine, passes: Iterable[Pass], stale: bool) -> None:
+def _leave_all(engine: Engine, passes: Iterable[Pass]) -> None:
     """Leave every gate that the ticket, or the run, may be in, and wake who can enter."""
-    undecided = False
     for of in passes:
-        try:
-            after_leaving(engine, of, give_places_back(engine, of, stale=stale))
-        except Undecided:
-            undecided = True
-    if undecided:
-        raise Undecided
+        after_leaving(engine, of, give_places_back(engine, of))
 
 
 def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
@@ -144,7 +130,7 @@ def _cost(engine: Engine, record: RunRecord, task: str, point: AdmissionPoint) -
     return max((of.cost for of in known_passes(engine, record, task, 1) if of.point == point), default=1)
 
 
-def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False) -> None:
+def line_up(engine: Engine, record: RunRecord, task: str) -> None:
     """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
     point = _point_of(record.tasks[task])
     start_by_ms = _paused_until(engine, record) if isinstance(point, AtPause) else None
@@ -152,9 +138,9 @@ def line_up(engine: Engine, record: RunRecord, task: str, *, again: bool = False
     engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
     match point:
         case AtRateLimit():
-            mark_limit(engine, waiter.gate, waiter.worker, again=again, parked=None if again else waiter.sk)
+            mark_limit(engine, waiter.gate, waiter.worker, parked=waiter.sk)
         case AtConcurrency() | AtSlots():
-            _mark_gate(engine, record, task, point, again=again)
+            _mark_gate(engine, record, task, point)
         case AtPause(workflow):
             _mark_line(engine, record, waiter)
             if not _still_paused(engine, workflow):
@@ -171,9 +157,7 @@ def _mark_line(engine: Engine, record: RunRecord, waiter: Waiter) -> None:
     engine.store.write(mark(waiter.gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
 
 
-def _mark_gate(
-    engine: Engine, record: RunRecord, task: str, point: AtConcurrency | AtSlots, *, again: bool
-) -> None:
+def _mark_gate(engine: Engine, record: RunRecord, task: str, point: AtConcurrency | AtSlots) -> None:
     gate = encode_point(point)
     of = next((each for each in known_passes(engine, record, task, 1) if each.point == point), None)
     limit = of.limit if of is not None else None
@@ -184,7 +168,7 @@ def _mark_gate(
         wake(
             engine, [waiter_of(engine, record, task)]
         )  # another root of the run has taken its place meanwhile
-    look(engine, gate, first.limit, states, parked=True, stale=again)
+    look(engine, gate, first.limit, states)
 
 
 def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
@@ -228,16 +212,16 @@ def somebody_meets(engine: Engine, worker: str, wishes: str) -> bool:
 def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
     """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
     engine.store.write(unwait(gate, sk, ticket))
-    look_again(engine, gate, stale=True)
+    look_again(engine, gate)
 
 
-def look_again(engine: Engine, gate: str, *, stale: bool = False) -> None:
+def look_again(engine: Engine, gate: str) -> None:
     """A waiter has left the line without having entered: see whether the next one can."""
     match point_at(gate):
         case AtConcurrency() | AtSlots() as point:
             first = state_of(engine.store.get(gate_key(gate)))
             limit = engine.gate_limits().get(limit_name(point), first.limit)
-            look(engine, gate, limit, [first] if items_of(limit) == 1 else (), stale=stale)
+            look(engine, gate, limit, [first] if items_of(limit) == 1 else ())
         case AtRateLimit():
             for waiter in heads(engine, gate, limit=1):
                 tend(engine, gate, waiter.worker)

@@ -26,13 +26,14 @@ from headrace.core.waits.points import (
     point_at,
 )
 from headrace.core.waits.rate_limit import close, window_of
+from headrace.core.waits.wake_up import fitting, overdue
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.catalog.workers import live
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.concurrency import room_in, states_of
 from headrace.engine.waits.kinds.pause import pauses
-from headrace.engine.waits.kinds.rate_limit import mark_limit
-from headrace.engine.waits.wake import fitting, heads, wake
+from headrace.engine.waits.kinds.rate_limit import mark_limit, repeat_refill
+from headrace.engine.waits.wake import heads, wake
 
 DEAD_AFTER_MS = 60_000
 """A holder that entered less than so long ago is not looked at."""
@@ -58,10 +59,11 @@ def _tend(engine: Engine, gate: str) -> int:
     late = [each for each in waiters if each.start_by_ms < now_ms]
     waiting = [each for each in waiters if each.start_by_ms >= now_ms]
     able = _able(engine, gate, point, waiting) if waiting else []
-    wake(engine, [*late, *able])
+    due = [each for each in (*late, *able) if not each.woken_at_ms or overdue(each, now_ms)]
+    wake(engine, due)
     if not waiters:
         _close(engine, gate, point, seen)
-    return len(late) + len(able)
+    return len(due)
 
 
 def _able(engine: Engine, gate: str, point: AdmissionPoint, waiting: Sequence[Waiter]) -> list[Waiter]:
@@ -133,8 +135,10 @@ def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list
     """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
     window = window_of(engine.store.get(gate_key(gate)))
     now_ms = engine.clock.now_ms()
-    if window.scheduled_ms is None or window.scheduled_ms <= now_ms - DEAD_AFTER_MS:
-        mark_limit(engine, gate, waiting[0].worker, again=True)
+    if window.scheduled_ms is None:
+        mark_limit(engine, gate, waiting[0].worker)
+    else:
+        repeat_refill(engine, gate, window.scheduled_ms, waiting[0].worker)
     return fitting(waiting, window.room(now_ms))
 
 

@@ -1,19 +1,25 @@
-"""Wake who waits: a message for the ticket of a waiter. Nothing is handed over, so one that is lost or doubled loses nothing."""
+"""Wake waiters: a note on the waiter, then a message for its ticket. Nothing is handed over, so one that is lost or doubled loses nothing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 
+from headrace.core.changes import Applied, Written
 from headrace.core.run.graph import finished
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import TaskStatus
 from headrace.core.table import WAIT, run_key
-from headrace.core.waits.line import Waiter, decode_waiter
+from headrace.core.waits.line import Waiter, decode_waiter, woken
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
+
+NOTED_AT_ONCE = 100
+"""How many notes are written before their messages are sent: so many wake-ups a death in between delays."""
+
+PAGE = 100
 
 
 def heads(engine: Engine, gate: str, *, limit: int | None = None) -> list[Waiter]:
@@ -21,19 +27,51 @@ def heads(engine: Engine, gate: str, *, limit: int | None = None) -> list[Waiter
     return [decode_waiter(item) for item in engine.store.query(gate, prefix=WAIT, limit=limit)]
 
 
-def fitting(waiters: Sequence[Waiter], room: int) -> list[Waiter]:
-    """Those at the head that fit in together. One that does not fit is not overtaken."""
+def not_woken(engine: Engine, gate: str, *, most: int) -> list[Waiter]:
+    """The first of a line that no wake-up is on its way to, past all to whom one is."""
     out: list[Waiter] = []
-    for waiter in waiters:
-        if waiter.cost > room:
+    after: str | None = None
+    while len(out) < most:
+        page = [
+            decode_waiter(item) for item in engine.store.query(gate, prefix=WAIT, after=after, limit=PAGE)
+        ]
+        out.extend(each for each in page if not each.woken_at_ms or engine.account.repairs(each))
+        if len(page) < PAGE:
             break
-        room -= waiter.cost
-        out.append(waiter)
-    return out
+        after = page[-1].sk
+    return out[:most]
 
 
-def wake(engine: Engine, waiters: Sequence[Waiter]) -> None:
-    """Send each its message."""
+def wake(engine: Engine, waiters: Sequence[Waiter]) -> bool:
+    """Note each as woken, then send it its message; not to one that somebody else has noted meanwhile.
+
+    True: one had left the line, so whoever looks for the next in line looks once more.
+    """
+    gone = False
+    for first in range(0, len(waiters), NOTED_AT_ONCE):
+        some = waiters[first : first + NOTED_AT_ONCE]
+        now_ms, account = engine.clock.now_ms(), engine.account
+        notes = [woken(each, by=account.message, queued_ms=account.queued_ms, now_ms=now_ms) for each in some]
+        written = engine.store.write_many(notes) if len(notes) > 1 else [engine.store.write(notes[0])]
+        mine = [each for each, how in zip(some, written, strict=True) if _is_mine(engine, how, now_ms)]
+        _send(engine, mine)
+        account.sent.update(each.name for each in mine if account.message)
+        gone = gone or any(how.item is None for how in written)
+    return gone
+
+
+def _is_mine(engine: Engine, written: Written, now_ms: int) -> bool:
+    """Whether this delivery owes the wake-up: it wrote the note, or an earlier delivery of the same message did."""
+    if isinstance(written, Applied):
+        return True
+    if written.item is None:
+        return False
+    found = decode_waiter(written.item)
+    same = found.woken_by == engine.account.message and found.woken_at_ms == now_ms  # the response was lost
+    return same or engine.account.repairs(found)
+
+
+def _send(engine: Engine, waiters: Sequence[Waiter]) -> None:
     by_worker: dict[str, list[Outgoing]] = defaultdict(list)
     for waiter in waiters:
         body = encode_message(message_of(waiter))

@@ -26,17 +26,17 @@ from headrace.core.waits.concurrency import (
     places_in,
     state_of,
 )
-from headrace.core.waits.line import Waiter, clear, woken
+from headrace.core.waits.line import clear
+from headrace.core.waits.wake_up import who_to_wake
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import PENDING_MS, Undecided
-from headrace.engine.waits.wake import fitting, heads, wake
+from headrace.engine.waits.wake import heads, wake
 
 MAX_TRIES = 10
 MOST_HEADS = 10
 """How many are woken at a look."""
 
-MOST_PENDING = 10
-"""How far down the line is looked beyond that: past those who were woken and are not in yet."""
+LEAST_PENDING, MOST_PENDING = 10, 90
+"""How far down the line is looked beyond that, by the room: past those who were woken and are not in yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,80 +186,41 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 # ---------------------------------------------------------------- out
 
 
-def give_places_back(engine: Engine, of: Pass, *, stale: bool = False) -> GateState | None:
+def give_places_back(engine: Engine, of: Pass) -> GateState | None:
     """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
     if of.items == of.widest == 1:
         state = state_of(engine.store.write(leave(of, 0)).item)
-        look(engine, of.gate, of.limit, [state], stale=stale)
+        look(engine, of.gate, of.limit, [state])
         return state
     for number, state in enumerate(states_of(engine, of.gate, of.widest)):
         held = state.holders.get(of.member)
         if held is not None and held.ticket <= of.ticket:
             engine.store.write(leave(of, number))
-    look(engine, of.gate, of.limit, stale=stale)
+    look(engine, of.gate, of.limit)
     return None
 
 
-def look(
-    engine: Engine,
-    gate: str,
-    limit: int,
-    states: Sequence[GateState] = (),
-    *,
-    parked: bool = False,
-    stale: bool = False,
-    takeover: bool = False,
-) -> None:
+def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
     """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
 
-    Who was woken stays in the line until it is in. Where a gate has several places it is noted as woken first, so that those who leave at
-    the same time do not all wake the same one; and so does whoever has just `parked`, for at one place too many may do so while one is on
-    its way. stale: this may stand for one who died between a note and its message. Undecided where there is a note that may be it: a note
-    that is older than PENDING_MS counts for nothing, so whoever looks again by then knows. takeover: the same, of one who cannot look
-    again: it wakes the first of those who are on their way once more.
+    A waiter that was woken stays in the line until it is in: its note says so, and a look passes over it. See `wake_up`.
     """
-    states = states or states_of(engine, gate, items_of(limit))
-    room = room_in(limit, states)
-    seen = states[0].waiting
-    if seen is None or room <= 0:
-        return
-    waiters = heads(engine, gate, limit=min(room, MOST_HEADS) + (MOST_PENDING if limit > 1 else 0))
-    if not waiters:
-        engine.store.write(clear(gate, seen))
-        return
-    able, pending = _able(waiters, states, room, engine.clock.now_ms())
-    if limit == 1 and not parked and not stale:
-        wake(engine, [*pending, *able][:1])
-        return
-    if takeover:
-        wake(engine, pending[:1])
-    told = [(each, noted(engine, each)) for each in able]
-    wake(engine, [each for each, mine in told if mine])
-    if any(mine is None for _, mine in told):
-        look(engine, gate, limit, parked=parked, stale=stale)
-    elif stale and pending:
-        raise Undecided
-
-
-def _able(
-    waiters: Sequence[Waiter], states: Sequence[GateState], room: int, now_ms: int
-) -> tuple[list[Waiter], list[Waiter]]:
-    """Those who can enter, of the line's head, and those who were woken and are on their way; not who is inside already."""
-    outside = [each for each in waiters if not any(each.member in state.holders for state in states)]
-    pending = [each for each in outside if each.woken_at_ms > now_ms - PENDING_MS]
-    free = room - sum(each.cost for each in pending)
-    return fitting([each for each in outside if each not in pending], free)[:MOST_HEADS], pending
-
-
-def noted(engine: Engine, waiter: Waiter) -> bool | None:
-    """Whether it is this one that wakes the waiter, and not somebody else who looks at the same time. None: it has left the line
-    meanwhile, cancelled perhaps, and nobody else may look for whoever is next."""
-    now_ms = engine.clock.now_ms()
-    written = engine.store.write(woken(waiter, now_ms=now_ms, pending_ms=PENDING_MS))
-    if written.item is None:
-        return None
-    # a note of just now is this one's: the response was lost, and the client library has written once more
-    return isinstance(written, Applied) or written.item.get("u") == now_ms
+    for _ in range(MAX_TRIES):
+        states = states or states_of(engine, gate, items_of(limit))
+        room = room_in(limit, states)
+        seen = states[0].waiting
+        if seen is None or room <= 0:
+            return
+        pending = max(LEAST_PENDING, min(room, MOST_PENDING)) if limit > 1 else 1
+        waiters = heads(engine, gate, limit=min(room, MOST_HEADS) + pending)
+        if not waiters:
+            engine.store.write(clear(gate, seen))
+            return
+        inside = {member for state in states for member in state.holders}
+        able = who_to_wake(waiters, inside=inside, room=room, account=engine.account, most=MOST_HEADS)
+        if not able or not wake(engine, able):
+            return
+        states = ()
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:

@@ -4,8 +4,8 @@
       │ nothing left, or not its turn              └─ somebody does: send the next refill, then move the schedule to it; whoever
       └── (admission parks it)                        moved it wakes those whom the window has units for
 
-While somebody may wait, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed is dropped, so
-no duplicate lives long. The schedule is moved after the next refill was sent, so that no crash leaves a schedule without a message.
+While somebody may wait, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed answers for the
+notes that it wrote, and is dropped, so no duplicate lives long. The schedule is moved after the next refill was sent, so that no crash leaves a schedule without a message.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from headrace.core.waits.rate_limit import (
     in_force,
     mark,
     move_schedule,
+    send_again,
     take,
     window_of,
 )
+from headrace.core.waits.wake_up import fitting
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.concurrency import noted
-from headrace.engine.waits.wake import fitting, heads, wake
+from headrace.engine.waits.wake import heads, not_woken, wake
 
 MAX_TRIES = 12
 LONGEST_SLEEP_MS = 250
@@ -126,22 +127,22 @@ def return_units(engine: Engine, of: Take, taken: Taken) -> None:
 # ---------------------------------------------------------------- waiting
 
 
-def mark_limit(engine: Engine, gate: str, worker: str, *, again: bool, parked: str | None = None) -> None:
+def mark_limit(engine: Engine, gate: str, worker: str, *, parked: str | None = None) -> None:
     """Somebody waits: see that a refill is due, and wake who can take units after all.
 
-    `again`: whoever scheduled the refill may have died before it was sent. `parked`: the place in the line of who has just parked.
+    `parked`: the place in the line of the task that has just parked.
     """
     nonce = engine.ids.owner()
     window = window_of(engine.store.get(gate_key(gate)))
     for _ in range(MAX_TRIES):
         scheduled = window.scheduled_ms
         due_ms = window.next_start_ms(engine.clock.now_ms()) if scheduled is None else None
-        written = engine.store.write(mark(gate, nonce, due_ms=due_ms))
+        written = engine.store.write(mark(gate, nonce, due_ms=due_ms, by=engine.account.message))
         window = window_of(written.item)
         if (
             isinstance(written, Applied) or window.waiting == nonce
         ):  # refused, and ours: its response was lost
-            if due_ms is not None or again:
+            if due_ms is not None or _owes_refill(engine, window):
                 _send_refill(engine, gate, window.scheduled_ms or due_ms or 0, worker)
             look_at_limit(engine, gate, window, parked=parked)
             return
@@ -153,18 +154,32 @@ def limit_changed(engine: Engine, gate: str) -> None:
     if window.waiting is None:
         return
     room = window.room(engine.clock.now_ms())
-    waiters = heads(engine, gate, limit=max(1, min(room, MOST_HEADS)))
-    wake(engine, fitting(waiters, room))
-    if waiters and window.scheduled_ms is None:
-        mark_limit(engine, gate, waiters[0].worker, again=True)
+    first = heads(engine, gate, limit=1)
+    wake(engine, fitting(not_woken(engine, gate, most=min(room, MOST_HEADS)), room))
+    if first and window.scheduled_ms is None:
+        mark_limit(engine, gate, first[0].worker)
 
 
 def tend(engine: Engine, gate: str, worker: str) -> None:
-    """A stale delivery may be all that is left of one who owed a refill: send the one that is due."""
+    """A stale delivery may be all that is left of the one who owed a refill: send the one that it scheduled."""
     window = window_of(engine.store.get(gate_key(gate)))
-    if window.waiting is not None and window.scheduled_ms is not None:
+    if window.waiting is not None and window.scheduled_ms is not None and _owes_refill(engine, window):
         _send_refill(engine, gate, window.scheduled_ms, worker)
     look_at_limit(engine, gate, window)
+
+
+def _owes_refill(engine: Engine, window: Window) -> bool:
+    """Whether an earlier delivery of the message in hand scheduled the refill, and may have died before it was sent."""
+    return bool(engine.account.message) and window.scheduled_by == engine.account.message
+
+
+def repeat_refill(engine: Engine, gate: str, scheduled_ms: int, worker: str) -> None:
+    """The clock: a refill is overdue. It is sent again after 2, 4, 8 … minutes, by one clock each time."""
+    late = (engine.clock.now_ms() - scheduled_ms) // 60_000
+    if late >= 2 and late & (late - 1) == 0:
+        minute = engine.clock.now_ms() // 60_000
+        if isinstance(engine.store.write(send_again(gate, scheduled_ms, minute=minute)), Applied):
+            _send_refill(engine, gate, scheduled_ms, worker)
 
 
 def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
@@ -173,12 +188,9 @@ def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | No
     room = window.room(engine.clock.now_ms())
     if window.waiting is None or room <= 0:
         return
-    if parked is None:
-        head = fitting(heads(engine, gate, limit=1), room)
-        wake(engine, [each for each in head if noted(engine, each)])
-        return
-    able = fitting(heads(engine, gate, limit=min(room, MOST_AHEAD)), room)
-    wake(engine, [each for each in able if each.sk == parked])
+    able = fitting(heads(engine, gate, limit=1 if parked is None else min(room, MOST_AHEAD)), room)
+    new = [each for each in able if not each.woken_at_ms or engine.account.repairs(each)]
+    wake(engine, [each for each in new if parked is None or each.sk == parked])
 
 
 def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
@@ -201,12 +213,16 @@ def refill(engine: Engine, message: RefillMessage) -> None:
     for _ in range(MAX_TRIES):
         window = window_of(engine.store.get(gate_key(gate)))
         if window.scheduled_ms is None or window.scheduled_ms > message.at_ms:
+            wake(
+                engine,
+                [each for each in heads(engine, gate, limit=MOST_HEADS) if engine.account.repairs(each)],
+            )
             return
         now_ms = max(engine.clock.now_ms(), message.at_ms)
         room = window.room(now_ms)
-        waiters = heads(engine, gate, limit=max(1, min(room, MOST_HEADS)))
-        if waiters:
-            _wake_window(engine, message, window.next_start_ms(now_ms), fitting(waiters, room))
+        if heads(engine, gate, limit=1):
+            able = fitting(not_woken(engine, gate, most=min(room, MOST_HEADS)), room)
+            _wake_window(engine, message, window.next_start_ms(now_ms), able)
             return
         if isinstance(engine.store.write(close(gate, window.waiting)), Applied):
             return
