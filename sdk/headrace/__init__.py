@@ -55,6 +55,7 @@ from headrace.options.conditions import (
 )
 from headrace.options.debounce import Debounce
 from headrace.options.events import DefaultFilter
+from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
 from headrace.options.idempotency import StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
 from headrace.options.labels import (
     DesiredWorkerLabel,
@@ -120,6 +121,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "DEFAULT_DURABLE_TASK_EVICTION_POLICY",
     "BulkCancelReplayOpts",
     "BulkPushEventOptions",
     "BulkPushEventWithMetadata",
@@ -139,6 +141,7 @@ __all__ = [
     "DurableContext",
     "EmptyModel",
     "EvictionNotSupportedError",
+    "EvictionPolicy",
     "ExpressionError",
     "FailedTaskRunExceptionGroup",
     "Hatchet",

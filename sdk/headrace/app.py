@@ -20,6 +20,7 @@ from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.concurrency import Concurrency
 from headrace.options.durations import Duration, to_ms
 from headrace.options.events import DefaultFilter
+from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
 from headrace.options.idempotency import Idempotency
 from headrace.options.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
 from headrace.options.priority import Priority
@@ -417,17 +418,19 @@ class Headrace:
         )
         return Workflow(self, config)
 
-    def durable_task(self, **options: Any) -> DurableTaskDecorator:
-        """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation.
+    def durable_task(
+        self,
+        *,
+        eviction_policy: EvictionPolicy | None = DEFAULT_DURABLE_TASK_EVICTION_POLICY,
+        **options: Any,
+    ) -> DurableTaskDecorator:
+        """As `task`, for an async function with a DurableContext: while it sleeps, or waits for events or children, it holds no invocation.
 
-        It starts again from the top when it is woken; its children are memoised by key or by the order of spawning, so code before
-        a wait runs again and should be quick. Sleeps, events and memos are not available in this version.
+        It starts again from its first line when it goes on, and what it has waited for is there at once: see DurableContext.
         """
-        options.pop("eviction_policy", None)
         if "slot_cost" in options:
             raise DefinitionError("a durable task has no slot_cost")
-        made = self.task(**options)
-        return DurableTaskDecorator(made)
+        return DurableTaskDecorator(self.task(**options), eviction_policy)
 
     def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")

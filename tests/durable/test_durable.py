@@ -13,6 +13,7 @@ from headrace import (
     Context,
     DurableContext,
     EmptyModel,
+    EvictionPolicy,
     FailedTaskRunExceptionGroup,
     Hatchet,
     SleepCondition,
@@ -20,6 +21,7 @@ from headrace import (
     or_,
 )
 from headrace.core.run.record import RunStatus
+from headrace.errors import DefinitionError
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -411,3 +413,29 @@ def test_now_is_utc() -> None:
         return {"zone": str((await ctx.aio_now()).tzinfo)}
 
     assert result_of(hatchet, work) == {"zone": str(UTC)}
+
+
+# ---------------------------------------------------------------- eviction
+
+
+def test_a_policy_that_holds_never_gives_up_the_invocation() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task(eviction_policy=EvictionPolicy(ttl=None, allow_capacity_eviction=False))
+    async def holds(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for(timedelta(seconds=2))
+        return {"invocations": ctx.invocation_count}
+
+    @hatchet.durable_task()
+    async def lets_go(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for(timedelta(seconds=2))
+        return {"invocations": ctx.invocation_count}
+
+    with local(hatchet, backend="memory"):
+        assert [task.run()["invocations"] for task in (holds, lets_go)] == [1, 2]
+
+
+@pytest.mark.parametrize("ttl", [timedelta(seconds=-1), 5, "5m"])
+def test_a_ttl_that_is_none_is_refused(ttl: Any) -> None:
+    with pytest.raises(DefinitionError, match="EvictionPolicy: ttl"):
+        EvictionPolicy(ttl=ttl)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from headrace.definitions.task import TaskOptions
 from headrace.definitions.workflow import Standalone, WorkflowConfig
+from headrace.options.eviction import EvictionPolicy
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -29,6 +31,11 @@ class AnyTaskDecorator:
         self._config = config
         self._options = options
         self.durable = False
+
+    def be_durable(self, eviction_policy: EvictionPolicy | None) -> None:
+        """The task is durable, and gives up its invocation as the policy says."""
+        self.durable = True
+        self._options = replace(self._options, eviction_policy=eviction_policy)
 
     @overload
     def __call__(
@@ -57,9 +64,9 @@ class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):
 class DurableTaskDecorator:
     """Makes a durable standalone task of an async function with a DurableContext."""
 
-    def __init__(self, made: AnyTaskDecorator) -> None:
+    def __init__(self, made: AnyTaskDecorator, eviction_policy: EvictionPolicy | None) -> None:
         self._made = made
-        made.durable = True
+        made.be_durable(eviction_policy)
 
     def __call__(
         self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]

@@ -15,6 +15,7 @@ from headrace.errors import DefinitionError
 from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.conditions import Conditions, groups_of
 from headrace.options.durations import Duration, to_ms
+from headrace.options.eviction import EvictionPolicy
 from headrace.options.labels import DesiredLabels, wishes_of
 from headrace.options.priority import check_priority
 from headrace.options.rate_limits import RateLimit, rates_of
@@ -63,6 +64,7 @@ class TaskOptions:
     cancel_if: Conditions = None
     slot_cost: int | None = None
     isolated: bool = False
+    eviction_policy: EvictionPolicy | None = None  # of a durable task; None: the default
 
     def with_defaults(self, defaults: TaskDefaults) -> TaskOptions:
         """These options with a workflow's defaults wherever they equal the built-in ones."""

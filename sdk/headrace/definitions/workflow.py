@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
@@ -26,6 +26,7 @@ from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.crons import check_crons
 from headrace.options.durations import Duration
 from headrace.options.events import DefaultFilter, check_filters, check_on_events
+from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
 from headrace.options.idempotency import Idempotency, check_idempotency, rule_of
 from headrace.options.labels import DesiredLabels, StickyStrategy
 from headrace.options.priority import Priority, check_priority
@@ -459,10 +460,14 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
             )
         )
 
-    def durable_task(self, *arguments: Any, **options: Any) -> DurableTaskDecorator[I]:
-        """As `task`, for an async function with a DurableContext: while it waits for children, it holds no invocation."""
-        options.pop("eviction_policy", None)
-        return DurableTaskDecorator(self.task(*arguments, **options))
+    def durable_task(
+        self,
+        *arguments: Any,
+        eviction_policy: EvictionPolicy | None = DEFAULT_DURABLE_TASK_EVICTION_POLICY,
+        **options: Any,
+    ) -> DurableTaskDecorator[I]:
+        """As `task`, for an async function with a DurableContext: while it sleeps, or waits for events or children, it holds no invocation."""
+        return DurableTaskDecorator(self.task(*arguments, **options), eviction_policy)
 
     def batch_task(self, *arguments: Any, **options: Any) -> Any:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
@@ -507,6 +512,11 @@ class TaskDecorator(Generic[I]):
         self._suffix = suffix
         self.durable = False
 
+    def be_durable(self, eviction_policy: EvictionPolicy | None) -> None:
+        """The task is durable, and gives up its invocation as the policy says."""
+        self.durable = True
+        self._options = replace(self._options, eviction_policy=eviction_policy)
+
     @overload
     def __call__(self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]) -> Task[I, R]: ...
     @overload
@@ -530,9 +540,9 @@ class TaskDecorator(Generic[I]):
 class DurableTaskDecorator(Generic[I]):
     """Makes a durable task of an async function with a DurableContext and adds it to its workflow."""
 
-    def __init__(self, made: TaskDecorator[I]) -> None:
+    def __init__(self, made: TaskDecorator[I], eviction_policy: EvictionPolicy | None) -> None:
         self._made = made
-        made.durable = True
+        made.be_durable(eviction_policy)
 
     def __call__(self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]) -> Task[I, R]:
         make: Any = self._made

@@ -78,12 +78,13 @@ class TaskRunnable:
 
         async with AsyncExitStack() as stack:
             found = await aio_resolve(self.task.dependencies, {}, value, ctx, stack)
-            row = work.record.tasks[work.task]
+            row, policy = work.record.tasks[work.task], self.task.options.eviction_policy
             run = DurableRun(
                 f"task {work.task} of run {work.record.run_id}",
                 work.durable_log(),
                 ctx.task_run_id,
                 row.invocations + 1,
+                holds=policy is not None and policy.holds,
             )
 
             async def code() -> Outcome:

@@ -40,7 +40,15 @@ _running: contextvars.ContextVar[DurableRun | None] = contextvars.ContextVar("he
 class DurableRun:
     """One invocation of a durable task. All methods belong to its event loop."""
 
-    def __init__(self, where: str, log: DurableLog, task_external_id: str, invocation_count: int) -> None:
+    def __init__(
+        self,
+        where: str,
+        log: DurableLog,
+        task_external_id: str,
+        invocation_count: int,
+        *,
+        holds: bool = False,
+    ) -> None:
         self.where = where
         self.invocation_count = invocation_count
         self._log = log
@@ -56,6 +64,7 @@ class DurableRun:
         self._given_up: set[int] = set()  # in this invocation
         self._busy = 0
         self._stirred = asyncio.Event()
+        self._holds = holds
 
     # ---- what operations ask
 
@@ -300,7 +309,7 @@ class DurableRun:
 
     def _may_suspend(self, held_since: float) -> bool:
         """Whether to end the invocation: nothing of the code runs or has a timer, and what is worth holding for was held for."""
-        if self._timers():
+        if self._holds or self._timers():
             return False
         entries = [self._entries[node] for node in self._waiting]
         if all(entry.given_up for entry in entries):
