@@ -321,3 +321,18 @@ def test_nothing_else_starts_runs() -> None:
         or "engine_start." in path.read_text()
     }
     assert callers == {"sdk/headrace/triggers/start.py"}
+
+
+def test_options_of_run_by_place_are_those_of_its_signature() -> None:
+    """`sticky` comes before `desired_worker_id` in `run`, and after it in `create_bulk_run_item`."""
+    hatchet = Headrace()
+
+    @hatchet.task(name="work")
+    def work(input: EmptyModel, ctx: Context) -> None:
+        """Never runs."""
+
+    with (
+        local(hatchet, backend="memory", background=False),
+        pytest.raises(DefinitionError, match="desired_worker_id is 'nowhere'"),
+    ):
+        work.run(EmptyModel(), None, False, None, {}, 2, False, "nowhere")

@@ -28,6 +28,17 @@ def _deprecated(name: str, instead: str) -> None:
     warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
 
 
+_RUN_OPTIONS = (
+    "child_key",
+    "additional_metadata",
+    "priority",
+    "sticky",
+    "desired_worker_id",
+    "desired_worker_labels",
+)
+"""The options of `run` after `wait_for_result`, in their order."""
+
+
 class Triggered(Generic[I, R]):
     """What can be run: `R` is a run's result."""
 
@@ -132,6 +143,11 @@ class Triggered(Generic[I, R]):
             ref._debounce = debounce_id(name, item.options.debounce.key)
         return ref
 
+    @staticmethod
+    def _named(rest: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        """What was given to `run` by place, by name: an item's options stand in another order."""
+        return {**dict(zip(_RUN_OPTIONS, rest, strict=False)), **named}
+
     # ---- running
 
     @overload
@@ -175,7 +191,7 @@ class Triggered(Generic[I, R]):
 
         FailedTaskRunExceptionGroup where the run FAILED, ValueError where it was CANCELLED.
         """
-        item = self.create_bulk_run_item(input, None, options, *rest, **named)
+        item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
         ref = self._ref_of(item, self._trigger([item])[0])
         return ref.result() if wait_for_result else ref
 
@@ -217,7 +233,7 @@ class Triggered(Generic[I, R]):
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
     ) -> R | TaskRunRef[I, R]:
         """As `run`, on the event loop."""
-        item = self.create_bulk_run_item(input, None, options, *rest, **named)
+        item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
         ref = self._ref_of(item, (await self._aio_trigger([item]))[0])
         return await ref.aio_result() if wait_for_result else ref
 
@@ -291,13 +307,17 @@ class Triggered(Generic[I, R]):
     def run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
         """Deprecated: `run(..., wait_for_result=False)`."""
         _deprecated("run_no_wait", "run(..., wait_for_result=False)")
-        [run_id] = self._trigger([self.create_bulk_run_item(input, None, *rest, **named)])
+        [run_id] = self._trigger(
+            [self.create_bulk_run_item(input, None, *rest[:1], **self._named(rest[1:], named))]
+        )
         return self._ref(run_id)
 
     async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
         """Deprecated: `aio_run(..., wait_for_result=False)`."""
         _deprecated("aio_run_no_wait", "aio_run(..., wait_for_result=False)")
-        [run_id] = await self._aio_trigger([self.create_bulk_run_item(input, None, *rest, **named)])
+        [run_id] = await self._aio_trigger(
+            [self.create_bulk_run_item(input, None, *rest[:1], **self._named(rest[1:], named))]
+        )
         return self._ref(run_id)
 
     def run_many_no_wait(self, workflows: Sequence[WorkflowRunTriggerConfig]) -> list[TaskRunRef[I, R]]:
