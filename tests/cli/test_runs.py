@@ -48,7 +48,6 @@ hatchet.worker("main", workflows=[greet, refuse, parent])
 @pytest.fixture
 def stack(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
     with local(hatchet, stack="shop") as running:
-        tick(running.engine)
         monkeypatch.setitem(os.environ, "HEADRACE_STACK", "shop")
         yield running
 
@@ -162,6 +161,9 @@ def test_what_the_stack_has(stack: LocalStack, headrace: Command) -> None:
 
 
 def test_doctor_finds_nothing_then_what_is_wrong(stack: LocalStack, headrace: Command) -> None:
+    before = headrace("doctor")
+    assert (before.code, "clock: it has never run" in before.out) == (1, True)
+    tick(stack.engine)
     well = headrace("doctor", "-o", "json")
     findings = {each["what"]: each for each in json.loads(well.out)}
     assert well.code == 0, well.out
