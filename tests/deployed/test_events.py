@@ -7,6 +7,7 @@ import hmac
 import json
 import statistics
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,9 +67,11 @@ def test_a_payload_over_a_message_comes_through(published: Stack) -> None:
 def test_an_event_of_aws_comes_in_by_the_rule(published: Stack) -> None:
     entry = {"Source": "acme.billing", "DetailType": "Invoice Closed", "Detail": '{"invoice": 7}'}
     published.client("events").put_events(Entries=[entry])
-    key = "acme.billing:Invoice Closed"
+    key, since = "acme.billing:Invoice Closed", datetime.now(UTC) - timedelta(seconds=2)
     found = until(
-        lambda: published.app.event.list(keys=[key]).rows, within_s=30, what="the event came in by the rule"
+        lambda: published.app.event.list(keys=[key], since=since).rows,
+        within_s=30,
+        what="the event came in by the rule",
     )
     assert handled(published, found[0].metadata.id, 1).payload == {"invoice": 7}
 
