@@ -51,4 +51,4 @@ if __name__ == "__main__":
             said = sorted(
                 text for result in results for output in result.values() for text in output.values()
             )
-            print(f"{event.key} of {event.payload['name']}: {', '.join(said) or 'nothing'}")
+            print(f"{event.key} of {(event.payload or {})['name']}: {', '.join(said) or 'nothing'}")
