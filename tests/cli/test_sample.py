@@ -81,7 +81,9 @@ class Raising(BaseModel):
     value: Annotated[str, AfterValidator(_never)]
 
 
-@pytest.mark.parametrize("model", [Endless, Strict, Raising, int, object()], ids=str)
+@pytest.mark.parametrize(
+    "model", [Endless, Strict, Raising, int, object()], ids=lambda model: getattr(model, "__name__", "object")
+)
 def test_none_where_none_can_be_made(model: Any) -> None:
     assert sample(model) is None
 
