@@ -439,3 +439,22 @@ def test_a_policy_that_holds_never_gives_up_the_invocation() -> None:
 def test_a_ttl_that_is_none_is_refused(ttl: Any) -> None:
     with pytest.raises(DefinitionError, match="EvictionPolicy: ttl"):
         EvictionPolicy(ttl=ttl)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_memos_made_at_once_are_all_kept_where_the_task_then_fails(fails: bool) -> None:
+    hatchet = Hatchet()
+
+    def made(number: int) -> int:
+        said.append(number)
+        return number
+
+    @hatchet.durable_task(retries=1)
+    async def flaky(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        numbers = await asyncio.gather(*(ctx._aio_memo(made, int, number) for number in range(20)))
+        if ctx.retry_count == 0 and fails:
+            raise ValueError("not yet")
+        return {"sum": sum(numbers)}
+
+    assert result_of(hatchet, flaky) == {"sum": 190}
+    assert sorted(said) == list(range(20))

@@ -65,6 +65,7 @@ class DurableRun:
         self._busy = 0
         self._stirred = asyncio.Event()
         self._holds = holds
+        self._saving = asyncio.Lock()
 
     # ---- what operations ask
 
@@ -297,12 +298,17 @@ class DurableRun:
         return True
 
     def _look(self, asked: Sequence[Entry]) -> list[Entry]:
-        self._log.arm([entry for entry in asked if entry.node not in self._armed])
-        self._armed |= {entry.node for entry in asked}
+        new = [entry for entry in asked if entry.node not in self._armed]
+        self._log.arm(new)
+        self._armed |= {entry.node for entry in new}
+        if len(new) == len(asked) and all(_begins_now(entry, self.now_ms()) for entry in asked):
+            return []  # what comes meanwhile is seen by the next look, or by that after the suspension
         return self._log.look(asked)
 
     async def _saved(self) -> None:
-        if not await asyncio.to_thread(self._log.save):
+        async with self._saving:  # one after the other; an earlier one may have taken what was put along
+            saved = not self._log.changed or await asyncio.to_thread(self._log.save)
+        if not saved:
             await self.never()  # fenced or cancelled: the heartbeat, or the deadline, ends this attempt
 
     # ---- suspension
@@ -372,6 +378,14 @@ class DurableRun:
         if type(waited).__name__ == "_GatheringFuture":
             return True
         return _innermost_is_asyncio(task)
+
+
+def _begins_now(entry: Entry, now_ms: int) -> bool:
+    """Whether it waits for events that come from now on, and for time that is not over: nothing can have answered it."""
+    leaves = [leaf for group in entry.groups for leaf in group]
+    return bool(leaves) and all(
+        leaf.due_at_ms > now_ms if isinstance(leaf, SleepLeaf) else leaf.since_ms is None for leaf in leaves
+    )
 
 
 def _dues(entry: Entry) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 
 from headrace.core.durable.answers import next_due_ms
@@ -21,11 +22,18 @@ class Journal:
         self._attempt = attempt
         self._tail = Tail()
         self._changed = False
+        self._armed: set[int] = set()
+        self._lock = threading.Lock()  # code puts on its event loop, and writes on threads
 
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
         self._tail, entries = operations.load_log(self._engine, self._record, self._attempt.task)
         return entries
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was put that is not written."""
+        return self._changed
 
     @property
     def hold_s(self) -> float:
@@ -36,14 +44,15 @@ class Journal:
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries, or replace what was there; not written yet."""
-        self._tail = operations.with_answers(self._tail, {entry.node: entry for entry in entries})
-        self._changed = True
+        with self._lock:
+            self._tail = operations.with_answers(self._tail, {entry.node: entry for entry in entries})
+            self._changed = True
 
     def save(self) -> bool:
         """Write what was put. False: the attempt is fenced, or its run was cancelled."""
-        tail = self._sealed()
-        saved = operations.save(self._engine, self._attempt, tail)
-        self._changed = self._changed and not saved
+        self._changed = False  # what is put from here on is for the next
+        saved = operations.save(self._engine, self._attempt, self._sealed())
+        self._changed = self._changed or not saved
         return saved
 
     def look(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -51,8 +60,11 @@ class Journal:
         return operations.look(self._engine, self._record, self._attempt.task, entries)
 
     def arm(self, entries: Sequence[Entry]) -> None:
-        """Put the subscriptions of open operations, so that events find them."""
-        operations.arm(self._engine, self._record, self._attempt.task, entries)
+        """Put the subscriptions of open operations, so that events find them. Once each: what the log has open was put before it was
+        written."""
+        new = [entry for entry in entries if entry.node not in self._armed]
+        operations.arm(self._engine, self._record, self._attempt.task, new)
+        self._armed |= {entry.node for entry in new}
 
     def disarm(self, entries: Sequence[Entry]) -> None:
         operations.disarm(self._engine, self._record, self._attempt.task, entries)
@@ -63,9 +75,16 @@ class Journal:
         return next_due_ms(self._tail.entries, after_ms=self.now_ms())
 
     def unwritten(self) -> str | None:
-        """The log for the attempt's commit; None where all of it is written."""
-        return encode_tail(self._sealed()) if self._changed else None
+        """The log for the attempt's commit, which writes the row as a whole; None for an empty one."""
+        return encode_tail(self._sealed())
 
     def _sealed(self) -> Tail:
-        self._tail = operations.sealed(self._engine, self._record, self._attempt, self._tail)
-        return self._tail
+        """The tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
+        before = self._tail
+        after = operations.sealed(self._engine, self._record, self._attempt, before)
+        if after is not before:
+            known = {entry.node: entry for entry in before.entries}
+            with self._lock:
+                since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
+                self._tail = operations.with_answers(after, since)
+        return after

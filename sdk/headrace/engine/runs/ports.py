@@ -70,6 +70,11 @@ class DurableLog(Protocol):
         """Add entries, or replace what was there; not written yet."""
         ...
 
+    @property
+    def changed(self) -> bool:
+        """Whether something was put that is not written."""
+        ...
+
     def save(self) -> bool:
         """Write what was put. False: the attempt is fenced, or its run was cancelled."""
         ...
