@@ -18,9 +18,12 @@ from headrace import (
     Hatchet,
     SleepCondition,
     TaskRunError,
+    UserEventCondition,
     or_,
 )
+from headrace.core.run.graph import states
 from headrace.core.run.record import RunStatus
+from headrace.engine.waits.points import waited_for
 from headrace.errors import DefinitionError
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
@@ -458,3 +461,39 @@ def test_memos_made_at_once_are_all_kept_where_the_task_then_fails(fails: bool) 
 
     assert result_of(hatchet, flaky) == {"sum": 190}
     assert sorted(said) == list(range(20))
+
+
+# ---------------------------------------------------------------- seen from outside
+
+
+def test_a_run_says_what_its_tasks_wait_for() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task()
+    async def waits(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        paid = UserEventCondition("order:paid", "input.n > 1", scope="s")
+        until = ctx.aio_sleep_until(datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC))
+        either = ctx.aio_wait_for("either", or_(paid, UserEventCondition("order:lost")))
+        await asyncio.gather(until, either)
+        return {}
+
+    flow = hatchet.workflow(name="flow")
+
+    @flow.task(
+        wait_for=[UserEventCondition("go"), UserEventCondition("ready")],
+        cancel_if=[UserEventCondition("stop")],
+    )
+    def step(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        durable = waits.run(wait_for_result=False)
+        flow.run(wait_for_result=False)
+        stack.deliver_all()
+        [found] = hatchet.runs.get_details(durable.workflow_run_id).task_runs.values()
+        [record] = [each for each in stack.runs() if each.plan.workflow == "flow"]
+    assert found.waits_for == (
+        "2100-01-02 03:04:05 UTC; event order:paid of scope s (input.n > 1) or event order:lost"
+    )
+    words = waited_for(states(record)["step"], record.plan.task("step"))
+    assert words == "event go, and event ready; cancelled by event stop"

@@ -78,10 +78,11 @@ def _show_waiting(app: Headrace, record: RunRecord) -> None:
     """What each parked task waits for, since when, and its place in the line."""
     places = places_in_line(app.engine, record)
     for name, state in states(record).items():
-        what = waited_for(state)
-        if what is None or state.row is None:
+        what = waited_for(state, record.plan.task(name))
+        if what is None:
             continue
-        since = seconds(app.engine.clock.now_ms() - (state.row.queued_at_ms or record.created_at_ms))
+        since_ms = state.row.queued_at_ms if state.row is not None else state.due_since_ms
+        since = seconds(app.engine.clock.now_ms() - (since_ms or record.created_at_ms))
         place = f", number {places[name]} in line" if name in places else ""
         say(f"[yellow]{escape(name)}[/] waits for {escape(what)}, since {since}{place}")
 

@@ -113,7 +113,7 @@ def _task_detail(loaded: Loaded, name: str, state: TaskState) -> TaskRunDetail:
         error=error.serialize(include_metadata=True) if error is not None else None,
         status=public_status(state.status),
         is_evicted=state.status is TaskStatus.SUSPENDED,
-        waits_for=waited_for(state),
+        waits_for=waited_for(state, loaded.record.plan.task(name)),
     )
 
 
@@ -219,7 +219,7 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         worker_id=ran_on(record, task),
         num_spawned_children=row.spawned if row is not None else 0,
         is_evicted=state.status is TaskStatus.SUSPENDED,
-        waits_for=waited_for(state),
+        waits_for=waited_for(state, record.plan.task(task)),
         place_in_line=loaded.places.get(task),
     )
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from headrace.core.run.graph import TaskState
+from headrace.core.run.plan import TaskPlan
 from headrace.core.run.record import TaskStatus
 from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.waits.points import (
@@ -21,6 +22,7 @@ from headrace.core.waits.points import (
     WaitPoint,
     point_at,
 )
+from headrace.core.waits.words import conditions_in_words, operations_in_words
 
 
 class GateKind(StrEnum):
@@ -73,11 +75,15 @@ def address_of(gate: str) -> Address:
             assert_never(point)
 
 
-def waited_for(state: TaskState) -> str | None:
-    """What a parked or suspended task waits for, in words; None: it waits for nothing but its worker."""
+def waited_for(state: TaskState, plan: TaskPlan) -> str | None:
+    """What a task waits for, in words; None: it waits for nothing but its parents or its worker."""
+    if state.pending:
+        return conditions_in_words(plan, state.due_since_ms)
     waits = state.status in (TaskStatus.PARKED, TaskStatus.SUSPENDED)
     if not waits or state.row is None or state.row.waits_at is None:
         return None
+    if state.row.resumes:
+        return operations_in_words(state.row.log)
     return described(state.row.waits_at)
 
 
