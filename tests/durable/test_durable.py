@@ -469,10 +469,12 @@ def test_memos_made_at_once_are_all_kept_where_the_task_then_fails(fails: bool) 
 def test_a_run_says_what_its_tasks_wait_for() -> None:
     hatchet = Hatchet()
 
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+
     @hatchet.durable_task()
     async def waits(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
         paid = UserEventCondition("order:paid", "input.n > 1", scope="s")
-        until = ctx.aio_sleep_until(datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC))
+        until = ctx.aio_sleep_until(soon)
         either = ctx.aio_wait_for("either", or_(paid, UserEventCondition("order:lost")))
         await asyncio.gather(until, either)
         return {}
@@ -493,7 +495,22 @@ def test_a_run_says_what_its_tasks_wait_for() -> None:
         [found] = hatchet.runs.get_details(durable.workflow_run_id).task_runs.values()
         [record] = [each for each in stack.runs() if each.plan.workflow == "flow"]
     assert found.waits_for == (
-        "2100-01-02 03:04:05 UTC; event order:paid of scope s (input.n > 1) or event order:lost"
+        f"{soon:%Y-%m-%d %H:%M:%S} UTC; event order:paid of scope s (input.n > 1) or event order:lost"
     )
     words = waited_for(states(record)["step"], record.plan.task("step"))
     assert words == "event go, and event ready; cancelled by event stop"
+
+
+def test_a_sleep_that_would_outlive_its_run_fails_the_task() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task(retries=3)
+    async def sleeps(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        said.append("start")
+        await ctx.aio_sleep_for(timedelta(days=40))
+        return {}
+
+    error = failure_of(hatchet, sleeps)
+    assert "ends after the run is deleted" in error.exc
+    assert "retention_days" in error.exc
+    assert said == ["start"]

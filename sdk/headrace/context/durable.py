@@ -192,10 +192,22 @@ class DurableContext(Context):
         self, kind: Kind, asked: str, says: str, groups: Callable[[int], Groups] | None = None
     ) -> Entry:
         operations = self._operations()
-        made = (lambda: groups(operations.now_ms())) if groups is not None else None
+        made = (lambda: self._within_life(groups(operations.now_ms()))) if groups is not None else None
         entry = operations.open(kind, asked, says, groups=made)
         found: Entry = entry if entry is not None else await operations.never()
         return found
+
+    def _within_life(self, groups: Groups) -> Groups:
+        """The groups, if all sleeps among them end before the run is deleted; ValueError otherwise."""
+        ends_ms = self._work.record.expires_at_s * 1000
+        for group in groups:
+            for leaf in group:
+                if isinstance(leaf, SleepLeaf) and leaf.due_at_ms >= ends_ms:
+                    raise ValueError(
+                        f"task {self.task_name}: a sleep until {_time(leaf.due_at_ms):%Y-%m-%d} ends after the run is deleted, on "
+                        f"{_time(ends_ms):%Y-%m-%d}: raise `retention_days`, or start a run with `run_at` for what comes later"
+                    )
+        return groups
 
     async def _wait(self, asked: str, says: str, groups: Callable[[int], Groups]) -> Entry:
         entry = await self._opened(Kind.WAIT, asked, says, groups)

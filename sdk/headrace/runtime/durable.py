@@ -96,7 +96,12 @@ class DurableRun:
                 )
             )
             return None
-        entry = Entry(node=node, kind=kind, asked=asked, groups=groups() if groups is not None else ())
+        try:
+            wanted = groups() if groups is not None else ()
+        except ValueError as error:  # not raised into the code: another time it may be no error, and the code would go another way
+            self._fail(ErrorInfo(type="ValueError", message=str(error)))
+            return None
+        entry = Entry(node=node, kind=kind, asked=asked, groups=wanted)
         self._entries.append(entry)
         return entry
 
