@@ -514,3 +514,17 @@ def test_a_sleep_that_would_outlive_its_run_fails_the_task() -> None:
     assert "ends after the run is deleted" in error.exc
     assert "retention_days" in error.exc
     assert said == ["start"]
+
+
+def test_a_timer_that_cannot_go_off_in_time_holds_nothing_and_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task()
+    async def waits(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        slept = await asyncio.wait_for(ctx.aio_sleep_for(timedelta(hours=1)), 7_200)
+        return {"slept": slept.duration.total_seconds(), "invocations": ctx.invocation_count}
+
+    assert result_of(hatchet, waits) == {"slept": 3600, "invocations": 2}
+    assert [record.message for record in caplog.records if "timer of asyncio's of 7200 s" in record.message]

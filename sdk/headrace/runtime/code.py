@@ -84,6 +84,7 @@ class TaskRunnable:
                 work.durable_log(),
                 ctx.task_run_id,
                 row.invocations + 1,
+                time_left_s=work.control.remaining_s,
                 holds=policy is not None and policy.holds,
             )
 

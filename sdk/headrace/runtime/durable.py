@@ -30,6 +30,9 @@ logger = logging.getLogger("headrace")
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.005, 0.25, 1.4
 """The pauses between two looks at what may be answered, and how they grow."""
 
+TIMER_MARGIN_S = 1.0
+"""What has to be left of an invocation's time when a timer that holds it goes off."""
+
 MOST_KEPT = 1_000
 """How many suspended tasks' coroutines a process keeps where they stand. The oldest are closed: only then their `finally` runs, and any
 durable operation in it is refused."""
@@ -47,6 +50,7 @@ class DurableRun:
         task_external_id: str,
         invocation_count: int,
         *,
+        time_left_s: Callable[[], float],
         holds: bool = False,
     ) -> None:
         self.where = where
@@ -65,6 +69,8 @@ class DurableRun:
         self._busy = 0
         self._stirred = asyncio.Event()
         self._holds = holds
+        self._time_left_s = time_left_s
+        self._warned = False
         self._saving = asyncio.Lock()
 
     # ---- what operations ask
@@ -368,9 +374,27 @@ class DurableRun:
         return all(self._waits_within(task) for task in list(self._tasks) if not task.done())
 
     def _timers(self) -> bool:
-        """Whether code has set a timer that has not gone off: `asyncio.sleep`, `wait_for`, `timeout`."""
+        """Whether code has set a timer (`asyncio.sleep`, `wait_for`, `timeout`) that will go off in the time that is left to it.
+
+        One that will not would be set again at the next invocation, and never go off: it holds nothing, and the code's author is told.
+        """
         scheduled = getattr(self._loop, "_scheduled", ())
-        return any(not handle.cancelled() and _is_ours(handle, self) for handle in list(scheduled))
+        timers = [each for each in list(scheduled) if not each.cancelled() and _is_ours(each, self)]
+        if not timers:
+            return False
+        wait_s, left_s = min(timer.when() for timer in timers) - self._loop.time(), self._time_left_s()
+        if wait_s < left_s - TIMER_MARGIN_S:
+            return True
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s waits on a timer of asyncio's of %.0f s with %.0f s left to this invocation: it begins again when the task goes on. Use "
+                "ctx.aio_sleep_for, or or_(..., SleepCondition(...)) in ctx.aio_wait_for, which last",
+                self.where,
+                wait_s,
+                left_s,
+            )
+        return False
 
     def _waits_within(self, task: asyncio.Task[Any]) -> bool:
         waited: Any = getattr(task, "_fut_waiter", None)

@@ -30,6 +30,9 @@ class MockControl:
         self.extended_s = 0.0
         self._cancelled = False
 
+    def remaining_s(self) -> float:
+        return 3_600.0
+
     def refresh_timeout(self, seconds: float) -> None:
         self.extended_s += seconds
 

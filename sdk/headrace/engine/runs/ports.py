@@ -97,6 +97,10 @@ class DurableLog(Protocol):
 class Control(Protocol):
     """What a running task may ask of its engine. Every method may be called from any thread."""
 
+    def remaining_s(self) -> float:
+        """Time left to the attempt; the invocation's own end counts too."""
+        ...
+
     def refresh_timeout(self, seconds: float) -> None:
         """Move the deadline of this attempt by `seconds` and keep the lease in step."""
         ...
