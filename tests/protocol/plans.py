@@ -128,7 +128,6 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("no repair of the waiter", _places(2, 1, faults=Faults(crash=1))),
     ("places kept while parked", _places(2, 2, 1)),
     ("newcomers overtake", _places(3, 1)),
-    ("one gate remembered", partial(Places, 2, (1, 1), tickets=4)),
     ("release takes any ticket", partial(Evictions, 2, 1, Faults(dup=1, fail=1))),
     ("victims not listed", partial(Evictions, 2, 1, Faults(crash=1))),
     ("victims not paid", partial(Evictions, 2, 1)),
@@ -154,6 +153,7 @@ MUTATIONS: list[tuple[str, Plan]] = [
 
 FOUND_AT_RANDOM: list[tuple[str, Plan]] = [
     ("waits in two lines", _places(4, 2, 1, 1)),
+    ("one gate remembered", _places(4, 1, 1)),
     ("places kept while parked", _places(4, 2, 1, 1)),
 ]
 """A mistake, and a plan that is too large to explore, along whose random ways it is found."""
