@@ -4,6 +4,7 @@
     ├── HeadraceError                       whatever Headrace itself finds wrong
     │   ├── DefinitionError (ValueError)    a task, workflow or worker that cannot work, found where it is defined
     │   │   └── CompileError                ... found when the app is compiled
+    │   ├── RequestRefused                      a request that AWS never takes
     │   ├── PayloadTooLargeError (ValueError)   a payload over a limit, refused before anything is written
     │   ├── ExpressionError (ValueError)    a CEL expression that does not parse or cannot be evaluated
     │   ├── NotSupportedError               part of Hatchet's surface that Headrace does not have
@@ -44,6 +45,10 @@ class DefinitionError(HeadraceError, ValueError):
 
 class CompileError(DefinitionError):
     """An app that cannot be deployed as it is."""
+
+
+class RequestRefused(HeadraceError):
+    """AWS takes no such request, however often it is sent: an item over its size, a value that it does not know."""
 
 
 class PayloadTooLargeError(HeadraceError, ValueError):

@@ -29,6 +29,7 @@ from headrace.errors import (
     HeadraceError,
     NotConfigured,
     QueueUnavailable,
+    RequestRefused,
     StackNotFound,
     StoreUnavailable,
 )
@@ -135,7 +136,7 @@ TROUBLES = {
     "bad signature": Trouble(code("InvalidSignatureException"), NotConfigured, "aws configure"),
     "no table": Trouble(code("ResourceNotFoundException"), StackNotFound),
     "no permission": Trouble(code("AccessDeniedException"), AccessDenied, "dynamodb:PutItem"),
-    "invalid": Trouble(code("ValidationException"), HeadraceError, "ValidationException"),
+    "invalid": Trouble(code("ValidationException"), RequestRefused, "ValidationException"),
     "something new": Trouble(code("BrandNewException"), StoreUnavailable, "BrandNewException"),
 }
 

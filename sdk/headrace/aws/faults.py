@@ -12,6 +12,7 @@ from headrace.errors import (
     HeadraceError,
     NotConfigured,
     QueueUnavailable,
+    RequestRefused,
     StackNotFound,
     StoreUnavailable,
 )
@@ -118,7 +119,7 @@ def _of_botocore(error: Exception, service: str, what: str) -> HeadraceError | N
                 "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION, or work locally with `headrace dev`."
             )
         case Fault.PARAMETERS:
-            return HeadraceError(f"AWS takes no such request on {what}: {error}")
+            return RequestRefused(f"AWS takes no such request on {what}: {error}")
         case Fault.UNREACHABLE:
             return _unavailable(service, f"{what}: {error}")
 
@@ -139,7 +140,7 @@ def _refused(error: Refusal, service: str, what: str, stack: str) -> HeadraceErr
             f"Allow {action} on {what} in the policy of the caller's role: AWS refused it ({message})."
         )
     if code in FINAL:
-        return HeadraceError(f"AWS takes no such {operation} on {what}: {code}: {message}")
+        return RequestRefused(f"AWS takes no such {operation} on {what}: {code}: {message}")
     return _unavailable(service, f"{operation} on {what}: {code}: {message}")
 
 

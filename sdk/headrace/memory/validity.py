@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.core.changes import Delete, Item, Path, Put, Update, Value, Write
 from headrace.core.sizes import item_bytes
-from headrace.errors import HeadraceError
+from headrace.errors import RequestRefused
 from headrace.ports import MAX_ITEM_BYTES
 
 MAX_PK_BYTES = 2048
@@ -12,7 +12,7 @@ MAX_SK_BYTES = 1024
 """Key sizes in bytes (DynamoDB quotas)."""
 
 
-class InvalidWrite(HeadraceError):
+class InvalidWrite(RequestRefused):
     """A write that DynamoDB does not take."""
 
 

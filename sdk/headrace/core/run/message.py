@@ -9,6 +9,9 @@ from enum import StrEnum
 from headrace.core.run.plan import Json
 from headrace.core.run.record import RunRecord, decode_record, encode_record
 
+MAX_REASON_CHARS = 500
+"""What of a reason is kept where a message may have made it as long as it likes."""
+
 
 class BadMessage(Exception):
     """The body is no message of ours, and why."""
@@ -149,8 +152,8 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
     """Raises BadMessage with the reason."""
     try:
         raw = json.loads(body)
-    except ValueError as error:
-        raise BadMessage(f"the body is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"the body is no JSON: {str(error)[:MAX_REASON_CHARS]}") from error
     if not isinstance(raw, dict):
         raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
     try:
@@ -177,8 +180,9 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
             resumes=raw.get("resumes") is True,
             conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise BadMessage(f"the body is no Headrace message: {type(error).__name__}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadMessage(f"the body is no Headrace message: {why[:MAX_REASON_CHARS]}") from error
 
 
 def _named(value: object) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.core.changes import Applied
+from headrace.core.changes import Applied, Update
 from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, suspend
+from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
@@ -29,7 +30,7 @@ from headrace.engine.runs.ports import (
     Work,
 )
 from headrace.engine.runs.read import SKIPPED_OUTPUT
-from headrace.errors import ExpressionError, PayloadTooLargeError
+from headrace.errors import ExpressionError, PayloadTooLargeError, RequestRefused
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
@@ -42,8 +43,7 @@ INVOCATION_MARGIN_MS = 1_500
 """Time an invocation keeps back for the commit and what it owes."""
 
 MAX_MESSAGE_CHARS = 2_000
-MAX_TRACE_CHARS = 6_000
-"""What of an exception's message and traceback goes into the record: its size is billed at every write."""
+"""What of a condition's error goes into the record: its size is billed at every write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
         case Succeeded():
             write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
         case Raised(error, retryable):
-            write = fail(record, attempt, _cut(error), now_ms=now_ms, retryable=retryable)
+            kept = cut(error, bytes_for(len(record.plan.tasks)))
+            write = fail(record, attempt, kept, now_ms=now_ms, retryable=retryable)
         case TimedOut(limit_s):
             write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
         case Suspended(point):
@@ -231,25 +232,24 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             write = suspend(record, attempt, point=AtOperations(), now_ms=now_ms, due_at_ms=due_at_ms)
         case Interrupted():
             return Fenced(None)
-    written = engine.store.write(write)
+    try:
+        written = engine.store.write(write)
+    except RequestRefused as refused:
+        written = engine.store.write(_without_texts(claimed, refused, now_ms=now_ms))
     if isinstance(written, Applied) and written.item is not None:
         return Committed(record_in(engine, written.item))
     verdict = judge_commit(record_in(engine, written.item), attempt)
     return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
 
 
+def _without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> Update:
+    """The store never takes what the attempt came to, such as a record over its size: FAILED, with as few bytes as can be."""
+    reason = cut(ErrorInfo(type="RecordRefusedError", message=str(refused)), LEAST_BYTES)
+    return fail(claimed.record, claimed.attempt, reason, now_ms=now_ms, retryable=False)
+
+
 def timeout_error(limit_s: float) -> ErrorInfo:
     return ErrorInfo(type="HatchetError", message=f"Task exceeded timeout of {limit_s:g}s")
-
-
-def _cut(error: ErrorInfo) -> ErrorInfo:
-    trace = error.trace
-    if len(trace) > MAX_TRACE_CHARS:
-        trace = f"{trace[: MAX_TRACE_CHARS // 3]}\n  … cut …\n{trace[-2 * MAX_TRACE_CHARS // 3 :]}"
-    message = error.message
-    if len(message) > MAX_MESSAGE_CHARS:
-        message = f"{message[:MAX_MESSAGE_CHARS]}… ({len(error.message):,} characters)"
-    return ErrorInfo(type=error.type, message=message, trace=trace)
 
 
 def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_out: TimedOut) -> None:

@@ -16,13 +16,22 @@ from headrace.core.run.commit import (
     judge_record,
     settle_unrun,
 )
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, TimersMessage
+from headrace.core.run.message import (
+    MAX_REASON_CHARS,
+    BadMessage,
+    FireMessage,
+    RefillMessage,
+    TaskMessage,
+    TimersMessage,
+)
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claim import in_the_clients_stead, stale, waits_for
+from headrace.engine.runs.deliver import refusal
 from headrace.engine.runs.ports import Disposition, Done, Later, Poison
+from headrace.errors import RequestRefused
 from headrace.ports import Received
 
 NO_OWNER = "-"
@@ -34,12 +43,20 @@ BURIED_TIMERS_MS = 30_000
 def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
     """A message from the dead-letter queue: its task is FAILED with `reason`, unless it has ended or is alive.
 
-    Done: all is settled. Later: somebody holds a live lease; look again. Poison: the message names no run; drop it.
+    Done: all is settled. Later: an attempt holds a live lease; look again. Poison: the message names no run, or asks for what the store
+    never takes; drop it.
     """
     try:
-        message = message_in(engine, received.body)
+        outcome = _bury(engine, received, reason)
+        return Poison(outcome.reason[:MAX_REASON_CHARS]) if isinstance(outcome, Poison) else outcome
     except BadMessage as error:
         return Poison(str(error))
+    except (RequestRefused, UnicodeError) as error:
+        return Poison(refusal(error))
+
+
+def _bury(engine: Engine, received: Received, reason: str) -> Disposition:
+    message = message_in(engine, received.body)
     if isinstance(message, RefillMessage):
         from headrace.engine.waits.kinds.rate_limit import refill
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
-from headrace.core.run.message import BadMessage, FireMessage, RefillMessage, TaskMessage, TimersMessage
+from headrace.core.run.message import (
+    MAX_REASON_CHARS,
+    BadMessage,
+    FireMessage,
+    RefillMessage,
+    TaskMessage,
+    TimersMessage,
+)
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.table import run_key
@@ -20,6 +27,7 @@ from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.engine.waits.admission import admit, hand_on
+from headrace.errors import RequestRefused
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
 
@@ -30,9 +38,20 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
     A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
     """
     try:
-        message = message_in(engine, received.body)
+        return _handle(engine, host, received, runner)
     except BadMessage as error:
         return _poison(engine, received, str(error))
+    except (RequestRefused, UnicodeError) as error:
+        return _poison(engine, received, refusal(error))
+
+
+def refusal(error: Exception) -> str:
+    """Why nothing can be made of a message whose keys, names or sizes the store or a queue never takes."""
+    return f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
+
+
+def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> Disposition:
+    message = message_in(engine, received.body)
     if isinstance(message, RefillMessage):
         from headrace.engine.waits.kinds.rate_limit import refill
 
@@ -72,7 +91,7 @@ def _deliver(
 
 def _poison(engine: Engine, received: Received, reason: str) -> Poison:
     engine.queues.hide(received, 0)  # no use in waiting: on to the dead-letter queue
-    return Poison(reason)
+    return Poison(reason[:MAX_REASON_CHARS])
 
 
 def _advance(

@@ -15,6 +15,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, load_output
+from headrace.errors import RequestRefused
 
 UNKNOWN_TRIES = 10
 """How often an id is looked for before it counts as unknown (Hatchet does 10)."""
@@ -50,9 +51,11 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
             continue
         ticket = state.row.ticket if state.row is not None else 1
         error = schedule_timed_out(record, name)
-        written = engine.store.write(
-            settle_unrun(record, name, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
-        )
+        expiry = settle_unrun(record, name, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
+        try:
+            written = engine.store.write(expiry)
+        except RequestRefused:
+            return record  # a record that can hold no more can be read all the same
         if written.item is not None:
             record = record_in(engine, written.item)
         if isinstance(written, Applied):
