@@ -112,12 +112,14 @@ _LATER = {
 """Names whose modules not every worker has a use for: imported when they are asked for. A first pydantic model costs 50 ms."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        import importlib
+if not TYPE_CHECKING:  # type checkers read the imports above, and refuse every other name
 
-        return getattr(importlib.import_module(_LATER[name]), name)
-    raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LATER:
+            import importlib
+
+            return getattr(importlib.import_module(_LATER[name]), name)
+        raise AttributeError(f"module 'headrace' has no attribute {name!r}")
 
 
 __all__ = [

@@ -604,14 +604,12 @@ class Headrace:
         """The version of Hatchet's engine whose behaviour is matched."""
         return ENGINE_VERSION
 
-    def __getattr__(self, name: str) -> Any:
-        if name in (
-            "cel",
-            "dispatcher",
-            "listener",
-        ):
-            raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a type checker refuses a misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("cel", "dispatcher", "listener"):
+                raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 Hatchet = Headrace

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+import headrace
 from headrace import Context, Headrace
 
 hatchet = Headrace()
@@ -34,3 +35,8 @@ def wrong(input: Other, ctx: Context) -> In:
 
 flow = hatchet.workflow(name="flow", input_validator=In)
 flow.run(Other(s="x"))  # refused
+
+
+hatchet.taks(name="misspelt")  # refused
+hatchet.runz.list()  # refused
+headrace.Contxt()  # refused
