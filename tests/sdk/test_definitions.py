@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, FieldSerializationInfo, field_serializer
 
 from headrace import (
     Context,
@@ -18,9 +19,11 @@ from headrace import (
     Priority,
     TaskDefaults,
     TTLBasedIdempotencyConfig,
+    is_in_hatchet_serialization_context,
     or_,
 )
 from headrace.options.durations import to_timedelta
+from headrace.values.codec import Codec
 
 
 def step(input: EmptyModel, ctx: Context) -> dict[str, int]:
@@ -83,6 +86,32 @@ def test_two_of_one_name() -> None:
     flow.task(name="a")(step)
     with pytest.raises(DefinitionError, match="workflow flow has two tasks named 'a'"):
         flow.task(name="a")(step)
+
+
+def test_a_definition_that_is_refused_leaves_no_name_behind() -> None:
+    app = Headrace()
+    with pytest.raises(DefinitionError, match="retries is -1"):
+        app.task(name="again", retries=-1)(step)
+    assert app.task(name="again")(step).name == "again"
+    assert list(app.workflows_by_name) == ["again"]
+
+
+def test_validators_tell_the_wire_by_pydantics_info_and_by_its_context() -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    class Card(BaseModel):
+        number: str
+
+        @field_serializer("number")
+        def hide(self, number: str, info: FieldSerializationInfo) -> str:
+            seen.append(
+                (is_in_hatchet_serialization_context(info), is_in_hatchet_serialization_context(info.context))
+            )
+            return number
+
+    Codec(Card).text_of(Card(number="4242"))
+    Card(number="4242").model_dump()
+    assert seen == [(True, True), (False, False)]
 
 
 def test_parents_are_tasks_of_the_same_workflow() -> None:

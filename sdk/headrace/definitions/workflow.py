@@ -101,7 +101,6 @@ class BaseWorkflow(Triggered[I, R]):
         self.default_filters = check_filters(config.default_filters, where)
         self.gates: tuple[GatePlan, ...] = gates_of(config.concurrency, self.name, f"workflow {self.name}")
         """The concurrency limits that a run holds as a whole, until all of its tasks are done."""
-        app.register(self)
 
     # ---- introspection
 
@@ -338,6 +337,10 @@ class BaseWorkflow(Triggered[I, R]):
 class Workflow(BaseWorkflow[I, dict[str, Any]]):
     """A DAG of tasks. A run's result is `{task name: output}`."""
 
+    def __init__(self, app: Headrace, config: WorkflowConfig) -> None:
+        super().__init__(app, config)
+        app.register(self)
+
     def _parse(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return dict(outputs)
 
@@ -573,7 +576,7 @@ class Standalone(BaseWorkflow[I, R]):
             namespace=app.settings.prefix,
         )
         self.tasks = [self.task]
-        self.app.definitions_changed()
+        app.register(self)  # last: a task that is refused leaves no name behind
         self.fn = fn
         self.mock_run = self.task.mock_run
         self.aio_mock_run = self.task.aio_mock_run

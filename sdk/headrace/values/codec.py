@@ -26,8 +26,11 @@ CONTEXT: dict[str, Any] = {HATCHET_PYDANTIC_SENTINEL: True}
 
 
 def is_in_hatchet_serialization_context(info: Any) -> bool:
-    """Whether a pydantic validator or serializer is at work on what goes over the wire. `info` is pydantic's."""
-    context = getattr(info, "context", None)
+    """Whether a pydantic validator or serializer is at work on what goes over the wire.
+
+    `info` is what pydantic gives the validator, or its `info.context`, which is what Hatchet takes.
+    """
+    context = info if isinstance(info, Mapping) else getattr(info, "context", None)
     return isinstance(context, Mapping) and bool(context.get(HATCHET_PYDANTIC_SENTINEL))
 
 
