@@ -86,5 +86,14 @@ def test_logs_are_kept_for_a_month(examples: Stack) -> None:
         group["logGroupName"].removeprefix("/aws/lambda/"): group["retentionInDays"] for group in groups
     } == {
         f"{STACK}-{name}": 30
-        for name in ("examples", "reports", "lane", "small-model", "large-model", "clock", "dead-letters")
+        for name in (
+            "examples",
+            "reports",
+            "lane",
+            "small-model",
+            "large-model",
+            "clock",
+            "dead-letters",
+            "events",
+        )
     }
