@@ -22,7 +22,7 @@ class Page(BaseModel):
 
 @hatchet.task(name="render-page", input_validator=Page)
 async def render_page(input: Page, ctx: Context) -> dict[str, int]:
-    await asyncio.sleep(1.5 if input.number == 0 else 0)  # one page is slow
+    await asyncio.sleep(3 if input.number == 0 else 0)  # one page is slow
     return {"words": 100 + input.number}
 
 

@@ -334,10 +334,11 @@ def test_idempotency_by_status_is_released_at_the_end() -> None:
 
 def test_run_returns_within_50_ms_of_the_tasks_end() -> None:
     late: list[float] = []
-    for _ in range(5):
+    for _ in range(20):  # of which one falls into a quiet moment of a busy machine
         ref = double.run(In(n=1), wait_for_result=False)
         ref.result()
+        returned_at = time.time()
         record = app.runs.get(ref.workflow_run_id).run
         assert record.finished_at is not None
-        late.append(time.time() - record.finished_at.timestamp())
+        late.append(returned_at - record.finished_at.timestamp())
     assert min(late) < 0.05

@@ -64,6 +64,7 @@ class DurableRun:
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._ending: Raised | None = None
         self._closed = ""
+        self._held_s = 0.0  # of this invocation, answers that came meanwhile or not: each is a write, and a look at the others
         self._armed: set[int] = set()
         self._given_up: set[int] = set()  # in this invocation
         self._busy = 0
@@ -245,26 +246,26 @@ class DurableRun:
             raise
 
     async def _supervise(self, main: asyncio.Task[Outcome]) -> Outcome:
-        pause_s, held_since = 0.0, self._loop.time()
+        pause_s = 0.0
         while not main.done():
             if self._ending is not None:
                 _keep(self, main)
                 return self._ending
             if not self._parked():
                 pause_s = min(max(pause_s * GROWTH, SHORTEST_PAUSE_S), LONGEST_PAUSE_S) if pause_s else 0.0001
-                held_since = self._loop.time()
                 await self._a_moment(main, pause_s)
                 continue
             if self._release():
-                pause_s, held_since = 0.0, self._loop.time()
+                pause_s = 0.0
                 await asyncio.sleep(0)
                 continue
-            if await self._find_answers():
-                continue
-            if self._may_suspend(held_since):
-                return await self._suspended(main)
-            pause_s = min(max(pause_s * GROWTH, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
-            await self._a_moment(main, self._until_due(pause_s))
+            held_from = self._loop.time()
+            if not await self._find_answers():
+                if self._may_suspend():
+                    return await self._suspended(main)
+                pause_s = min(max(pause_s * GROWTH, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+                await self._a_moment(main, self._until_due(pause_s))
+            self._held_s += self._loop.time() - held_from
         return main.result()
 
     async def _a_moment(self, main: asyncio.Task[Outcome], pause_s: float) -> None:
@@ -324,7 +325,7 @@ class DurableRun:
 
     # ---- suspension
 
-    def _may_suspend(self, held_since: float) -> bool:
+    def _may_suspend(self) -> bool:
         """Whether to end the invocation: nothing of the code runs or has a timer, and what is worth holding for was held for."""
         if self._holds or self._timers():
             return False
@@ -342,7 +343,7 @@ class DurableRun:
         worth = any(
             entry.kind is Kind.RUN or any(due_ms < soon_ms for due_ms in _dues(entry)) for entry in entries
         )
-        return not worth or self._loop.time() - held_since >= self._log.hold_s
+        return not worth or self._held_s >= self._log.hold_s
 
     def _until_due(self, pause_s: float) -> float:
         dues = [due_ms for node in self._waiting for due_ms in _dues(self._entries[node])]
