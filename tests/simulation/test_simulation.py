@@ -14,7 +14,7 @@ from simulation.runner import Failure, simulate
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
 
-BUDGET_S = 60.0
+BUDGET_S = 100
 FIRST, LAST = 0, 20_000
 AT_LEAST = 200
 MUTATION_SEEDS = 1_500

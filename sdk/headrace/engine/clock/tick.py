@@ -13,7 +13,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.waits.sweep import tend_gates
 from headrace.ports import MAX_DELAY_S, Outgoing
 
-FIRST_LOOK_BACK_MINUTES = 60
+FIRST_LOOK_BACK_MINUTES = 10
 STRIDE_MINUTES = 10
 """How far the clock goes, while it catches up, before it moves its cursor."""
 
