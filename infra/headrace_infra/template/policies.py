@@ -23,7 +23,7 @@ def dead_letters_policies(units: list[Unit], *, events: bool = False) -> list[ob
 
 
 def events_policies(units: list[Unit]) -> list[object]:
-    """It stores events and who waits for them, starts runs, and goes on with an event in another message."""
+    """It stores events, reads subscriptions, starts runs, and goes on with an event in another message."""
     return [_policy(_items(), *_payloads(), _sends(units, events=True), _receives(EVENTS))]
 
 

@@ -156,7 +156,7 @@ EVENTS = "EventsQueue"
 
 
 def queue_urls(units: list[Unit], *, events: bool = False) -> dict[str, Any]:
-    """HEADRACE_QUEUES: each worker's queue and that of events, so that nobody has to ask SQS for a URL."""
+    """HEADRACE_QUEUES: each worker's queue and that of events, so that no function asks SQS for a URL."""
     queues = [(unit.name, unit.queue) for unit in units] + ([("events", EVENTS)] if events else [])
     pairs = ", ".join(f'"{name}": "${{{queue}}}"' for name, queue in queues)
     return {"Fn::Sub": f"{{{pairs}}}"}

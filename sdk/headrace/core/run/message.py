@@ -82,7 +82,7 @@ class FiringKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FireMessage:
-    """`id` of `kind` is due at `due_ms`: whoever receives this looks whether it still is, and starts its run."""
+    """`id` of `kind` is due at `due_ms`: the worker that receives this checks that it still is, and starts its run."""
 
     kind: FiringKind
     id: str
@@ -91,7 +91,7 @@ class FireMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimersMessage:
-    """One shard of a minute has more timers than the clock sends by itself: whoever receives this sends them."""
+    """One shard of a minute has more timers than the clock sends by itself: the worker that receives this sends them."""
 
     minute: int
     shard: int

@@ -126,7 +126,7 @@ def _str(value: Value) -> str:
 
 
 def woken(waiter: Waiter, *, by: str, queued_ms: int, now_ms: int) -> Update:
-    """Note that its message is about to be sent, so that nobody else sends one: unless the note has changed since it was seen."""
+    """Note that its message is about to be sent, so that no other message sends one: unless the note has changed since it was seen."""
     unchanged = Equal(("u",), waiter.woken_at_ms) if waiter.woken_at_ms else Missing(("u",))
     sets: dict[Path, Value] = {("u",): now_ms, ("ub",): by, ("uq",): queued_ms}
     if waiter.woken_at_ms:
