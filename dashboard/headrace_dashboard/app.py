@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from headrace.app import Headrace
-from headrace.errors import AccessDenied, HeadraceError
+from headrace.errors import AccessDenied, HeadraceError, RunNotFound
 from headrace_dashboard import formats
 from headrace_dashboard.security import Access, Guard
 from headrace_dashboard.views import gates, now, run, runs, triggers, workers, workflows
@@ -135,7 +135,13 @@ class _Pages:
         return HTMLResponse(self._env.get_template(template).render(base | dict(values)), status_code=status)
 
     async def _failed(self, request: Request, error: Exception) -> Response:
-        status = 403 if isinstance(error, AccessDenied) else 404 if "not found" in str(error) else 400
+        status = (
+            403
+            if isinstance(error, AccessDenied)
+            else 404
+            if isinstance(error, RunNotFound) or "not found" in str(error)
+            else 400
+        )
         return self._page(
             "error.html", request, {"title": str(status), "status": status, "message": str(error)}, status
         )

@@ -42,6 +42,8 @@ from headrace.errors import (
     NonRetryableException,
     NotSupportedError,
     PayloadTooLargeError,
+    RunCancelled,
+    RunNotFound,
     TaskRunError,
 )
 from headrace.options.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
@@ -164,7 +166,9 @@ __all__ = [
     "PushEventOptions",
     "RateLimit",
     "RateLimitDuration",
+    "RunCancelled",
     "RunFilter",
+    "RunNotFound",
     "RunStatus",
     "ScheduleTriggerWorkflowOptions",
     "Settings",

@@ -7,6 +7,8 @@
     │   ├── RequestRefused                      a request that AWS never takes
     │   ├── PayloadTooLargeError (ValueError)   a payload over a limit, refused before anything is written
     │   ├── ExpressionError (ValueError)    a CEL expression that does not parse or cannot be evaluated
+    │   ├── RunNotFound (ValueError)            there is no run of that id: never was, or its retention is over
+    │   ├── RunCancelled (ValueError)           the run whose result was waited for was cancelled
     │   ├── NotSupportedError               part of Hatchet's surface that Headrace does not have
     │   ├── NotConfigured                   AWS is not configured here: region, credentials, stack name
     │   ├── StackNotFound                   there is no such table or queue
@@ -62,6 +64,35 @@ class PayloadTooLargeError(HeadraceError, ValueError):
 
 class ExpressionError(HeadraceError, ValueError):
     """A CEL expression that does not parse (with the position) or cannot be evaluated (with the reason)."""
+
+
+class RunNotFound(HeadraceError, ValueError):
+    """There is no run of that id: it never was, is of another namespace, or its retention is over. A web service's 404.
+
+    `str()` is Hatchet's text, which it raises as a bare ValueError.
+    """
+
+    def __init__(self, run_id: str, kind: str = "Workflow run") -> None:
+        super().__init__(run_id, kind)
+        self.run_id = run_id
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.run_id} not found"
+
+
+class RunCancelled(HeadraceError, ValueError):
+    """The run whose result was waited for was cancelled. A web service's 409 or 410.
+
+    Raised by `run()`, `result()` and `get_result()`; their `aio_` forms give what the finished tasks returned instead, as Hatchet's.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"Workflow run {self.run_id} was cancelled."
 
 
 class NotSupportedError(HeadraceError):

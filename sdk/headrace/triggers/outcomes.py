@@ -11,7 +11,7 @@ from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
 from headrace.core.table import output_key
 from headrace.engine.runs.read import output_text
-from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup, TaskRunError
+from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup, RunCancelled, TaskRunError
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
@@ -34,15 +34,11 @@ class Connected(Protocol):
     def settings(self) -> Settings: ...
 
 
-def not_found(run_id: str) -> ValueError:
-    return ValueError(f"Workflow run {run_id} not found")
-
-
 def outcome_of(app: Connected, record: RunRecord, *, lenient: bool = False) -> Outputs:
     """The outputs of a finished run by task; raises for a FAILED or CANCELLED one.
 
     `lenient` is the asynchronous callers' reading: tasks without an output are left out, and a CANCELLED run gives what
-    its finished tasks returned. Otherwise every task is there, and CANCELLED raises ValueError.
+    its finished tasks returned. Otherwise every task is there, and CANCELLED raises RunCancelled.
     """
     found = outcomes_of(app, [record], lenient=lenient)[0]
     if isinstance(found, Exception):
@@ -73,7 +69,7 @@ def failure_of(record: RunRecord, *, lenient: bool = False) -> Exception | None:
                 return DedupeViolationError(next(error.exc for error in errors if DUPLICATE in error.exc))
             return FailedTaskRunExceptionGroup(f"Workflow run {record.run_id} failed.", errors)
         case RunStatus.CANCELLED if not lenient:
-            return ValueError(f"Workflow run {record.run_id} was cancelled.")
+            return RunCancelled(record.run_id)
         case _:
             return None
 

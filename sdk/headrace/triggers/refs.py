@@ -6,9 +6,9 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from headrace.errors import FailedTaskRunExceptionGroup, TaskRunError
+from headrace.errors import FailedTaskRunExceptionGroup, RunCancelled, RunNotFound, TaskRunError
 from headrace.triggers.children import current
-from headrace.triggers.outcomes import Connected, Outputs, not_found, outcomes_of
+from headrace.triggers.outcomes import Connected, Outputs, outcomes_of
 from headrace.triggers.waiting import aio_wait, wait
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class _Ref(Generic[R]):
     def result(self) -> R:
         """Wait for the run's end and give its result.
 
-        FailedTaskRunExceptionGroup where it FAILED; ValueError where it was CANCELLED or there is no such run.
+        FailedTaskRunExceptionGroup where it FAILED; RunCancelled where it was CANCELLED, RunNotFound where there is none (both are ValueErrors).
         """
         self._await_start()
         return gather(self._app, [self])[0]
@@ -146,7 +146,7 @@ def _inside_durable(result: Any) -> Any:
     """A durable parent gets the first failed task's own error, and of a cancelled child that it was cancelled (PARITY C5)."""
     if isinstance(result, FailedTaskRunExceptionGroup) and result.exceptions:
         return result.exceptions[0]
-    if isinstance(result, ValueError) and str(result).endswith("was cancelled."):
+    if isinstance(result, RunCancelled):
         return TaskRunError("task was cancelled", "CancelledError")
     return result
 
@@ -162,7 +162,7 @@ def _results(
     outcomes = iter(outcomes_of(app, [record for record in records if record is not None], lenient=lenient))
     out: list[R | Exception] = []
     for ref, record in zip(refs, records, strict=True):
-        found = next(outcomes) if record is not None else not_found(ref.workflow_run_id)
+        found = next(outcomes) if record is not None else RunNotFound(ref.workflow_run_id)
         result: R | Exception = found if isinstance(found, Exception) else _parsed(ref._parse, found)
         if isinstance(result, Exception) and not return_exceptions:
             raise result

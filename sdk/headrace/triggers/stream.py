@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.core.run.graph import finished
 from headrace.engine.records.logs import read_chunks
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES, read
-from headrace.triggers.outcomes import not_found
+from headrace.errors import RunNotFound
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
@@ -23,7 +23,7 @@ OVERLAP_MS = 2_000
 
 
 async def subscribe(app: Connected, run_id: str) -> AsyncIterator[str | bytes]:
-    """The run's chunks from now on, each task's in order; ends with the run. ValueError if there is no such run."""
+    """The run's chunks from now on, each task's in order; ends with the run. RunNotFound if there is no such run."""
     import asyncio
 
     watched = _Watched(app.engine, run_id)
@@ -35,7 +35,7 @@ async def subscribe(app: Connected, run_id: str) -> AsyncIterator[str | bytes]:
         for chunk in chunks:
             yield chunk
         if watched.misses >= UNKNOWN_TRIES:
-            raise not_found(run_id)
+            raise RunNotFound(run_id)
         pause_s = app.settings.poll_s if chunks else min(pause_s * 1.3, LONGEST_POLL_S)
 
 

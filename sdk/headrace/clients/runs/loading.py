@@ -12,14 +12,15 @@ from headrace.core.run.plan import Json
 from headrace.core.run.record import Place, RunRecord, TaskStatus
 from headrace.core.table import input_key
 from headrace.engine.runs.read import input_text, read_many
-from headrace.triggers.outcomes import not_found, outputs_of
+from headrace.errors import RunNotFound
+from headrace.triggers.outcomes import outputs_of
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
 
 
 def load(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
-    """A run with its payloads (strongly consistent). ValueError if there is no such run."""
+    """A run with its payloads (strongly consistent). RunNotFound if there is no such run."""
     return load_many(engine, [record_of_run(engine, run_id, namespace)])[0]
 
 
@@ -34,10 +35,10 @@ def load_with_places(engine: Engine, run_id: str, namespace: str = "") -> Loaded
 
 
 def record_of_run(engine: Engine, run_id: str, namespace: str = "") -> RunRecord:
-    """The run's record. ValueError if there is no such run in the namespace."""
+    """The run's record. RunNotFound if there is no such run in the namespace."""
     record = read_many(engine, [run_id])[0]
     if record is None or not record.plan.workflow.startswith(namespace):
-        raise not_found(run_id)
+        raise RunNotFound(run_id)
     return record
 
 

@@ -11,6 +11,7 @@ from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import run_status
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
+from headrace.errors import RunNotFound
 from headrace.triggers import stream
 from headrace.triggers.outcomes import Outputs
 from headrace.triggers.refs import WorkflowRunRef
@@ -42,7 +43,7 @@ class RunsReading:
     # ---- one run
 
     def get(self, workflow_run_id: str) -> V1WorkflowRunDetails:
-        """The run with its tasks, its graph and what happened to them. ValueError if there is no such run."""
+        """The run with its tasks, its graph and what happened to them. RunNotFound if there is no such run."""
         from headrace.clients.runs.details import run_details
 
         return run_details(self._load_with_places(workflow_run_id))
@@ -50,7 +51,7 @@ class RunsReading:
     aio_get = aio(get)
 
     def get_details(self, external_id: str) -> WorkflowRunDetail:
-        """The run's status, input and tasks by name, strongly consistent. ValueError if there is no such run."""
+        """The run's status, input and tasks by name, strongly consistent. RunNotFound if there is no such run."""
         from headrace.clients.runs.details import run_detail
 
         return run_detail(self._load(external_id))
@@ -58,19 +59,19 @@ class RunsReading:
     aio_get_details = aio(get_details)
 
     def get_status(self, workflow_run_id: str) -> RunStatus:
-        """The run's status. ValueError if there is no such run."""
+        """The run's status. RunNotFound if there is no such run."""
         return run_status(self._record(workflow_run_id))
 
     aio_get_status = aio(get_status)
 
     def get_task_run(self, task_run_id: str) -> V1TaskSummary:
-        """One task of a run, by its own id. ValueError if there is no such task run (yet)."""
+        """One task of a run, by its own id. RunNotFound if there is no such task run (yet)."""
         from headrace.clients.runs.details import shown, task_summary
 
         loaded = self._load_with_places(task_run_id)
         task = split_task_run_id(task_run_id)[1] or loaded.record.plan.tasks[0].name
         if task not in shown(loaded.record):
-            raise ValueError(f"Task run {task_run_id} not found")
+            raise RunNotFound(task_run_id, "Task run")
         return task_summary(loaded, task)
 
     aio_get_task_run = aio(get_task_run)
