@@ -1,0 +1,82 @@
+"""The programs in the documentation print what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXPECTED = re.compile(r"^\s*print\(.*\)   # (.+)$", re.MULTILINE)
+
+
+def programs() -> list[tuple[str, str]]:
+    """Each block that stands alone: it makes an app, and runs it with `local`."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        (f"{page.stem}-{number}", block)
+        for page in pages
+        for number, block in enumerate(BLOCK.findall(page.read_text()), start=1)
+        if "import" in block and re.search(r"^with local\(", block, re.MULTILINE) and EXPECTED.search(block)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "program"), programs(), ids=lambda value: value if "\n" not in value else ""
+)
+def test_a_program_prints_what_its_page_says(name: str, program: str, tmp_path: Path) -> None:
+    (tmp_path / "page.py").write_text(program)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HEADRACE_"))
+    }
+    environment["PYTHONPATH"] = os.pathsep.join(str(ROOT / part) for part in ("sdk", "handlers", "infra"))
+    done = subprocess.run(
+        [sys.executable, "page.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == EXPECTED.findall(program)
+
+
+def test_the_pages_for_newcomers_have_programs() -> None:
+    pages = {name.rsplit("-", 1)[0] for name, _ in programs()}
+    assert {"README", "tutorial", "from-celery", "from-sqs"} <= pages
+
+
+MESSAGES = re.compile(r"`([^`]+)`")
+
+
+def quoted() -> list[str]:
+    """The pieces of the messages in the first column of the page on troubleshooting that are not names or values."""
+    rows = [
+        line
+        for line in (ROOT / "docs" / "troubleshooting.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    found = [message for row in rows for message in MESSAGES.findall(row.split("|")[1])]
+    return [piece.strip() for message in found for piece in message.split("…") if len(piece.strip()) > 5]
+
+
+def product_text() -> str:
+    """The source of the product, its string literals joined as Python joins them."""
+    sources = [
+        path.read_text() for part in ("sdk", "handlers", "infra") for path in (ROOT / part).rglob("*.py")
+    ]
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+
+
+def test_each_message_of_the_page_on_troubleshooting_is_one_that_headrace_says() -> None:
+    text = product_text()
+    pieces = quoted()
+    assert len(pieces) > 20
+    assert [piece for piece in pieces if piece not in text] == []
