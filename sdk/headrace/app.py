@@ -183,7 +183,7 @@ class Headrace:
         from headrace.engine.clock.crons import declare_crons
 
         space = self.settings.prefix
-        published = [workflow.published() for workflow in self.workflows_by_name.values()]
+        published = [workflow.publishable() for workflow in self.workflows_by_name.values()]
         publish_workflows(self.engine, published, whole_of=space)
         publish_workers(self.engine, [worker.declared() for worker in self.fleet()], whole_of=space)
         register_limits(self.engine, self.declared_rate_limits)

@@ -207,3 +207,27 @@ def test_a_miss_is_one_sentence_and_not_a_success(
     assert MISSES[arguments] in done.err
     assert done.err.count("\n") == 1, done.err
     assert done.out == ""
+
+
+class Typed(io.StringIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_fields_are_asked_for(
+    stack: LocalStack, headrace: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Typed("bob\n"))
+    monkeypatch.setattr("headrace_infra.cli.asking._at_a_terminal", lambda: True)
+    done = headrace("trigger", "greet", "--wait")
+    assert (done.code, json.loads(done.out)) == (0, {"greet": {"text": "Hello, bob!"}})
+    assert "name [name]:" in done.err
+
+
+def test_elsewhere_nothing_is_asked(stack: LocalStack, headrace: Command) -> None:
+    done = headrace("trigger", "greet", "--wait")
+    assert done.code == 1
+    assert "name [" not in done.err
+    assert "Field required" in done.err

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from browser.dashboard_app import ATTACK
 from dashboard.looked_at import Site
+from pydantic import BaseModel
 from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
+from headrace import Context, Headrace
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
 from headrace_dashboard.views.runs import back
+from headrace_infra.testing import local
 
 
 @pytest.mark.parametrize("href", [href for _, href in PAGES])
@@ -185,3 +189,57 @@ def test_two_servers_have_other_tokens() -> None:
     one, other = Access(), Access()
     assert one.session != other.session
     assert one.form_token != other.form_token
+
+
+class Order(BaseModel):
+    id: str
+    count: int = 3
+    gift: bool = False
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[tuple[TestClient, Access]]:
+    """A dashboard of a workflow whose input is a model."""
+    hatchet = Headrace()
+
+    @hatchet.task(name="buy", input_validator=Order)
+    def buy(input: Order, ctx: Context) -> None: ...
+
+    with local(hatchet, backend="memory", background=False):
+        access = Access()
+        client = TestClient(Dashboard(hatchet=hatchet, access=access).app(), base_url="http://127.0.0.1")
+        client.cookies.set(COOKIE, access.session or "")
+        yield client, access
+
+
+def test_a_form_is_made_from_the_schema_and_starts_a_run(shop: tuple[TestClient, Access]) -> None:
+    client, access = shop
+    page = client.get("/workflows/buy").text
+    assert '<input name="field:count" value="3" inputmode="decimal">' in page
+    fields = {"field:id": "A1", "field:count": "4", "field:gift": "true", "field:lines": '["x"]'}
+    made = client.post(
+        "/workflows/buy/run",
+        data={"_token": access.form_token, "by": "fields", **fields},
+        follow_redirects=True,
+    )
+    assert made.status_code == 200
+    assert all(text in made.text for text in ("A1", "&#34;count&#34;: 4", "&#34;gift&#34;: true"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("count", "four", "count is &#39;four&#39;: give a whole number"),
+        ("lines", "", "lines is required"),
+        ("lines", "[", "give JSON"),
+    ],
+)
+def test_a_field_of_another_kind_starts_nothing(
+    shop: tuple[TestClient, Access], name: str, text: str, says: str
+) -> None:
+    client, access = shop
+    given = {"field:id": "A1", "field:count": "4", "field:lines": "[]", f"field:{name}": text}
+    answer = client.post("/workflows/buy/run", data={"_token": access.form_token, "by": "fields", **given})
+    assert answer.status_code == 400
+    assert says in answer.text

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
+from headrace.values.schema import SchemaField, example, fields_of, value_of
 from headrace_dashboard.formats import now_of
 
 SAMPLE = 200
@@ -29,6 +30,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
 def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """One workflow. ValueError where the stack has none of that name."""
     workflow = hatchet.workflows.get(asked["name"])
+    schema = workflow.input_schema
     since = now_of(hatchet) - timedelta(days=1)
     rows = hatchet.runs.list(
         since=since, workflow_ids=[workflow.name], limit=SAMPLE, include_payloads=False
@@ -44,7 +46,8 @@ def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "rate": completed / len(done) if done else None,
         "p50": _quantile(took, 50),
         "p95": _quantile(took, 95),
-        "input_text": asked.get("input") or json.dumps(example(workflow), indent=2),
+        "fields": [] if asked.get("input") or not schema else fields_of(schema),
+        "input_text": asked.get("input") or json.dumps(_example(schema), indent=2),
         "metadata_text": asked.get("metadata") or "{}",
     }
 
@@ -55,37 +58,36 @@ def _quantile(values: list[float], percent: int) -> float | None:
     return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
-def example(workflow: Any) -> Any:
-    """An input to begin with: made from the schema that was registered, `{}` where none was."""
-    schema = getattr(workflow, "input_schema", None) or {}
-    return {name: _value(schema, of) for name, of in schema.get("properties", {}).items()}
-
-
-def _value(schema: Mapping[str, Any], of: Mapping[str, Any]) -> Any:
-    if "default" in of:
-        return of["default"]
-    if "enum" in of:
-        return of["enum"][0]
-    if "$ref" in of:
-        of = schema.get("$defs", {}).get(of["$ref"].rsplit("/", 1)[-1], {})
-        return {name: _value(schema, each) for name, each in of.get("properties", {}).items()}
-    kinds: dict[str, Any] = {
-        "string": "text",
-        "integer": 1,
-        "number": 1.0,
-        "boolean": True,
-        "array": [],
-        "object": {},
-    }
-    return kinds.get(of.get("type", ""))
+def _example(schema: Mapping[str, Any] | None) -> Any:
+    """An input to begin with: made from the schema that was published, `{}` where none was."""
+    try:
+        return example(schema, schema.get("$defs", {})) if schema else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def start(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
     """Start a run with the form's input; goes on to its page."""
-    details = hatchet.runs.create(
-        path["name"], _parsed(form, "input"), additional_metadata=_parsed(form, "metadata")
-    )
+    input = _of_fields(hatchet, path["name"], form) if form.get("by") == "fields" else _parsed(form, "input")
+    details = hatchet.runs.create(path["name"], input, additional_metadata=_parsed(form, "metadata"))
     return f"/runs/{details.run.metadata.id}"
+
+
+FIELD = "field:"
+"""What stands before the names of the schema's fields in the form."""
+
+
+def _of_fields(hatchet: Headrace, name: str, form: FormData) -> dict[str, Any]:
+    """The input that the fields of the form make. ValueError naming the field where a text is missing or not of its kind."""
+    fields = fields_of(hatchet.workflows.get(name).input_schema or {})
+    texts = [(field, str(form.get(FIELD + field.name) or "")) for field in fields]
+    return {field.name: _value(field, text) for field, text in texts if text or field.required}
+
+
+def _value(field: SchemaField, text: str) -> Any:
+    if not text and field.kind != "text":
+        raise ValueError(f"{field.name} is required: give a value")
+    return value_of(field, text)
 
 
 def _parsed(form: FormData, field: str) -> dict[str, Any]:

@@ -109,8 +109,13 @@ def ui(
 def trigger(
     workflow: Annotated[str, typer.Argument(help="The workflow's or task's name")],
     input: Annotated[
-        str, typer.Option("--input", "-i", help="The input: a JSON object, @file, or - for stdin")
-    ] = "{}",
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            help="The input: a JSON object, @file, or - for stdin. Without it you are asked for each field on a terminal, and {} is sent elsewhere",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the result and print it")] = False,
     metadata: Annotated[str, typer.Option(help="Additional metadata, as a JSON object")] = "{}",
     priority: Annotated[int | None, typer.Option(help="1 (low) to 3 (high)")] = None,

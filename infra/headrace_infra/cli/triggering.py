@@ -12,6 +12,7 @@ from headrace.core.run.graph import run_status
 from headrace.engine.runs.read import read
 from headrace.errors import FailedTaskRunExceptionGroup, NotConfigured
 from headrace_infra.cli.apps import parsed_object
+from headrace_infra.cli.asking import asked_for
 from headrace_infra.cli.console import errors, painted, print_data
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 
 def trigger(
-    app: Headrace, workflow: str, text: str, metadata: str, *, priority: int | None, wait: bool
+    app: Headrace, workflow: str, text: str | None, metadata: str, *, priority: int | None, wait: bool
 ) -> None:
-    """Start a run; print its id or, with `wait`, its result as JSON. Exit code 1 where the run does not complete."""
+    """Start a run; print its id or, with `wait`, its result as JSON. Exit code 1 where the run does not complete.
+
+    `text` None: asked for field by field on a terminal, where the workflow has published a schema.
+    """
+    given = asked_for(app, workflow) if text is None else parsed_object(text, "--input")
     stub = app.stubs.workflow(name=workflow, input_validator=dict)
     ref = stub.run(
-        parsed_object(text, "--input"),
+        given,
         wait_for_result=False,
         additional_metadata=parsed_object(metadata, "--metadata"),
         priority=priority,

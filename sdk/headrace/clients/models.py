@@ -327,13 +327,14 @@ class CronWorkflowsList(_Model):
 
 
 class Workflow(_Model):
-    """A workflow; `versions` holds the one that runs start with."""
+    """A workflow; `versions` holds the one that runs start with. `input_schema`: the JSON schema of its input, where `get` knows one."""
 
     metadata: ResourceId
     name: str
     versions: list[WorkflowVersion]
     is_paused: bool = False
     tenant_id: str = ""
+    input_schema: dict[str, Any] | None = None
 
 
 class WorkflowList(_Model):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, plan_of, workflow_name
 from headrace.core.run.ids import workflow_id
-from headrace.engine.catalog.workflows import all_published
+from headrace.engine.catalog.workflows import all_published, published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.durations import Duration, to_ms
@@ -53,7 +54,9 @@ class WorkflowsClient:
 
     def get(self, workflow_id: str) -> Workflow:
         """A workflow by its id or name. ValueError if there is none."""
-        return _workflow(self._plan(workflow_id), pauses(self._app.engine))
+        plan = self._plan(workflow_id)
+        found = _workflow(plan, pauses(self._app.engine))
+        return found.model_copy(update={"input_schema": self._input_schema(plan.workflow)})
 
     aio_get = aio(get)
 
@@ -109,6 +112,14 @@ class WorkflowsClient:
         unpause(self._app.engine, self._plan(workflow_id).workflow)
 
     aio_unpause = aio(unpause)
+
+    def _input_schema(self, name: str) -> dict[str, Any] | None:
+        mine = self._app.workflows_by_name.get(name)
+        stored = published(self._app.engine, name) if mine is None else None
+        text = (
+            mine.input_schema() if mine is not None else stored.input_schema if stored is not None else None
+        )
+        return json.loads(text) if text else None
 
     def _plan(self, given: str) -> RunPlan:
         return plan_of(self._app, workflow_name(self._app, given))

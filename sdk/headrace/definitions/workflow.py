@@ -140,6 +140,18 @@ class BaseWorkflow(Triggered[I, R]):
         """What is published of this workflow: all that starting a run of it needs."""
         return self.app.published_of(self)
 
+    def publishable(self) -> Published:
+        """`published`, with the schema of its input: what is stored in the catalog. Imports pydantic where the input is a model."""
+        return replace(self.published(), input_schema=self.input_schema())
+
+    def input_schema(self) -> str | None:
+        """The JSON schema of its input as JSON text; None where the input has no fields."""
+        from headrace.values.codec import PLAIN, Codec
+        from headrace.values.schema import schema_text
+
+        codec = self.tasks[0].input_codec if self.tasks else Codec(self.input_validator_type)
+        return None if codec.type in PLAIN else schema_text(codec)
+
     def build_published(self) -> Published:
         from headrace.engine.catalog.workflows import Published
 

@@ -24,6 +24,8 @@ class Definition(Protocol):
 
     def published(self) -> Published: ...
 
+    def input_schema(self) -> str | None: ...
+
 
 class Door(Connected, Protocol):
     """An app, as far as starting runs goes. One without definitions goes by what is published."""

@@ -36,7 +36,7 @@ class Published:
     """A workflow as its definition says it: all that starting a run of it needs.
 
     `namespace`: the prefix of the app that published it. `waits`: task -> the required labels, encoded as a run carries them, that
-    only some processes of its worker may have. `cron_input`: JSON text.
+    only some processes of its worker may have. `cron_input` and `input_schema`: JSON texts; the schema is set where it is stored, for forms.
     """
 
     plan: RunPlan
@@ -50,6 +50,7 @@ class Published:
     crons: tuple[str, ...] = ()
     cron_input: str | None = None
     waits: Mapping[str, str] = field(default_factory=dict)
+    input_schema: str | None = None
 
     @property
     def name(self) -> str:
@@ -136,6 +137,8 @@ def encode_published(workflow: Published) -> Item:
         out["prio"] = int(workflow.default_priority)
     if workflow.cron_input is not None:
         out["cron_input"] = workflow.cron_input
+    if workflow.input_schema is not None:
+        out["schema"] = workflow.input_schema
     rule = workflow.idempotency
     if rule is not None:
         out["idem"] = _compact([rule.expression, rule.ttl_ms, rule.until_over])
@@ -159,6 +162,7 @@ def _decode(item: Item) -> Published:
         crons=tuple(value("crons", ())),
         cron_input=str(item["cron_input"]) if "cron_input" in item else None,
         waits=value("waits", {}),
+        input_schema=str(item["schema"]) if "schema" in item else None,
     )
 
 
