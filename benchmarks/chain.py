@@ -21,7 +21,7 @@ from counting import Counted
 
 from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.engine.runs.start import NewRun, start
-from headrace_infra.cost.prices import PRICES, durable_functions_dollars
+from headrace.aws.prices import PRICES, durable_functions_dollars
 
 STEPS = 10
 ROUNDS = 300

@@ -128,7 +128,7 @@ class _Pages:
             "pages": PAGES,
             "path": request.url.path,
             "stack": self._dashboard.hatchet.settings.stack,
-            "token": self._dashboard.access.form_token,
+            "token": request.scope.get("state", {}).get("form_token", ""),
             "may_act": self._dashboard.may_act,
             "query": dict(request.query_params),
         }

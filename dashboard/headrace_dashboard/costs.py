@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.aws.prices import PRICES
 from headrace_dashboard.formats import now_of
-from headrace_infra.cost.prices import PRICES
 
 DAY_S = 86_400
 INDEXES = ("listing", "failed")

@@ -18,6 +18,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "headrace"
+FORM_COOKIE = "__Host-headrace-form"
+"""Sent over HTTPS only, and set by no other host (RFC 6265bis, cookie prefixes)."""
 FORM_FIELD = "_token"
 MAX_FORM_BYTES = 5 * 1024 * 1024
 
@@ -38,10 +40,11 @@ HEADERS = {
 class Access:
     """`session`: what the cookie must hold; None where something in front says who may come (IAM, a proxy).
 
+    `form_token`: what forms must hold; None where many processes answer: then it is what the browser's own cookie holds (double submit).
     `hosts`: the names, without port, that this server answers to; empty: any."""
 
     session: str | None = field(default_factory=lambda: secrets.token_urlsafe(24))
-    form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    form_token: str | None = field(default_factory=lambda: secrets.token_urlsafe(24))
     hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -61,14 +64,18 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, _with_headers(send))
             return
+        token = self.access.form_token or _cookie(Headers(scope=scope), FORM_COOKIE)
         if scope["method"] in ("GET", "HEAD"):
-            await self.app(scope, receive, _with_headers(send))
+            given = token or secrets.token_urlsafe(24)
+            scope.setdefault("state", {})["form_token"] = given
+            await self.app(scope, receive, _with_headers(send, new_token=None if token else given))
             return
         body = await _body(receive)
-        if body is None or not self._form_is_ours(Headers(scope=scope), body):
+        if body is None or not _form_is_ours(Headers(scope=scope), body, token):
             refused = PlainTextResponse("This form is out of date: load the page again.", 403)
             await refused(scope, receive, _with_headers(send))
             return
+        scope.setdefault("state", {})["form_token"] = token
         await self.app(scope, _again(body), _with_headers(send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
@@ -91,16 +98,21 @@ class Guard:
             response = RedirectResponse(scope["path"], 303)
             response.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
             return response
-        found = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        found = _cookie(headers, COOKIE)
         if compare_digest(found.encode(), session.encode()):
             return None
         return PlainTextResponse("Open the link that `headrace ui` printed: it lets this browser in.", 403)
 
-    def _form_is_ours(self, headers: Headers, body: bytes) -> bool:
-        if not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            return False
-        given = QueryParams(body.decode("utf-8", "replace")).get(FORM_FIELD, "")
-        return compare_digest(given.encode(), self.access.form_token.encode())
+
+def _form_is_ours(headers: Headers, body: bytes, token: str) -> bool:
+    if not token or not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return False
+    given = QueryParams(body.decode("utf-8", "replace")).get(FORM_FIELD, "")
+    return compare_digest(given.encode(), token.encode())
+
+
+def _cookie(headers: Headers, name: str) -> str:
+    return cookie_parser(headers.get("cookie", "")).get(name, "")
 
 
 def _name(host: str) -> str:
@@ -131,7 +143,7 @@ def _again(body: bytes) -> Receive:
     return receive
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, new_token: str | None = None) -> Send:
     async def out(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
@@ -139,6 +151,10 @@ def _with_headers(send: Send) -> Send:
                 headers[name] = value
             if "cache-control" not in headers and not headers.get("etag"):
                 headers["cache-control"] = "no-store"
+            if new_token is not None:
+                headers.append(
+                    "set-cookie", f"{FORM_COOKIE}={new_token}; Path=/; Secure; HttpOnly; SameSite=Strict"
+                )
         await send(message)
 
     return out

@@ -24,6 +24,7 @@ from headrace.options.conditions import waits_for_events
 from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
+from headrace_infra.template.dashboard import dashboard_outputs, dashboard_resources
 from headrace_infra.template.events import EventsUse, events_resources
 from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
 from headrace_infra.template.outputs import outputs
@@ -41,7 +42,7 @@ from headrace_infra.template.webhooks import (
 
 __all__ = ["compile_app", "load_app", "main", "render", "units_of"]
 
-RESERVED_IDS = frozenset({"DeadLetters", "Clock", "Events", "Webhooks"})
+RESERVED_IDS = frozenset({"DeadLetters", "Clock", "Events", "Webhooks", "DashboardLook", "DashboardAct"})
 
 
 class AppLike(Protocol):
@@ -60,12 +61,17 @@ class AppLike(Protocol):
 
 
 def compile_app(
-    app: AppLike, *, app_path: str, code_uri: str = ".", runtime: str | None = None
+    app: AppLike,
+    *,
+    app_path: str,
+    code_uri: str = ".",
+    runtime: str | None = None,
+    dashboard: bool = False,
 ) -> dict[str, Any]:
     """The SAM template of an app.
 
     app_path: the app as module:attribute, which the functions import. code_uri: the folder that `sam build` packs, as seen
-    from the template. runtime: such as "python3.12", for workers that name none; default: the Python that compiles.
+    from the template. runtime: such as "python3.12", for workers that name none; default: the Python that compiles. dashboard: with its two functions.
     CompileError where the app cannot be deployed.
     """
     check_app_path(app_path)
@@ -84,6 +90,7 @@ def compile_app(
         **catalog(catalog_version(app)),
         **events_resources(events, units, source),
         **(webhooks_resources(units, source) if _has_webhooks(app) else {}),
+        **(dashboard_resources(units, source) if dashboard else {}),
         **alarms(units, events=events is not None),
     }
     return {
@@ -99,13 +106,14 @@ def compile_app(
         "Outputs": {
             **outputs(units, events=events is not None),
             **(webhooks_outputs() if _has_webhooks(app) else {}),
+            **(dashboard_outputs() if dashboard else {}),
         },
     }
 
 
 def catalog_version(app: AppLike) -> str:
     """A short hash of what the app publishes."""
-    published = [workflow.published() for workflow in app.workflows_by_name.values()]
+    published = [workflow.publishable() for workflow in app.workflows_by_name.values()]
     texts = [
         *(json.dumps(encode_published(each), sort_keys=True) for each in published),
         *(repr(worker.declared()) for worker in app.fleet()),

@@ -87,11 +87,13 @@ def trouble(repository: Path, aws: Ministack) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def eventful(repository: Path, aws: Ministack) -> Iterator[Stack]:
-    """An app that events start."""
-    yield from _deployed(repository, aws, "eventful", EVENTFUL_STACK)
+    """An app that events start, with the dashboard's functions."""
+    yield from _deployed(repository, aws, "eventful", EVENTFUL_STACK, dashboard=True)
 
 
-def _deployed(repository: Path, aws: Ministack, name: str, stack: str) -> Iterator[Stack]:
+def _deployed(
+    repository: Path, aws: Ministack, name: str, stack: str, *, dashboard: bool = False
+) -> Iterator[Stack]:
     """An app of a user's own, in a folder of its own, compiled, built and deployed."""
     folder = repository / "tests" / "deployed" / name
     spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
@@ -100,10 +102,12 @@ def _deployed(repository: Path, aws: Ministack, name: str, stack: str) -> Iterat
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    template = compile_app(module.hatchet, app_path=f"{name}:hatchet", code_uri=".")
+    template = compile_app(module.hatchet, app_path=f"{name}:hatchet", code_uri=".", dashboard=dashboard)
     (folder / "template.yaml").write_text(render(template, app_path=f"{name}:hatchet"))
     (folder / "Makefile").write_text(MAKEFILE.replace("{template}", "template.yaml"))
-    (folder / "requirements.txt").write_text(f"{repository}\n")
+    (folder / "requirements.txt").write_text(
+        f"headrace[ui] @ {repository.as_uri()}\n" if dashboard else f"{repository}\n"
+    )
     sam(folder, "build", extra={"PYTHON": sys.executable, "PYTHONPATH": str(repository / "infra")})
     deploy(folder, stack, extra=aws.environment())
     module.hatchet.use(connect(Settings(stack=stack)))

@@ -66,11 +66,17 @@ def compile_command(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where the file is stale")
     ] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard", help="With the dashboard as functions at URLs that IAM guards: one looks, one acts"
+        ),
+    ] = False,
 ) -> None:
     """Compile an app to a SAM template."""
     from headrace_infra.cli import compiling
 
-    compiling.compile_to(path, folder, output, runtime=runtime, check=check)
+    compiling.compile_to(path, folder, output, runtime=runtime, check=check, dashboard=dashboard)
 
 
 @app.command(epilog="Example: headrace dev app:hatchet")

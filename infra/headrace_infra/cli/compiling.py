@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from rich.markup import escape
@@ -14,13 +15,21 @@ from headrace_infra.compile import compile_app, load_app, relative, render
 from headrace_infra.unseen import unseen_workers
 
 
-def compile_to(path: str, folder: Path, output: Path, *, runtime: str | None, check: bool) -> None:
+def compile_to(
+    path: str, folder: Path, output: Path, *, runtime: str | None, check: bool, dashboard: bool = False
+) -> None:
     """Write the template, or hold the file that is there against it."""
     app = load_app(path, folder)
-    text = render(
-        compile_app(app, app_path=path, code_uri=relative(folder, output), runtime=runtime), app_path=path
+    template = compile_app(
+        app, app_path=path, code_uri=relative(folder, output), runtime=runtime, dashboard=dashboard
     )
+    text = render(template, app_path=f"{path} --dashboard" if dashboard else path)
     _warn_of_unseen(app, folder)
+    if dashboard and not _requires_ui(folder):
+        errors.print(
+            "[yellow]warning:[/] the dashboard needs [bold]headrace\\[ui][/] in requirements.txt",
+            highlight=False,
+        )
     if check:
         if not output.exists() or output.read_text() != text:
             raise CompileError(f"{output} is stale: run headrace compile {path} -o {output}")
@@ -34,6 +43,16 @@ def compile_to(path: str, folder: Path, output: Path, *, runtime: str | None, ch
             "No worker is declared at import: one named [bold]default[/], with the usual settings, has them all."
         )
     say("next: sam build && sam deploy --guided")
+
+
+def _requires_ui(folder: Path) -> bool:
+    """Whether the folder's requirements have the pages' packages; a folder without requirements is built by other means."""
+    found = folder / "requirements.txt"
+    return (
+        not found.exists()
+        or "mangum" in found.read_text()
+        or bool(re.search(r"headrace\[[^]]*\bui\b", found.read_text()))
+    )
 
 
 def _warn_of_unseen(app: Headrace, folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 
 from headrace.app import Headrace
+from headrace.aws.prices import PRICES, durable_functions_dollars, step_functions_dollars
 from headrace_infra.cli.apps import parsed_object
 from headrace_infra.cli.console import counted, errors, out, print_data
-from headrace_infra.cost.prices import PRICES, durable_functions_dollars, step_functions_dollars
 from headrace_infra.cost.workload import measure
 
 MILLION = 1_000_000
@@ -45,7 +45,7 @@ def cost(
     table.add_row("Lambda durable functions, same steps", "", f"{durable * MILLION:,.2f}", "")
     out.print(table)
     out.print(
-        "List prices of us-east-1, on demand (infra/headrace_infra/cost/prices.py has sources and dates). Lambda's seconds were "
+        "List prices of us-east-1, on demand (sdk/headrace/aws/prices.py has sources and dates). Lambda's seconds were "
         "measured here, where AWS's latency is missing; the others are charged the same Lambda.",
         style="dim",
     )

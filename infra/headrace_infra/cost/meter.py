@@ -15,8 +15,8 @@ from typing import Any
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from headrace.aws.prices import PRICES
 from headrace.core.table import INDEXES
-from headrace_infra.cost.prices import PRICES
 from headrace_infra.cost.units import Charge, Kind, charges_of
 
 _CALL = "_make_api_call"

@@ -49,6 +49,23 @@ def webhooks_policies() -> list[object]:
     ]
 
 
+def dashboard_policies(units: list[Unit], *, may_act: bool, events: bool = False) -> list[object]:
+    """It reads runs, payloads and what CloudWatch counted. One that acts starts, cancels and pauses runs too, which pays what is then owed."""
+    cost = _allow("Cost", ["cloudwatch:GetMetricData"], "*")
+    if may_act:
+        return [_policy(_items(), _indexes(), *_payloads(), _sends(units, events=events), cost)]
+    verbs = ["GetItem", "BatchGetItem", "Query"]
+    return [
+        _policy(
+            _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn")),
+            _indexes(),
+            _allow("Payloads", ["s3:GetObject"], sub(f"${{{BUCKET}.Arn}}/*")),
+            _allow("PayloadsThatAreGone", ["s3:ListBucket"], att(BUCKET, "Arn")),
+            cost,
+        )
+    ]
+
+
 def clock_policies(units: list[Unit]) -> list[object]:
     """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes and sends."""
     return [_policy(_items(), _indexes("listing"), _sends(units))]
@@ -58,7 +75,7 @@ def _policy(*statements: Block) -> Block:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def _allow(sid: str, actions: list[str], *resources: Block) -> Block:
+def _allow(sid: str, actions: list[str], *resources: Block | str) -> Block:
     return {
         "Sid": sid,
         "Effect": "Allow",
