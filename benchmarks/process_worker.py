@@ -55,7 +55,7 @@ def app_on(transport: str) -> Headrace:
 
 
 def record(app: Headrace, number: int) -> RunRecord:
-    [plan] = [workflow.plan() for worker in app.fleet() for workflow in worker.workflows]
+    [plan] = [workflow.plan() for worker in app._fleet() for workflow in worker.workflows]
     return RunRecord(
         run_id=f"00000000-0000-4000-8000-{number:012}",
         plan=plan,
@@ -75,7 +75,7 @@ def message(app: Headrace, number: int) -> str:
 def worker(transport: str, aws: InstantAws) -> tuple[float, float]:
     """(CPU a run in ms, requests a run) of a process that works off the queue."""
     app = app_on(transport)
-    process = Process(next(each for each in app.fleet() if each.name == "bench"))
+    process = Process(next(each for each in app._fleet() if each.name == "bench"))
     began = time.process_time()
     thread = threading.Thread(target=process.run)
     thread.start()
@@ -93,7 +93,7 @@ def worker(transport: str, aws: InstantAws) -> tuple[float, float]:
 def bulk(transport: str, aws: InstantAws) -> tuple[float, int]:
     """(CPU in s, requests) of one bulk start."""
     app = app_on(transport)
-    [noop] = [workflow for each in app.fleet() for workflow in each.workflows]
+    [noop] = [workflow for each in app._fleet() for workflow in each.workflows]
     items = [noop.create_bulk_run_item(input={"n": n}) for n in range(BULK)]
     noop.run_many(items[:30], wait_for_result=False)
     before = sum(aws.counts().values())

@@ -66,6 +66,6 @@ def passing(app: Headrace) -> Iterator[Time]:
 
 def _house_the_others(app: Headrace) -> None:
     """Where an example declares workers, what it imports from others, such as quickstart's task, needs one too."""
-    homeless = [each for each in app.workflows_by_name.values() if not app.knows_workers(each.name)]
-    if app.workers_declared and homeless:
+    homeless = [each for each in app._workflows_by_name.values() if not app._knows_workers(each.name)]
+    if app._workers_declared and homeless:
         app.worker("others", workflows=homeless)

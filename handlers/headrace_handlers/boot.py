@@ -56,7 +56,7 @@ def import_app(path: str) -> object:
 
 def worker_named(app: Headrace, name: str) -> Worker:
     """The app's worker of that name. NotConfigured where it has none."""
-    fleet = {worker.name: worker for worker in app.fleet()}
+    fleet = {worker.name: worker for worker in app._fleet()}
     if name not in fleet:
         raise NotConfigured(f"the app has no worker {name!r}; it has {', '.join(fleet)}")
     return fleet[name]

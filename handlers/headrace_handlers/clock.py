@@ -21,7 +21,7 @@ def make_handler(app: Headrace) -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         nonlocal published
         if not published:
-            app.publish()
+            app._publish()
             published = True
         sent = tick(app.engine)
         gate_metrics(app.engine)
@@ -39,6 +39,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A tick; or, while the stack is deployed, what CloudFormation asks. The app is imported here, so that CloudFormation is told
     where that fails."""
     if deployment.is_asked(event):
-        deployment.answer(event, lambda: boot.app_from_environment().publish())
+        deployment.answer(event, lambda: boot.app_from_environment()._publish())
         return {}
     return _clock()(event, context)

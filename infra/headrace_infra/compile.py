@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os.path
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -52,12 +51,14 @@ class AppLike(Protocol):
     def settings(self) -> Any: ...
 
     @property
-    def workflows_by_name(self) -> Mapping[str, Any]: ...
+    def _workflows_by_name(self) -> Mapping[str, Any]: ...
 
     @property
-    def declared_rate_limits(self) -> Mapping[str, tuple[int, int]]: ...
+    def _declared_rate_limits(self) -> Mapping[str, tuple[int, int]]: ...
 
-    def fleet(self) -> Sequence[Any]: ...
+    def _fleet(self) -> Sequence[Any]: ...
+
+    def _served(self) -> Sequence[Any]: ...
 
 
 def compile_app(
@@ -113,23 +114,23 @@ def compile_app(
 
 def catalog_version(app: AppLike) -> str:
     """A short hash of what the app publishes."""
-    published = [workflow.publishable() for workflow in app.workflows_by_name.values()]
+    published = [workflow.publishable() for workflow in app._served()]
     texts = [
         *(json.dumps(encode_published(each), sort_keys=True) for each in published),
-        *(repr(worker.declared()) for worker in app.fleet()),
-        repr(sorted(app.declared_rate_limits.items())),
+        *(repr(worker.declared()) for worker in app._fleet()),
+        repr(sorted(app._declared_rate_limits.items())),
     ]
     return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:12]
 
 
 def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     """The workers of an app as units of deployment, checked. CompileError where they cannot be deployed."""
-    fleet = list(app.fleet())
-    if not fleet or not app.workflows_by_name:
+    fleet = list(app._fleet())
+    if not fleet or not app._served():
         raise CompileError("the app has no workflow: declare one with @hatchet.task or hatchet.workflow")
-    _check_names([worker.name for worker in fleet])
-    _check_homes(app, fleet)
-    plans: list[RunPlan] = [workflow.plan() for workflow in app.workflows_by_name.values()]
+    _check_names(app.settings.stack, fleet)
+    _check_homes(fleet)
+    plans: list[RunPlan] = [workflow.plan() for workflow in app._served()]
     _check_gates(plans)
     _check_limits(app, plans)
     return [
@@ -139,18 +140,14 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
 
 def events_use(app: AppLike) -> EventsUse | None:
     """What the app uses of events; None: it starts no workflow by them and waits for none."""
-    patterns = [(worker.name, pattern) for worker in app.fleet() for pattern in worker.event_patterns]
-    if (
-        patterns
-        or _has_webhooks(app)
-        or any(_uses_events(workflow) for workflow in app.workflows_by_name.values())
-    ):
+    patterns = [(worker.name, pattern) for worker in app._fleet() for pattern in worker.event_patterns]
+    if patterns or _has_webhooks(app) or any(_uses_events(workflow) for workflow in app._served()):
         return EventsUse(patterns=patterns)
     return None
 
 
 def _has_webhooks(app: AppLike) -> bool:
-    return any(worker.webhooks for worker in app.fleet())
+    return any(worker.webhooks for worker in app._fleet())
 
 
 def _uses_events(workflow: Any) -> bool:
@@ -177,9 +174,9 @@ def _check_gates(plans: list[RunPlan]) -> None:
 def _check_limits(app: AppLike, plans: list[RunPlan]) -> None:
     """Every static key of a rate limit has a limit, and one that admits its tasks."""
     for where, rate in static_limits(plans):
-        if rate.key not in app.declared_rate_limits:
+        if rate.key not in app._declared_rate_limits:
             raise CompileError(nobody_sets(where, rate.key))
-        limit, _ = app.declared_rate_limits[rate.key]
+        limit, _ = app._declared_rate_limits[rate.key]
         if rate.units.isdigit() and int(rate.units) > limit:
             raise CompileError(
                 f"{where} takes {rate.units} units of rate limit {rate.key!r}, which admits {limit} a window: it would never "
@@ -197,12 +194,21 @@ def _tasks_on(worker: str, plans: list[RunPlan]) -> list[tuple[str, TaskPlan]]:
     return [(plan.workflow, task) for plan in plans for task in plan.tasks if task.worker == worker]
 
 
-def _check_names(names: list[str]) -> None:
+LONGEST_QUEUE_NAME, LONGEST_FUNCTION_NAME = 80, 64
+"""Characters (SQS and Lambda quotas)."""
+
+
+def _check_names(stack: str, fleet: list[Any]) -> None:
     seen: dict[str, str] = {}
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+    for worker in fleet:
+        name = worker.name
+        longest, what = (
+            (LONGEST_QUEUE_NAME, "queue") if worker.process else (LONGEST_FUNCTION_NAME, "function")
+        )
+        if len(f"{stack}-{name}") > longest:
             raise CompileError(
-                f"worker {name!r}: the name is part of a queue's: give 1 to 40 letters, digits, '-' and '_'"
+                f"worker {name!r}: its {what} would be named {stack}-{name}, and AWS takes {longest} characters: give the worker at "
+                f"most {longest - len(stack) - 1}"
             )
         found = logical_id(name)
         if found in RESERVED_IDS:
@@ -214,21 +220,28 @@ def _check_names(names: list[str]) -> None:
         seen[found] = name
 
 
-def _check_homes(app: AppLike, fleet: list[Any]) -> None:
-    """Every workflow is on a worker, under a name that no other has."""
+def _check_homes(fleet: list[Any]) -> None:
+    """Every workflow has a name that no other has."""
     homes: dict[str, Any] = {}
     for worker in fleet:
         for workflow in worker.workflows:
             other = homes.setdefault(workflow.name, workflow)
             if other is not workflow:
                 raise CompileError(f"two workflows have the name {workflow.name!r}: rename one of them")
-    for name in app.workflows_by_name:
-        if name not in homes:
-            workers = ", ".join(worker.name for worker in fleet)
-            raise CompileError(
-                f"workflow {name} is on no worker, so nothing would ever run it: "
-                f"add it to the workflows of a worker ({workers})"
-            )
+
+
+def left_out(app: AppLike) -> list[str]:
+    """A sentence for each workflow of the app that no run can be started of: it is not deployed."""
+    served = {workflow.name for workflow in app._served()}
+    workers = ", ".join(worker.name for worker in app._fleet())
+    return [
+        f"workflow {name} has no task, so it is left out: add one with @{name}.task()"
+        if not workflow.tasks
+        else f"workflow {name} is on no worker, so it is left out, and nothing would run it: "
+        f"add it to the workflows of a worker ({workers})"
+        for name, workflow in app._workflows_by_name.items()
+        if name not in served
+    ]
 
 
 def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

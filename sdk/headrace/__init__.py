@@ -21,9 +21,11 @@ from headrace.app import Hatchet, Headrace
 from headrace.context.context import Context
 from headrace.context.depends import Depends
 from headrace.core.run.record import RunStatus
+from headrace.definitions.base import WorkflowConfig
+from headrace.definitions.standalone import Standalone
 from headrace.definitions.task import Task, TaskDefaults
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
-from headrace.definitions.workflow import Standalone, Workflow, WorkflowConfig
+from headrace.definitions.workflow import Workflow
 from headrace.errors import (
     BulkTriggerIdempotencyCollisionError,
     CompileError,

@@ -5,26 +5,31 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
+from headrace.clients.surface import Clients
 from headrace.context.lifespan import LifespanFn
-from headrace.core.waits.points import WORKER_GATE
-from headrace.definitions.decorators import AnyTaskDecorator, DurableTaskDecorator, TypedTaskDecorator
-from headrace.definitions.task import EXECUTION_TIMEOUT, SCHEDULE_TIMEOUT, Task, TaskDefaults, options_of
+from headrace.definitions.arguments import (
+    DagArguments,
+    DurableArguments,
+    StandaloneArguments,
+    TaskArguments,
+    WorkflowArguments,
+    checked,
+    names_of,
+)
+from headrace.definitions.base import BaseWorkflow, WorkflowConfig
+from headrace.definitions.decorators import AnyTaskDecorator, DurableStandaloneDecorator, TypedTaskDecorator
+from headrace.definitions.registry import Registry
+from headrace.definitions.task import TaskOptions
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions
-from headrace.definitions.workflow import BaseWorkflow, Workflow, WorkflowConfig
+from headrace.definitions.workflow import Workflow
 from headrace.engine.engine import Engine, Limits
 from headrace.errors import DefinitionError, NotSupportedError
-from headrace.options.concurrency import Concurrency
-from headrace.options.durations import Duration, to_ms
-from headrace.options.events import DefaultFilter
 from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
-from headrace.options.idempotency import Idempotency
-from headrace.options.labels import Candidate, Choice, DesiredLabels, Seeker, StickyStrategy, assign
-from headrace.options.priority import Priority
-from headrace.options.rate_limits import RateLimit
+from headrace.options.labels import Candidate
 from headrace.settings.environment import from_environment
 from headrace.settings.settings import Settings
 from headrace.triggers.children import current
@@ -32,28 +37,13 @@ from headrace.values.expressions import LazyExpressions
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from typing import Unpack
 
-    from headrace.clients.crons import CronClient
-    from headrace.clients.events import EventClient
-    from headrace.clients.filters import FiltersClient
-    from headrace.clients.gates import GatesClient
-    from headrace.clients.logs import LogsClient
-    from headrace.clients.metrics import MetricsClient
-    from headrace.clients.rate_limits import RateLimitsClient
-    from headrace.clients.runs.client import RunsClient
-    from headrace.clients.scheduled import ScheduledClient
-    from headrace.clients.stubs import StubsClient
-    from headrace.clients.webhooks import WebhooksClient
-    from headrace.clients.workers import WorkersClient
-    from headrace.clients.workflows import WorkflowsClient
     from headrace.context.context import Context
-    from headrace.engine.catalog.workflows import Published
     from headrace.ports import Ports
     from headrace.values.empty import EmptyModel
 
 I = TypeVar("I")  # noqa: E741  # the input
-R = TypeVar("R")
-P = ParamSpec("P")
 
 ENGINE_VERSION = "v0.88.1"
 """The version of Hatchet's engine whose behaviour is matched."""
@@ -61,38 +51,54 @@ ENGINE_VERSION = "v0.88.1"
 BACKEND = "headrace.aws.wiring"
 
 
-class Headrace:
+class _Connection:
+    """The engine of an app, and of those that share its registry."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.lock = threading.RLock()
+
+
+class Headrace(Clients):
     """An app: tasks, workflows, workers, and the clients to run and watch them.
 
     Made at import time by every module that defines tasks: it does no I/O and needs no token. AWS is reached when the first run
     is started or read, by the settings (HEADRACE_… in the environment) and boto3's own configuration.
+
+    Apps of one stack and namespace whose workflows are registered on one worker become one: a project may make one in each module.
+    `debug` logs at DEBUG what Headrace logs (deprecated, as in Hatchet: `ClientConfig(debug=True)`); `client` is refused.
     """
 
     def __init__(self, debug: bool | None = None, client: Any = None, config: Settings | None = None) -> None:
+        if client is not None:
+            raise NotSupportedError("Headrace has no client object to be given: leave client out")
         self._config = config
-        self.debug = bool(debug)
-        self.workflows_by_name: dict[str, BaseWorkflow[Any, Any]] = {}
-        self.workers_declared: list[Worker] = []
-        self.declared_rate_limits: dict[str, tuple[int, int]] = {}
-        """Static key of a rate limit -> its limit and its window in seconds: what the code says of it."""
-        self.bulk_progress: Callable[[int], None] | None = None
+        self._debug = debug
+        self._registry = Registry(self)
+        self._connection = _Connection()
+        self._bulk_progress: Callable[[int], None] | None = None
         """Called with the number of runs started so far while a large `run_many` is sent."""
-        self._published: dict[str, Published] = {}
-        self._choices: dict[str, dict[str, Choice]] = {}
-        self._default_worker: Worker | None = None
-        self._gate_limits: dict[str, int] | None = None
-        self._engine: Engine | None = None
-        self._lock = threading.RLock()
+
+    @property
+    def _app(self) -> Headrace:
+        return self
 
     # ---- settings and engine
 
     @cached_property
     def settings(self) -> Settings:
-        return self._config if self._config is not None else from_environment()
+        found = self._config if self._config is not None else from_environment()
+        if self._debug or found.debug:
+            logging.getLogger("headrace").setLevel(logging.DEBUG)
+        return found
 
     @property
     def config(self) -> Settings:
         return self.settings
+
+    @property
+    def debug(self) -> bool:
+        return bool(self._debug) or self.settings.debug
 
     @property
     def namespace(self) -> str:
@@ -110,21 +116,21 @@ class Headrace:
     @property
     def engine(self) -> Engine:
         """The engine on this app's ports; connected to AWS when first asked for, unless `use` installed others."""
-        with self._lock:
-            if self._engine is None:
+        with self._connection.lock:
+            if self._connection.engine is None:
                 ports: Ports = importlib.import_module(BACKEND).connect(self.settings)
-                self._engine = self._engine_on(ports)
-            return self._engine
+                self._connection.engine = self._engine_on(ports)
+            return self._connection.engine
 
     @property
-    def is_connected(self) -> bool:
+    def _is_connected(self) -> bool:
         """Whether the engine is there: something was run or read, or `use` installed ports."""
-        return self._engine is not None
+        return self._connection.engine is not None
 
     def use(self, ports: Ports | None, *, limits: Limits | None = None) -> None:
         """Run on other ports (None: on AWS again): for tests and local runtimes."""
-        with self._lock:
-            self._engine = self._engine_on(ports, limits) if ports is not None else None
+        with self._connection.lock:
+            self._connection.engine = self._engine_on(ports, limits) if ports is not None else None
 
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
         limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
@@ -132,50 +138,55 @@ class Headrace:
             ports,
             expressions=LazyExpressions(),
             limits=limits,
-            gate_limits=lambda: self.gate_limits,
-            own_plans=lambda: [workflow.plan() for workflow in self.workflows_by_name.values()],
+            gate_limits=lambda: self._registry.gate_limits,
+            own_plans=lambda: [workflow.plan() for workflow in self._registry.served()],
         )
 
-    # ---- what is declared
-
-    def register(self, workflow: BaseWorkflow[Any, Any]) -> None:
-        """Take a workflow in; DefinitionError where its name is taken."""
-        if workflow.name in self.workflows_by_name:
-            raise DefinitionError(f"two workflows are named {workflow.name!r}: give one of them name=...")
-        self.workflows_by_name[workflow.name] = workflow
-        self.definitions_changed()
-
-    def definitions_changed(self) -> None:
-        """Forget plans that were made before a task, workflow or worker was added."""
-        with self._lock:
-            self._published.clear()
-            self._choices.clear()
-            self._default_worker = None
-            self._gate_limits = None
+    # ---- what is declared: for the library's other parts
 
     @property
-    def gate_limits(self) -> Mapping[str, int]:
-        """How many places the gates have, by name: those of the workflows and tasks declared here, and the workers' slots.
+    def _workflows_by_name(self) -> Mapping[str, BaseWorkflow[Any, Any]]:
+        return self._registry.workflows
 
-        They count above what runs carry, so a deployment changes them for the runs that are under way. Of what is not declared
-        here, a run's own plan says it. Made once after each change: every admission asks.
-        """
-        found = self._gate_limits
-        if found is None:
-            with self._lock:
-                found = self._gate_limits = dict(self._all_gates())
-        return found
+    @property
+    def _workers_declared(self) -> Sequence[Worker]:
+        return self._registry.workers
 
-    def _all_gates(self) -> Iterator[tuple[str, int]]:
-        for workflow in self.workflows_by_name.values():
-            for gate in (*workflow.gates, *(gate for task in workflow.tasks for gate in task.gates)):
-                yield gate.name, gate.max_runs
-        for worker in self.workers_declared:
-            if worker.slots is not None:
-                yield WORKER_GATE + worker.name, worker.slots
+    @property
+    def _declared_rate_limits(self) -> dict[str, tuple[int, int]]:
+        return self._registry.rate_limits
 
-    def publish(self) -> None:
-        """Store what is declared, where it has changed: workflows, workers, rate limits. For whoever has the whole app: the clock,
+    def _fleet(self) -> list[Worker]:
+        return self._registry.fleet()
+
+    def _served(self) -> list[BaseWorkflow[Any, Any]]:
+        return self._registry.served()
+
+    def _knows_workers(self, workflow: str) -> bool:
+        return self._registry.knows_workers(workflow)
+
+    def _candidates(self, workflow: str) -> list[Candidate]:
+        return self._registry.candidates(workflow)
+
+    def _take_in(self, other: Headrace) -> None:
+        """Become one with another app: a workflow of its is registered on a worker of this one's. DefinitionError where the two
+        are not of one stack and namespace."""
+        if other._registry is self._registry:
+            return
+        for name in ("stack", "namespace", "table"):
+            ours, theirs = getattr(self.settings, name), getattr(other.settings, name)
+            if ours != theirs:
+                raise DefinitionError(
+                    f"a worker of {name} {ours!r} cannot run workflows of {name} {theirs!r}: give both apps the same settings"
+                )
+        if not self._is_connected:
+            self._connection.engine = other._connection.engine
+        self._registry.merge(other._registry)
+        for app in self._registry.apps:
+            app._registry, app._connection = self._registry, self._connection
+
+    def _publish(self) -> None:
+        """Store what is declared, where it has changed: workflows, workers, rate limits. For code that has the whole app: the clock,
         and local runtimes. A few reads, and no write where nothing has changed."""
         from headrace.clients.rate_limits import register_limits
         from headrace.engine.catalog.workers import publish_workers
@@ -183,257 +194,82 @@ class Headrace:
         from headrace.engine.clock.crons import declare_crons
 
         space = self.settings.prefix
-        published = [workflow.publishable() for workflow in self.workflows_by_name.values()]
+        published = [workflow.publishable() for workflow in self._served()]
         publish_workflows(self.engine, published, whole_of=space)
-        publish_workers(self.engine, [worker.declared() for worker in self.fleet()], whole_of=space)
-        register_limits(self.engine, self.declared_rate_limits)
+        publish_workers(self.engine, [worker.declared() for worker in self._fleet()], whole_of=space)
+        register_limits(self.engine, self._declared_rate_limits)
         declare_crons(self.engine, published, whole_of=space)
-
-    def fleet(self) -> list[Worker]:
-        """The declared workers; where none was declared, one named `default` with every workflow."""
-        if self.workers_declared:
-            return list(self.workers_declared)
-        with self._lock:
-            if self._default_worker is None:
-                worker = Worker(self, "default")
-                worker.workflows = list(self.workflows_by_name.values())
-                self._default_worker = worker
-            return [self._default_worker]
-
-    def knows_workers(self, workflow: str) -> bool:
-        """Whether this process knows which worker runs the workflow of that name."""
-        known = self.workflows_by_name.get(workflow)
-        return known is not None and any(known in worker.workflows for worker in self.workers_declared)
-
-    def published_of(self, workflow: BaseWorkflow[Any, Any]) -> Published:
-        """The workflow as it is published, made once after each change of the definitions."""
-        with self._lock:
-            found = self._published.get(workflow.name)
-            if found is None:
-                found = self._published[workflow.name] = workflow.build_published()
-            return found
-
-    def candidates(self, workflow: str) -> list[Candidate]:
-        """The workers that register the workflow of that name, as far as this process knows."""
-        known = self.workflows_by_name.get(workflow)
-        return [worker.candidate for worker in self.fleet() if known in worker.workflows]
-
-    def choices_for(self, workflow: BaseWorkflow[Any, Any]) -> Mapping[str, Choice]:
-        """The worker of each task, by what is declared; made once after each change. DefinitionError where there is none."""
-        with self._lock:
-            found = self._choices.get(workflow.name)
-            if found is None:
-                found = self._choices[workflow.name] = self._choose(workflow)
-            return found
-
-    def _choose(self, workflow: BaseWorkflow[Any, Any]) -> dict[str, Choice]:
-        candidates = self.candidates(workflow.name)
-        if not candidates:
-            return {task.name: Choice(self.settings.apply_namespace("default")) for task in workflow.tasks}
-        seekers = [
-            Seeker(
-                workflow=workflow.name,
-                name=task.name,
-                wishes=task.wishes,
-                execution_timeout_ms=to_ms(task.options.execution_timeout, task.where),
-            )
-            for task in workflow.tasks
-        ]
-        return assign(seekers, candidates, sticky=str(workflow.config.sticky or ""))
-
-    def worker_for(self, workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> str:
-        """The worker that a task is planned onto: whose labels suit it best, of those that registered its workflow."""
-        return self.choices_for(workflow)[task.name].worker
 
     # ---- declaring
 
     @overload
     def task(
-        self,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        input_validator: type[I],
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        concurrency: Concurrency = None,
-        schedule_timeout: Duration = SCHEDULE_TIMEOUT,
-        execution_timeout: Duration = EXECUTION_TIMEOUT,
-        retries: int = 0,
-        rate_limits: Sequence[RateLimit] | None = None,
-        desired_worker_labels: DesiredLabels = None,
-        backoff_factor: float | None = None,
-        backoff_max_seconds: int | None = None,
-        retry_jitter: float | None = None,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        slot_cost: int | None = None,
-        idempotency: Idempotency | None = None,
+        self, *, name: str | None = None, input_validator: type[I], **options: Unpack[StandaloneArguments]
     ) -> TypedTaskDecorator[I]: ...
     @overload
     def task(
         self,
         *,
         name: str | None = None,
-        description: str | None = None,
         input_validator: None = None,
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        concurrency: Concurrency = None,
-        schedule_timeout: Duration = SCHEDULE_TIMEOUT,
-        execution_timeout: Duration = EXECUTION_TIMEOUT,
-        retries: int = 0,
-        rate_limits: Sequence[RateLimit] | None = None,
-        desired_worker_labels: DesiredLabels = None,
-        backoff_factor: float | None = None,
-        backoff_max_seconds: int | None = None,
-        retry_jitter: float | None = None,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        slot_cost: int | None = None,
-        idempotency: Idempotency | None = None,
+        **options: Unpack[StandaloneArguments],
     ) -> AnyTaskDecorator: ...
-    def task(
-        self,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        input_validator: Any = None,
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        concurrency: Concurrency = None,
-        idempotency: Idempotency | None = None,
-        **options: Any,
-    ) -> Any:
+    def task(self, *, name: str | None = None, input_validator: Any = None, **options: Any) -> Any:
         """Declare a standalone task: `@hatchet.task(input_validator=In) def f(input: In, ctx: Context) -> Out`.
 
-        Defaults: no retries, 60 s of execution_timeout, 5 minutes of schedule_timeout, priority LOW. A name defaults to the
-        function's. Without `input_validator` the input's type is what the function's first parameter says.
+        Defaults: no retries, 60 s of execution_timeout, 5 minutes of schedule_timeout, priority LOW; see TaskArguments and
+        WorkflowArguments for the options. A name defaults to the function's. Without `input_validator` the input's type is what the
+        function's first parameter says.
         """
-        return AnyTaskDecorator(
-            self,
-            name,
-            {
-                "description": description,
-                "version": version,
-                "sticky": sticky,
-                "default_priority": default_priority,
-                "input_validator": input_validator,
-                "default_additional_metadata": dict(default_additional_metadata or {}),
-                "idempotency": idempotency,
-                "on_crons": on_crons,
-                "cron_input": cron_input,
-                "on_events": on_events,
-                "default_filters": default_filters,
-            },
-            options_of(f"task {name or ''}".strip(), {"concurrency": concurrency, **options}),
-        )
+        return self._standalone(name, input_validator, options, _STANDALONE)
 
-    @overload
-    def workflow(
-        self,
-        *,
-        name: str,
-        description: str | None = None,
-        input_validator: type[I],
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        concurrency: Concurrency = None,
-        task_defaults: TaskDefaults = ...,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Workflow[I]: ...
-    @overload
-    def workflow(
-        self,
-        *,
-        name: str,
-        description: str | None = None,
-        input_validator: None = None,
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        concurrency: Concurrency = None,
-        task_defaults: TaskDefaults = ...,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Workflow[EmptyModel]: ...
-    def workflow(
-        self,
-        *,
-        name: str,
-        description: str | None = None,
-        input_validator: Any = None,
-        on_events: Sequence[str] | None = None,
-        on_crons: Sequence[str] | None = None,
-        cron_input: Any = None,
-        version: str | None = None,
-        sticky: StickyStrategy | None = None,
-        default_priority: Priority | int = Priority.LOW,
-        concurrency: Concurrency = None,
-        task_defaults: TaskDefaults | None = None,
-        default_filters: Sequence[DefaultFilter] | None = None,
-        default_additional_metadata: Mapping[str, Any] | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Any:
-        """Declare a workflow; add tasks with `@workflow.task(parents=[...])`."""
-        config = WorkflowConfig(
-            name=name,
-            description=description,
-            version=version,
-            sticky=sticky,
-            default_priority=default_priority,
-            concurrency=concurrency,
-            input_validator=input_validator,
-            task_defaults=task_defaults or TaskDefaults(),
-            default_additional_metadata=dict(default_additional_metadata or {}),
-            idempotency=idempotency,
-            on_crons=on_crons,
-            cron_input=cron_input,
-            on_events=on_events,
-            default_filters=default_filters,
+    def _standalone(
+        self, name: str | None, input_validator: Any, options: Mapping[str, Any], known: Sequence[str]
+    ) -> AnyTaskDecorator:
+        checked(f"task {name or ''}".strip(), options, known)
+        config = {key: value for key, value in options.items() if key in _WORKFLOW}
+        config["default_additional_metadata"] = dict(config.get("default_additional_metadata") or {})
+        own = {key: value for key, value in options.items() if key not in _WORKFLOW}
+        return AnyTaskDecorator(
+            self, name, {**config, "input_validator": input_validator}, TaskOptions(**own)
         )
-        return Workflow(self, config)
 
     def durable_task(
         self,
         *,
+        name: str | None = None,
+        input_validator: Any = None,
         eviction_policy: EvictionPolicy | None = DEFAULT_DURABLE_TASK_EVICTION_POLICY,
-        **options: Any,
-    ) -> DurableTaskDecorator:
+        **options: Unpack[DurableArguments],
+    ) -> DurableStandaloneDecorator:
         """As `task`, for an async function with a DurableContext: while it sleeps, or waits for events or children, it holds no invocation.
 
         It starts again from its first line when it goes on, and what it has waited for is there at once: see DurableContext.
         """
         if "slot_cost" in options:
             raise DefinitionError("a durable task has no slot_cost")
-        return DurableTaskDecorator(self.task(**options), eviction_policy)
+        return DurableStandaloneDecorator(
+            self._standalone(name, input_validator, options, _DURABLE), eviction_policy
+        )
 
     def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
         raise NotSupportedError("batch tasks are not available in this version of Headrace")
+
+    @overload
+    def workflow(
+        self, *, name: str, input_validator: type[I], **options: Unpack[DagArguments]
+    ) -> Workflow[I]: ...
+    @overload
+    def workflow(
+        self, *, name: str, input_validator: None = None, **options: Unpack[DagArguments]
+    ) -> Workflow[EmptyModel]: ...
+    def workflow(self, *, name: str, input_validator: Any = None, **options: Any) -> Any:
+        """Declare a workflow; add tasks with `@workflow.task(parents=[...])`. See DagArguments for the options."""
+        checked(f"workflow {name}", options, _DAG)
+        options["default_additional_metadata"] = dict(options.get("default_additional_metadata") or {})
+        if options.get("task_defaults", ...) is None:
+            del options["task_defaults"]
+        return Workflow(self, WorkflowConfig(name=name, input_validator=input_validator, **options))
 
     def worker(
         self,
@@ -470,9 +306,6 @@ class Headrace:
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         webhooks: compile a function at a public URL that takes the requests of `hatchet.webhooks` as events.
         """
-        full = self.settings.apply_namespace(name) if isinstance(name, str) else name
-        if any(worker.name == full for worker in self.workers_declared):
-            raise DefinitionError(f"two workers are named {name!r}")
         options = WorkerOptions(
             memory=memory,
             timeout=timeout,
@@ -497,98 +330,8 @@ class Headrace:
             webhooks=webhooks,
         )
         worker.register_workflows(workflows or ())
-        self.workers_declared.append(worker)
-        self.definitions_changed()
+        self._registry.add_worker(worker)
         return worker
-
-    # ---- clients
-
-    @cached_property
-    def runs(self) -> RunsClient:
-        """Runs: get, list, cancel, results, streams."""
-        from headrace.clients.runs.client import RunsClient
-
-        return RunsClient(self)
-
-    @cached_property
-    def logs(self) -> LogsClient:
-        from headrace.clients.logs import LogsClient
-
-        return LogsClient(self)
-
-    @cached_property
-    def stubs(self) -> StubsClient:
-        """Workflows and tasks by name, without their code."""
-        from headrace.clients.stubs import StubsClient
-
-        return StubsClient(self)
-
-    @cached_property
-    def cron(self) -> CronClient:
-        """Crons: create, list, get, delete."""
-        from headrace.clients.crons import CronClient
-
-        return CronClient(self)
-
-    @cached_property
-    def scheduled(self) -> ScheduledClient:
-        """Runs that start once, at a time: create, list, get, update, delete."""
-        from headrace.clients.scheduled import ScheduledClient
-
-        return ScheduledClient(self)
-
-    @cached_property
-    def workflows(self) -> WorkflowsClient:
-        from headrace.clients.workflows import WorkflowsClient
-
-        return WorkflowsClient(self)
-
-    @cached_property
-    def metrics(self) -> MetricsClient:
-        from headrace.clients.metrics import MetricsClient
-
-        return MetricsClient(self)
-
-    @cached_property
-    def rate_limits(self) -> RateLimitsClient:
-        """The limits of static rate limit keys: put, list."""
-        from headrace.clients.rate_limits import RateLimitsClient
-
-        return RateLimitsClient(self)
-
-    @cached_property
-    def gates(self) -> GatesClient:
-        """Who is in, who waits, and what is left of rate limits: list, get, find."""
-        from headrace.clients.gates import GatesClient
-
-        return GatesClient(self)
-
-    @cached_property
-    def event(self) -> EventClient:
-        """Events: push, list, get."""
-        from headrace.clients.events import EventClient
-
-        return EventClient(self)
-
-    @cached_property
-    def filters(self) -> FiltersClient:
-        """Which events start which workflows: create, list, get, update, delete."""
-        from headrace.clients.filters import FiltersClient
-
-        return FiltersClient(self)
-
-    @cached_property
-    def webhooks(self) -> WebhooksClient:
-        """Requests of other services that become events: create, list, get, update, delete."""
-        from headrace.clients.webhooks import WebhooksClient
-
-        return WebhooksClient(self)
-
-    @cached_property
-    def workers(self) -> WorkersClient:
-        from headrace.clients.workers import WorkersClient
-
-        return WorkersClient(self)
 
     @property
     def current_context(self) -> Context | None:
@@ -611,5 +354,11 @@ class Headrace:
                 raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+
+_WORKFLOW = names_of(WorkflowArguments)
+_TASK = names_of(TaskArguments)
+_DAG = (*_WORKFLOW, "concurrency", "task_defaults")
+_DURABLE = (*_TASK, *_WORKFLOW)
+_STANDALONE = (*_DURABLE, "slot_cost")
 
 Hatchet = Headrace

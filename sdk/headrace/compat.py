@@ -168,8 +168,8 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "TaskDefaults",
         "WorkflowConfig",
     ),
-    "runnables.workflow": _top("BaseWorkflow", "MCPProvider", "Standalone", "Workflow")
-    | {name: f"headrace.definitions.workflow:{name}" for name in ("BaseWorkflow", "Standalone", "Workflow")},
+    "runnables.workflow": _top("MCPProvider", "Standalone", "Workflow")
+    | {"BaseWorkflow": "headrace.definitions.base:BaseWorkflow"},
     "runnables.task": _top("Depends", "Task"),
     "runnables.eviction": _top("EvictionPolicy", "DEFAULT_DURABLE_TASK_EVICTION_POLICY"),
     "runnables.contextvars": {

@@ -67,7 +67,7 @@ def shown() -> Iterator[Shown]:
     """The app with a run that was good, one that failed and one of the workflow."""
     hatchet = app()
     with local(hatchet, backend="memory", background=False) as stack:
-        hatchet.publish()
+        hatchet._publish()
         made = {
             "good": hatchet.runs.create("greet", {"name": "Ann"}, additional_metadata={"customer": "ann"}),
             "bad": hatchet.runs.create(

@@ -37,6 +37,9 @@ class Planned:
     def published(self) -> Published:
         return Published(plan=self.of)
 
+    def input_schema(self) -> str | None:
+        return None
+
 
 @dataclass
 class Desk:
@@ -45,18 +48,18 @@ class Desk:
     engine: Engine
     clock: VirtualClock
     settings: Settings = field(default_factory=quick)
-    workflows_by_name: Mapping[str, Planned] = field(default_factory=dict)
+    _workflows_by_name: Mapping[str, Planned] = field(default_factory=dict)
     workers: list[Slotted] = field(default_factory=list)
 
-    bulk_progress: None = None
+    _bulk_progress: None = None
 
-    def fleet(self) -> list[Slotted]:
+    def _fleet(self) -> list[Slotted]:
         return self.workers
 
-    def knows_workers(self, workflow: str) -> bool:
-        return workflow in self.workflows_by_name
+    def _knows_workers(self, workflow: str) -> bool:
+        return workflow in self._workflows_by_name
 
-    def candidates(self, workflow: str) -> list[Candidate]:
+    def _candidates(self, workflow: str) -> list[Candidate]:
         return []
 
     def keep(self, *records: RunRecord) -> None:
@@ -73,7 +76,7 @@ class Desk:
 
     def has(self, *plans: RunPlan) -> None:
         """The app defines these workflows."""
-        self.workflows_by_name = {plan.workflow: Planned(plan) for plan in plans}
+        self._workflows_by_name = {plan.workflow: Planned(plan) for plan in plans}
 
 
 @pytest.fixture

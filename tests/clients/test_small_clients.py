@@ -180,7 +180,7 @@ class Fleet:
 
     settings = Settings()
 
-    def fleet(self) -> list[Declared]:
+    def _fleet(self) -> list[Declared]:
         return self.workers
 
 

@@ -80,7 +80,7 @@ def test_a_limit_that_was_put_admits_so_many_a_second(examples: Stack) -> None:
     from quickstart import hatchet
     from throttled_api import Place, forecast
 
-    register_limits(hatchet.engine, hatchet.declared_rate_limits)  # what the clock does within a minute
+    register_limits(hatchet.engine, hatchet._declared_rate_limits)  # what the clock does within a minute
     runs = [forecast.run(Place(number=number), wait_for_result=False) for number in range(25)]
     called = sorted(float(run.result()["called_at"]) for run in runs)
     for first, later in zip(called, called[20:], strict=False):

@@ -54,7 +54,7 @@ def test_a_page_opens_under_the_role_that_only_reads(eventful: Stack, path: str)
 
 
 def test_the_one_that_acts_starts_a_run_and_the_other_does_not(eventful: Stack) -> None:
-    name = next(iter(eventful.app.workflows_by_name))
+    name = next(iter(eventful.app._workflows_by_name))
     form = {"_token": "token", "input": "{}", "metadata": "{}"}
     assert ask(eventful, "look", "POST", f"/workflows/{name}/run", form)["statusCode"] == 403
     made = ask(eventful, "act", "POST", f"/workflows/{name}/run", form)

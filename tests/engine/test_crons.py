@@ -117,7 +117,7 @@ def in_minutes(world: World, minutes: float) -> datetime:
 
 def test_a_declared_cron_fires_at_its_time_with_hatchets_metadata() -> None:
     world = World(on_crons=["*/20 * * * *"], cron_input={"a": 1}, default_priority=3)
-    world.app.publish()
+    world.app._publish()
     world.minutes(61)
     assert world.at_minutes == [20, 40, 60]
     assert world.seen == (
@@ -129,7 +129,7 @@ def test_a_declared_cron_fires_at_its_time_with_hatchets_metadata() -> None:
 
 def test_seconds_fire_each_once() -> None:
     world = World(on_crons=["*/10 * * * * *"])
-    world.app.publish()
+    world.app._publish()
     world.minutes(15)
     assert [at_ms // 1000 for _, at_ms in world.ran] == list(range(10, 901, 10))
     assert len(world.items(CRONS)) == 1
@@ -137,14 +137,14 @@ def test_seconds_fire_each_once() -> None:
 
 def test_crons_of_a_time_zone() -> None:
     world = World(on_crons=["CRON_TZ=Europe/Berlin 30 14 * * *"])  # 12:30 UTC in summer
-    world.app.publish()
+    world.app._publish()
     world.minutes(60, step_s=5)
     assert world.at_minutes == [30]
 
 
 def test_created_listed_and_deleted() -> None:
     world = World(on_crons=["@daily"])
-    world.app.publish()
+    world.app._publish()
     made = world.app.cron.create(
         "nightly", "often", "*/5 * * * *", {"x": 1}, {"k": "v"}, priority=2, timezone="Asia/Tokyo"
     )
@@ -180,7 +180,7 @@ def test_created_listed_and_deleted() -> None:
 
 def test_the_same_name_and_expression_exist_once() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     world.flow.create_cron("a", "@daily")
     with pytest.raises(
         ValueError,
@@ -207,7 +207,7 @@ def test_the_same_name_and_expression_exist_once() -> None:
 )
 def test_what_is_refused_is_not_stored(given: dict[str, Any], what: str) -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     with pytest.raises(ValueError, match=what):
         world.app.cron.create(
             **{"workflow_name": "nightly", "cron_name": "c", "expression": "@daily", **given}
@@ -235,7 +235,7 @@ def test_nonsense_is_refused_where_it_is_defined(config: dict[str, Any], what: s
 
 def test_a_deployment_replaces_the_declared_crons_only() -> None:
     world = World(on_crons=["@daily", "@hourly"])
-    world.app.publish()
+    world.app._publish()
     world.flow.create_cron("mine", "@weekly")
     other = Headrace(config=Settings())
     flow = other.workflow(name="nightly", on_crons=["@hourly", "@monthly"], cron_input={"n": 2})
@@ -245,7 +245,7 @@ def test_a_deployment_replaces_the_declared_crons_only() -> None:
 
     other.worker("w", workflows=[flow])
     other.use(world.ports)
-    other.publish()
+    other._publish()
     rows = other.cron.list().rows
     assert sorted((row.cron, row.method, row.input.get("n")) for row in rows) == [
         ("@hourly", "DEFAULT", 2),
@@ -263,7 +263,7 @@ def test_a_clock_that_stood_still_makes_up_the_newest_tick_of_two_minutes(
     stopped: int, expected: list[float]
 ) -> None:
     world = World(on_crons=["@hourly"])
-    world.app.publish()
+    world.app._publish()
     tick(world.engine)
     world.clock.advance(stopped * 60_000)
     world.minutes(59, step_s=10)
@@ -273,7 +273,7 @@ def test_a_clock_that_stood_still_makes_up_the_newest_tick_of_two_minutes(
 def test_a_paused_workflow_queues_or_drops_its_ticks() -> None:
     for how, expected in (("QUEUE", 3), ("DROP", 1)):
         world = World(on_crons=["*/5 * * * *"])
-        world.app.publish()
+        world.app._publish()
         world.minutes(6)
         world.flow.pause(timedelta(hours=1), paused_workflow_cron_run_queue_behavior=how)  # type: ignore[arg-type]  # one of the two
         world.clock.advance(11_000)
@@ -290,7 +290,7 @@ def test_idempotency_collisions_of_ticks_are_swallowed() -> None:
     world = World(
         on_crons=["*/5 * * * *"], idempotency=TTLBasedIdempotencyConfig("'k'", timedelta(minutes=8))
     )
-    world.app.publish()
+    world.app._publish()
     world.minutes(16)
     assert world.at_minutes == [5, 15]
 
@@ -325,7 +325,7 @@ def test_a_clock_that_dies_at_any_call_fires_each_tick_once() -> None:
 
     def make(faults: Faults) -> World:
         world = cron_world(faults)
-        world.app.publish()
+        world.app._publish()
         world.minutes(10, step_s=10)
         return world
 
@@ -342,20 +342,20 @@ def test_a_clock_that_dies_at_any_call_fires_each_tick_once() -> None:
 
 
 def test_a_publisher_that_dies_at_any_call_is_made_good_by_the_next() -> None:
-    for number, after in crash_points(lambda world: world.app.publish(), cron_world):
+    for number, after in crash_points(lambda world: world.app._publish(), cron_world):
         kill = KillAt()
         world = cron_world(kill)
         kill.at = (kill.calls + number, after)
         with pytest.raises(Killed):
-            world.app.publish()
-        world.app.publish()
+            world.app._publish()
+        world.app._publish()
         world.minutes(21, step_s=7)
         assert [round(at) for at in world.at_minutes] == [7, 14, 21], (number, after)
 
 
 def test_two_clocks_fire_each_tick_once() -> None:
     world = World(on_crons=["*/7 * * * *", "30 * * * * *"])
-    world.app.publish()
+    world.app._publish()
     world.minutes(30, clocks=2)
     assert Counter(Counter(run_id for run_id, _ in world.ran).values()) == {1: 34}
 
@@ -370,7 +370,7 @@ def test_a_worker_that_dies_while_it_fires_starts_one_run() -> None:
 
         def make(faults: Faults, kind: str = kind) -> World:
             world = World(faults, on_crons=["*/7 * * * *"] if kind == "cron" else None)
-            world.app.publish()
+            world.app._publish()
             if kind == "schedule":
                 world.app.scheduled.create("nightly", in_minutes(world, 7), {})
             world.clock.advance(7 * 60_000)
@@ -395,7 +395,7 @@ def test_a_worker_that_dies_while_it_fires_starts_one_run() -> None:
 @pytest.mark.parametrize("minutes", [0, 1, 9, 12, 16, 45])
 def test_a_scheduled_run_starts_at_its_time(minutes: int) -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, minutes), {"a": 1}, {"k": "v"}, priority=2)
     assert (made.workflow_run_status, made.input) == ("SCHEDULED", {"a": 1})
     world.minutes(60)
@@ -407,7 +407,7 @@ def test_a_scheduled_run_starts_at_its_time(minutes: int) -> None:
 
 def test_one_whose_time_has_passed_starts_at_once() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     world.app.scheduled.create("nightly", in_minutes(world, -60), {})
     world.deliver_all()
     assert world.at_minutes == [0]
@@ -417,7 +417,7 @@ def test_one_whose_time_has_passed_starts_at_once() -> None:
 @pytest.mark.parametrize("then", [2, 14, 50])
 def test_it_can_be_moved_until_it_starts(first: int, then: int) -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, first), {})
     moved = world.app.scheduled.update(made.metadata.id, in_minutes(world, then))
     assert moved.trigger_at == in_minutes(world, then)
@@ -434,7 +434,7 @@ def test_it_can_be_moved_until_it_starts(first: int, then: int) -> None:
 @pytest.mark.parametrize("minutes", [5, 30])
 def test_one_that_is_deleted_does_not_start(minutes: int) -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, minutes), {})
     world.app.scheduled.delete(made.metadata.id)
     world.minutes(40)
@@ -445,7 +445,7 @@ def test_one_that_is_deleted_does_not_start(minutes: int) -> None:
 
 def test_listed_by_what_is_asked_for_and_changed_in_bulk() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     ids = [
         world.app.scheduled.create("nightly", in_minutes(world, minutes), {}, {"team": team}).metadata.id
         for minutes, team in ((0, "a"), (20, "a"), (30, "b"), (10, "b"))
@@ -473,7 +473,7 @@ def test_listed_by_what_is_asked_for_and_changed_in_bulk() -> None:
 
 def test_a_naive_time_is_utc_with_a_warning_and_nonsense_is_refused() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     naive = in_minutes(world, 5).replace(tzinfo=None)
     with pytest.warns(UserWarning, match="trigger_at is .*without a time zone: it is taken as UTC"):
         made = world.app.scheduled.create("nightly", naive, {})
@@ -494,7 +494,7 @@ def test_a_naive_time_is_utc_with_a_warning_and_nonsense_is_refused() -> None:
 def test_a_paused_workflow_queues_or_drops_scheduled_runs() -> None:
     for how, expected, status in (("QUEUE", 1, "SUCCEEDED"), ("DROP", 0, "FAILED")):
         world = World()
-        world.app.publish()
+        world.app._publish()
         world.flow.pause(timedelta(hours=1), paused_workflow_scheduled_run_queue_behavior=how)  # type: ignore[arg-type]  # one of the two
         made = world.app.scheduled.create("nightly", in_minutes(world, 1), {})
         world.minutes(3)
@@ -509,11 +509,11 @@ def test_a_paused_workflow_queues_or_drops_scheduled_runs() -> None:
 
 def test_what_cannot_start_says_why() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, 1), {})
-    del world.app.workflows_by_name["nightly"]
-    world.app.workers_declared.clear()
-    world.app.publish()
+    del world.app._registry.workflows["nightly"]
+    world.app._registry.workers.clear()
+    world.app._publish()
     world.minutes(2)
     found = world.app.scheduled.get(made.metadata.id)
     assert found.workflow_run_status == "FAILED"
@@ -522,7 +522,7 @@ def test_what_cannot_start_says_why() -> None:
 
 def test_a_firing_that_no_worker_could_handle_is_told() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, 0), {})
     [message] = world.engine.queues.receive("w", limit=1, wait_s=0, visibility_s=30)
     bury(world.engine, message, reason="delivered too often")
@@ -537,7 +537,7 @@ def test_a_creator_that_dies_leaves_all_or_nothing() -> None:
 
     def make(faults: Faults) -> World:
         world = World(faults)
-        world.app.publish()
+        world.app._publish()
         return world
 
     points = list(crash_points(act, make))
@@ -555,7 +555,7 @@ def test_a_creator_that_dies_leaves_all_or_nothing() -> None:
 
 def test_workflow_schedule_returns_what_was_scheduled() -> None:
     world = World(default_additional_metadata={"team": "core"})
-    world.app.publish()
+    world.app._publish()
     version = world.flow.schedule(
         in_minutes(world, 3), EmptyModel(), additional_metadata={"a": 1}, priority=3
     )
@@ -571,7 +571,7 @@ def test_workflow_schedule_returns_what_was_scheduled() -> None:
 
 def test_namespaces_see_their_own() -> None:
     world = World()
-    world.app.publish()
+    world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, 3), {})
     cron = world.flow.create_cron("c", "@daily")
     staging = Headrace(config=Settings(namespace="staging"))
@@ -622,7 +622,7 @@ def test_what_the_table_of_docs_triggers_says_it_costs() -> None:
     """Writes beside a run's own. The clock deletes what it has sent with `write_many`, one unit each."""
     count = Count()
     world = World(count)
-    world.app.publish()
+    world.app._publish()
     world.minutes(1)
     own = writes_of(
         lambda w: (w.flow.run(EmptyModel(), wait_for_result=False), w.deliver_all()), count, world

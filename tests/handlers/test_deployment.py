@@ -76,7 +76,7 @@ def app_of(*steps: str) -> Headrace:
 def test_it_publishes_and_says_so(bucket: Bucket, kind: str) -> None:
     app = app_of("charge")
     app.use(connect())
-    deployment.answer(bucket.event(kind), app.publish)
+    deployment.answer(bucket.event(kind), app._publish)
     assert list(all_published(app.engine)) == ["order"]
     assert bucket.answers == [
         {
@@ -122,5 +122,5 @@ def test_cloudformation_asks_again_where_what_is_published_has_changed() -> None
     same = [version(app_of("charge")) for _ in range(2)]
     assert same[0] == same[1] != version(app_of("charge", "ship"))
     limited = app_of("charge")
-    limited.declared_rate_limits["api"] = (5, 60)
+    limited._declared_rate_limits["api"] = (5, 60)
     assert version(limited) != same[0]

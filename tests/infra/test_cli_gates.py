@@ -54,7 +54,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.app = made()
-        plans = {name: workflow.plan() for name, workflow in self.app.workflows_by_name.items()}
+        plans = {name: workflow.plan() for name, workflow in self.app._workflows_by_name.items()}
         self.world = World(plans=plans, code=dict.fromkeys(plans, self._dies))
         w = self.world
         self.app.use(Ports(store=w.store, queues=w.queues, clock=w.clock, ids=SeededIds(1)))

@@ -31,7 +31,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Headrace:
 
     app.worker("w", workflows=[report])
     app.use(ports)
-    app.publish()
+    app._publish()
     client = Headrace(config=Settings(stack="shop"))
     client.use(ports)
     monkeypatch.setattr("headrace_infra.cli.apps.app_or_stack", lambda app_path, stack: client)

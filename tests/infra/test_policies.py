@@ -229,7 +229,7 @@ def test_the_clock_may_make_every_call_that_it_makes(
 ) -> None:
     app = declared_app()
     with local(app, background=False) as stack:
-        victim = app.workflows_by_name["two"].run(wait_for_result=False).workflow_run_id
+        victim = app._workflows_by_name["two"].run(wait_for_result=False).workflow_run_id
         busy_gates(stack.engine, victim)
         tick = clock.make_handler(app)
         with recorded(monkeypatch) as calls:

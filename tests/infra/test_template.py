@@ -12,7 +12,7 @@ from headrace import Context, EmptyModel, Headrace
 from headrace.definitions.worker import VpcOptions
 from headrace.errors import CompileError, DefinitionError
 from headrace.settings.settings import Settings
-from headrace_infra.compile import compile_app, load_app, render
+from headrace_infra.compile import compile_app, left_out, load_app, render
 
 
 def an_app(*names: str, execution_timeout: timedelta = timedelta(seconds=60), **settings: Any) -> Headrace:
@@ -29,7 +29,7 @@ def with_worker(
     name: str = "main", execution_timeout: timedelta = timedelta(seconds=60), **options: Any
 ) -> Headrace:
     app = an_app("simple", execution_timeout=execution_timeout)
-    app.worker(name, workflows=list(app.workflows_by_name.values()), **options)
+    app.worker(name, workflows=list(app._workflows_by_name.values()), **options)
     return app
 
 
@@ -53,7 +53,7 @@ def test_an_app_without_workers_gets_one_with_everything() -> None:
 
 def test_each_worker_has_a_queue_a_function_and_a_mapping_between_them() -> None:
     app = an_app("one", "two")
-    one, two = app.workflows_by_name.values()
+    one, two = app._workflows_by_name.values()
     app.worker("cpu", workflows=[one])
     app.worker("gpu-large", workflows=[two], batch_size=5, maximum_concurrency=7)
     found = resources(app)
@@ -141,7 +141,7 @@ def test_the_table_and_the_bucket_are_protected() -> None:
 
 def test_every_reference_is_to_something_in_the_template() -> None:
     app = an_app("one", "two")
-    one, two = app.workflows_by_name.values()
+    one, two = app._workflows_by_name.values()
     app.worker("a", workflows=[one], snap_start=True, runtime="python3.12")
     app.worker("b", workflows=[two])
     template = compile_app(app, app_path="app:hatchet")
@@ -182,9 +182,15 @@ def test_no_workflow() -> None:
 
 def test_a_workflow_on_no_worker() -> None:
     app = an_app("one", "two")
-    app.worker("main", workflows=[app.workflows_by_name["one"]])
-    with pytest.raises(CompileError, match=r"workflow two is on no worker.*add it to .* \(main\)"):
-        compile_app(app, app_path="app:hatchet")
+    app.worker("main", workflows=[app._workflows_by_name["one"]])
+    app.workflow(name="empty")
+    assert left_out(app) == [
+        "workflow two is on no worker, so it is left out, and nothing would run it: add it to the workflows of a worker (main)",
+        "workflow empty has no task, so it is left out: add one with @empty.task()",
+    ]
+    alone = an_app("one")
+    alone.worker("main", workflows=[alone._workflows_by_name["one"]])
+    assert compile_app(app, app_path="app:hatchet") == compile_app(alone, app_path="app:hatchet")
 
 
 @pytest.mark.parametrize("timeout", [timedelta(seconds=891), timedelta(hours=1)])
@@ -211,7 +217,7 @@ def test_a_timeout_that_is_shorter_than_a_task() -> None:
 )
 def test_workers_that_would_be_one_in_the_template(names: tuple[str, str], why: str) -> None:
     app = an_app("one", "two")
-    for worker, workflow in zip(names, app.workflows_by_name.values(), strict=True):
+    for worker, workflow in zip(names, app._workflows_by_name.values(), strict=True):
         app.worker(worker, workflows=[workflow])
     with pytest.raises(CompileError, match=why):
         compile_app(app, app_path="app:hatchet")
@@ -228,10 +234,23 @@ def test_snap_start_on_an_old_runtime() -> None:
         compile_app(with_worker(snap_start=True, runtime="python3.11"), app_path="app:hatchet")
 
 
-@pytest.mark.parametrize("name", ["with space", "ä", "a" * 41, "dead-letters", "clock", ""])
+@pytest.mark.parametrize("name", ["ä", "a" * 73, "dead-letters", "clock", ""])
 def test_a_name_that_no_queue_can_have(name: str) -> None:
     with pytest.raises(DefinitionError):
         compile_app(with_worker(name), app_path="app:hatchet")
+
+
+def test_the_longest_name_is_what_lambda_takes_with_the_stack_s() -> None:
+    compile_app(with_worker("a" * 55), app_path="app:hatchet")
+    with pytest.raises(
+        CompileError, match=r"its function would be named headrace-a+, and AWS takes 64.*at most 55"
+    ):
+        compile_app(with_worker("a" * 56), app_path="app:hatchet")
+    compile_app(with_worker("a" * 71, process=True), app_path="app:hatchet")
+    with pytest.raises(
+        CompileError, match=r"its queue would be named headrace-a+, and AWS takes 80.*at most 71"
+    ):
+        compile_app(with_worker("a" * 72, process=True), app_path="app:hatchet")
 
 
 @pytest.mark.parametrize("path", ["app", "app:", ":hatchet", "app.py:hatchet()", "app:hatchet:more"])

@@ -93,7 +93,7 @@ def test_a_definition_that_is_refused_leaves_no_name_behind() -> None:
     with pytest.raises(DefinitionError, match="retries is -1"):
         app.task(name="again", retries=-1)(step)
     assert app.task(name="again")(step).name == "again"
-    assert list(app.workflows_by_name) == ["again"]
+    assert list(app._workflows_by_name) == ["again"]
 
 
 def test_validators_tell_the_wire_by_pydantics_info_and_by_its_context() -> None:
@@ -182,7 +182,7 @@ def test_bad_durations(text: str) -> None:
 
 WORKER_ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "dead-letters"}, DefinitionError, "a worker's name is part of a queue's"),
-    ({"name": "a b"}, DefinitionError, "worker 'a b'"),
+    ({"name": "!!"}, DefinitionError, "worker '!!'"),
     ({"name": "w", "memory": 64}, DefinitionError, "worker w: memory is 64 MB: Lambda takes 128 to 10,240"),
     ({"name": "w", "batch_size": 11}, DefinitionError, "batch_size is 11"),
     ({"name": "w", "slots": 0}, DefinitionError, "slots is 0"),

@@ -356,7 +356,7 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
     app = fleet.app
     app.worker("other", labels={"gpu": "yes", "tpu": "yes"}, workflows=[app.task(name="other")(step)])
     publish_workflows(app.engine, [fleet.picky.published()])
-    publish_workers(app.engine, [worker.declared() for worker in app.fleet()], whole_of="")
+    publish_workers(app.engine, [worker.declared() for worker in app._fleet()], whole_of="")
     client = Headrace(config=Settings())
     client.use(fleet.ports)
     stub = client.stubs.task(name="picky")

@@ -269,7 +269,7 @@ def test_no_limit_to_put(arguments: tuple[Any, ...], message: str) -> None:
     app = new_app()
     with pytest.raises(DefinitionError, match=message):
         app.rate_limits.put(*arguments)
-    assert app.declared_rate_limits == {}
+    assert app._declared_rate_limits == {}
 
 
 def listed(app: Headrace) -> dict[str, tuple[int, str]]:
@@ -313,11 +313,11 @@ def test_a_module_that_is_imported_declares_and_sends_nothing(tmp_path: Path) ->
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     app: Headrace = module.hatchet
-    assert app.declared_rate_limits == {"top": (10, 60), "within": (5, 1)}
-    assert not app.is_connected
+    assert app._declared_rate_limits == {"top": (10, 60), "within": (5, 1)}
+    assert not app._is_connected
     app.use(connect())
     assert listed(app) == {}
-    app.publish()
+    app._publish()
     assert listed(app) == {"top": (10, "MINUTE"), "within": (5, "SECOND")}
 
 
@@ -329,7 +329,7 @@ def test_a_script_puts_at_once_where_it_is_told_the_stack(monkeypatch: pytest.Mo
         nobody, operator = new_app(), new_app(stack="shop")
         nobody.rate_limits.put("kept", 1)
         operator.rate_limits.put("sent", 2)
-        assert (nobody.declared_rate_limits, nobody.is_connected) == ({"kept": (1, 1)}, False)
+        assert (nobody._declared_rate_limits, nobody._is_connected) == ({"kept": (1, 1)}, False)
         assert listed(app) == {"sent": (2, "SECOND")}
         monkeypatch.setenv("HEADRACE_STACK", "elsewhere")
         with pytest.raises(StackNotFound, match="headrace"):

@@ -30,7 +30,7 @@ def environment(ports: Ports, namespace: str) -> Headrace:
     app.worker("w", slots=2, workflows=[job])
     app.use(ports)
     app.rate_limits.put("api", 100)
-    app.publish()
+    app._publish()
     return app
 
 
@@ -41,17 +41,17 @@ def ports() -> Ports:
 
 def test_each_has_its_own_queue(ports: Ports) -> None:
     prod, staging = environment(ports, "prod"), environment(ports, "Staging")
-    prod.workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False)  # type: ignore[call-arg]  # any input
+    prod._workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False)  # type: ignore[call-arg]  # any input
     assert ports.queues.receive("staging_w", limit=1, wait_s=0, visibility_s=1) == []
     assert len(ports.queues.receive("prod_w", limit=1, wait_s=0, visibility_s=1)) == 1
     assert [worker.name for worker in staging.workers.list().rows] == ["staging_w"]
     assert staging.workers.get("w").name == staging.workers.get("staging_w").name == "staging_w"
-    assert Headrace(config=Settings(namespace="dev")).fleet()[0].name == "dev_default"
+    assert Headrace(config=Settings(namespace="dev"))._fleet()[0].name == "dev_default"
 
 
 def test_a_worker_is_asked_for_by_its_short_name(ports: Ports) -> None:
     prod = environment(ports, "prod")
-    job = prod.workflows_by_name["prod_job"]
+    job = prod._workflows_by_name["prod_job"]
     for name in ("w", "prod_w"):
         assert job.run(EmptyModel(user="u"), desired_worker_id=name, wait_for_result=False)  # type: ignore[call-arg]  # any input
 
@@ -61,11 +61,11 @@ def test_limits_and_slots_are_their_own(ports: Ports) -> None:
     staging.rate_limits.put("api", 1)
     assert [(row.key, row.limit_value) for row in prod.rate_limits.list().rows] == [("api", 100)]
     assert [(row.key, row.limit_value) for row in staging.rate_limits.list().rows] == [("api", 1)]
-    [ours], [theirs] = (app.workflows_by_name[f"{app.namespace}job"].plan().tasks for app in (prod, staging))
+    [ours], [theirs] = (app._workflows_by_name[f"{app.namespace}job"].plan().tasks for app in (prod, staging))
     assert {rate.key for rate in ours.rates}.isdisjoint(rate.key for rate in theirs.rates)
-    assert not set(prod.gate_limits) & set(staging.gate_limits)
+    assert not set(prod._registry.gate_limits) & set(staging._registry.gate_limits)
     run_id = (
-        prod.workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False).workflow_run_id
+        prod._workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False).workflow_run_id
     )  # type: ignore[call-arg]  # any input
     from headrace.core.run.record import record_of
     from headrace.core.table import run_key
@@ -82,7 +82,7 @@ def test_what_is_published_and_run_is_read_by_its_own(ports: Ports) -> None:
     )
     all_of_it.use(ports)
     run_id = (
-        prod.workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False).workflow_run_id
+        prod._workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False).workflow_run_id
     )  # type: ignore[call-arg]  # any input
     assert sorted(all_published(staging.engine)) == ["prod_job", "staging_job"]
     assert [row.name for row in staging.workflows.list().rows] == ["staging_job"]

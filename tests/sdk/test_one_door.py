@@ -67,7 +67,7 @@ def app_of(
 
     app.worker("w", workflows=[order])
     app.use(ports)
-    app.publish()
+    app._publish()
     return app
 
 
@@ -85,7 +85,7 @@ def record(app: Headrace, run_id: str) -> RunRecord:
 
 def ways_of(ports: Ports, app: Headrace) -> Ways:
     """Start `order`: by its code, by a stub of another process, by its name."""
-    code, client = app.workflows_by_name["order"], client_of(ports)
+    code, client = app._workflows_by_name["order"], client_of(ports)
     stub = client.stubs.workflow(name="order")
     return {
         "code": lambda given, **o: code.run(given, wait_for_result=False, **o).workflow_run_id,
@@ -134,7 +134,7 @@ def test_an_idempotency_key_admits_one_run_whatever_the_ways(rule: Any, first: s
 def test_a_large_input_under_a_key_starts_every_root() -> None:
     app = app_of(connect(), steps=("a", "b", "c"), idempotency=KEY)
     run_id = (
-        app.workflows_by_name["order"]
+        app._workflows_by_name["order"]
         .run({"k": "1", "x": "y" * 150_000}, wait_for_result=False)
         .workflow_run_id
     )
@@ -167,7 +167,9 @@ def test_a_namespace_of_one_call_is_honoured() -> None:
     ports = connect()
     prod, staging = app_of(ports, namespace="prod"), app_of(ports, namespace="Staging")
     options = TriggerWorkflowOptions(namespace="staging")
-    by_code = prod.workflows_by_name["prod_order"].run(options=options, wait_for_result=False).workflow_run_id
+    by_code = (
+        prod._workflows_by_name["prod_order"].run(options=options, wait_for_result=False).workflow_run_id
+    )
     by_stub = prod.stubs.workflow(name="order").run(options=options, wait_for_result=False).workflow_run_id
     assert [record(staging, each).plan.workflow for each in (by_code, by_stub)] == ["staging_order"] * 2
     with pytest.raises(ValueError, match="no workflow 'dev_order' is registered"):
@@ -183,13 +185,13 @@ def test_publishing_one_namespace_forgets_nothing_of_another() -> None:
     assert sorted(all_published(staging.engine)) == ["prod_order", "staging_order"]
     again = Headrace(config=Settings(namespace="staging"))
     again.use(ports)
-    again.publish()
+    again._publish()
     assert sorted(all_published(again.engine)) == ["prod_order"]
 
 
 def test_what_an_option_cannot_do_is_refused() -> None:
     app = app_of(connect())
-    order = app.workflows_by_name["order"]
+    order = app._workflows_by_name["order"]
     for options, what in (
         (
             TriggerWorkflowOptions(parent_id="p"),
@@ -248,8 +250,8 @@ FULL = {
 def test_what_was_published_is_read_back(given: Any) -> None:
     ports = connect()
     app = app_of(ports, idempotency=KEY)
-    plan = app.workflows_by_name["order"].plan()
-    rule = app.workflows_by_name["order"].published().idempotency
+    plan = app._workflows_by_name["order"].plan()
+    rule = app._workflows_by_name["order"].published().idempotency
     wanted = Published(plan=plan, idempotency=rule, **given)
     publish_workflows(app.engine, [wanted])
     assert publish_workflows(app.engine, [wanted]) == 0

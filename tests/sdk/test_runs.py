@@ -171,7 +171,7 @@ def one_at_a_time(input: In, ctx: Context) -> Out:
     return Out(n=input.n)
 
 
-app.worker("all", workflows=list(app.workflows_by_name.values()), lifespan=lifespan)
+app.worker("all", workflows=list(app._workflows_by_name.values()), lifespan=lifespan)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ class Yard:
         engine, busy = self.app.engine, True
         while busy:
             busy = False
-            for worker in self.app.fleet():
+            for worker in self.app._fleet():
                 for received in self.ports.queues.receive(worker.name, limit=1, wait_s=0):
                     busy = True
                     if isinstance(deliver(engine, host_for(self.app, worker.name), received), Done):
@@ -159,7 +159,7 @@ def a_family(child_sticky: StickyStrategy | None, wishes: Any, child_on: str = "
 
     parent = yard.app.task(name="parent", desired_worker_labels=GPU)(spawn)
     yard.workers(parent)
-    cpu, gpu = yard.app.fleet()
+    cpu, gpu = yard.app._fleet()
     cpu.register_workflow(child)
     if child_on == "both":
         gpu.register_workflow(child)
@@ -168,7 +168,7 @@ def a_family(child_sticky: StickyStrategy | None, wishes: Any, child_on: str = "
 
 def spawned(yard: Yard) -> tuple[RunRecord, dict[str, str]]:
     """The parent's record, and where its child ran."""
-    run = yard.app.workflows_by_name["parent"].run(wait_for_result=False).workflow_run_id
+    run = yard.app._workflows_by_name["parent"].run(wait_for_result=False).workflow_run_id
     yard.work()
     record = yard.record(run)
     output = yard.app.runs.get_result(run) if record.tasks["parent"].error is None else {}

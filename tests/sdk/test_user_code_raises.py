@@ -142,7 +142,7 @@ def in_the_lifespan(hatchet: Hatchet) -> None:
         boom()
         yield ""
 
-    hatchet.worker("w", workflows=list(hatchet.workflows_by_name.values()), lifespan=lifespan)
+    hatchet.worker("w", workflows=list(hatchet._workflows_by_name.values()), lifespan=lifespan)
 
 
 PLACES: list[Callable[[Hatchet], None]] = [

@@ -60,7 +60,7 @@ class DurableWorld(EventWorld):
     limits: Limits = field(default_factory=lambda: Limits(hold_s=0))
 
     def __post_init__(self) -> None:
-        self.plans = {name: workflow.plan() for name, workflow in self.of.workflows_by_name.items()}
+        self.plans = {name: workflow.plan() for name, workflow in self.of._workflows_by_name.items()}
         EventWorld.__post_init__(self)
         self.app = self.of
         self.app.use(Ports(store=self.store, queues=self.queues, clock=self.clock, ids=self.engine.ids))
@@ -68,7 +68,7 @@ class DurableWorld(EventWorld):
     def begin(self, workflow: str, value: Any = None) -> str:
         """Start a run as a client does."""
         return (
-            str(self.app.workflows_by_name[workflow].run(value, wait_for_result=False).workflow_run_id)
+            str(self.app._workflows_by_name[workflow].run(value, wait_for_result=False).workflow_run_id)
             if value
             else self.start(workflow)
         )

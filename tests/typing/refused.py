@@ -40,3 +40,18 @@ flow.run(Other(s="x"))  # refused
 hatchet.taks(name="misspelt")  # refused
 hatchet.runz.list()  # refused
 headrace.Contxt()  # refused
+
+
+# Options that there are not, each where it would be written.
+task.run_no_wait(In(n=1), prio=9)  # refused
+task.run(In(n=1), sticki=True)  # refused
+task.create_bulk_run_item(In(n=1), prio=9)  # refused
+hatchet.task(name="x", retrys=3)  # refused
+hatchet.task(name="x", retries="3")  # refused
+hatchet.durable_task(retrys=3)  # refused
+hatchet.durable_task(slot_cost=3)  # refused
+hatchet.workflow(name="x", descripton="")  # refused
+flow.task(retrys=1)  # refused
+flow.durable_task(retrys=1)  # refused
+flow.on_failure_task(parents=[])  # refused
+hatchet.worker("w", slot=1)  # refused

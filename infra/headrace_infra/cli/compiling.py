@@ -11,7 +11,7 @@ from rich.markup import escape
 from headrace.app import Headrace
 from headrace.errors import CompileError
 from headrace_infra.cli.console import counted, errors, say
-from headrace_infra.compile import compile_app, load_app, relative, render
+from headrace_infra.compile import compile_app, left_out, load_app, relative, render
 from headrace_infra.unseen import unseen_workers
 
 
@@ -24,6 +24,8 @@ def compile_to(
         app, app_path=path, code_uri=relative(folder, output), runtime=runtime, dashboard=dashboard
     )
     text = render(template, app_path=f"{path} --dashboard" if dashboard else path)
+    for sentence in left_out(app):
+        errors.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
     _warn_of_unseen(app, folder)
     if dashboard and not _requires_ui(folder):
         errors.print(
@@ -36,9 +38,9 @@ def compile_to(
         say(f"{output} is up to date")
         return
     _write(output, text)
-    workers = ", ".join(worker.name for worker in app.fleet())
-    say(f"[green]{output}[/]: {counted(len(app.workflows_by_name), 'workflow')} on {workers}")
-    if not app.workers_declared:
+    workers = ", ".join(worker.name for worker in app._fleet())
+    say(f"[green]{output}[/]: {counted(len(app._served()), 'workflow')} on {workers}")
+    if not app._workers_declared:
         say(
             "No worker is declared at import: one named [bold]default[/], with the usual settings, has them all."
         )
@@ -56,8 +58,8 @@ def _requires_ui(folder: Path) -> bool:
 
 
 def _warn_of_unseen(app: Headrace, folder: Path) -> None:
-    fleet = ", ".join(worker.name for worker in app.fleet())
-    for each in unseen_workers(folder, {worker.name for worker in app.fleet()}):
+    fleet = ", ".join(worker.name for worker in app._fleet())
+    for each in unseen_workers(folder, {worker.name for worker in app._fleet()}):
         shown = each.path.relative_to(Path.cwd()) if each.path.is_relative_to(Path.cwd()) else each.path
         sentence = each.sentence(fleet).replace(str(each.path), str(shown), 1)
         errors.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True)

@@ -43,15 +43,15 @@ def measure(
     from headrace_infra.testing import local
 
     name = app.settings.apply_namespace(workflow)
-    if name not in app.workflows_by_name:
-        raise NotConfigured(f"the app has no workflow {workflow!r}: {no_such(name, app.workflows_by_name)}")
-    memories = {worker.name: memory_mb or worker.options.memory for worker in app.fleet()}
+    if name not in app._workflows_by_name:
+        raise NotConfigured(f"the app has no workflow {workflow!r}: {no_such(name, app._workflows_by_name)}")
+    memories = {worker.name: memory_mb or worker.options.memory for worker in app._fleet()}
     meter = Meter()
 
     def invoked(worker: str, seconds: float) -> None:
         meter.invoked(seconds=seconds, memory_mb=memories.get(worker, 512))
 
-    flow = app.workflows_by_name[name]
+    flow = app._workflows_by_name[name]
     with local(app, background=False, on_invocation=invoked) as stack:
         flow.run(dict(value), wait_for_result=False)
         stack.drain()  # what a process asks for once is asked for now

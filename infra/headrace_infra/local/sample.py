@@ -14,12 +14,10 @@ if TYPE_CHECKING:
 
 def example_of(app: Headrace) -> dict[str, Any] | None:
     """A workflow of the app, and an input that its model takes; None where none was found for any."""
-    for name, workflow in app.workflows_by_name.items():
-        found = sample(
-            workflow.tasks[0].input_codec.type if workflow.tasks else workflow.input_validator_type
-        )
+    for workflow in app._served():
+        found = sample(workflow.tasks[0].input_codec.type)
         if found is not None:
-            return {"workflow": name, "input": found}
+            return {"workflow": workflow.name, "input": found}
     return None
 
 

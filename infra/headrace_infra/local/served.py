@@ -95,7 +95,7 @@ def serve(path: str, descriptor: int) -> int:
         show_logging()
         _move_here(app)
         deployed = _deploy(app, path)
-        app.publish()
+        app._publish()
     except HeadraceError as error:
         supervisor.tell(broken=str(error))
         return 1
@@ -137,8 +137,8 @@ def _deploy(app: Headrace, path: str) -> Deployed:
 
 def _summary(app: Headrace) -> dict[str, Any]:
     return {
-        "workflows": sorted(app.workflows_by_name),
-        "workers": [worker.name for worker in app.fleet()],
+        "workflows": sorted(workflow.name for workflow in app._served()),
+        "workers": [worker.name for worker in app._fleet()],
         "example": example_of(app),
     }
 
@@ -152,7 +152,7 @@ def _deliver(app: Headrace, deployed: Deployed, supervisor: Supervisor) -> None:
             concurrency=CONCURRENCY,
             idle_pause_s=IDLE_PAUSE_S,
         )
-        for worker in app.fleet():
+        for worker in app._fleet():
             stack.callback(worker.lifespan.stop)
         dispatcher.start()
         stack.callback(dispatcher.stop)

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Outgoing
 from headrace_handlers import dead_letters, webhooks, worker
 from headrace_handlers import events as events_handler
-from headrace_infra.compile import compile_app, units_of
+from headrace_infra.compile import compile_app, left_out, units_of
 from headrace_infra.local.backends import Backend, started
 from headrace_infra.local.clock import OffsetClock
 from headrace_infra.local.dispatcher import IDLE_PAUSE_S, Dispatcher, Target
@@ -262,10 +263,12 @@ def run_local(
     with ExitStack() as stack:
         aws = stack.enter_context(started(backend, clock))
         stack.enter_context(_quiet())
+        for sentence in left_out(app):
+            warnings.warn(sentence, stacklevel=3)
         template = compile_app(app, app_path="local:app")
         deployed = aws.deploy(template, units_of(app), stack_name)
         stack.enter_context(_connected(app, deployed, aws))
-        app.publish()
+        app._publish()
         events = EventCounter()
         dispatcher = Dispatcher(
             app.engine.queues,
@@ -276,7 +279,7 @@ def run_local(
             has_messages=(lambda queue: aws.queued(queue) > 0) if aws.looks_are_free else _perhaps,
             idle_pause_s=IDLE_PAUSE_S if aws.moves_time else MINISTACK_PAUSE_S,
         )
-        for each in app.fleet():
+        for each in app._fleet():
             stack.callback(each.lifespan.stop)
         running = LocalStack(app, deployed, clock, dispatcher, events, aws)
         if background:

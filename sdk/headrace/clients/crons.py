@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, workflow_name
 from headrace.clients.pages import page_of
 from headrace.core.run.ids import workflow_id as id_of_workflow
@@ -16,6 +15,7 @@ from headrace.errors import DefinitionError
 from headrace.options.priority import check_priority
 from headrace.options.times import from_epoch_ms
 from headrace.triggers.definition import found_or_raise
+from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, workflow_names
 from headrace.core.events.event import Event as Pushed
 from headrace.core.events.event import Trigger, event_id_at
@@ -22,6 +21,7 @@ from headrace.engine.runs.read import read_many
 from headrace.options.events import check_key
 from headrace.options.priority import check_priority
 from headrace.triggers.children import current
+from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, workflow_names
 from headrace.core.events.match import Filter
 from headrace.core.run.ids import workflow_id as id_of
 from headrace.engine.events import filters
 from headrace.options.events import check_scope
 from headrace.triggers.definition import found_or_raise
+from headrace.triggers.faces import aio
 from headrace.values.codec import metadata_of
 from headrace.values.expressions import check
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App
+from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     import builtins
@@ -30,7 +30,7 @@ class Slotted(Protocol):
 class Gated(App, Protocol):
     """An app, as far as its gates go."""
 
-    def fleet(self) -> Sequence[Slotted]: ...
+    def _fleet(self) -> Sequence[Slotted]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class GatesClient:
                     found.gates.append(encode_point(AtConcurrency(gate.name, short_key(key))))
             for rate in (rate for task in plan.tasks for rate in task.rates if not rate.dynamic):
                 found.gates.append(encode_point(AtRateLimit(short_key(rate.key))))
-        for worker in self._app.fleet():
+        for worker in self._app._fleet():
             if worker.slots is not None:
                 slots = AtSlots(worker.name)
                 found.limits[limit_name(slots)] = worker.slots
@@ -135,8 +135,8 @@ class GatesClient:
     def _plans(self) -> Iterator[RunPlan]:
         from headrace.engine.catalog.workflows import all_published
 
-        if self._app.workflows_by_name:
-            yield from (planned.plan() for planned in self._app.workflows_by_name.values())
+        if self._app._workflows_by_name:
+            yield from (planned.plan() for planned in self._app._workflows_by_name.values())
             return
         found = all_published(self._app.engine)
         yield from (found[name].plan for name in sorted(found))

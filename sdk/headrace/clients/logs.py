@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from headrace.clients.faces import aio
 from headrace.core.run.ids import split_task_run_id
 from headrace.engine.records.logs import MAX_LINES, LogLine, read_lines
+from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models import V1LogLine, V1LogLineList

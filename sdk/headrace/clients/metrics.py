@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import TaskState, public_status, states
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
 from headrace.errors import NotSupportedError
+from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models import GateStat, TaskMetrics, TaskStat

@@ -25,14 +25,14 @@ def namespaced(app: Connected, name: str, namespace: str | None = None) -> str:
 
 def workflow_name(app: App, given: str) -> str:
     """The workflow that an id or a name means: one of the app's own by its id, else by its name."""
-    known = {workflow_id(name): name for name in app.workflows_by_name}
+    known = {workflow_id(name): name for name in app._workflows_by_name}
     return known.get(given) or namespaced(app, given)
 
 
 def workflow_names(app: App, given: Iterable[str]) -> set[str]:
     """As `workflow_name`, for several, and for ids of workflows that only the stack knows: a query where there is one."""
     names = {each: workflow_name(app, each) for each in given}
-    unknown = [each for each, name in names.items() if name not in app.workflows_by_name]
+    unknown = [each for each, name in names.items() if name not in app._workflows_by_name]
     if unknown:
         published_ids = {workflow_id(name): name for name in all_published(app.engine)}
         names |= {each: published_ids[each] for each in unknown if each in published_ids}
@@ -41,7 +41,7 @@ def workflow_names(app: App, given: Iterable[str]) -> set[str]:
 
 def find_plan(app: App, name: str) -> RunPlan | None:
     """The plan of a workflow (namespaced name): the code's, where it is at hand, else what the stack has published."""
-    found = app.workflows_by_name.get(name)
+    found = app._workflows_by_name.get(name)
     if found is not None:
         return found.plan()
     known = published(app.engine, name)

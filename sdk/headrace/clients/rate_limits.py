@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from headrace.clients.faces import aio
 from headrace.core.changes import Applied, Item, Key, Put
 from headrace.core.table import RATE_LIMITS, gate_key, short_key, static_limit_key
 from headrace.core.waits.points import AtRateLimit, encode_point
@@ -19,6 +18,7 @@ from headrace.core.waits.rate_limit import put_limit, window_of, window_start
 from headrace.errors import DefinitionError, StoreUnavailable
 from headrace.options.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
 from headrace.settings.environment import names_stack
+from headrace.triggers.faces import aio
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class App(Connected, Protocol):
     """What the client needs of a Headrace app."""
 
     @property
-    def declared_rate_limits(self) -> dict[str, tuple[int, int]]: ...
+    def _declared_rate_limits(self) -> dict[str, tuple[int, int]]: ...
 
     @property
-    def is_connected(self) -> bool: ...
+    def _is_connected(self) -> bool: ...
 
 
 class RateLimitsClient:
@@ -78,12 +78,12 @@ class RateLimitsClient:
             raise DefinitionError(f"{where}: limit is {limit!r}: give a whole number of units, at least 1")
         seconds = window_s(duration, where)
         key = self._app.settings.prefix + key
-        self._app.declared_rate_limits[key] = (limit, seconds)
+        self._app._declared_rate_limits[key] = (limit, seconds)
         if at_once:
             set_limit(self._app.engine, key, limit, seconds)
 
     def _stores(self) -> bool:
-        return not is_being_imported() and (self._app.is_connected or names_stack(self._app.settings))
+        return not is_being_imported() and (self._app._is_connected or names_stack(self._app.settings))
 
     def list(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, workflow_name
 from headrace.clients.pages import page_of
 from headrace.core.run.graph import run_status
@@ -25,6 +24,7 @@ from headrace.engine.runs.read import read_many
 from headrace.options.priority import check_priority
 from headrace.options.times import from_epoch_ms, to_epoch_ms
 from headrace.triggers.definition import found_or_raise
+from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:

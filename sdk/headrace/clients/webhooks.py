@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App
 from headrace.clients.pages import page_of
 from headrace.core.events.webhook import Algorithm, ApiKey, Auth, Basic, Encoding, Hmac, Source, Webhook
 from headrace.engine.events import webhooks
 from headrace.errors import DefinitionError, NotConfigured
 from headrace.options.times import from_epoch_ms
+from headrace.triggers.faces import aio
 from headrace.values.codec import metadata_of
 from headrace.values.expressions import check
 

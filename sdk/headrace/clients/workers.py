@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from headrace.clients.faces import aio
 from headrace.errors import NotSupportedError
+from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models import WorkerInfo, WorkerList
@@ -40,7 +40,7 @@ class Fleet(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    def fleet(self) -> Sequence[Declared]: ...
+    def _fleet(self) -> Sequence[Declared]: ...
 
 
 class WorkersClient:
@@ -54,7 +54,7 @@ class WorkersClient:
         """Every worker that the app declares, by name."""
         from headrace.clients.models import WorkerList
 
-        workers = sorted(self._app.fleet(), key=lambda each: each.name)
+        workers = sorted(self._app._fleet(), key=lambda each: each.name)
         alive = self._alive(workers)
         return WorkerList(rows=[_info(worker, alive) for worker in workers])
 
@@ -63,7 +63,7 @@ class WorkersClient:
     def get(self, worker_id: str) -> WorkerInfo:
         """A worker by its name, which is its id. ValueError if the app declares none of that name."""
         full = self._app.settings.apply_namespace(worker_id)
-        for worker in self._app.fleet():
+        for worker in self._app._fleet():
             if worker.name == full:
                 return _info(worker, self._alive([worker]))
         raise ValueError(f"no worker is called {worker_id!r}")

@@ -6,13 +6,13 @@ import json
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced, plan_of, workflow_name
 from headrace.core.run.ids import workflow_id
 from headrace.engine.catalog.workflows import all_published, published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.durations import Duration, to_ms
+from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models import Workflow, WorkflowList, WorkflowVersion
@@ -41,7 +41,7 @@ class WorkflowsClient:
         else:
             space = self._app.settings.prefix
             listed = (name for name in all_published(self._app.engine) if name.startswith(space))
-            names = sorted({*self._app.workflows_by_name, *listed})
+            names = sorted({*self._app._workflows_by_name, *listed})
         first = offset or 0
         wanted = names[first : None if limit is None else first + limit]
         plans = [plan for name in wanted if (plan := find_plan(self._app, name)) is not None]
@@ -114,7 +114,7 @@ class WorkflowsClient:
     aio_unpause = aio(unpause)
 
     def _input_schema(self, name: str) -> dict[str, Any] | None:
-        mine = self._app.workflows_by_name.get(name)
+        mine = self._app._workflows_by_name.get(name)
         stored = published(self._app.engine, name) if mine is None else None
         text = (
             mine.input_schema() if mine is not None else stored.input_schema if stored is not None else None

@@ -1,4 +1,4 @@
-"""What `@hatchet.task(...)` and its like make of a function."""
+"""What `@hatchet.task(...)` and `@workflow.task(...)` make of a function."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from headrace.definitions.task import TaskOptions
-from headrace.definitions.workflow import Standalone, WorkflowConfig
+from headrace.core.run.plan import TaskKind
+from headrace.definitions.base import WorkflowConfig
+from headrace.definitions.standalone import Standalone
+from headrace.definitions.task import Task, TaskOptions, input_type_of
 from headrace.options.eviction import EvictionPolicy
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.context.context import Context
     from headrace.context.durable import DurableContext
+    from headrace.definitions.workflow import Workflow
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 P = ParamSpec("P")
+
+
+# ---- of an app: standalone tasks
 
 
 class AnyTaskDecorator:
@@ -61,7 +67,7 @@ class TypedTaskDecorator(AnyTaskDecorator, Generic[I]):
         return super().__call__(fn)
 
 
-class DurableTaskDecorator:
+class DurableStandaloneDecorator:
     """Makes a durable standalone task of an async function with a DurableContext."""
 
     def __init__(self, made: AnyTaskDecorator, eviction_policy: EvictionPolicy | None) -> None:
@@ -73,4 +79,66 @@ class DurableTaskDecorator:
     ) -> Standalone[I, R]:
         make: Any = self._made
         made: Standalone[I, R] = make(fn)
+        return made
+
+
+# ---- of a workflow: its tasks
+
+
+class TaskDecorator(Generic[I]):
+    """Makes a task of a function and adds it to its workflow."""
+
+    def __init__(
+        self,
+        workflow: Workflow[I],
+        name: str | None,
+        options: TaskOptions,
+        parents: tuple[Task[Any, Any], ...],
+        *,
+        kind: TaskKind = TaskKind.NORMAL,
+        suffix: str = "",
+    ) -> None:
+        self._workflow = workflow
+        self._name = name
+        self._options = options.with_defaults(workflow.config.task_defaults)
+        self._parents = parents
+        self._kind = kind
+        self._suffix = suffix
+        self.durable = False
+
+    def be_durable(self, eviction_policy: EvictionPolicy | None) -> None:
+        """The task is durable, and gives up its invocation as the policy says."""
+        self.durable = True
+        self._options = replace(self._options, eviction_policy=eviction_policy)
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[I, Context, P], Coroutine[Any, Any, R]]) -> Task[I, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[I, Context, P], R]) -> Task[I, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Task[Any, Any]:
+        task: Task[Any, Any] = Task(
+            fn,
+            name=(self._name if self._name is not None else fn.__name__) + self._suffix,
+            workflow=self._workflow.name,
+            input_type=input_type_of(fn, self._workflow.config.input_validator),
+            options=self._options,
+            parents=self._parents,
+            kind=self._kind,
+            durable=self.durable,
+            namespace=self._workflow.app.settings.prefix,
+        )
+        self._workflow.add(task)
+        return task
+
+
+class DurableTaskDecorator(Generic[I]):
+    """Makes a durable task of an async function with a DurableContext and adds it to its workflow."""
+
+    def __init__(self, made: TaskDecorator[I], eviction_policy: EvictionPolicy | None) -> None:
+        self._made = made
+        made.be_durable(eviction_policy)
+
+    def __call__(self, fn: Callable[Concatenate[I, DurableContext, P], Coroutine[Any, Any, R]]) -> Task[I, R]:
+        make: Any = self._made
+        made: Task[I, R] = make(fn)
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
@@ -85,19 +85,6 @@ class TaskOptions:
 _BUILT_IN = TaskOptions()
 
 
-def options_of(where: str, given: Mapping[str, Any]) -> TaskOptions:
-    """The options of a task as they were given by name. TypeError, which says what may have been meant, for one that there is not."""
-    known = [each.name for each in fields(TaskOptions)]
-    for name in given:
-        if name not in known:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-            raise TypeError(f"{where} has no option {name!r}: {hint}")
-    return TaskOptions(**given)
-
-
 class Task(Generic[I, R]):
     """A task of a workflow. Made by the decorators; refer to it as a parent, or for its output."""
 
@@ -152,6 +139,44 @@ class Task(Generic[I, R]):
     def gates(self) -> tuple[GatePlan, ...]:
         """Its concurrency limits, in the order in which an attempt passes them."""
         return self._plan.gates
+
+    # ---- its options, as they hold: a workflow's defaults are in them
+
+    @property
+    def schedule_timeout(self) -> Duration:
+        return self.options.schedule_timeout
+
+    @property
+    def execution_timeout(self) -> Duration:
+        return self.options.execution_timeout
+
+    @property
+    def retries(self) -> int:
+        return self.options.retries
+
+    @property
+    def rate_limits(self) -> Sequence[RateLimit]:
+        return tuple(self.options.rate_limits or ())
+
+    @property
+    def desired_worker_labels(self) -> DesiredLabels:
+        return self.options.desired_worker_labels
+
+    @property
+    def backoff_factor(self) -> float | None:
+        return self.options.backoff_factor
+
+    @property
+    def backoff_max_seconds(self) -> int | None:
+        return self.options.backoff_max_seconds
+
+    @property
+    def concurrency(self) -> Concurrency:
+        return self.options.concurrency
+
+    @property
+    def slot_cost(self) -> int | None:
+        return self.options.slot_cost
 
     @property
     def where(self) -> str:

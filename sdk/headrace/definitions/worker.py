@@ -13,16 +13,18 @@ from headrace.context.lifespan import Lifespan, LifespanFn
 from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError
 from headrace.options.events import check_event_patterns
-from headrace.options.labels import Candidate, WorkerLabels
+from headrace.options.labels import Candidate, WorkerLabels, worker_name
 from headrace.runtime.code import TaskRunnable
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
-    from headrace.definitions.workflow import BaseWorkflow
+    from headrace.definitions.base import BaseWorkflow
     from headrace.engine.catalog.workers import DeclaredWorker
     from headrace.engine.runs.ports import Runnable
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,39}")
+LONGEST_WORKER_NAME = 72
+"""Characters: with its stack's it is a queue's name, of which SQS takes 80. `headrace compile` knows the stack, and Lambda's 64."""
+
 RESERVED_NAMES = frozenset({"dead-letters", "clock", "events", "webhooks"})
 
 LAMBDA_TIMEOUT_S = 900
@@ -120,16 +122,16 @@ class Worker:
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
         webhooks: bool = False,
     ) -> None:
-        full = app.settings.apply_namespace(name) if isinstance(name, str) else ""
-        if not _NAME.fullmatch(full) or name in RESERVED_NAMES:
+        full = worker_name(app.settings.apply_namespace(name)) if isinstance(name, str) else ""
+        if not re.search("[A-Za-z0-9]", full) or len(full) > LONGEST_WORKER_NAME or full in RESERVED_NAMES:
             raise DefinitionError(
-                f"worker {name!r}: a worker's name is part of a queue's: 1 to 40 letters, digits, '-' and '_', "
-                f"not {' or '.join(sorted(RESERVED_NAMES))}"
+                f"worker {name!r}: a worker's name is part of a queue's: give 1 to {LONGEST_WORKER_NAME} characters with letters or "
+                f"digits among them, not {' or '.join(sorted(RESERVED_NAMES))}"
             )
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int) or slots < 1):
             raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")
         self.app = app
-        self.name = name = app.settings.apply_namespace(name)
+        self.name = name = full
         self.slots = slots
         self.process = process
         self.labels = WorkerLabels(name, labels)
@@ -151,19 +153,17 @@ class Worker:
 
     def register_workflow(self, workflow: BaseWorkflow[Any, Any]) -> None:
         """Have this worker run the workflow's tasks. TypeError where it is none."""
-        from headrace.definitions.workflow import BaseWorkflow
+        from headrace.definitions.base import BaseWorkflow
 
         if not isinstance(workflow, BaseWorkflow):
             raise TypeError(
                 f"worker {self.name}: {workflow!r} is no workflow: give what @hatchet.task or hatchet.workflow made"
             )
-        if workflow.app is not self.app:
-            raise DefinitionError(
-                f"worker {self.name}: workflow {workflow.name} belongs to another Headrace()"
-            )
-        if workflow not in self.workflows:
-            self.workflows.append(workflow)
-            self.app.definitions_changed()
+        try:
+            self.app._take_in(workflow.app)
+            self.app._registry.claim(workflow, self)
+        except DefinitionError as error:
+            raise DefinitionError(f"worker {self.name}, workflow {workflow.name}: {error}") from None
 
     def register_workflows(self, workflows: Sequence[BaseWorkflow[Any, Any]]) -> None:
         for workflow in workflows:
@@ -211,7 +211,7 @@ class Worker:
             workflows={
                 workflow.name: {
                     task: encode_wishes(choice.waits_for)
-                    for task, choice in self.app.choices_for(workflow).items()
+                    for task, choice in self.app._registry.choices_for(workflow).items()
                     if choice.waits_for
                 }
                 for workflow in self.workflows

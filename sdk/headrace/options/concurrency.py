@@ -45,6 +45,11 @@ class ConcurrencyExpression:
     max_runs: int
     limit_strategy: ConcurrencyLimitStrategy = ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN
 
+    @classmethod
+    def from_int(cls, max_runs: int) -> ConcurrencyExpression:
+        """At most `max_runs` at once, whatever the input: what a number as `concurrency=` stands for."""
+        return cls(CONSTANT, max_runs)
+
 
 Concurrency: TypeAlias = "int | ConcurrencyExpression | Sequence[ConcurrencyExpression] | None"
 """A number stands for one expression that is the same for every run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,12 @@ class WorkerLabel:
 
     key: str
     value: str | int
+
+
+def worker_name(name: str) -> str:
+    """A worker's name as queues and functions have it: what is no letter, digit, '-' or '_' becomes '-', so that `my worker` is
+    the worker `my-worker`."""
+    return re.sub("[^A-Za-z0-9_-]+", "-", name)
 
 
 class StickyStrategy(StrEnum):

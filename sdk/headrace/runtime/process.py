@@ -129,7 +129,7 @@ class Process:
     def _register(self) -> None:
         """Store what the worker declares. DefinitionError where a task's rate limit has no limit anywhere."""
         published = [workflow.publishable() for workflow in self.worker.workflows]
-        declared = self.worker.app.declared_rate_limits
+        declared = self.worker.app._declared_rate_limits
         check_limits(self.engine, declared, [each.plan for each in published])
         register_limits(self.engine, declared)
         publish_workflows(self.engine, published)

@@ -31,14 +31,14 @@ class Door(Connected, Protocol):
     """An app, as far as starting runs goes. One without definitions goes by what is published."""
 
     @property
-    def workflows_by_name(self) -> Mapping[str, Definition]: ...
+    def _workflows_by_name(self) -> Mapping[str, Definition]: ...
 
     @property
-    def bulk_progress(self) -> Callable[[int], None] | None: ...
+    def _bulk_progress(self) -> Callable[[int], None] | None: ...
 
-    def knows_workers(self, workflow: str) -> bool: ...
+    def _knows_workers(self, workflow: str) -> bool: ...
 
-    def candidates(self, workflow: str) -> list[Candidate]: ...
+    def _candidates(self, workflow: str) -> list[Candidate]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,8 @@ def find(app: Door, name: str) -> Found | None:
     A process that triggers may import a workflow without the module that says which worker runs it: then the published one counts,
     and the code's only where nothing was published.
     """
-    workflow = app.workflows_by_name.get(name)
-    if workflow is not None and app.knows_workers(name):
+    workflow = app._workflows_by_name.get(name)
+    if workflow is not None and app._knows_workers(name):
         return Found(published=workflow.published(), from_code=True)
     known = published(app.engine, name)
     if known is not None:
@@ -74,7 +74,7 @@ def found_or_raise(app: Door, name: str) -> Found:
 
 def no_such_workflow(app: Door, name: str) -> str:
     """That there is no workflow of that name (in full), which there are, and which may have been meant."""
-    known = {*app.workflows_by_name, *all_published(app.engine)}
+    known = {*app._workflows_by_name, *all_published(app.engine)}
     text = f"no workflow {name!r} is registered in stack {app.settings.stack!r}: "
     if not known:
         return text + (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from headrace.options.debounce import Debounce
 from headrace.options.durations import Duration
-from headrace.options.labels import DesiredLabels
+from headrace.options.labels import DesiredLabels, DesiredWorkerLabel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,25 @@ class TriggerWorkflowOptions:
     delay: Duration | None = None
     run_at: datetime | None = None
     debounce: Debounce | None = None
+
+
+class RunArguments(TypedDict, total=False):
+    """The options of `run` and its relatives, by name.
+
+    child_key: what memoises a child: asked for again, in a retry too, it is the same run. additional_metadata: over the definition's.
+    priority: default: the definition's. sticky: of a child run: on its parent's worker. desired_worker_id: the worker, by its name.
+    desired_worker_labels: wishes, in place of the definition's. delay, run_at, debounce: when it starts; at most one of them.
+    """
+
+    child_key: str | None
+    additional_metadata: Mapping[str, Any] | None
+    priority: int | None
+    sticky: bool
+    desired_worker_id: str | None
+    desired_worker_labels: Sequence[DesiredWorkerLabel] | None
+    delay: Duration | None
+    run_at: datetime | None
+    debounce: Debounce | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,7 @@ def _named(
 
 def _own_wishes(app: Door, found: Found) -> Mapping[str, Sequence[DesiredWorkerLabel]]:
     """The definition's wishes, by task: from the code, or the required ones that were published without it."""
-    workflow = app.workflows_by_name.get(found.published.name)
+    workflow = app._workflows_by_name.get(found.published.name)
     if workflow is not None:
         return {task.name: task.wishes for task in workflow.tasks}
     return {
@@ -131,7 +131,7 @@ def _candidates(app: Door, found: Found) -> list[Candidate]:
     """The workers that register a workflow: declared here, or published; else those of its plan, whose labels are not known."""
     plan = found.published.plan
     if found.from_code:
-        return app.candidates(plan.workflow)
+        return app._candidates(plan.workflow)
     published = [
         Candidate(name=each.worker, labels=each.labels, process=each.process, longest_ms=each.longest_ms)
         for each in declared(app.engine)

@@ -13,7 +13,7 @@ from headrace.core.run.request import Call, Child, Origin, StartOptions, StartRu
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.debounce import quiet_of
 from headrace.options.durations import to_ms
-from headrace.options.labels import wishes_of
+from headrace.options.labels import wishes_of, worker_name
 from headrace.options.times import to_epoch_ms
 from headrace.triggers.children import Spawner, child_of, current, handed_down
 from headrace.values.codec import metadata_of
@@ -54,7 +54,7 @@ def _request(
             metadata=metadata_of(given.additional_metadata),
             priority=given.priority,
             sticky=given.sticky,
-            desired_worker_id=settings.apply_namespace(given.desired_worker_id, given.namespace)
+            desired_worker_id=worker_name(settings.apply_namespace(given.desired_worker_id, given.namespace))
             if given.desired_worker_id
             else None,
             desired_worker_labels=wishes_of(

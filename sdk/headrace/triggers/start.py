@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.core.run.request import Child, Event, StartRun, derived_run_id, metadata_for
+from headrace.engine.catalog.workers import declared
+from headrace.engine.catalog.workflows import published
 from headrace.engine.runs import start as engine_start
 from headrace.engine.runs.read import read_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join
-from headrace.errors import DedupeViolationError, DefinitionError
+from headrace.errors import DedupeViolationError, DefinitionError, StackNotFound
 from headrace.options.idempotency import key_of
 from headrace.options.priority import check_priority
 from headrace.triggers.children import Spawner, current
@@ -62,9 +64,25 @@ def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
 def _start(app: Door, news: Sequence[NewRun]) -> list[RunRecord]:
     if not news:
         return []
-    if len(news) == 1:
-        return [engine_start.start(app.engine, news[0])]
-    return engine_start.start_many(app.engine, news, progress=app.bulk_progress)
+    try:
+        if len(news) == 1:
+            return [engine_start.start(app.engine, news[0])]
+        return engine_start.start_many(app.engine, news, progress=app._bulk_progress)
+    except StackNotFound as error:
+        raise _on_no_worker(app, news) or error from None
+
+
+def _on_no_worker(app: Door, news: Sequence[NewRun]) -> DefinitionError | None:
+    """That a workflow is on no worker, where it is that, and not the stack, that is missing: its plan's worker has no queue."""
+    for name in (new.plan.workflow for new in news):
+        if not app._knows_workers(name) and published(app.engine, name) is None:
+            workers = ", ".join(each.worker for each in declared(app.engine))
+            if workers:
+                return DefinitionError(
+                    f"workflow {name} is on no worker of stack {app.settings.stack!r}, so nothing would run it: add it to the "
+                    f"workflows of a worker ({workers}), and deploy"
+                )
+    return None
 
 
 def _join(

@@ -12,11 +12,13 @@ from headrace.options.durations import Duration
 from headrace.options.labels import DesiredWorkerLabel, wishes_of
 from headrace.options.priority import Priority
 from headrace.triggers.children import current
-from headrace.triggers.options import TriggerWorkflowOptions, WorkflowRunTriggerConfig
+from headrace.triggers.options import RunArguments, TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.triggers.refs import TaskRunRef, aio_gather, gather
 from headrace.values.codec import input_text
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from headrace.app import Headrace
     from headrace.core.run.request import StartRun
 
@@ -156,16 +158,7 @@ class Triggered(Generic[I, R]):
         input: I = ...,
         options: TriggerWorkflowOptions | None = None,
         wait_for_result: Literal[True] = True,
-        child_key: str | None = None,
-        additional_metadata: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        sticky: bool = False,
-        desired_worker_id: str | None = None,
-        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-        *,
-        delay: Duration | None = None,
-        run_at: datetime | None = None,
-        debounce: Debounce | None = None,
+        **given: Unpack[RunArguments],
     ) -> R: ...
     @overload
     def run(
@@ -174,22 +167,14 @@ class Triggered(Generic[I, R]):
         options: TriggerWorkflowOptions | None = None,
         *,
         wait_for_result: Literal[False],
-        child_key: str | None = None,
-        additional_metadata: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        sticky: bool = False,
-        desired_worker_id: str | None = None,
-        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-        delay: Duration | None = None,
-        run_at: datetime | None = None,
-        debounce: Debounce | None = None,
+        **given: Unpack[RunArguments],
     ) -> TaskRunRef[I, R]: ...
     def run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
     ) -> R | TaskRunRef[I, R]:
         """Start a run and, unless `wait_for_result=False`, wait for its result. Inside a task: a child run.
 
-        FailedTaskRunExceptionGroup where the run FAILED, ValueError where it was CANCELLED.
+        FailedTaskRunExceptionGroup where the run FAILED, RunCancelled (a ValueError) where it was CANCELLED.
         """
         item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
         ref = self._ref_of(item, self._trigger([item])[0])
@@ -201,16 +186,7 @@ class Triggered(Generic[I, R]):
         input: I = ...,
         options: TriggerWorkflowOptions | None = None,
         wait_for_result: Literal[True] = True,
-        child_key: str | None = None,
-        additional_metadata: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        sticky: bool = False,
-        desired_worker_id: str | None = None,
-        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-        *,
-        delay: Duration | None = None,
-        run_at: datetime | None = None,
-        debounce: Debounce | None = None,
+        **given: Unpack[RunArguments],
     ) -> R: ...
     @overload
     async def aio_run(
@@ -219,15 +195,7 @@ class Triggered(Generic[I, R]):
         options: TriggerWorkflowOptions | None = None,
         *,
         wait_for_result: Literal[False],
-        child_key: str | None = None,
-        additional_metadata: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        sticky: bool = False,
-        desired_worker_id: str | None = None,
-        desired_worker_labels: Sequence[DesiredWorkerLabel] | None = None,
-        delay: Duration | None = None,
-        run_at: datetime | None = None,
-        debounce: Debounce | None = None,
+        **given: Unpack[RunArguments],
     ) -> TaskRunRef[I, R]: ...
     async def aio_run(
         self, input: Any = None, options: Any = None, wait_for_result: bool = True, *rest: Any, **named: Any
@@ -304,7 +272,9 @@ class Triggered(Generic[I, R]):
             await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
         )
 
-    def run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
+    def run_no_wait(
+        self, input: I | None = None, *rest: Any, **named: Unpack[RunArguments]
+    ) -> TaskRunRef[I, R]:
         """Deprecated: `run(..., wait_for_result=False)`."""
         _deprecated("run_no_wait", "run(..., wait_for_result=False)")
         [run_id] = self._trigger(
@@ -312,7 +282,9 @@ class Triggered(Generic[I, R]):
         )
         return self._ref(run_id)
 
-    async def aio_run_no_wait(self, input: Any = None, *rest: Any, **named: Any) -> TaskRunRef[I, R]:
+    async def aio_run_no_wait(
+        self, input: I | None = None, *rest: Any, **named: Unpack[RunArguments]
+    ) -> TaskRunRef[I, R]:
         """Deprecated: `aio_run(..., wait_for_result=False)`."""
         _deprecated("aio_run_no_wait", "aio_run(..., wait_for_result=False)")
         [run_id] = await self._aio_trigger(

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import namespaced
 from headrace.clients.runs.reading import RunsReading
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
 from headrace.errors import NotSupportedError
+from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from headrace.clients.faces import aio
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import run_status
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.errors import RunNotFound
 from headrace.triggers import stream
+from headrace.triggers.faces import aio
 from headrace.triggers.outcomes import Outputs
 from headrace.triggers.refs import WorkflowRunRef
 

@@ -13,10 +13,11 @@ R = TypeVar("R")
 
 def aio(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     """`aio_x = aio(x)`: `x` for callers on an event loop, which it does not block. Context variables go with it."""
-    import asyncio
 
     @functools.wraps(method)
     async def face(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        import asyncio
+
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
     face.__name__ = f"aio_{method.__name__}"

@@ -1,0 +1,109 @@
+"""The options of declarations, each typed once: type checkers refuse a misspelt one, and `checked` does at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from headrace.definitions.task import Task, TaskDefaults
+    from headrace.options.concurrency import Concurrency
+    from headrace.options.conditions import Conditions
+    from headrace.options.durations import Duration
+    from headrace.options.events import DefaultFilter
+    from headrace.options.idempotency import Idempotency
+    from headrace.options.labels import DesiredLabels, StickyStrategy
+    from headrace.options.priority import Priority
+    from headrace.options.rate_limits import RateLimit
+
+
+class TaskArguments(TypedDict, total=False):
+    """How a task is run.
+
+    schedule_timeout: how long it may wait for its worker; then it is CANCELLED. Default 5 minutes.
+    execution_timeout: how long an attempt may run. Default 60 seconds.
+    retries: how often it is tried again. Default 0.
+    backoff_factor: the pause before retry n is `backoff_factor ** n` seconds; None: none. backoff_max_seconds: its longest.
+    retry_jitter: the share of the pause that chance may take away, 0 to 1.
+    rate_limits, concurrency: what it must get before it starts. desired_worker_labels: wishes about the worker.
+    """
+
+    schedule_timeout: Duration
+    execution_timeout: Duration
+    retries: int
+    rate_limits: Sequence[RateLimit] | None
+    desired_worker_labels: DesiredLabels
+    backoff_factor: float | None
+    backoff_max_seconds: int | None
+    retry_jitter: float | None
+    concurrency: Concurrency
+
+
+class DagTaskArguments(TaskArguments, total=False):
+    """Of a task of a workflow.
+
+    parents: tasks of the same workflow, defined before. It runs once all are done; any that FAILED or was CANCELLED cancels it, all
+    SKIPPED skip it. wait_for, skip_if, cancel_if: conditions. slot_cost: how many of its worker's slots it takes, default 1.
+    isolated: give it an invocation of its own in place of going on in its parent's.
+    """
+
+    parents: Sequence[Task[Any, Any]] | None
+    wait_for: Conditions
+    skip_if: Conditions
+    cancel_if: Conditions
+    slot_cost: int | None
+    isolated: bool
+
+
+class WorkflowArguments(TypedDict, total=False):
+    """Of whatever can be triggered.
+
+    on_events: keys of events that start it, with `*`. default_filters: which of those. on_crons: expressions, in UTC; cron_input: the
+    input of their runs. version: default: a hash of the definition. sticky: keep a run's tasks on one worker. default_priority:
+    default LOW. default_additional_metadata: under each run's own. idempotency: one run a key.
+    """
+
+    description: str | None
+    on_events: Sequence[str] | None
+    on_crons: Sequence[str] | None
+    cron_input: Any
+    version: str | None
+    sticky: StickyStrategy | None
+    default_priority: Priority | int
+    default_filters: Sequence[DefaultFilter] | None
+    default_additional_metadata: Mapping[str, Any] | None
+    idempotency: Idempotency | None
+
+
+class DagArguments(WorkflowArguments, total=False):
+    """Of a workflow. concurrency: how many of its runs at once. task_defaults: for tasks that leave an option at its default."""
+
+    concurrency: Concurrency
+    task_defaults: TaskDefaults
+
+
+class DurableArguments(TaskArguments, WorkflowArguments, total=False):
+    """Of a durable standalone task."""
+
+
+class StandaloneArguments(DurableArguments, total=False):
+    """Of a standalone task."""
+
+    slot_cost: int | None
+
+
+def checked(where: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """TypeError, which says what may have been meant, for an option that there is not."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names)}"
+            raise TypeError(f"{where} has no option {name!r}: {hint}")
+
+
+def names_of(arguments: type) -> tuple[str, ...]:
+    """The names of a TypedDict's fields, its bases' first."""
+    return tuple(arguments.__annotations__)
