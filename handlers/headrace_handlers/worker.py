@@ -17,6 +17,7 @@ from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Host
 from headrace.errors import NotConfigured
 from headrace.runtime.deadline import end_process
+from headrace.telemetry import tracing
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
 from headrace_handlers.observing import EmfObserver, Metrics
@@ -54,6 +55,7 @@ def make_handler(
             return answer(event, lambda record: deliver(engine, host, received(record, worker_name)))
         finally:
             metrics.flush()
+            tracing.flush()
 
     return handler
 

@@ -70,7 +70,7 @@ from headrace.options.labels import (
 )
 from headrace.options.priority import Priority
 from headrace.options.rate_limits import RateLimit, RateLimitDuration
-from headrace.settings.settings import Settings
+from headrace.settings.settings import OpenTelemetryConfig, Settings
 from headrace.triggers.options import (
     ScheduleTriggerWorkflowOptions,
     TriggerWorkflowOptions,
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from headrace.clients.models import BulkCancelReplayOpts, RunFilter
     from headrace.context.durable import DurableContext, SleepResult
     from headrace.settings.client_config import ClientConfig
+    from headrace.telemetry.otel_attributes import OTelAttribute
     from headrace.values.empty import EmptyModel
 
 __version__ = "0.1.0"
@@ -111,6 +112,7 @@ _LATER = {
     "DurableContext": "headrace.context.durable",
     "SleepResult": "headrace.context.durable",
     "EmptyModel": "headrace.values.empty",
+    "OTelAttribute": "headrace.telemetry.otel_attributes",
     "RunFilter": "headrace.clients.models",
 }
 """Names whose modules not every worker has a use for: imported when they are asked for. A first pydantic model costs 50 ms."""
@@ -161,6 +163,8 @@ __all__ = [
     "NonDeterminismError",
     "NonRetryableException",
     "NotSupportedError",
+    "OTelAttribute",
+    "OpenTelemetryConfig",
     "OrGroup",
     "ParentCondition",
     "PayloadTooLargeError",

@@ -242,6 +242,9 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     f"{_REST}.v1_webhook_source_name": _event_models("V1WebhookSourceName"),
     "deprecated.deprecation": {"semver_less_than": "headrace.compat:semver_less_than"},
     "engine_version": {"MinEngineVersion": "headrace.compat:MinEngineVersion"},
-    "opentelemetry.instrumentor": _top("HatchetInstrumentor"),
+    "opentelemetry.instrumentor": {
+        "HatchetInstrumentor": "headrace.opentelemetry.instrumentor:HatchetInstrumentor"
+    },
+    "utils.opentelemetry": _top("OTelAttribute"),
 }
 """Path under `hatchet_sdk` -> its names. What Headrace has not (yet) is an ImportError when somebody asks for it."""

@@ -51,6 +51,16 @@ def run(*command: str) -> str:
                 "Thank you for #7, 'It works on my machine'",
             ],
         ),
+        (
+            "tracing",
+            [
+                "POST /orders ",
+                "  hatchet.run_workflow close-order",
+                "    hatchet.start_step_run close-order",
+                "      hatchet.run_workflow send-mail",
+                "        hatchet.start_step_run send-mail",
+            ],
+        ),
         ("s3_upload", ["s3://uploads/orders.csv, 1024 bytes"]),
         ("nightly", [r"cron 0 3 \* \* \* in Europe/Berlin ran: \{'night': '03:00 in CES?T'\}"]),
         ("search_index", ["a: edit 5", "b: edit 5"]),

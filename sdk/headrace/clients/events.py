@@ -20,6 +20,7 @@ from headrace.engine.events.push import push
 from headrace.engine.runs.read import read_many
 from headrace.options.events import check_key
 from headrace.options.priority import check_priority
+from headrace.telemetry import tracing
 from headrace.triggers.children import current
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
@@ -81,7 +82,7 @@ class EventClient:
             priority=priority,
             scope=scope,
         )
-        return self._push([one], namespace)[0]
+        return self._push([one], namespace, bulk=False)[0]
 
     aio_push = aio(push)
 
@@ -93,14 +94,16 @@ class EventClient:
             raise ValueError(
                 f"bulk_push takes {MOST_PUSHED:,} events a call, not {len(events):,}: push them in parts"
             )
-        return self._push(events, options.namespace if options is not None else None)
+        return self._push(events, options.namespace if options is not None else None, bulk=True)
 
     aio_bulk_push = aio(bulk_push)
 
-    def _push(self, events: Sequence[BulkPushEventWithMetadata], namespace: str | None) -> list[Event]:
-        made = [self._event(each, namespace) for each in events]
-        push(self._app.engine, made)
-        return [_shown(self._app.settings.stack, each) for each in made]
+    def _push(
+        self, events: Sequence[BulkPushEventWithMetadata], namespace: str | None, *, bulk: bool
+    ) -> list[Event]:
+        with tracing.pushing([self._event(each, namespace) for each in events], bulk=bulk) as made:
+            push(self._app.engine, made)
+            return [_shown(self._app.settings.stack, each) for each in made]
 
     def _event(self, given: BulkPushEventWithMetadata, namespace: str | None) -> Pushed:
         engine = self._app.engine

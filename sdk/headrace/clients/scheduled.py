@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from headrace.engine.clock.scheduled import (
 from headrace.engine.runs.read import read_many
 from headrace.options.priority import check_priority
 from headrace.options.times import from_epoch_ms, to_epoch_ms
+from headrace.telemetry import tracing
 from headrace.triggers.definition import found_or_raise
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
@@ -85,7 +87,8 @@ class ScheduledClient:
             priority=int(priority) if priority is not None else None,
             worker=found.published.plan.tasks[0].worker,
         )
-        return _shown(schedule_run(self._app.engine, wanted), None)
+        with tracing.scheduling(name, due_ms, wanted.metadata) as metadata:
+            return _shown(schedule_run(self._app.engine, replace(wanted, metadata=metadata)), None)
 
     aio_create = aio(create)
 

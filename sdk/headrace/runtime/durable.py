@@ -24,6 +24,7 @@ from headrace.core.run.record import ErrorInfo
 from headrace.engine.runs.ports import DurableLog, Outcome, Raised, SuspendedOnOperations
 from headrace.errors import NonDeterminismError, StoreUnavailable
 from headrace.runtime import loop
+from headrace.telemetry import tracing
 
 logger = logging.getLogger("headrace")
 
@@ -73,6 +74,7 @@ class DurableRun:
         self._time_left_s = time_left_s
         self._warned = False
         self._saving = asyncio.Lock()
+        self._spans: dict[int, Callable[[], None]] = {}
 
     # ---- what operations ask
 
@@ -110,6 +112,8 @@ class DurableRun:
             return None
         entry = Entry(node=node, kind=kind, asked=asked, groups=wanted)
         self._entries.append(entry)
+        if kind is Kind.WAIT and tracing.installed is not None:
+            self._spans[node] = tracing.installed.waiting(says)
         return entry
 
     def _recorded(self, node: int, kind: Kind, asked: str, says: str) -> Entry | None:
@@ -236,10 +240,12 @@ class DurableRun:
         main = self._loop.create_task(code(), context=context)
         try:
             outcome = await self._supervise(main)
+            self._end_spans(*self._spans)
             if main.done():
                 self.close("the task has ended")
             return outcome
         except asyncio.CancelledError:
+            self._end_spans(*self._spans)
             self.close("the attempt has ended")
             main.cancel()
             await asyncio.gather(main, return_exceptions=True)
@@ -283,6 +289,7 @@ class DurableRun:
             return False
         entry = min(ready, key=lambda each: each.order)
         future = self._waiting.pop(entry.node)
+        self._end_spans(entry.node)
         if not future.done():
             future.set_result(entry)
         return True
@@ -322,6 +329,13 @@ class DurableRun:
             saved = not self._log.changed or await asyncio.to_thread(self._log.save)
         if not saved:
             await self.never()  # fenced or cancelled: the heartbeat, or the deadline, ends this attempt
+
+    def _end_spans(self, *nodes: int) -> None:
+        """A wait has a span in the invocation that first asks for it, until it is answered or the task suspended."""
+        for node in nodes:
+            end = self._spans.pop(node, None)
+            if end is not None:
+                end()
 
     # ---- suspension
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from headrace.settings.settings import PREFIX, HealthcheckConfig, Settings
+from headrace.settings.settings import PREFIX, HealthcheckConfig, OpenTelemetryConfig, Settings
 
 FILES = (".env", ".env.headrace", ".env.dev", ".env.local")
 
@@ -19,6 +19,12 @@ class _Healthcheck(BaseModel):
     port: int = Field(8001, ge=1, le=65_535)
     bind_address: str = "0.0.0.0"
     event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
+
+
+class _OpenTelemetry(BaseModel):
+    excluded_attributes: list[str] = Field(default_factory=list)
+    include_task_name_in_start_step_run_span_name: bool = False
+    individual_run_spans_for_bulk_run: bool = False
 
 
 class _Reader(BaseSettings):
@@ -48,6 +54,7 @@ class _Reader(BaseSettings):
     debug: bool = False
     logger: logging.Logger | None = None
     healthcheck: _Healthcheck = Field(default_factory=_Healthcheck)
+    otel: _OpenTelemetry = Field(default_factory=_OpenTelemetry)
     worker_preset_labels: dict[str, str | int] = Field(default_factory=dict)
     terminate_worker_after_num_tasks: int | None = None
     disable_log_capture: bool = False
@@ -62,4 +69,5 @@ class ClientConfig(Settings):
         read = _Reader(**given)
         values = {name: getattr(read, name) for name in _Reader.model_fields}
         values["healthcheck"] = HealthcheckConfig(**read.healthcheck.model_dump())
+        values["otel"] = OpenTelemetryConfig(**read.otel.model_dump())
         super().__init__(**values)

@@ -21,6 +21,18 @@ class HealthcheckConfig:
     event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
 
 
+@dataclass(slots=True, kw_only=True)
+class OpenTelemetryConfig:
+    """What the spans of `HatchetInstrumentor` say."""
+
+    excluded_attributes: list[Any] = field(default_factory=list)
+    """Attributes that spans leave out: members of `OTelAttribute`, or their values, such as "additional_metadata"."""
+    include_task_name_in_start_step_run_span_name: bool = False
+    """`hatchet.start_step_run.<workflow>:<task>` in place of `hatchet.start_step_run`."""
+    individual_run_spans_for_bulk_run: bool = False
+    """A span `hatchet.run_workflow` for each run of a bulk run, under that of the call."""
+
+
 @dataclass(kw_only=True)
 class Settings:
     """Where the stack is, and how this process talks to it.
@@ -61,6 +73,7 @@ class Settings:
     debug: bool = False
     logger: logging.Logger | None = None
     healthcheck: HealthcheckConfig = field(default_factory=HealthcheckConfig)
+    otel: OpenTelemetryConfig = field(default_factory=OpenTelemetryConfig)
     worker_preset_labels: dict[str, str | int] = field(default_factory=dict)
     terminate_worker_after_num_tasks: int | None = None
     disable_log_capture: bool = False

@@ -20,6 +20,7 @@ from headrace.engine.waits.kinds.children import leaf_for, open_join
 from headrace.errors import DedupeViolationError, DefinitionError, StackNotFound
 from headrace.options.idempotency import key_of
 from headrace.options.priority import check_priority
+from headrace.telemetry import tracing
 from headrace.triggers.children import Spawner, current
 from headrace.triggers.debounced import put_off_run
 from headrace.triggers.definition import found_or_raise
@@ -38,15 +39,21 @@ def start(app: Door, wanted: Sequence[StartRun]) -> list[str]:
     sent. IdempotencyCollisionError for one run whose key is held; for several BulkTriggerIdempotencyCollisionError, and the
     others are started.
     """
-    ids = iter(
-        record.run_id
-        for record in start_records(app, [one for one in wanted if one.options.debounce is None])
-    )
-    return [next(ids) if one.options.debounce is None else put_off_run(app, one) for one in wanted]
+    with tracing.starting(wanted) as traced:
+        ids = iter(
+            record.run_id
+            for record in _start_records(app, [one for one in traced if one.options.debounce is None])
+        )
+        return [next(ids) if one.options.debounce is None else put_off_run(app, one) for one in traced]
 
 
 def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
     """As `start`; the records. A child that an earlier attempt started is not started again: its record as it is now."""
+    with tracing.starting(wanted) as traced:
+        return _start_records(app, traced)
+
+
+def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
     spawner = current.get()
     placement = Placement(app, spawner)
     news = [_new_run(app, each, placement) for each in wanted]

@@ -122,6 +122,7 @@ class TaskRow:
     spawned: int = 0  # how many child runs it has
     log: str | None = None  # of a durable task: the tail of its log (`core.durable.log`)
     invocations: int = 0  # of a durable task: how often it was resumed
+    span: str | None = None  # the trace and span of its last attempt, where it was traced
     data: str | None = None  # what the conditions brought that it has waited for: JSON, by data key
 
     @property
@@ -180,6 +181,7 @@ ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
     "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
     "via": "v", "spawned": "n", "started": "u", "log": "L", "invocations": "iv", "data": "cd",
+    "span": "sp",
 }  # fmt: skip
 """Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
 

@@ -35,6 +35,7 @@ from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
 from headrace.runtime.heartbeat import Heartbeat
+from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
     from headrace.engine.durable.journal import Journal
@@ -70,6 +71,7 @@ class Ran:
     ending: Ending
     output: Payload
     evaluated: Evaluated
+    span: str | None = None
     log: str | None = None  # of a durable task, where it has grown since it was written
 
 
@@ -102,9 +104,18 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
     ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
     control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
     journal = cache(lambda: _journal(engine, claimed))
+    span = None
+    if tracing.installed is not None:
+        from headrace.engine.runs.traced import begin
+
+        span, host = begin(tracing.installed, host, [(claimed.record, claimed.attempt.task)])
     ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control, journal))
     control.flush()
     ran = _stored(engine, claimed, ending)
+    if span is not None:
+        from headrace.engine.runs.traced import end
+
+        ran = replace(ran, span=end(span, ran.ending))
     return replace(ran, log=journal().unwritten()) if journal.cache_info().currsize else ran
 
 
@@ -218,6 +229,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
     record, attempt = claimed.record, claimed.attempt
     if ran.log is not None:
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
+    if ran.span is not None:
+        record = record.with_row(attempt.task, replace(record.tasks[attempt.task], span=ran.span))
     match ran.ending:
         case Succeeded():
             write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)

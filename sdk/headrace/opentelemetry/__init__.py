@@ -1,0 +1,1 @@
+"""OpenTelemetry: `headrace.opentelemetry.instrumentor.HatchetInstrumentor`. Needs the extra `otel`."""
