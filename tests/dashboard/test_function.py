@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from http.cookies import SimpleCookie
@@ -56,6 +57,16 @@ def request(
         "body": body,
         "isBase64Encoded": body is not None,
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop() -> Iterator[None]:
+    """The event loop that Lambda's process has for good, and that a test's has to close."""
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield
+    asyncio.set_event_loop(None)
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,20 @@ from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.groups import grouped
+from headrace_dashboard.views.listed import rows_of
 
 FAILURES = 200
 """How many of the last day's failures are grouped."""
 
 OPEN = 100
-"""How many open runs are looked at."""
+"""How many open runs are shown."""
 
 
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """The last day's failures, the open runs, and the gates that tasks wait at."""
     day = now_of(hatchet) - timedelta(days=1)
-    failed = hatchet.runs.list(since=day, statuses=[RunStatus.FAILED], limit=FAILURES, include_payloads=False)
-    running = hatchet.runs.list(
-        since=day, statuses=[RunStatus.QUEUED, RunStatus.RUNNING], limit=OPEN, include_payloads=False
-    )
+    failed = rows_of(hatchet, since=day, statuses=[RunStatus.FAILED], limit=FAILURES)
+    running = rows_of(hatchet, since=day, statuses=[RunStatus.QUEUED, RunStatus.RUNNING], limit=OPEN)
     waiting = [row for row in running.rows if row.status is RunStatus.QUEUED]
     gates = [gate for gate in hatchet.gates.list() if gate.waiters]
     return {
@@ -34,6 +33,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "more_failed": failed.pagination.next_page is not None,
         "open": running.rows,
         "more_open": running.pagination.next_page is not None,
+        "searched_until": running.searched_until,
         "waiting": waiting,
         "oldest": min((row.created_at for row in waiting), default=None),
         "gates": gates,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,30 +13,35 @@ from headrace.app import Headrace
 from headrace.clients.models import BulkCancelReplayOpts
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.formats import now_of
+from headrace_dashboard.views.listed import LOOK_AT, any_of, rows_of
 
 LIMIT = 50
-FILTERS = ("workflow", "status", "hours", "metadata", "parent", "event")
+FILTERS = ("workflow", "status", "hours", "metadata", "parent", "event", "before")
 
 
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """A page of runs. ValueError, which names the field, where a filter cannot be read."""
     hours = _number(asked, "hours", 24.0)
     page = max(1, int(_number(asked, "page", 1)))
-    found = hatchet.runs.list(
+    found = rows_of(
+        hatchet,
         since=now_of(hatchet) - timedelta(hours=hours),
+        until=_moment(asked, "before"),
         statuses=_statuses(asked.get("status", "")),
-        workflow_ids=[asked["workflow"]] if asked.get("workflow") else None,
+        workflow_ids=any_of(asked.get("workflow", "")),
         additional_metadata=_pairs(asked.get("metadata", "")),
         parent_task_external_id=asked.get("parent") or None,
         triggering_event_external_id=asked.get("event") or None,
         offset=(page - 1) * LIMIT,
         limit=LIMIT,
-        include_payloads=False,
+        look_at=LOOK_AT + page * LIMIT,
     )
     kept = {name: asked[name] for name in FILTERS if asked.get(name)}
     return {
         "title": "Runs",
         "rows": found.rows,
+        "searched_until": found.searched_until,
+        "further": _further(kept, found.searched_until),
         "page": page,
         "older": f"/runs?{urlencode(kept | {'page': str(page + 1)})}" if found.pagination.next_page else None,
         "newer": f"/runs?{urlencode(kept | {'page': str(page - 1)})}" if page > 1 else None,
@@ -44,6 +49,20 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "filters": {name: asked.get(name, "") for name in FILTERS} | {"hours": f"{hours:g}"},
         "back": f"/runs?{urlencode(kept)}",
     }
+
+
+def _further(kept: Mapping[str, str], until: datetime | None) -> str | None:
+    """The address of the same list of older runs, where this one stopped looking at `until`."""
+    return None if until is None else f"/runs?{urlencode({**kept, 'before': until.isoformat()})}"
+
+
+def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
+    text = asked.get(name) or ""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise ValueError(f"{name} must be a time such as 2026-01-31T12:00:00+00:00, not {text!r}") from None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _number(asked: Mapping[str, str], name: str, default: float) -> float:

@@ -14,6 +14,7 @@ from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
 from headrace.values.schema import SchemaField, example, fields_of, value_of
 from headrace_dashboard.formats import now_of
+from headrace_dashboard.views.listed import rows_of
 
 SAMPLE = 200
 """How many of the newest runs the figures come from."""
@@ -32,9 +33,7 @@ def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     workflow = hatchet.workflows.get(asked["name"])
     schema = workflow.input_schema
     since = now_of(hatchet) - timedelta(days=1)
-    rows = hatchet.runs.list(
-        since=since, workflow_ids=[workflow.name], limit=SAMPLE, include_payloads=False
-    ).rows
+    rows = rows_of(hatchet, since=since, workflow_ids=[workflow.name], limit=SAMPLE).rows
     done = [row for row in rows if row.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
     took = [float(row.duration) for row in done if row.duration is not None]
     completed = sum(row.status is RunStatus.COMPLETED for row in done)

@@ -84,10 +84,11 @@ class V1TaskSummary(_Model):
 
 
 class V1TaskSummaryList(_Model):
-    """A page of runs, newest first."""
+    """A page of runs, newest first. `searched_until`: runs created before were not looked at; None where all were."""
 
     pagination: PaginationResponse
     rows: list[V1TaskSummary]
+    searched_until: datetime | None = None
 
 
 class V1TaskEventType(StrEnum):

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from headrace.engine.engine import Engine
 
 PAGE = 100
-"""How many index entries, and how many records, are read at once."""
+"""How many records are read at once, and how many index entries at first."""
+
+LATER_PAGE = 5_000
+"""How many index entries are read at once when the first page of a partition held too few that are wanted. An entry is some 100 bytes."""
 
 PARALLEL = 8
 """How many partitions of the index are read at once."""
@@ -86,12 +89,29 @@ def _says(found: Any, wanted: Any) -> bool:
     return found is not None and (found == wanted or str(found) == str(wanted))
 
 
-def runs(engine: Engine, wanted: Wanted) -> Iterator[RunRecord]:
+@dataclass(slots=True)
+class Bound:
+    """How many more records may be read; and, once that stopped a search, when the last that was read had been created."""
+
+    left: int
+    stopped_at_ms: int | None = None
+
+
+def runs(engine: Engine, wanted: Wanted, bound: Bound | None = None) -> Iterator[RunRecord]:
     """The runs that are wanted, newest first, read as they are asked for (eventually consistent as to which there are)."""
     ids = run_ids(engine, wanted)
+    read_at_ms: int | None = None
     while chunk := list(islice(ids, PAGE)):
+        if bound is not None:
+            if bound.left <= 0:
+                bound.stopped_at_ms = read_at_ms
+                return
+            bound.left -= len(chunk)
         for record in read_many(engine, chunk):
-            if record is not None and wanted.takes(record):
+            if record is None:
+                continue
+            read_at_ms = record.created_at_ms
+            if wanted.takes(record):
                 yield record
 
 
@@ -124,18 +144,20 @@ class _Partition:
     name: str
     wanted: Wanted
 
-    def page(self, below: str | None = None) -> list[str]:
+    def page(self, below: str | None = None, size: int = PAGE) -> list[str]:
         """The next sort keys, newest first: those below `below`."""
         items = self.engine.store.query_index(
             self.index,
             self.name,
             low=f"{self.wanted.since_ms:013d}",
             high=below if below is not None else f"{self.wanted.until_ms:013d}#~",
-            limit=PAGE + 1,  # `high` itself is among them
+            limit=size + 1,  # `high` itself is among them
         )
-        return [order for item in items if (order := str(item[self.attribute])) != below][:PAGE]
+        return [order for item in items if (order := str(item[self.attribute])) != below][:size]
 
     def entries(self, page: list[str]) -> Iterator[str]:
+        size = PAGE
         while page:
             yield from page
-            page = self.page(page[-1]) if len(page) == PAGE else []
+            page = self.page(page[-1], LATER_PAGE) if len(page) == size else []
+            size = LATER_PAGE

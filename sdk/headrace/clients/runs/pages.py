@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from headrace.clients.models import PaginationResponse, V1TaskSummary, V1TaskSummaryList
-from headrace.clients.runs.details import Loaded, run_summary, task_summaries
-from headrace.clients.runs.listing import PAGE, Wanted, runs
+from headrace.clients.runs.details import Loaded, at, run_summary, task_summaries
+from headrace.clients.runs.listing import PAGE, Bound, Wanted, runs
 from headrace.clients.runs.loading import load_many
 
 if TYPE_CHECKING:
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
 
 
 def page(
-    engine: Engine, wanted: Wanted, *, offset: int, limit: int, only_tasks: bool, payloads: bool
+    engine: Engine,
+    wanted: Wanted,
+    *,
+    offset: int,
+    limit: int,
+    only_tasks: bool,
+    payloads: bool,
+    look_at: int | None = None,
 ) -> V1TaskSummaryList:
-    """`limit` rows from `offset` on (both count rows: tasks where `only_tasks`), and whether more follow."""
-    found = runs(engine, wanted)
+    """`limit` rows from `offset` on (both count rows: tasks where `only_tasks`), and whether more follow.
+
+    `look_at`: how many records are read at most; `searched_until` says where that stopped it.
+    """
+    bound = Bound(look_at) if look_at is not None else None
+    found = runs(engine, wanted, bound)
     if only_tasks:
         rows = list(islice(_tasks(engine, found, payloads), offset, offset + limit + 1))
     else:
@@ -33,7 +45,12 @@ def page(
             next_page=current + 1 if len(rows) > limit else None,
             num_pages=None if len(rows) > limit else current,
         ),
+        searched_until=stopped_at(bound) if len(rows) <= limit else None,
     )
+
+
+def stopped_at(bound: Bound | None) -> datetime | None:
+    return None if bound is None or bound.stopped_at_ms is None else at(bound.stopped_at_ms)
 
 
 def _summaries(engine: Engine, records: Iterable[RunRecord], payloads: bool) -> Iterator[V1TaskSummary]:

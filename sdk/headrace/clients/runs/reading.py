@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import run_status
@@ -115,9 +115,11 @@ class RunsReading:
         One pair of `additional_metadata` that matches is enough. `only_tasks` lists the tasks of the runs in place of the runs.
         The index that this reads is eventually consistent: a run may be missing for a moment.
         """
-        from headrace.clients.runs.pages import page
-
-        wanted = self._wanted(
+        return self._list(
+            offset=offset or 0,
+            limit=DEFAULT_LIMIT if limit is None else limit,
+            only_tasks=only_tasks,
+            payloads=include_payloads,
             since=since,
             until=until,
             statuses=statuses,
@@ -126,14 +128,6 @@ class RunsReading:
             worker_id=worker_id,
             parent_task_external_id=parent_task_external_id,
             triggering_event_external_id=triggering_event_external_id,
-        )
-        return page(
-            self._app.engine,
-            wanted,
-            offset=offset or 0,
-            limit=DEFAULT_LIMIT if limit is None else limit,
-            only_tasks=only_tasks,
-            payloads=include_payloads,
         )
 
     aio_list = aio(list)
@@ -171,6 +165,29 @@ class RunsReading:
     aio_list_with_pagination = aio(list_with_pagination)
 
     # ---- within
+
+    def _list(
+        self,
+        *,
+        offset: int,
+        limit: int,
+        only_tasks: bool,
+        payloads: bool,
+        look_at: int | None = None,
+        **wanted: Any,
+    ) -> V1TaskSummaryList:
+        """`list`; reads at most `look_at` records, where that is given: a page for people has to come back soon."""
+        from headrace.clients.runs.pages import page
+
+        return page(
+            self._app.engine,
+            self._wanted(**wanted),
+            offset=offset,
+            limit=limit,
+            only_tasks=only_tasks,
+            payloads=payloads,
+            look_at=look_at,
+        )
 
     def _record(self, given: str) -> RunRecord:
         from headrace.clients.runs.loading import record_of_run
