@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import headrace
+import headrace.clients.event_models
+import headrace.clients.models
+import headrace.errors
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EXPECTED = re.compile(r"^\s*print\(.*\)   # (.+)$", re.MULTILINE)
@@ -80,3 +85,15 @@ def test_each_message_of_the_page_on_troubleshooting_is_one_that_headrace_says()
     pieces = quoted()
     assert len(pieces) > 20
     assert [piece for piece in pieces if piece not in text] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """A module that is listed whole stands for its names."""
+    listed = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+    found = {name.rsplit(".", 1)[-1] for name in listed}
+    for module in (headrace.errors, headrace.clients.models, headrace.clients.event_models):
+        assert module.__name__ in listed
+        found |= set(vars(module))
+    aliases = {"Hatchet", "V1TaskStatus"}
+    constants = {"DEFAULT_DURABLE_TASK_EVICTION_POLICY"}
+    assert sorted(set(headrace.__all__) - found - aliases - constants) == []
