@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -97,3 +98,12 @@ def test_every_public_name_is_in_the_reference() -> None:
     aliases = {"Hatchet", "V1TaskStatus"}
     constants = {"DEFAULT_DURABLE_TASK_EVICTION_POLICY"}
     assert sorted(set(headrace.__all__) - found - aliases - constants) == []
+
+
+def test_the_page_on_the_architecture_is_made_from_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "docs/architecture.md is stale: make architecture"
