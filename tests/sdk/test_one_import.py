@@ -10,7 +10,7 @@ import pytest
 
 from headrace import ConcurrencyExpression, Context, DefinitionError, EmptyModel, Hatchet, Settings
 from headrace.definitions.base import BaseWorkflow
-from headrace.errors import StackNotFound
+from headrace.errors import RunCancelled, RunNotFound, StackNotFound
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
 from headrace_infra.compile import compile_app
@@ -222,3 +222,52 @@ def test_a_stack_that_is_not_there_is_said_to_be_missing() -> None:
     app.use(ports)
     with pytest.raises(StackNotFound):
         app.task(name="task")(step).run()
+
+
+# ---- cancelling one task of a run
+
+
+def two_tasks(quits: Any) -> tuple[Hatchet, Any]:
+    app = Hatchet()
+    flow = app.workflow(name="flow")
+    flow.task(name="quits")(quits)
+    flow.task(name="after", parents=[flow.task(name="works")(step)])(other)
+    return app, flow
+
+
+def test_ctx_cancel_cancels_its_task_alone() -> None:
+    def quits(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        ctx.cancel()
+        assert ctx.is_cancelled
+        return {"late": 1}
+
+    app, flow = two_tasks(quits)
+    with local(app, backend="memory"):
+        ref = flow.run(wait_for_result=False)
+        with pytest.raises(RunCancelled):
+            ref.result()
+        found = app.runs.get_details(ref.workflow_run_id).task_runs
+    assert {name: each.status.value for name, each in found.items()} == {
+        "quits": "CANCELLED",
+        "works": "COMPLETED",
+        "after": "COMPLETED",
+    }
+
+
+def test_a_task_is_cancelled_by_its_own_id() -> None:
+    app, flow = two_tasks(step)
+    with local(app, backend="memory", background=False) as stack:
+        ref = flow.run(wait_for_result=False)
+        run_id = ref.workflow_run_id
+        for unknown in (f"{run_id}:nothing", "nobody:quits"):
+            with pytest.raises(RunNotFound):
+                app.runs.cancel(unknown)
+        app.runs.cancel(app.runs.get_details(run_id).task_runs["quits"].external_id)
+        stack.drain()
+        found = app.runs.get_details(run_id)
+    assert {name: each.status.value for name, each in found.task_runs.items()} == {
+        "quits": "CANCELLED",
+        "works": "COMPLETED",
+        "after": "COMPLETED",
+    }
+    assert found.status.value == "CANCELLED"

@@ -227,7 +227,10 @@ class Context:
         self.refresh_timeout(increment_by)
 
     def cancel(self) -> None:
-        """Cancel this run."""
+        """Cancel this task: what hangs on it is cancelled with it, the other tasks of its workflow's run go on.
+
+        The code goes on until it looks at `is_cancelled` (sync) or awaits something (async); what it returns counts for nothing.
+        """
         self._work.control.cancel()
 
     async def aio_cancel(self) -> None:

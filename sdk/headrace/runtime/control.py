@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from headrace.core.run.cancel import CANCELLED_BY_TASK
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
 from headrace.core.texts import storable
@@ -64,11 +65,17 @@ class LiveControl:
         callback()
 
     def cancel(self) -> None:
-        cancel(self._engine, self._attempt.run_id, reason="CANCELLED_BY_TASK")
+        """Cancel this task: a run of one with it; of a workflow's run the other tasks go on."""
+        if len(self._record.plan.tasks) == 1:
+            cancel(self._engine, self._attempt.run_id, reason=CANCELLED_BY_TASK)
+        else:
+            from headrace.engine.runs.cancel_task import cancel_task
+
+            cancel_task(self._engine, self._attempt.run_id, self._attempt.task, reason=CANCELLED_BY_TASK)
         self.tell_cancelled()
 
     def tell_cancelled(self) -> None:
-        """The run was cancelled, or another attempt took over."""
+        """The run or this task was cancelled, or another attempt took over."""
         with self._lock:
             if self._cancelled.is_set():
                 return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import chain, repeat
 
-from headrace.core.changes import Applied
+from headrace.core.changes import Applied, Item
 from headrace.core.run.commit import Attempt, beat
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord
+from headrace.core.run.record import RunRecord, TaskStatus, status_code
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
@@ -38,8 +38,10 @@ def beat_once(engine: Engine, received: Received, attempt: Attempt, control: Liv
     return True
 
 
-def look_once(engine: Engine, record: RunRecord, control: LiveControl, *, first: bool) -> bool:
-    """Whether the run was cancelled, by eventually consistent reads: its control is told so.
+def look_once(
+    engine: Engine, record: RunRecord, control: LiveControl, *, first: bool, attempt: Attempt | None = None
+) -> bool:
+    """Whether the run, or the attempt's task, was cancelled, by eventually consistent reads: its control is told so.
 
     Beats learn of it too, but each is a write, so they are far apart. A read is half a unit. The first look of a child run reads
     its parent alone, as that is what people cancel: a task of under ten seconds pays for one read, whichever it is.
@@ -48,7 +50,12 @@ def look_once(engine: Engine, record: RunRecord, control: LiveControl, *, first:
     if record.parent is not None:
         keys.append(run_key(record.parent.run_id))
     for key, item in zip(keys, engine.store.get_many(keys, consistent=False), strict=True):
-        if item is None or "x" not in item:
+        if item is None:
+            continue
+        if "x" not in item:
+            if key == record.key and attempt is not None and _cancelled(item, attempt):
+                control.tell_cancelled()
+                return True
             continue
         if key != record.key:
             if finished(replace(record_in(engine, item), cancelled_at_ms=None)):
@@ -57,6 +64,17 @@ def look_once(engine: Engine, record: RunRecord, control: LiveControl, *, first:
         control.tell_cancelled()
         return True
     return False
+
+
+def _cancelled(item: Item, attempt: Attempt) -> bool:
+    """Whether the attempt's task was cancelled by itself: its row says so only after its claim, so an old copy cannot mislead."""
+    rows = item.get("tasks")
+    row = rows.get(attempt.task) if isinstance(rows, Mapping) else None
+    return (
+        isinstance(row, Mapping)
+        and row.get("s") == status_code(TaskStatus.CANCELLED)
+        and row.get("t", 1) == attempt.ticket
+    )
 
 
 class Heartbeat:
@@ -114,7 +132,7 @@ class Heartbeat:
                 return
             try:
                 first, self._looked = not self._looked, True
-                if look_once(self._engine, self._record, self._control, first=first):
+                if look_once(self._engine, self._record, self._control, first=first, attempt=self._attempt):
                     return
             except StoreUnavailable:
                 pass  # the next look or beat will see it

@@ -12,7 +12,7 @@ from headrace.clients.runs.reading import RunsReading
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
-from headrace.errors import NotSupportedError
+from headrace.errors import NotSupportedError, RunNotFound
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
@@ -61,14 +61,29 @@ class RunsClient(RunsReading):
     # ---- cancel
 
     def cancel(self, run_id: str) -> None:
-        """Cancel a run: its queued tasks are CANCELLED at once, its running ones are told. A settled run stays as it is."""
-        run = split_task_run_id(run_id)[0]
+        """Cancel a run: its queued tasks are CANCELLED at once, its running ones are told. A settled run stays as it is.
+
+        By the id of one of its tasks: that task, and what hangs on it; the others go on. A standalone task's id is its run's.
+        RunNotFound where the run has no such task.
+        """
+        run, task = split_task_run_id(run_id)
+        if task is not None:
+            self._cancel_task(run, task, run_id)
+            return
         if self._app.settings.prefix:
             self._record(run)  # of another namespace: not found
         if not cancel(self._app.engine, run):
             pay_for_cancelling(self._app.engine, run)
 
     aio_cancel = aio(cancel)
+
+    def _cancel_task(self, run: str, task: str, task_run_id: str) -> None:
+        from headrace.core.run.cancel import CANCELLED_BY_USER
+        from headrace.engine.runs.cancel_task import cancel_task
+
+        if task not in self._record(run).plan.by_name:
+            raise RunNotFound(task_run_id, "Task run")
+        cancel_task(self._app.engine, run, task, reason=CANCELLED_BY_USER)
 
     def bulk_cancel(self, opts: BulkCancelReplayOpts) -> None:
         """Cancel runs by ids or by a filter (of those that match, the ones not settled yet). Done on return."""

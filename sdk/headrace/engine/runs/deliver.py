@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from headrace.core.changes import Applied
+from headrace.core.run.cancel import was_cancelled
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
 from headrace.core.run.message import (
@@ -189,7 +190,7 @@ def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) 
     if item is None:
         return Done()
     record = record_in(engine, item)
-    if record.cancelled_at_ms is not None:
+    if record.cancelled_at_ms is not None or was_cancelled(record, claimed.attempt.task):
         _tell(host, "cancelled", record, claimed.attempt.task)
         pay(engine, record, owed_to(record, message))
         return Done()
