@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
-from headrace import Context, Headrace
+from headrace import Context, DurableContext, EmptyModel, Headrace
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
@@ -45,6 +45,28 @@ def test_crons_and_scheduled_runs(site: Site) -> None:
     assert "2050-01-01 00:00:00" in text
     site.hatchet.cron.delete(cron.metadata.id)
     site.hatchet.scheduled.delete(planned.metadata.id)
+
+
+def test_the_log_of_a_durable_task() -> None:
+    hatchet = Headrace()
+
+    @hatchet.durable_task()
+    async def order(input: EmptyModel, ctx: DurableContext) -> None:
+        await ctx._aio_memo(lambda: ATTACK, str)
+        await ctx.aio_wait_for_event("order:paid", label=ATTACK)
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = order.run(wait_for_result=False)
+        stack.deliver_all()
+        access = Access(hosts=frozenset({"testserver"}))
+        client = TestClient(Dashboard(hatchet=hatchet, access=access).app(), follow_redirects=False)
+        client.get(f"/?token={access.session}")
+        text = client.get(f"/runs/{ref.workflow_run_id}").text
+    table = text.partition("Durable log of order")[2].partition("</table>")[0]
+    assert [part in table for part in ("MEMO", "SATISFIED", "WAIT_FOR", "OPEN", "event order:paid")] == [
+        True
+    ] * 5
+    assert ATTACK not in text
 
 
 def test_now_groups_failures_by_fault(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -23,8 +24,11 @@ from headrace import (
 )
 from headrace.core.run.graph import states
 from headrace.core.run.record import RunStatus
+from headrace.engine.durable.journal import Journal
 from headrace.engine.waits.points import waited_for
 from headrace.errors import DefinitionError
+from headrace.ports import Ports
+from headrace.settings.settings import Settings
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -461,6 +465,68 @@ def test_memos_made_at_once_are_all_kept_where_the_task_then_fails(fails: bool) 
 
     assert result_of(hatchet, flaky) == {"sum": 190}
     assert sorted(said) == list(range(20))
+
+
+def test_a_timeout_that_comes_as_the_task_is_about_to_be_suspended_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The timer goes off in the same turn of the loop in which the look before the suspension comes back."""
+    hatchet, look = Hatchet(), Journal.look
+
+    def slow(journal: Journal, entries: Any) -> Any:
+        time.sleep(0.05)
+        return look(journal, entries)
+
+    monkeypatch.setattr(Journal, "look", slow)
+
+    @hatchet.durable_task()
+    async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        first = asyncio.create_task(ctx.aio_wait_for_event("never"))
+        await asyncio.sleep(0.2)  # its subscription is put: what follows is a look
+        asyncio.get_running_loop().call_later(0.01, time.sleep, 0.1)
+        try:
+            await asyncio.wait_for(first, 0.03)
+        except TimeoutError:
+            await ctx.aio_sleep_for("1h")
+        return {"done": True}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = work.run(wait_for_result=False)
+        stack.deliver_all()
+        assert stack.suspended_at(ref) == (1,)
+        stack.drain()
+        assert hatchet.runs.get_status(ref.workflow_run_id) is RunStatus.COMPLETED
+
+
+# ---------------------------------------------------------------- namespaces
+
+
+@pytest.mark.parametrize("namespace", ["", "Staging"])
+def test_a_wait_for_an_event_is_within_the_namespace_as_a_push_is(namespace: str) -> None:
+    hatchet = Hatchet(config=Settings(namespace=namespace))
+    elsewhere = Hatchet(config=Settings(namespace="elsewhere"))
+
+    @hatchet.durable_task()
+    async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        first = await ctx.aio_wait_for_event("order:paid", "input.n > 0")
+        second = await ctx.aio_wait_for("either", or_(UserEventCondition("a"), UserEventCondition("b")))
+        third = await ctx.aio_wait_for_event(
+            "past", scope="s", lookback_window=timedelta(hours=1), payload_validator=dict[str, int]
+        )
+        return {"first": first, "second": second, "third": third}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        engine = hatchet.engine
+        elsewhere.use(Ports(store=engine.store, queues=engine.queues, clock=engine.clock, ids=engine.ids))
+        hatchet.event.push("past", {"n": 3}, scope="s")
+        ref = work.run(wait_for_result=False)
+        stack.deliver_all()
+        elsewhere.event.push("order:paid", {"n": 9})
+        hatchet.event.push("order:paid", {"n": 1})
+        stack.deliver_all()
+        hatchet.event.push("b", {"n": 2})
+        stack.drain()
+        assert ref.result() == {"first": {"n": 1}, "second": {"CREATE": {"b": [{"n": 2}]}}, "third": {"n": 3}}
 
 
 # ---------------------------------------------------------------- seen from outside

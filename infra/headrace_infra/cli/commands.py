@@ -180,6 +180,36 @@ def gates(
     gating.show_gates(app_or_stack(app_path, stack), name, key, all_known=all_known, as_json=is_json)
 
 
+@app.command(epilog="Example: headrace waits --event order:paid -o json")
+def waits(
+    event: Annotated[
+        str | None, typer.Option("--event", help="Those that an event of this key may end")
+    ] = None,
+    workflow: Annotated[str | None, typer.Option(help="Of this workflow only")] = None,
+    run: Annotated[str | None, typer.Option(help="Of this run: its id, or its first characters")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Of runs of the last hours; default: all that are kept")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 50,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show which events, times and child runs tasks wait for, since when, and when time ends it. The newest runs come first."""
+    from headrace_infra.cli import awaiting
+    from headrace_infra.cli.apps import app_or_stack
+
+    awaiting.show_waits(
+        app_or_stack(app_path, stack),
+        event=event,
+        workflow=workflow,
+        run_id=run,
+        hours=hours,
+        limit=limit,
+        as_json=output is Output.JSON,
+    )
+
+
 @app.command(
     epilog='Example: headrace cost app:hatchet --workflow simple --input \'{"message": "Hi"}\' --runs 20'
 )

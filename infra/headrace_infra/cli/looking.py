@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from headrace.core.durable.views import OperationState
 from headrace.core.run.graph import finished_at_ms, run_status, states
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.engine.records.logs import LogLine, read_lines
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 WIDEST_PICTURE = 140
 LAST_LINES = 10
+LAST_OPERATIONS = 20
+LONGEST_RESULT = 120
+STATE_COLOURS = {
+    OperationState.OPEN: "yellow",
+    OperationState.SATISFIED: "green",
+    OperationState.GIVEN_UP: "magenta",
+}
 MOST_CHILDREN = 20
 MOST_LINES = 1_000_000
 OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -53,6 +61,7 @@ def show(app: Headrace, given: str, *, as_json: bool) -> None:
     width = max(20, min(out.width, WIDEST_PICTURE) - 60)
     out.print(waterfall(record, now_ms=app.engine.clock.now_ms(), width=width))
     _show_waiting(app, record)
+    _show_durable_log(details)
     _show_outcome(record, details)
     _show_children(children)
     _show_log(lines, record.run_id)
@@ -85,6 +94,25 @@ def _show_waiting(app: Headrace, record: RunRecord) -> None:
         since = seconds(app.engine.clock.now_ms() - (since_ms or record.created_at_ms))
         place = f", number {places[name]} in line" if name in places else ""
         say(f"[yellow]{escape(name)}[/] waits for {escape(what)}, since {since}{place}")
+
+
+def _show_durable_log(details: V1WorkflowRunDetails) -> None:
+    """What each durable task has asked for: the last operations, by node."""
+    for task in details.tasks:
+        log = task.durable_log or []
+        if not log:
+            continue
+        say(f"[bold]durable log of {escape(task.task_name or '')}[/]")
+        for entry in log[-LAST_OPERATIONS:]:
+            colour = STATE_COLOURS[entry.state]
+            result = "" if entry.result is None else json.dumps(entry.result, ensure_ascii=False)
+            short = result if len(result) <= LONGEST_RESULT else f"{result[: LONGEST_RESULT - 3]}..."
+            say(
+                f"  [dim]node {entry.node_id:>3}[/]  {entry.kind.value:8}  [{colour}]{entry.state.value:9}[/]  "
+                f"{escape(entry.asked)}  [dim]{escape(short)}[/]".rstrip()
+            )
+        if len(log) > LAST_OPERATIONS:
+            say(f"  [dim]the last {LAST_OPERATIONS} of {counted(len(log), 'operation')}: all with -o json[/]")
 
 
 def _show_outcome(record: RunRecord, details: V1WorkflowRunDetails) -> None:

@@ -19,6 +19,7 @@ from headrace.app import Headrace
 from headrace.core.run.record import RunRecord
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import tick
+from headrace.engine.engine import Engine
 from headrace.engine.events.handle import Handled
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import HeadraceError, NotSupportedError
@@ -33,8 +34,7 @@ from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed
 from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
 
 if TYPE_CHECKING:
-    pass
-from headrace.engine.engine import Engine
+    from headrace.triggers.refs import TaskRunRef
 
 logger = logging.getLogger("headrace.local")
 POLL_S = 0.004
@@ -204,6 +204,16 @@ class LocalStack:
         }
         answer = webhooks.make_handler(self.app)(request, None)
         return answer["statusCode"], json.loads(answer["body"])
+
+    def suspended_at(self, run: str | TaskRunRef[Any, Any], task: str | None = None) -> tuple[int, ...]:
+        """The nodes of the operations that durable tasks of the run are suspended on: their places among the operations that the code has
+        asked for, from 0. `task`: of this task only. () where none is suspended."""
+        run_id = run if isinstance(run, str) else run.workflow_run_id
+        return tuple(
+            wait.node_id
+            for wait in self.app.waits.list(run_id=run_id)
+            if wait.node_id is not None and task in (None, wait.task_name)
+        )
 
     def runs(self) -> list[RunRecord]:
         """Every run in the table."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from headrace.core.durable.views import OperationKind, OperationState
 from headrace.core.run.record import RunStatus
 
 V1TaskStatus = RunStatus
@@ -44,6 +45,25 @@ class PaginationResponse(_Model):
     current_page: int | None = None
     next_page: int | None = None
     num_pages: int | None = None
+
+
+class DurableLogEntry(_Model):
+    """One operation of a durable task.
+
+    `node_id`: its place among those that the code made, from 0, as `runs.reset_durable_task` takes it. `asked`: the label, and what it
+    waits for while it is open. `order`: its place among the answers, from 1. `result`: of a WAIT_FOR what each satisfied condition
+    brought, by its data key; of a MEMO its value; a RUN's is in its child.
+    """
+
+    task_name: str
+    node_id: int
+    branch_id: int
+    kind: OperationKind
+    asked: str
+    state: OperationState
+    order: int | None = None
+    result: Any = None
+    child_run_id: str | None = None
 
 
 class V1TaskSummary(_Model):
@@ -81,6 +101,8 @@ class V1TaskSummary(_Model):
     """What a task that is QUEUED, or evicted, waits for where that is not its worker: a place of a key, units of a rate limit, its children."""
     place_in_line: int | None = None
     """Its place there, from 1: in `runs.get` and `get_task_run` only."""
+    durable_log: list[DurableLogEntry] | None = None
+    """What a durable task has asked for so far, by node: in `runs.get` and `get_task_run` only. None: it is not durable, or has not begun."""
 
 
 class V1TaskSummaryList(_Model):
@@ -174,6 +196,11 @@ class V1WorkflowRunDetails(_Model):
     shape: list[WorkflowRunShapeItem]
     tasks: list[V1TaskSummary]
     workflow_config: Object | None = None
+
+    @property
+    def durable_log(self) -> list[DurableLogEntry]:
+        """The logs of its durable tasks, one after the other; each task's own is `durable_log` of that task."""
+        return [entry for task in self.tasks for entry in task.durable_log or ()]
 
 
 class TaskRunDetail(_Model):

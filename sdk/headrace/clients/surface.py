@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.clients.runs.client import RunsClient
     from headrace.clients.scheduled import ScheduledClient
     from headrace.clients.stubs import StubsClient
+    from headrace.clients.waits import WaitsClient
     from headrace.clients.webhooks import WebhooksClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
@@ -91,6 +92,13 @@ class Clients:
         from headrace.clients.gates import GatesClient
 
         return GatesClient(self._app)
+
+    @cached_property
+    def waits(self) -> WaitsClient:
+        """What durable tasks, and tasks with conditions, wait for: events, times, child runs."""
+        from headrace.clients.waits import WaitsClient
+
+        return WaitsClient(self._app)
 
     @cached_property
     def event(self) -> EventClient:

@@ -16,6 +16,7 @@ from headrace.options.conditions import (
     SleepCondition,
     UserEventCondition,
     check_keys,
+    within,
 )
 from headrace.options.durations import Duration, to_timedelta
 from headrace.values.codec import Codec
@@ -65,7 +66,7 @@ class DurableContext(Context):
             raise ValueError(f"aio_sleep_for: duration is {span}: give a time that is not negative")
         asked = hash_of("sleep", span.total_seconds())
         await self._wait(
-            asked, f"a sleep of {span}", lambda now_ms: ((SleepLeaf(now_ms + _ms(span), "sleep"),),)
+            asked, f"a sleep of {span}", lambda now_ms: ((SleepLeaf(now_ms + _ms(span), "sleep"),),), label
         )
         return SleepResult(span)
 
@@ -84,13 +85,14 @@ class DurableContext(Context):
             hash_of("until", at_ms),
             f"a sleep until {wake_at}",
             lambda now_ms: ((SleepLeaf(at_ms, "sleep"),),),
+            label,
         )
         return SleepResult(timedelta(milliseconds=max(0, at_ms - started_ms)))
 
     async def aio_now(self) -> datetime:
         """The time (UTC) at which the task first came here: the same each time it runs again."""
         operations = self._operations()
-        entry = await self._opened(Kind.MEMO, hash_of("now"), "the time")
+        entry = await self._opened(Kind.MEMO, hash_of("now"), "the time", label="now")
         if entry.open:
             return _time(await self._memo(entry, operations.now_ms()))
         return _time(await self._recorded(entry))
@@ -108,7 +110,7 @@ class DurableContext(Context):
         codec = Codec(result_validator)
         name = getattr(fn, "__qualname__", repr(fn))
         asked = hash_of("memo", self.task_run_id, _jsonable(args), _jsonable(kwargs))
-        entry = await self._opened(Kind.MEMO, asked, f"a memo of {name}")
+        entry = await self._opened(Kind.MEMO, asked, f"a memo of {name}", label=name)
         if not entry.open:
             found: T = codec.of_value(await self._recorded(entry))
             return found
@@ -129,7 +131,7 @@ class DurableContext(Context):
         *conditions: SleepCondition | UserEventCondition | OrGroup,
         label: str | None = None,
     ) -> dict[str, Any]:
-        """Wait until all conditions hold; of an `or_` group one is enough.
+        """Wait until all conditions hold; of an `or_` group one is enough. `label` names it in the task's log; default: `signal_key`.
 
         Gives `{"CREATE": {data key: [payload]}}` for the conditions that held: the key tells which of a group it was. ValueError where
         there is none, or where two have one data key.
@@ -139,7 +141,10 @@ class DurableContext(Context):
         entry = await self._wait(
             asked,
             f"a wait for {signal_key}",
-            lambda now_ms: tuple(tuple(condition.leaf(now_ms) for condition in group) for group in groups),
+            lambda now_ms: tuple(
+                tuple(condition.leaf(now_ms, self._namespace) for condition in group) for group in groups
+            ),
+            label or signal_key,
         )
         return {"CREATE": entry.result}
 
@@ -156,7 +161,7 @@ class DurableContext(Context):
         """Wait for an event of this key, for which the CEL `expression` over `input` holds; gives its payload.
 
         `payload_validator`: a type that the payload is made into; where it does not fit, the task fails with pydantic's message.
-        `scope`: only events that were pushed with it. `lookback_window`: an event of that scope counts that was pushed so long before.
+        `scope`: only events that were pushed with it. `label` names the wait in the task's log; default: the key. `lookback_window`: an event of that scope counts that was pushed so long before.
         ValueError for a look-back without scope; ExpressionError for an expression that does not parse.
         """
         if (lookback_window is None) != (scope is None) and lookback_window is not None:
@@ -168,9 +173,9 @@ class DurableContext(Context):
 
         def groups(now_ms: int) -> Groups:
             since_ms = now_ms - _ms(lookback_window) if lookback_window is not None else None
-            return ((EventLeaf(key, "event", scope, expression, since_ms),),)
+            return ((EventLeaf(within(self._namespace, key), "event", scope, expression, since_ms),),)
 
-        entry = await self._wait(asked, f"a wait for event {key}", groups)
+        entry = await self._wait(asked, f"a wait for event {key}", groups, label or key)
         result = entry.result if isinstance(entry.result, dict) else {}
         found = result.get("event")
         payload = found[0] if isinstance(found, list) and found else {}
@@ -181,6 +186,9 @@ class DurableContext(Context):
     _durable: Operations | None = None
     """The log of the attempt, as its code asks for it: given by what runs the code."""
 
+    _namespace: str = ""
+    """What stands before the keys of events: given by what runs the code."""
+
     def _operations(self) -> Operations:
         if self._durable is None:
             raise RuntimeError(
@@ -189,11 +197,16 @@ class DurableContext(Context):
         return self._durable
 
     async def _opened(
-        self, kind: Kind, asked: str, says: str, groups: Callable[[int], Groups] | None = None
+        self,
+        kind: Kind,
+        asked: str,
+        says: str,
+        groups: Callable[[int], Groups] | None = None,
+        label: str | None = None,
     ) -> Entry:
         operations = self._operations()
         made = (lambda: self._within_life(groups(operations.now_ms()))) if groups is not None else None
-        entry = operations.open(kind, asked, says, groups=made)
+        entry = operations.open(kind, asked, says, groups=made, label=label or "")
         found: Entry = entry if entry is not None else await operations.never()
         return found
 
@@ -209,8 +222,8 @@ class DurableContext(Context):
                     )
         return groups
 
-    async def _wait(self, asked: str, says: str, groups: Callable[[int], Groups]) -> Entry:
-        entry = await self._opened(Kind.WAIT, asked, says, groups)
+    async def _wait(self, asked: str, says: str, groups: Callable[[int], Groups], label: str | None) -> Entry:
+        entry = await self._opened(Kind.WAIT, asked, says, groups, label)
         return (await self._operations().answers([entry.node]))[0]
 
     async def _memo(self, entry: Entry, value: Json) -> Json:

@@ -54,7 +54,7 @@ class SleepCondition:
         """What a durable log compares at replay."""
         return ["sleep", self.span.total_seconds(), self.data_key]
 
-    def leaf(self, now_ms: int) -> SleepLeaf:
+    def leaf(self, now_ms: int, namespace: str = "") -> SleepLeaf:
         """The condition as a leaf of a durable wait that is made now."""
         return SleepLeaf(now_ms + int(self.span.total_seconds() * 1000), self.data_key)
 
@@ -88,9 +88,10 @@ class UserEventCondition:
         """What a durable log compares at replay."""
         return ["event", self.event_key, self.expression, self.scope, self.data_key]
 
-    def leaf(self, now_ms: int) -> EventLeaf:
-        """The condition as a leaf of a durable wait that is made now."""
-        return EventLeaf(self.event_key, self.data_key, self.scope, self.expression, self.since_ms)
+    def leaf(self, now_ms: int, namespace: str = "") -> EventLeaf:
+        """The condition as a leaf of a durable wait that is made now. `namespace`: what stands before the keys of events."""
+        key = within(namespace, self.event_key)
+        return EventLeaf(key, self.data_key, self.scope, self.expression, self.since_ms)
 
     @property
     def since_ms(self) -> int | None:
@@ -193,7 +194,7 @@ def _leaf(
             return PlannedEvent(
                 number=next(numbers),
                 key=condition.data_key,
-                event_key=_within(namespace, condition.event_key),
+                event_key=within(namespace, condition.event_key),
                 expression=condition.expression,
                 scope=condition.scope,
                 since_ms=condition.since_ms,
@@ -202,7 +203,8 @@ def _leaf(
             assert_never(condition)
 
 
-def _within(namespace: str, event_key: str) -> str:
+def within(namespace: str, event_key: str) -> str:
+    """The key of an event with the namespace in front, unless it is there already: as a push has it."""
     return event_key if event_key.startswith(namespace) else namespace + event_key
 
 

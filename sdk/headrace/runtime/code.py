@@ -97,7 +97,7 @@ class TaskRunnable:
                     return raised(error)
 
             if isinstance(ctx, DurableContext):
-                ctx._durable = run
+                ctx._durable, ctx._namespace = run, self.task.namespace
             with _running(work, ctx, operations=run):
                 return await run.run(code)
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from types import CoroutineType
 from typing import Any
 
-from headrace.core.durable.log import MOST_ENTRIES, ChildRun, Entry, Groups, Kind, SleepLeaf
+from headrace.core.durable.log import LONGEST_LABEL, MOST_ENTRIES, ChildRun, Entry, Groups, Kind, SleepLeaf
 from headrace.core.run.plan import Json
 from headrace.core.run.record import ErrorInfo
 from headrace.engine.runs.ports import DurableLog, Outcome, Raised, SuspendedOnOperations
@@ -87,9 +87,17 @@ class DurableRun:
         return self._log.now_ms()
 
     def open(
-        self, kind: Kind, asked: str, says: str, *, groups: Callable[[], Groups] | None = None
+        self,
+        kind: Kind,
+        asked: str,
+        says: str,
+        *,
+        groups: Callable[[], Groups] | None = None,
+        label: str = "",
     ) -> Entry | None:
         """The next operation: what the log has at its place, or a new entry. Places are given in the order of calls.
+
+        `label`: what people are shown it by; at a replay it may be another one.
 
         None: the log has another operation there, and the attempt has failed; the caller then never goes on.
         """
@@ -110,7 +118,7 @@ class DurableRun:
         except ValueError as error:  # not raised into the code: another time it may be no error, and the code would go another way
             self._fail(ErrorInfo(type="ValueError", message=str(error)))
             return None
-        entry = Entry(node=node, kind=kind, asked=asked, groups=wanted)
+        entry = Entry(node=node, kind=kind, asked=asked, groups=wanted, label=label[:LONGEST_LABEL])
         self._entries.append(entry)
         if kind is Kind.WAIT and tracing.installed is not None:
             self._spans[node] = tracing.installed.waiting(says)
@@ -172,7 +180,9 @@ class DurableRun:
         entry = self._entries[node]
         if node not in self._given_up:
             return node
-        again = self.open(entry.kind, entry.asked, "the same again", groups=lambda: entry.groups)
+        again = self.open(
+            entry.kind, entry.asked, "the same again", groups=lambda: entry.groups, label=entry.label
+        )
         if again is None:
             return node
         if entry.child is not None and again.child is None:
@@ -205,6 +215,7 @@ class DurableRun:
         """The code has stopped waiting (its own timeout came first): written down, so that a replay does the same."""
         entry = self._entries[node]
         self._given_up.add(node)
+        self._stirred.set()
         if entry.open and not self._closed:
             order = 1 + max((each.order for each in self._entries), default=0)
             self._put(replace(entry, order=order, given_up=True))
@@ -267,6 +278,8 @@ class DurableRun:
                 continue
             held_from = self._loop.time()
             if not await self._find_answers():
+                if not self._parked():
+                    continue  # a timer of the code's went off meanwhile
                 if self._may_suspend():
                     return await self._suspended(main)
                 pause_s = min(max(pause_s * GROWTH, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
@@ -366,9 +379,11 @@ class DurableRun:
         return max(0.0, min(pause_s, (min(dues) - self.now_ms()) / 1000))
 
     async def _suspended(self, main: asyncio.Task[Outcome]) -> Outcome:
+        """Subscribe, then end the invocation; or go on, where the code has moved meanwhile: what it waits for now is not subscribed to."""
+        self._stirred.clear()
         self._log.put(entry for entry in self._entries if entry.open)
         due_at_ms = await asyncio.to_thread(self._log.before_suspension)
-        if self._stirred.is_set() and not self._parked():
+        if self._stirred.is_set() or not self._parked():
             return await self._supervise(main)
         _keep(self, main)
         return SuspendedOnOperations(due_at_ms)

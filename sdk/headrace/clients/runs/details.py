@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from headrace.clients.models import (
     APIResourceMeta,
+    DurableLogEntry,
     TaskRunDetail,
     V1TaskSummary,
     V1WorkflowRun,
@@ -17,6 +18,8 @@ from headrace.clients.models import (
     WorkflowRunDetail,
     WorkflowRunShapeItem,
 )
+from headrace.core.durable.log import Entry
+from headrace.core.durable.views import operation_views
 from headrace.core.run.graph import (
     TaskState,
     finished_at_ms,
@@ -38,12 +41,14 @@ PARENT_TASK = "hatchet__parent_step_run_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A record and its payloads: the run's input, the outputs of its tasks by name, and the places of those that are in lines."""
+    """A record and its payloads: the run's input, the outputs of its tasks by name, the places of those that are in lines, and the logs of
+    its durable tasks."""
 
     record: RunRecord
     input: Json = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, int] = field(default_factory=dict)
+    logs: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
 
 
 def at(ms: int) -> datetime:
@@ -221,7 +226,25 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         is_evicted=state.status is TaskStatus.SUSPENDED,
         waits_for=waited_for(state, record.plan.task(task)),
         place_in_line=loaded.places.get(task),
+        durable_log=_durable_log(task, loaded.logs[task]) if task in loaded.logs else None,
     )
+
+
+def _durable_log(task: str, entries: Sequence[Entry]) -> list[DurableLogEntry]:
+    return [
+        DurableLogEntry(
+            task_name=task,
+            node_id=each.node_id,
+            branch_id=each.branch_id,
+            kind=each.kind,
+            asked=each.asked,
+            state=each.state,
+            order=each.order,
+            result=each.result,
+            child_run_id=each.child_run_id,
+        )
+        for each in operation_views(entries)
+    ]
 
 
 def run_details(loaded: Loaded) -> V1WorkflowRunDetails:

@@ -16,6 +16,7 @@ from headrace.errors import RunNotFound
 from headrace.triggers.outcomes import outputs_of
 
 if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry
     from headrace.engine.engine import Engine
 
 
@@ -24,14 +25,27 @@ def load(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
     return load_many(engine, [record_of_run(engine, run_id, namespace)])[0]
 
 
-def load_with_places(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
-    """As `load`, with the places of its tasks that wait at gates: a query of the line of each."""
-    from headrace.engine.waits.views import places_in_line
-
+def load_whole(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
+    """As `load`, with the places of its tasks that wait at gates (a query of the line of each), and the logs of its durable tasks."""
     loaded = load(engine, run_id, namespace)
-    if not any(row.status is TaskStatus.PARKED for row in loaded.record.tasks.values()):
-        return loaded
-    return replace(loaded, places=places_in_line(engine, loaded.record))
+    rows = loaded.record.tasks
+    if any(row.status is TaskStatus.PARKED for row in rows.values()):
+        from headrace.engine.waits.views import places_in_line
+
+        loaded = replace(loaded, places=places_in_line(engine, loaded.record))
+    logs = {task: log_of(engine, loaded.record, task) for task, row in rows.items() if row.log is not None}
+    return replace(loaded, logs=logs)
+
+
+def log_of(engine: Engine, record: RunRecord, task: str) -> Sequence[Entry]:
+    """The operations of a durable task, by node: one batch of reads where parts of the log were sealed."""
+    from headrace.core.durable.log import decode_tail
+    from headrace.engine.durable.operations import load_log
+
+    try:
+        return load_log(engine, record, task)[1]
+    except ValueError:  # of a run about to be deleted a part may be gone before its record
+        return decode_tail(record.tasks[task].log).entries
 
 
 def record_of_run(engine: Engine, run_id: str, namespace: str = "") -> RunRecord:

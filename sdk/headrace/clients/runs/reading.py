@@ -46,7 +46,7 @@ class RunsReading:
         """The run with its tasks, its graph and what happened to them. RunNotFound if there is no such run."""
         from headrace.clients.runs.details import run_details
 
-        return run_details(self._load_with_places(workflow_run_id))
+        return run_details(self._load_whole(workflow_run_id))
 
     aio_get = aio(get)
 
@@ -68,7 +68,7 @@ class RunsReading:
         """One task of a run, by its own id. RunNotFound if there is no such task run (yet)."""
         from headrace.clients.runs.details import shown, task_summary
 
-        loaded = self._load_with_places(task_run_id)
+        loaded = self._load_whole(task_run_id)
         task = split_task_run_id(task_run_id)[1] or loaded.record.plan.tasks[0].name
         if task not in shown(loaded.record):
             raise RunNotFound(task_run_id, "Task run")
@@ -199,10 +199,10 @@ class RunsReading:
 
         return load(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
 
-    def _load_with_places(self, given: str) -> Loaded:
-        from headrace.clients.runs.loading import load_with_places
+    def _load_whole(self, given: str) -> Loaded:
+        from headrace.clients.runs.loading import load_whole
 
-        return load_with_places(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
+        return load_whole(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
 
     def _wanted(
         self,

@@ -23,6 +23,9 @@ ends at 51,200 events)."""
 SEAL_AT_BYTES = 2_048
 """A tail that is longer is sealed: two write units a write."""
 
+LONGEST_LABEL = 60
+"""Characters of what people are shown an operation by: it is stored in each entry."""
+
 
 class Kind(StrEnum):
     """What an entry is of."""
@@ -68,7 +71,8 @@ class ChildRun:
 class Entry:
     """One operation. `asked`: a hash of what was asked for. `order`: its place among the answers, from 1; 0 while it is open.
 
-    `result`: of an answered WAIT or MEMO. `given_up`: the task stopped waiting for it (its await was cancelled).
+    `result`: of an answered WAIT or MEMO. `given_up`: the task stopped waiting for it (its await was cancelled). `label`: what people
+    are shown it by.
     """
 
     node: int
@@ -79,6 +83,7 @@ class Entry:
     child: ChildRun | None = None
     result: Json = None
     given_up: bool = False
+    label: str = ""
 
     @property
     def open(self) -> bool:
@@ -134,6 +139,8 @@ def _entry(entry: Entry) -> Json:
     else:
         data = entry.result
     out: list[Json] = [entry.node, entry.kind.value, entry.asked, entry.order, data]
+    if entry.label:
+        return [*out, int(entry.given_up), entry.label]
     return [*out, 1] if entry.given_up else out
 
 
@@ -164,10 +171,13 @@ def decode_tail(text: str | None) -> Tail:
 
 
 def _decoded(raw: Sequence[object]) -> Entry:
-    node, kind, asked, order, data, *given_up = raw
+    node, kind, asked, order, data, *rest = raw
+    given_up, label = bool(rest and rest[0]), str(rest[1]) if len(rest) > 1 else ""
     if not (isinstance(node, int) and isinstance(order, int)):
         raise ValueError(f"no entry of a durable log: {raw!r}")
-    entry = Entry(node=node, kind=Kind(str(kind)), asked=str(asked), order=order, given_up=bool(given_up))
+    entry = Entry(
+        node=node, kind=Kind(str(kind)), asked=str(asked), order=order, given_up=given_up, label=label
+    )
     return _with_data(entry, data)
 
 

@@ -24,7 +24,13 @@ class Operations(Protocol):
     def now_ms(self) -> int: ...
 
     def open(
-        self, kind: Kind, asked: str, says: str, *, groups: Callable[[], Groups] | None = None
+        self,
+        kind: Kind,
+        asked: str,
+        says: str,
+        *,
+        groups: Callable[[], Groups] | None = None,
+        label: str = "",
     ) -> Entry | None: ...
 
     def started(self, entry: Entry, child: ChildRun) -> None: ...

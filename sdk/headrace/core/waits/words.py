@@ -6,22 +6,23 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from headrace.core.durable.answers import waits
-from headrace.core.durable.log import Entry, EventLeaf, Kind, Leaf, decode_tail
+from headrace.core.durable.log import EventLeaf, Groups, Kind, Leaf, decode_tail
 from headrace.core.run.plan import ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 
 
 def operations_in_words(log: str | None) -> str:
     """The open operations of a durable log: `event order:paid (input.id == 'A') or 2026-11-26 02:00:00 UTC; 3 child runs`."""
     entries = [entry for entry in decode_tail(log).entries if waits(entry)]
-    parts = [_wait(entry) for entry in entries if entry.kind is Kind.WAIT]
+    parts = [groups_in_words(entry.groups) for entry in entries if entry.kind is Kind.WAIT]
     children = sum(entry.kind is Kind.RUN for entry in entries)
     if children:
         parts.append("a child run" if children == 1 else f"{children} child runs")
     return "; ".join(parts) or "a durable operation"
 
 
-def _wait(entry: Entry) -> str:
-    return _all(" or ".join(_leaf(leaf) for leaf in group) for group in entry.groups)
+def groups_in_words(groups: Groups) -> str:
+    """What a durable wait is for: `event order:paid or 2026-11-26 02:00:00 UTC`; "" for no group."""
+    return _all(" or ".join(_leaf(leaf) for leaf in group) for group in groups)
 
 
 def _leaf(leaf: Leaf) -> str:
