@@ -1,17 +1,19 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Five changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Six changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
 - a Lambda that logs nothing is not waited for: the stock server looks 50 ms for lines after every invocation;
 - the TTL of a table in a template is kept: the stock CloudFormation drops it;
 - a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`;
+- a long poll looks for messages every MINISTACK_SQS_LOOK_S seconds, where that is set (stock: 0.1): for measurements of delays;
 - a request counts as made over TLS, which there is none of on loopback: else a bucket that insists on it is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -84,6 +86,25 @@ def all_over_tls() -> None:
     iam_evaluator._resolve_condition_key = resolve_as_secure
 
 
+def quick_long_polls() -> None:
+    look_s = float(os.environ.get("MINISTACK_SQS_LOOK_S", "0"))
+    if not look_s:
+        return
+    from ministack.services import sqs
+
+    class Sooner:
+        """asyncio, whose sleeps within SQS are short."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(asyncio, name)
+
+        @staticmethod
+        async def sleep(seconds: float) -> None:
+            await asyncio.sleep(min(seconds, look_s))
+
+    sqs.asyncio = Sooner()
+
+
 def end_with_the_parent() -> None:
     """stdin is a pipe that the process which started this one holds open: its end is the sign to stop, as SIGTERM is."""
 
@@ -102,6 +123,7 @@ def main() -> None:
     tables_with_ttl()
     batches_by_single_permission()
     all_over_tls()
+    quick_long_polls()
     from ministack.app import main as serve  # type: ignore[import-not-found]  # is not in this environment
 
     serve()
