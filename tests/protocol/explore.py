@@ -6,9 +6,12 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from protocol.model import Label, State
+from protocol.model import Label
+
+State = Any
+"""Hashable; its second part is the messages."""
 
 
 class Explorable(Protocol):

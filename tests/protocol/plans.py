@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from protocol.evictions import Evictions
-from protocol.model import Faults, Model
+from protocol.explore import Explorable
+from protocol.model import Faults
 from protocol.places import Places
+from protocol.replays import ALL, ONLY_FAILED, Replays
 from protocol.windows import Windows
 
-Plan = Callable[..., Model]
+Plan = Callable[..., Explorable]
 """Makes the model of a plan; `broken` names a mistake."""
 
 ALONE = [
@@ -39,6 +41,10 @@ def _words(faults: Faults) -> str:
 
 def _places(runs: int, *capacities: int, faults: Faults | None = None, stale: int = 0) -> Plan:
     return partial(Places, runs, capacities, faults, stale=stale)
+
+
+def _replays(*calls: str, faults: Faults | None = None) -> Plan:
+    return partial(Replays, *calls, faults=faults)
 
 
 def _each(name: str, make: Callable[[Faults], Plan], kinds: list[Faults]) -> dict[str, Plan]:
@@ -71,6 +77,10 @@ PLANS: dict[str, Plan] = {
     "a unit a window, 3 runs; 1 crash": partial(Windows, (1, 1, 1), 1, Faults(crash=1), early=0),
     "two units a window, 3 runs, time passes; no faults": partial(Windows, (1, 1, 1), 2),
     "two units a window, 2 runs of 1 and 2; 1 crash": partial(Windows, (1, 2), 2, Faults(crash=1), early=0),
+    **_each("replayed", lambda faults: _replays(ALL, faults=faults), ALONE),
+    "replayed; 1 crash, 1 fail": _replays(ALL, faults=Faults(crash=1, fail=1)),
+    "the failed tasks replayed; 1 crash, 1 fail": _replays(ONLY_FAILED, faults=Faults(crash=1, fail=1)),
+    "replayed by two at once; no faults": _replays(ALL, ALL),
 }
 """Explored to the end within the tests' budget."""
 
@@ -89,6 +99,11 @@ CUT_SHORT: dict[str, Plan] = {
     "a unit a window, 3 runs; 1 crash, 1 cancel": partial(
         Windows, (1, 1, 1), 1, Faults(crash=1, cancel=1), early=0
     ),
+    "replayed by two at once, one of them the failed tasks; 1 crash, 1 fail": _replays(
+        ALL, ONLY_FAILED, faults=Faults(crash=1, fail=1)
+    ),
+    "replayed; 1 crash, 1 cancel": _replays(ALL, faults=Faults(crash=1, cancel=1)),
+    "replayed; 1 zombie, 1 fail": _replays(ALL, faults=Faults(zombie=1, fail=1)),
 }
 """Too large for the tests, which explore their beginnings."""
 
@@ -148,6 +163,12 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("the refill stops when it can serve all", partial(Windows, (1, 1), 1)),
     ("only the refill that is due counts", partial(Windows, (1, 1), 1)),
     ("who parks moves the schedule", partial(Windows, (1, 1, 1), 1)),
+    ("tickets begin again", _replays(ALL, faults=Faults(dup=1))),
+    ("write, then send", _replays(ALL, faults=Faults(crash=1))),
+    ("any replay's message claims", _replays(ALL, ONLY_FAILED, faults=Faults(fail=1))),
+    ("applied to whatever is over", _replays(ALL, faults=Faults(dup=1))),
+    ("no redelivery repairs the write", _replays(ALL, faults=Faults(crash=1))),
+    ("an end frees any generation's permit", _replays(ALL, faults=Faults(dup=1))),
 ]
 """A mistake, and a plan that finds it."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from protocol.explore import explore, wander
-from protocol.model import Model
 from protocol.plans import CUT_SHORT, FOUND_AT_RANDOM, MUTATIONS, PLANS, WANDERED, Plan
 
 BEGINNING = 25_000
@@ -38,8 +37,7 @@ def _id(value: object) -> str | None:
 
 @pytest.mark.parametrize(("mistake", "plan"), MUTATIONS, ids=_id)
 def test_every_mistake_is_found(mistake: str, plan: Plan) -> None:
-    model: Model = plan(broken=mistake)
-    result = explore(model, limit=TO_FIND)
+    result = explore(plan(broken=mistake), limit=TO_FIND)
     assert not result.holds, f"{result.states} states did not notice: {mistake}"
     assert result.trace
 
