@@ -42,10 +42,12 @@ from headrace.errors import (
     LoopAlreadyRunningError,
     NonDeterminismError,
     NonRetryableException,
+    NotDeployed,
     NotSupportedError,
     PayloadTooLargeError,
     RunCancelled,
     RunNotFound,
+    RunNotOver,
     TaskRunError,
 )
 from headrace.options.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
@@ -162,6 +164,7 @@ __all__ = [
     "LoopAlreadyRunningError",
     "NonDeterminismError",
     "NonRetryableException",
+    "NotDeployed",
     "NotSupportedError",
     "OTelAttribute",
     "OpenTelemetryConfig",
@@ -175,6 +178,7 @@ __all__ = [
     "RunCancelled",
     "RunFilter",
     "RunNotFound",
+    "RunNotOver",
     "RunStatus",
     "ScheduleTriggerWorkflowOptions",
     "Settings",

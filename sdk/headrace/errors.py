@@ -8,6 +8,8 @@
     │   ├── PayloadTooLargeError (ValueError)   a payload over a limit, refused before anything is written
     │   ├── ExpressionError (ValueError)    a CEL expression that does not parse or cannot be evaluated
     │   ├── RunNotFound (ValueError)            there is no run of that id: never was, or its retention is over
+    │   ├── RunNotOver (ValueError)             the run goes on: only one that is over can be replayed
+    │   ├── NotDeployed (ValueError)            the code of a run that is to be replayed is gone
     │   ├── RunCancelled (ValueError)           the run whose result was waited for was cancelled
     │   ├── NotSupportedError               part of Hatchet's surface that Headrace does not have
     │   ├── NotConfigured                   AWS is not configured here: region, credentials, stack name
@@ -79,6 +81,30 @@ class RunNotFound(HeadraceError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.run_id} not found"
+
+
+class RunNotOver(HeadraceError, ValueError):
+    """The run goes on, so it cannot be replayed: cancel it first, or wait for its end. A web service's 409."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(run_id, status)
+        self.run_id = run_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"Workflow run {self.run_id} is {self.status}: only a run that is over can be replayed. Cancel it first, or wait for its end"
+
+
+class NotDeployed(HeadraceError, ValueError):
+    """The code of a run that is to be replayed is not deployed any more. Start a new run of what is."""
+
+    def __init__(self, reason: str, run_id: str) -> None:
+        super().__init__(reason, run_id)
+        self.reason = reason
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"Workflow run {self.run_id} cannot be replayed: {self.reason}. Deploy it again, or start a new run of what is deployed"
 
 
 class RunCancelled(HeadraceError, ValueError):

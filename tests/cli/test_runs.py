@@ -231,3 +231,24 @@ def test_elsewhere_nothing_is_asked(stack: LocalStack, headrace: Command) -> Non
     assert done.code == 1
     assert "name [" not in done.err
     assert "Field required" in done.err
+
+
+def test_a_run_is_replayed(headrace: Command, stack: LocalStack) -> None:
+    run_id = trigger(headrace, "greet", "--input", '{"name": "Ada"}')
+    stack.drain()
+    done = headrace("runs", "replay", run_id, "--input", '{"name": "Grace"}')
+    assert (done.code, done.out.strip()) == (0, f"{run_id}: QUEUED")
+    stack.drain()
+    assert json.loads(headrace("runs", "get", run_id, "-o", "json").out)["run"]["output"] == {
+        "text": "Hello, Grace!"
+    }
+    done = headrace("runs", "replay", run_id, "--only-failed")
+    assert done.out.strip() == f"{run_id}: COMPLETED  nothing had failed"
+
+
+def test_a_run_that_goes_on_is_not_replayed(headrace: Command, stack: LocalStack) -> None:
+    hatchet.workflows.pause("greet", timedelta(hours=1))
+    run_id = trigger(headrace, "greet", "--input", '{"name": "Ada"}')
+    done = headrace("runs", "replay", run_id)
+    assert done.code == 1
+    assert f"nothing was replayed: {run_id} is QUEUED. Only a run that is over can be replayed" in done.err

@@ -358,7 +358,6 @@ def test_either_ids_or_filters(given: dict[str, Any]) -> None:
 
 def test_not_there_yet(runs: RunsClient) -> None:
     for refused in (
-        lambda: runs.replay("r"),
         lambda: runs.bulk_replay(BulkCancelReplayOpts(ids=["r"])),
         lambda: runs.reset_durable_task("r", 1),
     ):

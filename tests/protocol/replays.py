@@ -191,7 +191,9 @@ class Replays:
             rest = replace(_without(world, worker), budget=_spent(world, CRASH))
             out.append((("crash", worker.step), (rest, back)))
         if world.budget[ZOMBIE] and worker.leased:
-            frozen = replace(_swap(world, worker, replace(worker, leased=False)), budget=_spent(world, ZOMBIE))
+            frozen = replace(
+                _swap(world, worker, replace(worker, leased=False)), budget=_spent(world, ZOMBIE)
+            )
             out.append((("freeze", worker.step), (frozen, back)))
         return out
 
@@ -350,9 +352,7 @@ def _without(world: World, gone: Worker | Client) -> World:
     return replace(world, clients=tuple(each for each in world.clients if each.replay != gone.replay))
 
 
-def _swapped(
-    msgs: tuple[Message, ...], old: Message, new: Message | None
-) -> tuple[Message, ...]:
+def _swapped(msgs: tuple[Message, ...], old: Message, new: Message | None) -> tuple[Message, ...]:
     if old not in msgs:
         return msgs
     at = msgs.index(old)

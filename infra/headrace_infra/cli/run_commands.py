@@ -9,7 +9,7 @@ import typer
 from headrace_infra.cli.options import AppOption, Output, OutputOption, RunId, StackOption
 
 runs = typer.Typer(
-    help="Look at runs, and cancel them.",
+    help="Look at runs, replay them, and cancel them.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,3 +93,23 @@ def runs_cancel(
         raise typer.BadParameter("give run ids, or a filter: --workflow, --status or --metadata")
     wanted = listing.wanted(app, workflow, status or ["QUEUED", "RUNNING"], metadata or [], hours=hours)
     cancelling.cancel_matching(app, wanted, sure=yes)
+
+
+@runs.command("replay", epilog="Example: headrace runs replay 8825d795 --only-failed")
+def runs_replay(
+    run_ids: Annotated[list[str], typer.Argument(help="Runs, by id or its first characters")],
+    only_failed: Annotated[
+        bool, typer.Option("--only-failed", help="Leave the tasks as they are that completed")
+    ] = False,
+    input: Annotated[
+        str | None, typer.Option("--input", "-i", help="Another input: a JSON object, @file, or - for stdin")
+    ] = None,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+) -> None:
+    """Run runs that are over again, under their ids."""
+    from headrace_infra.cli import replaying
+    from headrace_infra.cli.apps import app_or_stack, parsed_object
+
+    given = None if input is None else parsed_object(input, "--input")
+    replaying.replay_ids(app_or_stack(app_path, stack), run_ids, input=given, only_failed=only_failed)

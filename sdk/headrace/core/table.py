@@ -49,9 +49,9 @@ def run_id_of(partition: str) -> str:
     return partition.removeprefix("run#")
 
 
-def input_key(run_id: str) -> Key:
-    """A run's input, where it is too large for the record."""
-    return Key(run_partition(run_id), "in")
+def input_key(run_id: str, replay: str | None = None) -> Key:
+    """A run's input, where it is too large for the record. `replay`: the one that gave it another."""
+    return Key(run_partition(run_id), "in" if replay is None else f"in#{replay}")
 
 
 def output_key(run_id: str, task: str, ticket: int) -> Key:

@@ -1,4 +1,4 @@
-"""`hatchet.runs`: start runs by name, read them, cancel them."""
+"""`hatchet.runs`: start runs by name, read them, replay them, cancel them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.clients.naming import namespaced
-from headrace.clients.runs.reading import RunsReading
+from headrace.clients.runs.replaying import RunsReplaying
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
@@ -27,7 +27,7 @@ PARALLEL = 8
 OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
-class RunsClient(RunsReading):
+class RunsClient(RunsReplaying):
     """Runs: every method has an `aio_` twin that does not block the event loop."""
 
     def create(
@@ -138,12 +138,6 @@ class RunsClient(RunsReading):
     aio_bulk_cancel_by_filters_with_pagination = aio(bulk_cancel_by_filters_with_pagination)
 
     # ---- not there yet
-
-    def replay(self, run_id: str) -> NoReturn:
-        """Not supported yet."""
-        raise _no_replay()
-
-    aio_replay = aio(replay)
 
     def bulk_replay(self, opts: BulkCancelReplayOpts) -> NoReturn:
         """Not supported yet."""

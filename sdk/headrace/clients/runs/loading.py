@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from headrace.clients.runs.details import Loaded
 from headrace.core.run.plan import Json
 from headrace.core.run.record import Place, RunRecord, TaskStatus
-from headrace.core.table import input_key
 from headrace.engine.runs.read import input_text, read_many
 from headrace.errors import RunNotFound
 from headrace.triggers.outcomes import outputs_of
@@ -67,10 +66,12 @@ def load_many(engine: Engine, records: Sequence[RunRecord]) -> list[Loaded]:
 
 
 def _inputs(engine: Engine, records: Sequence[RunRecord]) -> list[Json]:
-    wanted = [record.run_id for record in records if record.input.place is Place.ITEM]
-    items = engine.store.get_many([input_key(run_id) for run_id in wanted]) if wanted else []
+    wanted = [record for record in records if record.input.place is Place.ITEM]
+    items = engine.store.get_many([record.input_key for record in wanted]) if wanted else []
     texts = {
-        run_id: str(item["body"]) for run_id, item in zip(wanted, items, strict=True) if item is not None
+        record.run_id: str(item["body"])
+        for record, item in zip(wanted, items, strict=True)
+        if item is not None
     }
     out: list[Json] = []
     for record in records:

@@ -24,6 +24,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.generation import Generation
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.record import (
@@ -69,7 +70,8 @@ def _status_is(task: str, status: TaskStatus) -> Condition:
 
 
 def _unclaimed(task: str) -> Condition:
-    return either(*(_status_is(task, status) for status in sorted(UNCLAIMED)))
+    """Its ticket waits for its message: that of a row, or the first one after a replay."""
+    return either(*(_status_is(task, status) for status in sorted({*UNCLAIMED, TaskStatus.WAITING})))
 
 
 def _ticket_is(task: str, ticket: int) -> Condition:
@@ -101,12 +103,18 @@ def first_row(attempt: Attempt, *, queued_at_ms: int, data: str | None = None) -
 
 
 def claim(
-    attempt: Attempt, *, queued_at_ms: int, resumed: Resumed | None = None, data: str | None = None
+    attempt: Attempt,
+    *,
+    queued_at_ms: int,
+    resumed: Resumed | None = None,
+    data: str | None = None,
+    replay: Generation | None = None,
 ) -> Update:
     """QUEUED -> RUNNING if the ticket is current. Ticket 1 has no row yet; a later one has.
 
     `resumed`: what a suspended durable task goes on with is written in the same write, before its code can see it.
-    `data`: what the conditions brought that the task has waited for.
+    `data`: what the conditions brought that the task has waited for. `replay`: the message is of that replay, so it claims in no other
+    one's generation: there its task may have to wait.
     """
     if attempt.ticket == 1:
         return Update(
@@ -122,8 +130,12 @@ def claim(
             NOT_CANCELLED,
             _ticket_is(attempt.task, attempt.ticket),
             _unclaimed(attempt.task),
+            *(() if replay is None else (Equal(("rp",), replay.token),)),
         ),
-        sets=_running(attempt) | (_resumed(attempt.task, resumed) if resumed is not None else {}),
+        sets=_running(attempt)
+        | {_row_path(attempt.task, "q"): queued_at_ms}
+        | (_resumed(attempt.task, resumed) if resumed is not None else {})
+        | ({_row_path(attempt.task, "cd"): data} if data is not None else {}),
         removes=_left_behind(attempt),
     )
 
@@ -285,8 +297,23 @@ def complete(
     )
     sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(settled)}
     if then is not None:
-        sets[_row_path(then.task)] = encode_row(first_row(then, queued_at_ms=now_ms))
+        sets[_row_path(then.task)] = encode_row(_ridden(record, then, now_ms))
     return _settle(attempt, sets)
+
+
+def _ridden(record: RunRecord, then: Attempt, now_ms: int) -> TaskRow:
+    """The row of a task that is claimed in its parent's commit."""
+    row = first_row(then, queued_at_ms=now_ms)
+    left = record.again.get(then.task)
+    if left is None:
+        return row
+    return replace(
+        row,
+        retry_count=left.retry_count,
+        spawned=left.spawned,
+        log=left.log,
+        invocations=left.invocations,
+    )
 
 
 def skip_output() -> Payload:
@@ -446,8 +473,15 @@ def settle_unrun(
     """
     row = record.tasks.get(task)
     if row is None:
-        require = every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(task)))
-        row = TaskRow(status=status, ticket=ticket, queued_at_ms=states(record)[task].due_since_ms)
+        first = record.again.get(task)
+        require = every(
+            ITEM_EXISTS,
+            NOT_CANCELLED,
+            Missing(_row_path(task)) if first is None else _ticket_is(task, ticket),
+        )
+        if first is not None:
+            require = every(*require.parts, _unclaimed(task))
+        row = replace(first or TaskRow(status=status), queued_at_ms=states(record)[task].due_since_ms)
     else:
         require = every(NOT_CANCELLED, _unclaimed(task), _ticket_is(task, ticket))
     ended = replace(

@@ -79,6 +79,8 @@ def _cancelled_run(record: RunRecord) -> TaskState | None:
 def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
     parents = {name: known[name] for name in task.parents}
     since = max([state.due_since_ms for state in parents.values()], default=record.starts_at_ms)
+    if record.generation is not None:
+        since = max(since, record.starts_at_ms)  # its parents may have ended in an earlier generation
     for name, state in parents.items():
         if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
             return TaskState(

@@ -14,6 +14,7 @@ from headrace.core.changes import (
     Delete,
     Equal,
     Item,
+    Missing,
     Put,
     Value,
     either,
@@ -54,14 +55,40 @@ def hold(
     due_ms: int | None = None,
 ) -> Put:
     """Take the key for `run_id`: free, run out, ours already, or held by the run `instead_of`, which is over."""
+    name = idempotency_partition(workflow, wanted.key)
+    return hold_name(
+        name,
+        wanted.ttl_ms,
+        run_id,
+        starts,
+        now_ms=now_ms,
+        instead_of=instead_of,
+        due_ms=due_ms,
+    )
+
+
+def hold_name(
+    name: str,
+    ttl_ms: int,
+    run_id: str,
+    starts: list[tuple[str, str]],
+    *,
+    now_ms: int,
+    instead_of: str | None = None,
+    due_ms: int | None = None,
+    generation: int = 0,
+) -> Put:
+    """As `hold`, by the partition of the key. `generation`: of the run, so that an earlier one's end does not give it up."""
     messages: list[Value] = [[worker, body] for worker, body in starts]
     free: list[Condition] = [ITEM_MISSING, AtMost(("until",), now_ms), Equal(("run",), run_id)]
     if instead_of is not None:
         free.append(Equal(("run",), instead_of))
-    until_ms = now_ms + wanted.ttl_ms
+    until_ms = now_ms + ttl_ms
     later: Item = {} if due_ms is None else {"due": due_ms}
+    if generation:
+        later["gen"] = generation
     return Put(
-        key=idempotency_key(idempotency_partition(workflow, wanted.key)),
+        key=idempotency_key(name),
         item={
             "run": run_id,
             "until": until_ms,
@@ -73,9 +100,10 @@ def hold(
     )
 
 
-def release(name: str, run_id: str) -> Delete:
-    """Give the key up, if it is still ours."""
-    return Delete(key=idempotency_key(name), require=every(Equal(("run",), run_id)))
+def release(name: str, run_id: str, generation: int = 0) -> Delete:
+    """Give the key up, if it is still ours, and no later generation of the run has taken it again."""
+    ours = either(Missing(("gen",)), AtMost(("gen",), generation))
+    return Delete(key=idempotency_key(name), require=every(Equal(("run",), run_id), ours))
 
 
 def starts_of(item: Item) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from headrace.core.run.plan import Json
 from headrace.core.run.record import RunRecord, decode_record, encode_record
+from headrace.core.run.reset import ReplayOrder, decode_order, encode_order
 
 MAX_REASON_CHARS = 500
 """What of a reason is kept where a message may have made it as long as it likes."""
@@ -46,6 +47,7 @@ class TaskMessage:
     wishes: str | None = None  # what a process must be labelled with to take it
     resumes: bool = False  # the ticket of a suspended durable task
     conditions: Conditions | None = None  # its task may wait for time or for events
+    replay: ReplayOrder | None = None  # of a task that a replay runs again
 
     @property
     def name(self) -> str:
@@ -125,6 +127,8 @@ def encode_message(message: TaskMessage) -> str:
         out["resumes"] = True
     if message.conditions is not None:
         out["conditions"] = message.conditions.value
+    if message.replay is not None:
+        out["replay"] = encode_order(message.replay)
     if message.record is not None:
         start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
@@ -179,6 +183,7 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
             wishes=raw.get("wishes"),
             resumes=raw.get("resumes") is True,
             conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,
+            replay=decode_order(raw["replay"]) if "replay" in raw else None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"

@@ -240,8 +240,8 @@ def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool)
 def gatekeeper(record: RunRecord) -> str | None:
     """The root that stands at the run's own gates for all: the others' messages are sent once it was admitted, or has ended.
 
-    None: the run has no gates, or no other root."""
-    if not record.plan.gates or record.plan.standalone:
+    None: the run has no gates, or no other root. In a replay, which may begin anywhere, each task goes through by itself."""
+    if not record.plan.gates or record.plan.standalone or record.generation is not None:
         return None
     roots = [task.name for task in record.plan.tasks if not task.parents and task.kind is TaskKind.NORMAL]
     return roots[0] if len(roots) > 1 else None
@@ -269,7 +269,7 @@ def first_message(record: RunRecord, task: str) -> SendTask:
     since = state.due_since_ms
     send = SendTask(
         task=task,
-        ticket=1,
+        ticket=record.first_ticket(task),
         worker=worker_of(record, task),
         queued_at_ms=since,
         start_by_ms=since + record.plan.task(task).schedule_timeout_ms,

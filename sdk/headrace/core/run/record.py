@@ -14,16 +14,19 @@ from enum import StrEnum
 from typing import Any
 
 from headrace.core.changes import Item, Key, Value
+from headrace.core.run.generation import Generation, generation_of
 from headrace.core.run.plan import Json, RunPlan, known_plan, remember_plan
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
-from headrace.core.table import run_id_of, run_key, run_shard, runs_listed
+from headrace.core.table import input_key, run_id_of, run_key, run_shard, runs_listed
 from headrace.core.waits.points import AtOperations, WaitPoint, decode_point, encode_point
 
 
 class TaskStatus(StrEnum):
     """What a task is, as the engine sees it. Public statuses are `RunStatus`."""
 
-    WAITING = "WAITING"  # derived: some parent is not settled
+    WAITING = (
+        "WAITING"  # some parent is not settled: derived; in a row, it is to run again (`RunRecord.again`)
+    )
     QUEUED = "QUEUED"  # owed a message, or on its way
     PARKED = "PARKED"  # waits for admission, has not started (or is to start again); public: QUEUED
     SUSPENDED = "SUSPENDED"  # has started and waits, keeps its permits; public: RUNNING, evicted
@@ -142,7 +145,11 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run: what was asked for (immutable), the cancel mark, and the rows of its tasks."""
+    """A run: what was asked for (immutable), the cancel mark, and the rows of its tasks.
+
+    A task without a row in `tasks` waits for its first ticket: 1, or where the run was replayed that of its row in `again`, which
+    holds what an earlier generation left to it. `generation`: None for a run that was never replayed.
+    """
 
     run_id: str
     plan: RunPlan
@@ -157,22 +164,43 @@ class RunRecord:
     cancel_reason: str | None = None
     routing: Routing = AS_PLANNED
     tasks: Mapping[str, TaskRow] = field(default_factory=dict)
+    again: Mapping[str, TaskRow] = field(default_factory=dict)
+    generation: Generation | None = None
+    input_of: str | None = None  # the replay that gave the input, where that is no part of the record
 
     @property
     def starts_at_ms(self) -> int:
-        """When its first tasks are due: at once after its creation, or when it was delayed to."""
+        """When its first tasks are due: at once after its creation or its replay, or when it was delayed to."""
+        if self.generation is not None:
+            return self.generation.at_ms
         return self.created_at_ms if self.routing.starts_at_ms is None else self.routing.starts_at_ms
 
     @property
     def key(self) -> Key:
         return run_key(self.run_id)
 
+    @property
+    def input_key(self) -> Key:
+        """Where the input is, if it is no part of the record."""
+        return input_key(self.run_id, self.input_of)
+
+    @property
+    def generation_number(self) -> int:
+        """How often the run was replayed."""
+        return 0 if self.generation is None else self.generation.number
+
+    def first_ticket(self, task: str) -> int:
+        """The ticket that `task` is claimed with first, in this generation."""
+        row = self.again.get(task)
+        return 1 if row is None else row.ticket
+
     def with_row(self, task: str, row: TaskRow | None) -> RunRecord:
         """The record with that row in place (None: without it)."""
         rows = {name: each for name, each in self.tasks.items() if name != task}
-        if row is not None:
-            rows[task] = row
-        return replace(self, tasks=rows)
+        if row is None:
+            return replace(self, tasks=rows)
+        again = {name: each for name, each in self.again.items() if name != task}
+        return replace(self, tasks={**rows, task: row}, again=again)
 
 
 # ---------------------------------------------------------------- encoding
@@ -186,6 +214,7 @@ ROW_NAMES: Mapping[str, str] = {
 """Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
 
 _STATUS_CODES = {
+    TaskStatus.WAITING: "N",
     TaskStatus.QUEUED: "Q", TaskStatus.PARKED: "P", TaskStatus.SUSPENDED: "W", TaskStatus.RUNNING: "R", TaskStatus.COMPLETED: "C",
     TaskStatus.SKIPPED: "S", TaskStatus.FAILED: "F", TaskStatus.CANCELLED: "X",
 }  # fmt: skip
@@ -308,7 +337,7 @@ def encode_record(record: RunRecord) -> Item:
         "expires_at": record.expires_at_s,
         "lpk": partition,
         "lsk": order,
-        "tasks": {name: encode_row(row) for name, row in record.tasks.items()},
+        "tasks": {name: encode_row(row) for name, row in (*record.tasks.items(), *record.again.items())},
     }
     out.update(encode_payload(record.input, "ip", "in"))
     if record.metadata:
@@ -316,7 +345,15 @@ def encode_record(record: RunRecord) -> Item:
     if record.parent is not None:
         link = record.parent
         out["par"] = _compact([link.run_id, link.task, link.index, link.key, link.join])
-    for name, value in (("st", record.starter), ("x", record.cancelled_at_ms), ("xr", record.cancel_reason)):
+    marks = {
+        "st": record.starter,
+        "x": record.cancelled_at_ms,
+        "xr": record.cancel_reason,
+        "ig": record.input_of,
+    }
+    if record.generation is not None:
+        marks["rp"] = record.generation.token
+    for name, value in marks.items():
         if value is not None:
             out[name] = value
     if record.routing != AS_PLANNED:
@@ -327,6 +364,8 @@ def encode_record(record: RunRecord) -> Item:
 def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
     """The record that `encode_record` wrote. UnknownPlan: read its plan first. KeyError / ValueError where the item is none."""
     parent = json.loads(item["par"]) if "par" in item else None
+    rows = {name: decode_row(row) for name, row in item["tasks"].items()}
+    again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}
     return RunRecord(
         run_id=run_id,
         plan=known_plan(item["ph"]),
@@ -342,7 +381,10 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         cancelled_at_ms=item.get("x"),
         cancel_reason=item.get("xr"),
         routing=decode_routing(item["ex"]) if "ex" in item else AS_PLANNED,
-        tasks={name: decode_row(row) for name, row in item["tasks"].items()},
+        tasks={name: row for name, row in rows.items() if name not in again} if again else rows,
+        again=again,
+        generation=generation_of(item["rp"]) if "rp" in item else None,
+        input_of=item.get("ig"),
     )
 
 

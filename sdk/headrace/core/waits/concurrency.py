@@ -207,7 +207,8 @@ def passes(
     if not plan.gates and not record.plan.gates and slots is None:
         return ()
     keys = keys_of(record)
-    root = not plan.parents and plan.kind is TaskKind.NORMAL
+    again = record.generation is not None  # the first task of a replay may be any
+    root = (again or not plan.parents) and plan.kind is TaskKind.NORMAL
     out = list(run_passes(record, limits=limits)) if root else []
     own = (*record.plan.gates, *plan.gates) if record.plan.standalone else plan.gates
     out.extend(_pass(record, gate, keys, limits, task, ticket) for gate in own)
@@ -232,7 +233,9 @@ def run_passes(record: RunRecord, *, limits: Mapping[str, int]) -> tuple[Pass, .
         keys = keys_of(record)
     except KeyFailed:
         return ()
-    return tuple(_pass(record, gate, keys, limits, None, 1) for gate in record.plan.gates)
+    return tuple(
+        _pass(record, gate, keys, limits, None, 1 + record.generation_number) for gate in record.plan.gates
+    )
 
 
 def _pass(
@@ -251,7 +254,7 @@ def _pass(
         limit=limits.get(gate.name, gate.max_runs),
         strategy=gate.strategy,
         of_run=task is None,
-        born_ms=record.created_at_ms,
+        born_ms=record.created_at_ms if record.generation is None else record.generation.at_ms,
         planned=gate.max_runs,
     )
 

@@ -58,10 +58,16 @@ PARENT_CANCELLED = "PARENT_CANCELLED"
 
 
 def parent_cancelled(engine: Engine, record: RunRecord) -> bool:
-    """Whether the run that spawned this one was cancelled: its children go with it. A read for child runs only."""
+    """Whether the run that spawned this one was cancelled: its children go with it. A read for child runs only.
+
+    One that was replayed after that goes on.
+    """
     if record.parent is None:
         return False
     item = engine.store.get(run_key(record.parent.run_id), consistent=False)
-    if item is None or "x" not in item:
+    marked_ms = item.get("x") if item is not None else None
+    if item is None or not isinstance(marked_ms, int):
+        return False
+    if record.generation is not None and marked_ms <= record.generation.at_ms:
         return False
     return not finished(replace(record_in(engine, item), cancelled_at_ms=None))

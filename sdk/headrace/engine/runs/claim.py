@@ -85,7 +85,8 @@ def _try(
         resumed = _resume(engine, received, message, attempt)
         if resumed is not None:
             return resumed
-    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms, data=data))
+    replay = message.replay.generation if message.replay is not None else None
+    written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms, data=data, replay=replay))
     if isinstance(written, Applied) and written.item is not None:
         return _claimed(engine, received, message, record_in(engine, written.item), attempt)
     verdict = judge_claim(
@@ -96,6 +97,8 @@ def _try(
             pay(engine, record, owed_by_starter(record, message.task))
             return _claimed(engine, received, message, record, attempt)
         case Vanished():
+            if message.replay is not None:
+                return Done()  # the run's retention is over
             return _put_record(engine, received, message, attempt)
         case Busy(until_ms=until_ms):
             return _leave(engine, received, until_ms, attempt.now_ms)
@@ -104,6 +107,8 @@ def _try(
         case Spent(record, task, row):
             return _give_up(engine, message, record, task, row)
         case Stale(record):
+            if message.replay is not None and _replayed(engine, record, message):
+                return None
             return stale(engine, record, message)
         case _:
             assert_never(verdict)
@@ -127,6 +132,13 @@ def _resume(
         engine, found.record, message.task, found.answered
     )  # after the write: before it, a crash would lose the answers
     return _claimed(engine, received, message, record_in(engine, written.item), attempt)
+
+
+def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:
+    """Whether the record is of the message's replay from here on: its client has not written it."""
+    from headrace.engine.runs.replay import replay_for_dead_client
+
+    return replay_for_dead_client(engine, record, message) is not None
 
 
 def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
@@ -228,7 +240,7 @@ def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
     row = record.tasks.get(task)
     if row is None:
         state = states(record).get(task)
-        return ticket == 1 and state is not None and (state.ready or state.pending)
+        return ticket == record.first_ticket(task) and state is not None and (state.ready or state.pending)
     return row.unclaimed and row.ticket == ticket and record.cancelled_at_ms is None
 
 

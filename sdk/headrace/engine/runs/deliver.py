@@ -140,7 +140,7 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
     after = claimed.record.with_row(task, row)
     for child in made_ready_by(after, task):
         if after.plan.task(child).parents == (task,) and runs_on_here(engine, host, after, child):
-            return new_attempt(engine, host, after.run_id, child, 1, via=message.name)
+            return new_attempt(engine, host, after.run_id, child, after.first_ticket(child), via=message.name)
     return None
 
 
@@ -159,8 +159,10 @@ def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bo
 def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effect]) -> SendTask | None:
     """Of the first messages owed, the one that need not be sent because its task goes on here."""
     for effect in owed:
-        if not isinstance(effect, SendTask) or effect.ticket != 1 or effect.conditions is not None:
+        if not isinstance(effect, SendTask) or effect.conditions is not None:
             continue
+        if effect.task in record.tasks:
+            continue  # a later ticket of its own
         if runs_on_here(engine, host, record, effect.task):
             return effect
     return None
@@ -169,7 +171,7 @@ def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effe
 def _claim_follower(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, follower: SendTask
 ) -> Claimed | Disposition:
-    attempt = new_attempt(engine, host, message.run_id, follower.task, 1, via=message.name)
+    attempt = new_attempt(engine, host, message.run_id, follower.task, follower.ticket, via=message.name)
     written = engine.store.write(claim(attempt, queued_at_ms=follower.queued_at_ms))
     if written.item is None:
         return Done()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from headrace.core.changes import Applied, Item
 from headrace.core.run.graph import finished
-from headrace.core.run.idempotency import IdempotencyKey, hold, starts_of
+from headrace.core.run.idempotency import IdempotencyKey, hold, hold_name, starts_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
+from headrace.engine.catalog.workflows import published
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.errors import IdempotencyCollisionError
@@ -39,6 +41,37 @@ def admit(
             return IdempotencyCollisionError(holder)
         instead_of = holder
     return IdempotencyCollisionError(instead_of or run_id)
+
+
+DAY_MS = 86_400_000
+"""How long the key of a replayed run is held at most, where its workflow says nothing any more."""
+
+
+def admit_again(engine: Engine, after: RunRecord, name: str, starts: list[tuple[str, str]]) -> None:
+    """Take the key again that a run held until it was over. IdempotencyCollisionError where another run holds it."""
+    found = published(engine, after.plan.workflow)
+    rule = found.idempotency if found is not None else None
+    instead_of: str | None = None
+    for _ in range(MAX_TRIES):
+        write = hold_name(
+            name,
+            rule.ttl_ms if rule is not None else DAY_MS,
+            after.run_id,
+            starts,
+            now_ms=engine.clock.now_ms(),
+            instead_of=instead_of,
+            generation=after.generation_number,
+        )
+        written = engine.store.write(write)
+        if isinstance(written, Applied):
+            return
+        if written.item is None:
+            continue
+        holder = str(written.item["run"])
+        if not _is_over(engine, holder, written.item):
+            raise IdempotencyCollisionError(holder)
+        instead_of = holder
+    raise IdempotencyCollisionError(instead_of or after.run_id)
 
 
 def _is_over(engine: Engine, holder: str, key_item: Item) -> bool:

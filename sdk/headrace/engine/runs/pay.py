@@ -58,7 +58,7 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
 
                 end_operations(engine, record, task)
             case ReleaseKey(name=name):
-                engine.store.write(release(name, record.run_id))
+                engine.store.write(release(name, record.run_id, record.generation_number))
             case GiveBack(task=task):
                 if has_gates(engine, record, task):
                     gates.append(effect)

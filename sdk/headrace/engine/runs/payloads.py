@@ -6,7 +6,7 @@ from headrace.core.changes import Item, Key, Put
 from headrace.core.run.graph import finished
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus, encode_record
 from headrace.core.sizes import item_bytes
-from headrace.core.table import input_key, output_key
+from headrace.core.table import output_key
 from headrace.engine.engine import Engine
 from headrace.errors import PayloadTooLargeError
 
@@ -84,7 +84,7 @@ def load(engine: Engine, payload: Payload, key: Key) -> str | None:
 
 
 def load_input(engine: Engine, record: RunRecord) -> str | None:
-    return load(engine, record.input, input_key(record.run_id))
+    return load(engine, record.input, record.input_key)
 
 
 def load_output(engine: Engine, record: RunRecord, task: str) -> str | None:

@@ -49,7 +49,7 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
         )
         if not overdue(record, name, queued_at_ms=since, now_ms=now_ms):
             continue
-        ticket = state.row.ticket if state.row is not None else 1
+        ticket = state.row.ticket if state.row is not None else record.first_ticket(name)
         error = schedule_timed_out(record, name)
         expiry = settle_unrun(record, name, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
         try:

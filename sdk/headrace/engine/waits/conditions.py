@@ -88,13 +88,20 @@ def _record_for(engine: Engine, message: TaskMessage) -> RunRecord | None:
     """The record; where the client died before it put it, put in its stead."""
     item = engine.store.get(run_key(message.run_id))
     if item is not None:
-        return record_in(engine, item)
+        record = record_in(engine, item)
+        return _replayed(engine, record, message) or record if message.replay is not None else record
     if message.record is None or message.task not in message.record.plan.by_name:
         return None
     record = in_the_clients_stead(message.record, message.task)
     save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
     written = engine.store.write(create(record))
     return record if isinstance(written, Applied) or written.item is None else record_in(engine, written.item)
+
+
+def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> RunRecord | None:
+    from headrace.engine.runs.replay import replay_for_dead_client
+
+    return replay_for_dead_client(engine, record, message)
 
 
 def _ready(record: RunRecord, message: TaskMessage, at_ms: int) -> TaskMessage:
@@ -111,7 +118,9 @@ def _settle(
 ) -> Done | None:
     """Settle the task as its conditions say, and pay. None: the record has changed meanwhile."""
     now_ms = engine.clock.now_ms()
-    written = engine.store.write(settle_unrun(record, task, status, error, ticket=1, now_ms=now_ms))
+    written = engine.store.write(
+        settle_unrun(record, task, status, error, ticket=record.first_ticket(task), now_ms=now_ms)
+    )
     if not isinstance(written, Applied) or written.item is None:
         return None
     after = record_in(engine, written.item)
@@ -123,7 +132,7 @@ def _settle(
 def _wait_on(engine: Engine, record: RunRecord, message: TaskMessage, due_at_ms: int | None) -> Done:
     """Nothing holds yet. A message of time sends the next one, without the trigger: the record is there by now."""
     if message.conditions is not Conditions.EVENT and due_at_ms is not None:
-        following = replace(message, record=None, input=None, conditions=Conditions.TIME)
+        following = replace(message, record=None, input=None, replay=None, conditions=Conditions.TIME)
         send_at(engine, worker_of(record, message.task), due_at_ms, encode_message(following))
     return Done()
 
@@ -195,6 +204,7 @@ def wake_waiting(engine: Engine, record: RunRecord, task: str) -> None:
     message = TaskMessage(
         run_id=record.run_id,
         task=task,
+        ticket=record.first_ticket(task),
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
         wishes=record.routing.required_labels.get(task),

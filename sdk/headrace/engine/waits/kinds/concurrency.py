@@ -103,7 +103,7 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
     if mine is not None:
         if mine.ticket > of.ticket:
             return Outrun()
-        if mine.ticket == of.ticket or of.of_run:
+        if mine.ticket == of.ticket:
             return Inside(state)
         written = engine.store.write(enter_again(of, number, mine, now_ms=engine.clock.now_ms()))
         return Inside(state_of(written.item)) if isinstance(written, Applied) else None

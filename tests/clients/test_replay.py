@@ -1,0 +1,146 @@
+"""`hatchet.runs.replay` as its users call it: the real handlers on the memory ports, virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from headrace import Context, DurableContext, EmptyModel, FailedTaskRunExceptionGroup, Hatchet
+from headrace.core.run.record import RunStatus
+from headrace.errors import NotDeployed, RunNotFound, RunNotOver
+from headrace_infra.testing import local
+
+said: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    said.clear()
+
+
+class Amount(BaseModel):
+    amount: int
+
+
+def test_a_failed_run_is_replayed_and_its_reference_awaited_again() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.task(input_validator=Amount)
+    def charge(input: Amount, ctx: Context) -> dict[str, int]:
+        said.append((input.amount, ctx.retry_count, ctx.attempt_number))
+        if ctx.retry_count == 0:
+            raise RuntimeError("the bank is down")
+        return {"charged": input.amount}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = charge.run(Amount(amount=3), wait_for_result=False)
+        stack.drain()
+        with pytest.raises(FailedTaskRunExceptionGroup, match="the bank is down"):
+            ref.result()
+
+        hatchet.runs.replay(ref.workflow_run_id)
+        assert hatchet.runs.get_status(ref.workflow_run_id) is RunStatus.QUEUED
+        stack.drain()
+
+        assert ref.result() == {"charged": 3}
+        assert said == [(3, 0, 1), (3, 1, 2)]
+        details = hatchet.runs.get(ref.workflow_run_id)
+        assert (details.tasks[0].retry_count, details.tasks[0].attempt) == (1, 2)
+        assert [each.metadata.id for each in hatchet.runs.list(statuses=[RunStatus.FAILED]).rows] == []
+
+        asyncio.run(hatchet.runs.aio_replay(ref.workflow_run_id, input=Amount(amount=4)))
+        stack.drain()
+        assert ref.result() == {"charged": 4}
+
+
+def test_a_replay_of_what_failed_reads_the_outputs_that_are_there() -> None:
+    hatchet = Hatchet()
+    flow = hatchet.workflow(name="flow")
+
+    @flow.task()
+    def first(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        said.append("first")
+        return {"n": 1}
+
+    @flow.task(parents=[first])
+    def second(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        said.append("second")
+        if ctx.retry_count == 0:
+            raise RuntimeError("no")
+        return {"n": ctx.task_output(first)["n"] + 1}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = flow.run(wait_for_result=False)
+        stack.drain()
+        hatchet.runs.replay(ref.workflow_run_id, only_failed=True)
+        stack.drain()
+        assert ref.result() == {"first": {"n": 1}, "second": {"n": 2}}
+        assert said == ["first", "second", "second"]
+
+
+def durable_app() -> tuple[Hatchet, Any, Any]:
+    hatchet = Hatchet()
+
+    @hatchet.task()
+    def child(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        said.append("child")
+        return {"n": 1}
+
+    @hatchet.durable_task(retries=0)
+    async def agent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for(timedelta(days=1))
+        found = await child.aio_run()
+        said.append(("agent", ctx.attempt_number))
+        if ctx.attempt_number == 1:
+            raise RuntimeError("no")
+        return {"n": found["n"] + 1}
+
+    return hatchet, child, agent
+
+
+def test_a_durable_run_is_replayed_from_its_log() -> None:
+    hatchet, _, agent = durable_app()
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = agent.run(wait_for_result=False)
+        stack.drain()
+        before_ms = hatchet.engine.clock.now_ms()
+        hatchet.runs.replay(ref.workflow_run_id)
+        stack.drain()
+        assert ref.result() == {"n": 2}
+        assert said == ["child", ("agent", 1), ("agent", 2)], "neither the child nor the sleep is repeated"
+        assert hatchet.engine.clock.now_ms() - before_ms < 60_000
+
+
+def test_a_durable_run_that_was_cancelled_while_it_slept_goes_on_to_sleep() -> None:
+    hatchet, _, agent = durable_app()
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = agent.run(wait_for_result=False)
+        stack.deliver_all()
+        hatchet.runs.cancel(ref.workflow_run_id)
+        hatchet.runs.replay(ref.workflow_run_id)
+        stack.drain()
+        assert ref.result() == {"n": 2}
+        assert said == ["child", ("agent", 2)]
+
+
+def test_what_cannot_be_replayed() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.task()
+    def slow(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        return {}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        with pytest.raises(RunNotFound, match="Workflow run nobody not found"):
+            hatchet.runs.replay("nobody")
+        ref = slow.run(wait_for_result=False)
+        with pytest.raises(RunNotOver, match="is QUEUED: only a run that is over can be replayed"):
+            hatchet.runs.replay(ref.workflow_run_id)
+        stack.drain()
+        hatchet.runs.replay(ref.workflow_run_id, only_failed=True)
+        assert hatchet.runs.get_status(ref.workflow_run_id) is RunStatus.COMPLETED, "nothing had failed"
+        assert issubclass(NotDeployed, ValueError)
