@@ -24,7 +24,7 @@ def cancel_task(record: RunRecord, task: str, *, reason: str, now_ms: int) -> Up
     error = ErrorInfo(type=reason, message=f"Task {task} was cancelled")
     row = record.tasks.get(task)
     if row is None or row.status is not TaskStatus.RUNNING:
-        ticket = row.ticket if row is not None else 1
+        ticket = row.ticket if row is not None else record.first_ticket(task)
         return settle_unrun(record, task, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
     return _fence_off(record, task, row, error, now_ms)
 
