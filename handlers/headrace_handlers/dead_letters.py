@@ -6,10 +6,12 @@ An event that could not be handled is handled here: it stays in the queue until 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.engine.runs.bury import bury
+from headrace.engine.runs.dead_letters import keep_message
 from headrace.engine.runs.ports import Disposition, Done, Poison
 from headrace.ports import Received
 from headrace_handlers import boot, logs
@@ -24,15 +26,20 @@ REASON = (
 
 
 def make_handler(app: Headrace) -> Handler:
-    """Ends what failed for good. A message that names no run and is no event is logged and dropped."""
+    """Ends what failed for good. A message that names no run and is no event is logged, and kept for `headrace dead-letters`."""
 
     def end(record: dict[str, Any]) -> Disposition:
         message = received(record, QUEUE)
+        if message.source is not None:
+            message = replace(message, source=message.source.removeprefix(f"{app.settings.stack}-"))
         outcome = bury(app.engine, message, reason=REASON)
         if isinstance(outcome, Poison):
             if _handled_as_event(app, message):
                 return Done()
-            logs.error("dropped a dead letter", reason=outcome.reason, message_id=record["messageId"])
+            keep_message(app.engine, message, outcome.reason)
+            logs.error(
+                "kept a dead letter that names no run", reason=outcome.reason, message_id=record["messageId"]
+            )
             return Done()
         return outcome
 

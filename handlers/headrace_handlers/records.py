@@ -17,4 +17,6 @@ def received(record: dict[str, Any], queue: str) -> Received:
         receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
         sent_at_ms=int(attributes.get("SentTimestamp", 0)),
         message_id=record["messageId"],
+        first_received_at_ms=int(attributes.get("ApproximateFirstReceiveTimestamp", 0)),
+        source=attributes.get("DeadLetterQueueSourceArn", "").rpartition(":")[2] or None,
     )

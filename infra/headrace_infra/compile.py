@@ -79,7 +79,11 @@ def compile_app(
     units = units_of(app, runtime)
     events = events_use(app)
     source = Source(
-        code_uri=code_uri, app=app_path, namespace=app.settings.namespace, events=events is not None
+        code_uri=code_uri,
+        app=app_path,
+        namespace=app.settings.namespace,
+        events=events is not None,
+        max_crashes=app.settings.max_crashes,
     )
     resources = {
         **table(),

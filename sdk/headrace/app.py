@@ -133,7 +133,9 @@ class Headrace(Clients):
             self._connection.engine = self._engine_on(ports, limits) if ports is not None else None
 
     def _engine_on(self, ports: Ports, limits: Limits | None = None) -> Engine:
-        limits = limits or Limits(retention_s=self.settings.retention_days * 86_400)
+        limits = limits or Limits(
+            retention_s=self.settings.retention_days * 86_400, max_crashes=self.settings.max_crashes
+        )
         return Engine.on(
             ports,
             expressions=LazyExpressions(),

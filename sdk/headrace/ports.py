@@ -84,7 +84,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A message as delivered: body, the handle of this delivery, how often it was delivered, when it was sent."""
+    """A message as delivered: body, the handle of this delivery, how often it was delivered, when it was sent and first delivered.
+
+    `source`: of a dead letter, the queue that it came from."""
 
     queue: str
     body: str
@@ -92,6 +94,8 @@ class Received:
     receive_count: int
     sent_at_ms: int
     message_id: str = ""
+    first_received_at_ms: int = 0
+    source: str | None = None
 
 
 class Queues(Protocol):

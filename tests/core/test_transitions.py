@@ -9,7 +9,7 @@ from support.records import T0, plan, record, task
 
 from headrace.core.changes import Applied, Item, Refused, Write, apply
 from headrace.core.run.commit import (
-    MAX_TAKEOVERS,
+    MAX_CRASHES,
     Attempt,
     Busy,
     Fenced,
@@ -120,7 +120,7 @@ def test_a_takeover_is_refused_once_somebody_else_made_it() -> None:
 
 def test_too_many_takeovers_are_the_end() -> None:
     item = CLAIMED
-    for n in range(MAX_TAKEOVERS):
+    for n in range(MAX_CRASHES):
         item = applied(item, take_over(attempt(owner=f"o{n}"), run_of(item).tasks["a"]))
     assert isinstance(judge_claim(record_or_none(item), message(), owner="z", now_ms=T0 + 10**6), Spent)
 

@@ -34,7 +34,7 @@ def test_a_queue_hands_over_to_the_dead_letters(examples: Stack, worker: str, vi
     assert attributes["VisibilityTimeout"] == str(visibility_s)
     assert attributes["SqsManagedSseEnabled"] == "true"
     assert redrive["deadLetterTargetArn"].endswith(f":{STACK}-dead-letters")
-    assert int(redrive["maxReceiveCount"]) == 25
+    assert int(redrive["maxReceiveCount"]) == 120
 
 
 @pytest.mark.parametrize(("worker", "batch_size"), [("examples", 1), ("reports", 1), ("dead-letters", 10)])

@@ -53,13 +53,12 @@ def _ignore_the_ticket() -> list[Any]:
 def _ignore_the_lease() -> list[Any]:
     original = transitions.judge_record
 
-    def judge(record: Any, message: Any, *, owner: str, now_ms: int) -> Any:
-        return original(record, message, owner=owner, now_ms=now_ms + 10**9)
+    def judge(record: Any, message: Any, *, owner: str, now_ms: int, max_crashes: int = 2) -> Any:
+        return original(record, message, owner=owner, now_ms=now_ms + 10**9, max_crashes=2)
 
     return [
         patch.object(transitions, "judge_record", judge),
         patch.object(bury, "judge_record", judge),
-        patch.object(transitions, "MAX_TAKEOVERS", 2),
     ]
 
 
@@ -113,9 +112,11 @@ def _delete_before_pay() -> list[Any]:
 def _riders_are_forgotten() -> list[Any]:
     original = transitions.judge_record
 
-    def judge(record: Any, message: Any, *, owner: str, now_ms: int) -> Any:
+    def judge(record: Any, message: Any, *, owner: str, now_ms: int, max_crashes: int = 10) -> Any:
         rows = {name: replace(row, via=None) for name, row in record.tasks.items()}
-        return original(replace(record, tasks=rows), message, owner=owner, now_ms=now_ms)
+        return original(
+            replace(record, tasks=rows), message, owner=owner, now_ms=now_ms, max_crashes=max_crashes
+        )
 
     return [patch.object(transitions, "judge_record", judge)]
 

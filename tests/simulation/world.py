@@ -35,7 +35,7 @@ from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
 from simulation import events
 from simulation.admission_checks import at_a_calm_moment, while_code_runs
-from simulation.checks import Watched
+from simulation.checks import MAX_CRASHES, Watched
 from simulation.gates_workload import GATED_CHILD, Deployed, draw_input
 from simulation.processes import CountedQueues, Killed, Process, Rates, SkewedClock, pause, running_name
 from simulation.scripted import Scripted
@@ -164,7 +164,9 @@ class Simulation:
             clock=SkewedClock(self.clock, self.random.randrange(-400, 400)),
             ids=self.ids,
             expressions=PythonExpressions(),
-            limits=Limits(first_beat_s=2, beat_every_s=4, lease_s=10),
+            limits=Limits(
+                first_beat_s=2, beat_every_s=4, lease_s=10, max_crashes=MAX_CRASHES, commit_patience_s=20
+            ),
             gate_limits=lambda: limits,
         )
 

@@ -112,6 +112,13 @@ def _dead_letters(app: Headrace) -> Iterator[Finding]:
         found=counted(count, "message"),
         fix="Each is failed within a minute by the stack's dead-letter function: where they stay, look at its log.",
     )
+    kept = len(app.dead_letters.list())
+    yield Finding(
+        what="given up",
+        ok=kept == 0,
+        found="nothing" if kept == 0 else f"{kept:,} dead letters",
+        fix="`headrace dead-letters list` says why; mend that, then `headrace dead-letters redrive --all`, or `forget --all`.",
+    )
 
 
 def _aws(app: Headrace, service: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_infra.cli.dead_letters import dead_letters
 from headrace_infra.cli.event_commands import events, filters, webhooks
 from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
 from headrace_infra.cli.run_commands import runs
@@ -27,6 +28,7 @@ app.add_typer(schedules, name="schedules")
 app.add_typer(events, name="events")
 app.add_typer(filters, name="filters")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(dead_letters, name="dead-letters")
 
 
 def _version(wanted: bool) -> None:

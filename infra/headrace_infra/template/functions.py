@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.core.run.commit import MAX_CRASHES
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.intrinsics import Block, att, named, ref
 from headrace_infra.template.policies import clock_policies, dead_letters_policies, worker_policies
@@ -25,6 +26,7 @@ class Source:
     app: str
     namespace: str = ""
     events: bool = False
+    max_crashes: int = MAX_CRASHES
 
 
 def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
@@ -153,6 +155,8 @@ def environment(units: list[Unit], source: Source) -> dict[str, Any]:
         "POWERTOOLS_METRICS_NAMESPACE": "Headrace",
         "POWERTOOLS_LOG_LEVEL": ref("LogLevel"),
     }
+    if source.max_crashes != MAX_CRASHES:
+        variables["HEADRACE_MAX_CRASHES"] = str(source.max_crashes)
     if source.namespace:
         variables["HEADRACE_NAMESPACE"] = source.namespace
     return variables

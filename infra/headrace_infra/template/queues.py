@@ -8,9 +8,10 @@ from headrace_infra.template.unit import Unit
 DEAD_LETTERS = "DeadLettersQueue"
 DEAD_LETTERS_VISIBILITY_S = 60
 
-MAX_RECEIVE_COUNT = 25
-"""Deliveries before the dead-letter queue. The engine gives a task up after ten lost workers, which takes eleven
-deliveries of one message; the rest is room for those that were throttled or came while an attempt was alive."""
+MAX_RECEIVE_COUNT = 120
+"""Deliveries before the dead-letter queue. Executions are bounded in the run's record (`max_crashes`); this bounds what is delivered and
+claims nothing. A delivery that comes to nothing hides its message for its visibility timeout, which is over 30 s: an hour in which no
+worker can start, or hide a message for longer, takes fewer than these."""
 
 RETENTION_S = 14 * 86_400
 """The longest SQS keeps a message, so that nothing is lost while a worker is broken or switched off."""

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as Entry
 
 BATCH = 10
+
+ATTRIBUTES = ("ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp")
+"""What is asked for with each message."""
+
 """Messages a SendMessageBatch (SQS quotas)."""
 
 MAX_HIDDEN_S = 43_200
@@ -126,7 +130,7 @@ class AwsQueues:
                 "QueueUrl": url,
                 "MaxNumberOfMessages": min(limit, BATCH),
                 "WaitTimeSeconds": wait_s,
-                "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+                "MessageSystemAttributeNames": list(ATTRIBUTES),
             }
             answer = self._call("ReceiveMessage", request | extra)
         return [_received(queue, message) for message in answer.get("Messages", [])]
@@ -244,4 +248,5 @@ def _received(queue: str, message: Mapping[str, Any]) -> Received:
         receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
         sent_at_ms=int(attributes.get("SentTimestamp", 0)),
         message_id=message["MessageId"],
+        first_received_at_ms=int(attributes.get("ApproximateFirstReceiveTimestamp", 0)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.clients.crons import CronClient
+    from headrace.clients.dead_letters import DeadLettersClient
     from headrace.clients.events import EventClient
     from headrace.clients.filters import FiltersClient
     from headrace.clients.gates import GatesClient
@@ -99,6 +100,13 @@ class Clients:
         from headrace.clients.waits import WaitsClient
 
         return WaitsClient(self._app)
+
+    @cached_property
+    def dead_letters(self) -> DeadLettersClient:
+        """Tasks that were given up because their workers crashed, and messages that nothing could be made of: list, redrive, forget."""
+        from headrace.clients.dead_letters import DeadLettersClient
+
+        return DeadLettersClient(self._app)
 
     @cached_property
     def event(self) -> EventClient:

@@ -217,6 +217,15 @@ def static_limit_key(key: str) -> Key:
     return Key(RATE_LIMITS, short_key(key))
 
 
+DEAD_LETTERS = "deadletters"
+"""The partition of what ended, or was dropped, for what became of its workers or its message."""
+
+
+def dead_letter_key(at_ms: int, name: str) -> Key:
+    """A task that was given up, or a message that nothing could be made of; in the order of time."""
+    return Key(DEAD_LETTERS, f"{at_ms:013d}#{name}")
+
+
 # ---------------------------------------------------------------- events
 
 EVENT_SHARDS = 8

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from headrace.core.run.commit import MAX_CRASHES
 from headrace.core.run.plan import RunPlan
 from headrace.core.waits.wake_up import Account
 from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, Secrets, Store
@@ -34,6 +35,10 @@ class Limits:
     look_every_s: float = 3.0
     lease_s: float = 30.0  # what a beat grants; the first lease is the queue's visibility timeout
     grace_s: float = 1.0  # between asking code to stop and ending it
+    max_crashes: int = MAX_CRASHES  # of workers under a task, before it is FAILED and kept as a dead letter
+    commit_patience_s: float = (
+        7_200.0  # how long a result waits for a store that does not answer, where its host has the time
+    )
 
 
 class NoExpressions:

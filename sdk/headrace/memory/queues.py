@@ -28,6 +28,8 @@ class _Message:
     visible_at_ms: int
     receive_count: int = 0
     receipt: str = ""
+    first_received_at_ms: int = 0
+    source: str | None = None
 
 
 @dataclass(slots=True)
@@ -94,9 +96,10 @@ class MemoryQueues:
                 if len(out) == min(limit, MOST_RECEIVED):
                     break
                 if queue != DEAD_LETTERS and message.receive_count >= self.max_receive_count:
-                    self._redrive(rows, message, now_ms)
+                    self._redrive(queue, rows, message, now_ms)
                     continue
                 message.receive_count += 1
+                message.first_received_at_ms = message.first_received_at_ms or now_ms
                 message.receipt = f"{message.number}.{message.receive_count}"
                 hidden_s = self.visibility_s if visibility_s is None else visibility_s
                 message.visible_at_ms = now_ms + hidden_s * 1000
@@ -104,8 +107,9 @@ class MemoryQueues:
         self.faults.after("queues", "receive")
         return out
 
-    def _redrive(self, rows: dict[int, _Message], message: _Message, now_ms: int) -> None:
+    def _redrive(self, queue: str, rows: dict[int, _Message], message: _Message, now_ms: int) -> None:
         del rows[message.number]
+        message.source = queue
         message.receive_count, message.visible_at_ms = 0, now_ms
         self._queues.setdefault(DEAD_LETTERS, _Queue()).messages[message.number] = message
 
@@ -173,4 +177,6 @@ def _received(queue: str, message: _Message) -> Received:
         receive_count=message.receive_count,
         sent_at_ms=message.sent_at_ms,
         message_id=str(message.number),
+        first_received_at_ms=message.first_received_at_ms,
+        source=message.source,
     )

@@ -191,6 +191,7 @@ class Process:
             observer=self.counts,
             stop_process=end_process if end_process_allowed else None,
             time_left_ms=lambda: 10**9,
+            stopping=self.stopping.is_set,
             context=self.worker.lifespan.context,
             start=door_of(self.worker.app),
             labels=lambda: self.worker.labels,

@@ -48,6 +48,7 @@ class _Reader(BaseSettings):
     worker: str | None = None
     visibility_s: int = Field(360, ge=1, le=43_200)
     retention_days: int = Field(30, ge=1)
+    max_crashes: int = Field(3, ge=0, le=1_000)
     poll_s: float = Field(0.02, gt=0)
     longest_poll_s: float = Field(1.0, gt=0)
     log_payloads: bool = False

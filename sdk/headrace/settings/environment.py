@@ -18,7 +18,7 @@ def _transport(text: str) -> str:
 
 IN_LAMBDA: dict[str, Any] = {
     "stack": str, "namespace": str, "table": str, "bucket": str, "transport": _transport, "queues": json.loads, "app": str, "worker": str,
-    "visibility_s": int, "retention_days": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
+    "visibility_s": int, "retention_days": int, "max_crashes": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
 }  # fmt: skip
 """What the template sets, and how it is read."""
 

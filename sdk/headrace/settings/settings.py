@@ -62,6 +62,8 @@ class Settings:
     """The visibility timeout of this worker's queue, in seconds."""
     retention_days: int = 30
     """How long a run's record and results are kept, in days."""
+    max_crashes: int = 3
+    """How often a task is started again after the worker that ran it was lost; then it is FAILED, and kept as a dead letter."""
     poll_s: float = 0.02
     """The first pause between two looks of whoever waits for a result, in seconds."""
     longest_poll_s: float = 1.0

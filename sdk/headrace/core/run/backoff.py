@@ -9,6 +9,11 @@ from headrace.core.run.plan import TaskPlan
 
 LONGEST_BACKOFF_S = 86_400
 
+FIRST_REDELIVERY_S = 15
+LONGEST_REDELIVERY_S = 900
+"""How long a message is hidden whose delivery the store or a queue did not answer: doubled from the one to the other. An hour's outage
+takes nine deliveries of a message, of the 120 that it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryIn:
@@ -41,6 +46,12 @@ def decide_retry(task: TaskPlan, app_retry_count: int, *, retryable: bool, run_i
         delay_s = float(ceiling)
     less = (task.retry_jitter or 0.0) * _chance(f"{run_id}/{task.name}/{app_retry_count}")
     return RetryIn(int(delay_s * 1000 * (1 - less)))
+
+
+def redelivery_s(receive_count: int) -> int:
+    """How long a message stays hidden that was delivered `receive_count` times and met an outage."""
+    doublings = min(max(receive_count, 1) - 1, 10)
+    return min(LONGEST_REDELIVERY_S, FIRST_REDELIVERY_S << doublings)
 
 
 def _chance(seed: str) -> float:

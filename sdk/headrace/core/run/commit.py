@@ -42,8 +42,9 @@ from headrace.core.run.record import (
 from headrace.core.table import run_key
 from headrace.core.waits.points import AdmissionPoint, AtPause, WaitPoint
 
-MAX_TAKEOVERS = 10
-"""How often a task whose worker was lost is taken over before it is FAILED (Hatchet: SERVER_MAX_INTERNAL_RETRY_COUNT)."""
+MAX_CRASHES = 3
+"""How often a task whose worker crashed is taken over before it is FAILED, where no setting says otherwise: so code without retries runs
+once, and at most three times more. A durable task that suspends has got on, and counts from there."""
 
 NOT_CANCELLED = Missing(("x",))
 
@@ -171,7 +172,7 @@ def _left_behind(attempt: Attempt) -> tuple[Path, ...]:
 
 
 def take_over(attempt: Attempt, row: TaskRow) -> Update:
-    """RUNNING under a lease that is over -> RUNNING here. Uses up no retry of the user's; counted, see MAX_TAKEOVERS."""
+    """RUNNING under a lease that is over -> RUNNING here. Uses up no retry of the user's; counted, see MAX_CRASHES."""
     sets = _running(attempt)
     sets[_row_path(attempt.task, "k")] = row.takeovers + 1
     sets[_row_path(attempt.task, "r")] = row.retry_count + 1
@@ -231,12 +232,23 @@ RecordVerdict: TypeAlias = Mine | Busy | Lost | Spent | Stale
 ClaimVerdict: TypeAlias = RecordVerdict | Vanished
 
 
-def judge_claim(record: RunRecord | None, message: TaskMessage, *, owner: str, now_ms: int) -> ClaimVerdict:
+def judge_claim(
+    record: RunRecord | None,
+    message: TaskMessage,
+    *,
+    owner: str,
+    now_ms: int,
+    max_crashes: int = MAX_CRASHES,
+) -> ClaimVerdict:
     """What a refused claim means, from the record as it was."""
-    return Vanished() if record is None else judge_record(record, message, owner=owner, now_ms=now_ms)
+    if record is None:
+        return Vanished()
+    return judge_record(record, message, owner=owner, now_ms=now_ms, max_crashes=max_crashes)
 
 
-def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int) -> RecordVerdict:
+def judge_record(
+    record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int, max_crashes: int = MAX_CRASHES
+) -> RecordVerdict:
     """What the record says to whoever holds `message` and could not claim with it."""
     if record.cancelled_at_ms is not None:
         return Stale(record)
@@ -250,7 +262,7 @@ def judge_record(record: RunRecord, message: TaskMessage, *, owner: str, now_ms:
             return Mine(record)
         if row.lease_until_ms is not None and row.lease_until_ms > now_ms:
             return Busy(record, row.lease_until_ms)
-        if row.takeovers >= MAX_TAKEOVERS:
+        if row.takeovers >= max_crashes:
             return Spent(record, name, row)
         return Lost(record, name, row)
     return Stale(record)
@@ -377,6 +389,7 @@ def suspend(
         row,
         status=TaskStatus.SUSPENDED,
         ticket=row.ticket + 1,
+        takeovers=0,
         lease_until_ms=None,
         queued_at_ms=now_ms,
         due_at_ms=due_at_ms,

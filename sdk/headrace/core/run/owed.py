@@ -107,6 +107,13 @@ class EndRun:
     stale: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepDeadLetter:
+    """A task was given up for what became of its workers or its message: that is kept, to be seen and redriven."""
+
+    task: str
+
+
 Effect: TypeAlias = (
     SendTask
     | AwaitEvents
@@ -119,7 +126,11 @@ Effect: TypeAlias = (
     | LineUp
     | StepOut
     | EndRun
+    | KeepDeadLetter
 )
+
+LOST_WORKER, DEAD_LETTER = "LostWorkerError", "DeadLetterError"
+"""The errors of tasks that did not end by what their own code did."""
 
 
 def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
@@ -226,6 +237,8 @@ def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool)
     if row.waits_at is not None and not isinstance(row.waits_at, AtChildren | AtOperations):
         out.append(StepOut(task=task))
     out.extend(_end_operations(task, row))
+    if row.error is not None and row.error.type in (LOST_WORKER, DEAD_LETTER):
+        out.append(KeepDeadLetter(task=task))
     out.extend(first_message(record, child) for child in made_ready_by(record, task))
     for child in made_pending_by(record, task):
         out.extend(_await(record, child))

@@ -18,6 +18,7 @@ from headrace.core.table import output_key
 from headrace.core.waits.points import AtOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
+from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_output, place_output, save
 from headrace.engine.runs.ports import (
@@ -39,9 +40,6 @@ from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
     from headrace.engine.durable.journal import Journal
-
-INVOCATION_MARGIN_MS = 1_500
-"""Time an invocation keeps back for the commit and what it owes."""
 
 MAX_MESSAGE_CHARS = 2_000
 """What of a condition's error goes into the record: its size is billed at every write."""
@@ -111,7 +109,7 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
         span, host = begin(tracing.installed, host, [(claimed.record, claimed.attempt.task)])
     ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control, journal))
     control.flush()
-    ran = _stored(engine, claimed, ending)
+    ran = patiently(engine, host, lambda: _stored(engine, claimed, ending))
     if span is not None:
         from headrace.engine.runs.traced import end
 

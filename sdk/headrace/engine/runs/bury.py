@@ -24,6 +24,7 @@ from headrace.core.run.message import (
     TaskMessage,
     TimersMessage,
 )
+from headrace.core.run.owed import DEAD_LETTER
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import message_in, record_in
@@ -44,7 +45,7 @@ def bury(engine: Engine, received: Received, *, reason: str) -> Disposition:
     """A message from the dead-letter queue: its task is FAILED with `reason`, unless it has ended or is alive.
 
     Done: all is settled. Later: an attempt holds a live lease; look again. Poison: the message names no run, or asks for what the store
-    never takes; drop it.
+    never takes; `keep_message` it, or drop it.
     """
     try:
         outcome = _bury(engine, received, reason)
@@ -93,7 +94,7 @@ def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) 
         engine.store.write(create(in_the_clients_stead(message.record, message.task)))
         return None
     record = record_in(engine, item)
-    error = ErrorInfo(type="DeadLetterError", message=reason)
+    error = ErrorInfo(type=DEAD_LETTER, message=reason)
     if waits_for(record, message.task, message.ticket):
         return _settle_waiting(engine, message, record, error)
     return _settle_running(engine, received, message, record, error)
@@ -117,7 +118,9 @@ def _settle_running(
     engine: Engine, received: Received, message: TaskMessage, record: RunRecord, error: ErrorInfo
 ) -> Disposition | None:
     now_ms = engine.clock.now_ms()
-    verdict = judge_record(record, message, owner=NO_OWNER, now_ms=now_ms)
+    verdict = judge_record(
+        record, message, owner=NO_OWNER, now_ms=now_ms, max_crashes=engine.limits.max_crashes
+    )
     match verdict:
         case Lost(lost, task, row) | Spent(lost, task, row):
             written = engine.store.write(give_up(lost, task, row, error, now_ms=now_ms))

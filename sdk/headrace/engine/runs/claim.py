@@ -7,7 +7,6 @@ from typing import assert_never
 
 from headrace.core.changes import Applied
 from headrace.core.run.commit import (
-    MAX_TAKEOVERS,
     Attempt,
     Busy,
     Lost,
@@ -26,13 +25,14 @@ from headrace.core.run.commit import (
 )
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage
-from headrace.core.run.owed import first_messages, owed_after, owed_by_starter, owed_to
+from headrace.core.run.owed import LOST_WORKER, first_messages, owed_after, owed_by_starter, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.table import input_key, run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
+from headrace.engine.runs.patience import patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, save
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison
@@ -67,43 +67,47 @@ def claim_message(
     """
     attempt = new_attempt(engine, host, message.run_id, message.task, message.ticket)
     for _ in range(MAX_TRIES):
-        step = _try(engine, received, message, attempt, data)
+        step = _try(engine, host, received, message, attempt, data)
         if step is not None:
             return step
     return Later(0, f"the record of run {message.run_id} kept changing")
 
 
 def _try(
-    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt, data: str | None
+    engine: Engine, host: Host, received: Received, message: TaskMessage, attempt: Attempt, data: str | None
 ) -> Claimed | Disposition | None:
     """One round; None: the record has changed meanwhile, look again."""
-    if attempt.now_ms > message.start_by_ms and not message.resumes:
+    if _first_looked_at_ms(received, attempt) > message.start_by_ms and not message.resumes:
         expired = _expire(engine, message, attempt.now_ms)
         if expired is not None:
             return expired
     if message.resumes:
-        resumed = _resume(engine, received, message, attempt)
+        resumed = _resume(engine, host, received, message, attempt)
         if resumed is not None:
             return resumed
     replay = message.replay.generation if message.replay is not None else None
     written = engine.store.write(claim(attempt, queued_at_ms=message.queued_at_ms, data=data, replay=replay))
     if isinstance(written, Applied) and written.item is not None:
-        return _claimed(engine, received, message, record_in(engine, written.item), attempt)
+        return _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
     verdict = judge_claim(
-        record_in(engine, written.item), message, owner=attempt.owner, now_ms=engine.clock.now_ms()
+        record_in(engine, written.item),
+        message,
+        owner=attempt.owner,
+        now_ms=engine.clock.now_ms(),
+        max_crashes=engine.limits.max_crashes,
     )
     match verdict:
         case Mine(record):
             pay(engine, record, owed_by_starter(record, message.task))
-            return _claimed(engine, received, message, record, attempt)
+            return _claimed(engine, host, received, message, record, attempt)
         case Vanished():
             if message.replay is not None:
                 return Done()  # the run's retention is over
-            return _put_record(engine, received, message, attempt)
+            return _put_record(engine, host, received, message, attempt)
         case Busy(until_ms=until_ms):
             return _leave(engine, received, until_ms, attempt.now_ms)
         case Lost(record, task, row):
-            return _take_over(engine, received, message, _attempt_at(attempt, task, row, message), row)
+            return _take_over(engine, host, received, message, _attempt_at(attempt, task, row, message), row)
         case Spent(record, task, row):
             return _give_up(engine, message, record, task, row)
         case Stale(record):
@@ -114,8 +118,13 @@ def _try(
             assert_never(verdict)
 
 
+def _first_looked_at_ms(received: Received, attempt: Attempt) -> int:
+    """When the message first came: a task that was received in time, and met an outage, is not late."""
+    return min(attempt.now_ms, received.first_received_at_ms or attempt.now_ms)
+
+
 def _resume(
-    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+    engine: Engine, host: Host, received: Received, message: TaskMessage, attempt: Attempt
 ) -> Claimed | Disposition | None:
     """The claim of a suspended durable task, with what is answered by now. None: an ordinary claim says what the ticket is."""
     from headrace.engine.durable.operations import NOTHING, disarm, resumption
@@ -131,7 +140,7 @@ def _resume(
     disarm(
         engine, found.record, message.task, found.answered
     )  # after the write: before it, a crash would lose the answers
-    return _claimed(engine, received, message, record_in(engine, written.item), attempt)
+    return _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
 
 
 def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:
@@ -153,21 +162,25 @@ def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
 
 
 def _claimed(
-    engine: Engine, received: Received, message: TaskMessage, record: RunRecord, attempt: Attempt
+    engine: Engine, host: Host, received: Received, message: TaskMessage, record: RunRecord, attempt: Attempt
 ) -> Claimed | Disposition:
     if attempt.task not in record.plan.by_name:
         return Poison(
             f"workflow {record.plan.workflow} has no task {attempt.task} in the plan of run {record.run_id}"
         )
-    if parent_cancelled(engine, record):
+    if patiently(engine, host, lambda: parent_cancelled(engine, record)):
         cancel(engine, record.run_id, reason=PARENT_CANCELLED)
         return stale(engine, replace(record, cancelled_at_ms=engine.clock.now_ms()), message)
-    text = message.input if message.input is not None else load_input(engine, record)
+    text = (
+        message.input
+        if message.input is not None
+        else patiently(engine, host, lambda: load_input(engine, record))
+    )
     return Claimed(record=record, attempt=attempt, received=received, input=text)
 
 
 def _put_record(
-    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt
+    engine: Engine, host: Host, received: Received, message: TaskMessage, attempt: Attempt
 ) -> Claimed | Disposition | None:
     """The client died between send and write (or is slow): put the record in its stead, claimed already."""
     if message.record is None and message.place is not None:
@@ -187,7 +200,7 @@ def _put_record(
         return None
     record = record.with_row(message.task, row)
     pay(engine, record, owed_to(record, message))
-    return _claimed(engine, received, message, record, attempt)
+    return _claimed(engine, host, received, message, record, attempt)
 
 
 def in_the_clients_stead(record: RunRecord, task: str) -> RunRecord:
@@ -206,7 +219,7 @@ def _attempt_at(attempt: Attempt, task: str, row: TaskRow, message: TaskMessage)
 
 
 def _take_over(
-    engine: Engine, received: Received, message: TaskMessage, attempt: Attempt, row: TaskRow
+    engine: Engine, host: Host, received: Received, message: TaskMessage, attempt: Attempt, row: TaskRow
 ) -> Claimed | Disposition | None:
     """The lost worker may have died before it paid: pay again, then run."""
     written = engine.store.write(take_over(attempt, row))
@@ -218,14 +231,15 @@ def _take_over(
         if mine is None or mine.owner != attempt.owner or mine.status is not TaskStatus.RUNNING:
             return None
     pay(engine, record, owed_to(record, message))
-    return _claimed(engine, received, message, record, attempt)
+    return _claimed(engine, host, received, message, record, attempt)
 
 
 def _give_up(
     engine: Engine, message: TaskMessage, record: RunRecord, task: str, row: TaskRow
 ) -> Disposition | None:
+    times = "once" if row.takeovers == 0 else f"{row.takeovers + 1} times"
     error = ErrorInfo(
-        type="LostWorkerError", message=f"Task {task} lost its worker more than {MAX_TAKEOVERS} times"
+        type=LOST_WORKER, message=f"Task {task} was started {times}, and its worker was lost each time"
     )
     written = engine.store.write(give_up(record, task, row, error, now_ms=engine.clock.now_ms()))
     if not isinstance(written, Applied) or written.item is None:

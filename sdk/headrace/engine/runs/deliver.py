@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from headrace.core.changes import Applied
+from headrace.core.run.backoff import redelivery_s
 from headrace.core.run.cancel import was_cancelled
 from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
@@ -23,12 +25,20 @@ from headrace.core.table import run_key
 from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import INVOCATION_MARGIN_MS, Claimed, Ran, Runner, commit, run, run_live
+from headrace.engine.runs.attempt import (
+    Claimed,
+    Ran,
+    Runner,
+    commit,
+    run,
+    run_live,
+)
 from headrace.engine.runs.claim import claim_message, new_attempt
+from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.engine.waits.admission import admit, hand_on
-from headrace.errors import RequestRefused
+from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
 
@@ -40,10 +50,19 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
     """
     try:
         return _handle(engine, host, received, runner)
+    except (StoreUnavailable, QueueUnavailable):
+        _back_off(engine, received)
+        raise
     except BadMessage as error:
         return _poison(engine, received, str(error))
     except (RequestRefused, UnicodeError) as error:
         return _poison(engine, received, refusal(error))
+
+
+def _back_off(engine: Engine, received: Received) -> None:
+    """Hide the message for longer each time, so that an outage does not use up its deliveries."""
+    with suppress(StoreUnavailable, QueueUnavailable):
+        engine.queues.hide(received, redelivery_s(received.receive_count))
 
 
 def refusal(error: Exception) -> str:
@@ -107,7 +126,7 @@ def _advance(
     _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
     ran = run(engine, host, claimed, runner=runner)
     rider = _rider(engine, host, message, claimed, ran)
-    done = commit(engine, claimed, ran, then=rider)
+    done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
     if isinstance(done, Fenced):
         return _fenced(engine, host, message, claimed)
     _tell_outcome(engine, host, done.record, ran, attempt)

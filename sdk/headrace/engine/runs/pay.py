@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.run.idempotency import release
@@ -14,6 +15,7 @@ from headrace.core.run.owed import (
     EndOperations,
     EndRun,
     GiveBack,
+    KeepDeadLetter,
     LineUp,
     LookAtJoin,
     LookAtOperations,
@@ -59,6 +61,10 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
                 end_operations(engine, record, task)
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id, record.generation_number))
+            case KeepDeadLetter(task=task):
+                from headrace.engine.runs.dead_letters import keep_task
+
+                keep_task(engine, record, task)
             case GiveBack(task=task):
                 if has_gates(engine, record, task):
                     gates.append(effect)
@@ -105,7 +111,11 @@ def _send(engine: Engine, record: RunRecord, worker: str, sends: list[SendTask])
     soon: list[Outgoing] = []
     for send in sends:
         delay_s = max(0, -(-((send.due_at_ms or now_ms) - now_ms) // 1000))
-        body = encode_message(message_for(record, send))
+        message = message_for(record, send)
+        by_ms = (
+            now_ms + record.plan.task(send.task).schedule_timeout_ms
+        )  # later than its own where this repairs
+        body = encode_message(replace(message, start_by_ms=max(message.start_by_ms, by_ms)))
         if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, send.due_at_ms or now_ms, body):
             group = group_for(record, send.task)
             soon.append(Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group))

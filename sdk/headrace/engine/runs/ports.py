@@ -185,6 +185,8 @@ class Host:
     None (threads, tests): the thread is abandoned."""
     time_left_ms: Callable[[], int] = lambda: 900_000
     """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether the host is about to end: it waits for nothing any more."""
     context: Callable[[], contextvars.Context] = contextvars.copy_context
     """The context that a task's code runs in: the caller's, with what the worker's lifespan set."""
     start: Start | None = None

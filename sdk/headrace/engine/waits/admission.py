@@ -10,6 +10,7 @@ from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.points import AdmissionPoint, AtLabels, AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.patience import patiently
 from headrace.engine.runs.pay import has_gates
 from headrace.engine.runs.ports import Disposition, Done, Host
 from headrace.engine.waits.kinds.pause import pause_of
@@ -22,7 +23,7 @@ HANDED_ON_AFTER_S = 1
 def admit(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) -> Claimed | Disposition:
     """The same attempt once everything is passed; else the task is parked, or settled, and its message done with."""
     record, task = claimed.record, claimed.attempt.task
-    line = _line_to_wait_in(engine, host, record, task)
+    line = patiently(engine, host, lambda: _line_to_wait_in(engine, host, record, task))
     if line is None and not record.tasks[task].lined_up and not has_gates(engine, record, task):
         return claimed
     from headrace.engine.waits.acquire import pass_all
