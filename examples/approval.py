@@ -1,4 +1,4 @@
-"""A person decides: the run waits for their answer for days, and goes to somebody else where none comes.
+"""A person decides: the run waits for their answer for days, and goes to a deputy where none comes.
 
 Run it: python examples/approval.py
 """
@@ -38,7 +38,7 @@ async def approve_expense(input: Expense, ctx: DurableContext) -> dict[str, str]
         if "answer" in found:
             decision = Decision.model_validate(found["answer"][0])
             return {"outcome": "approved" if decision.approved else "refused", "by": decision.by}
-    return {"outcome": "refused", "by": "nobody in 4 days"}
+    return {"outcome": "refused", "by": "no one in 4 days"}
 
 
 def main() -> None:

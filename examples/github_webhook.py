@@ -1,4 +1,4 @@
-"""A webhook of GitHub starts a task: whoever opens an issue is answered.
+"""A webhook of GitHub starts a task: the author of a new issue is answered.
 
     python examples/github_webhook.py
 

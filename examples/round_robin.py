@@ -1,6 +1,6 @@
 """One customer floods, the others are not delayed: a concurrency limit for each customer.
 
-At most one export of a customer runs at a time. What waits holds no invocation and does not poll: whoever leaves wakes the
+At most one export of a customer runs at a time. What waits holds no invocation and does not poll: the task that leaves wakes the
 next one.
 
 Run it: python examples/round_robin.py

@@ -1,4 +1,4 @@
-"""Two slots, and customers who pay for priority: HIGH goes in ahead of LOW that came earlier. Nobody is thrown out.
+"""Two slots, and customers who pay for priority: HIGH goes in ahead of LOW that came earlier. What runs is not stopped.
 
 Run it: python examples/vip_lane.py
 """

@@ -247,4 +247,4 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     },
     "utils.opentelemetry": _top("OTelAttribute"),
 }
-"""Path under `hatchet_sdk` -> its names. What Headrace has not (yet) is an ImportError when somebody asks for it."""
+"""Path under `hatchet_sdk` -> its names. What Headrace does not have is an ImportError when it is asked for."""

@@ -255,7 +255,7 @@ class TaskRunError(Exception):
 
 
 class FailedTaskRunExceptionGroup(ValueError):
-    """What a FAILED run raises for whoever waits for its result: one error for each failed task."""
+    """What waiting for the result of a FAILED run raises: one error for each failed task."""
 
     def __init__(self, message: str, exceptions: list[TaskRunError]) -> None:
         super().__init__(message)

@@ -2,7 +2,7 @@
 
 Faults: an adapter raises `headrace.errors.StoreUnavailable` / `QueueUnavailable` where a call may be tried again
 (throttling, time-outs, 5xx: the effect may or may not have happened), `AccessDenied` / `StackNotFound` where a
-person has to act. Whoever calls a port must be correct whichever of these is raised at whichever call.
+person has to act. A caller of a port must be correct whichever of these is raised at any call.
 """
 
 from __future__ import annotations

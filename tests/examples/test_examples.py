@@ -113,7 +113,7 @@ def run(*command: str) -> str:
             [
                 r"E1 \(120 EUR\): approved by ada",
                 r"E2 \(9,500 EUR\): refused by grace",
-                r"E3 \(60 EUR\): refused by nobody in 4 days",
+                r"E3 \(60 EUR\): refused by no one in 4 days",
             ],
         ),
         (

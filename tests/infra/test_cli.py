@@ -160,7 +160,7 @@ def test_dev_runs_an_app_and_another_terminal_triggers_it(starter: Path) -> None
         assert run_id in listed.stdout
         logged = run("runs", "logs", listed.stdout.split("\n")[2].split()[0], cwd=starter)
         assert "greeting dev" in logged.stdout
-        assert "nobody waits" in run("gates", "--app", "app:hatchet", cwd=starter).stdout
+        assert "no task waits" in run("gates", "--app", "app:hatchet", cwd=starter).stdout
         assert json.loads(run("gates", "--json", cwd=starter).stdout) == []
         missing = run("runs", "get", "nope", cwd=starter)
         assert "there is no run nope in stack 'headrace'" in missing.stderr

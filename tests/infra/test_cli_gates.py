@@ -50,7 +50,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Shop:
-    """The app on ports in memory. Whoever runs first dies, and so keeps its place."""
+    """The app on ports in memory. The first run dies, and so keeps its place."""
 
     def __init__(self) -> None:
         self.app = made()
@@ -85,11 +85,11 @@ def told(shop: Shop, capsys: pytest.CaptureFixture[str], name: str | None = None
 
 
 def test_nobody_waits(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(shop, capsys) == "nobody waits, and no place of a known gate is taken\n"
+    assert told(shop, capsys) == "no task waits, and no permit of a known limit is taken\n"
     idle = told(shop, capsys, all_known=True)
     assert re.search(r"one\S* key constant  0 of 1 taken\n", idle), idle
     assert "rate limit ai  no limit is set" in idle
-    assert "no gate nope is known: a key that nobody waits for is found with --key KEY" in told(
+    assert "no gate nope is known: a key that no task waits for is found with --key KEY" in told(
         shop, capsys, "nope"
     )
 
@@ -115,7 +115,7 @@ def test_holders_with_their_age_and_waiters_in_order(shop: Shop, capsys: pytest.
 
 def test_a_key_that_nobody_waits_for_is_found_by_name(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = shop.begin("pay", {"who": "bob"})
-    assert "nobody waits" in told(shop, capsys)
+    assert "no task waits" in told(shop, capsys)
     name = shop.world.plans["pay"].tasks[0].gates[0].name
     assert run_id in told(shop, capsys, name, "bob")
     assert run_id in told(shop, capsys, f"gate#{name}#bob")

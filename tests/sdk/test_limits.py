@@ -171,7 +171,7 @@ def test_a_key_whose_limit_nobody_sets_is_not_deployed() -> None:
     app = new_app()
     flow = app.workflow(name="flow")
     flow.task(name="calls", rate_limits=[RateLimit(static_key="api", units=5)])(step)
-    why = r"task calls of workflow flow takes units of rate limit 'api', whose limit nobody sets: call hatchet\.rate_limits\.put\('api'"
+    why = r"task calls of workflow flow takes units of rate limit 'api', whose limit is not set: call hatchet\.rate_limits\.put\('api'"
     with pytest.raises(CompileError, match=why):
         compile_app(app, app_path="app:hatchet")
     app.rate_limits.put("api", 4)

@@ -29,15 +29,15 @@ def show_gates(app: Headrace, name: str | None, key: str | None, *, all_known: b
         out.print_json(json.dumps([dataclasses.asdict(view) for view in views]))
         return
     if not views:
-        out.print(f"no gate {escape(name)} is known: {NAMED}" if name else NOBODY)
+        out.print(f"no gate {escape(name)} is known: {NAMED}" if name else IDLE)
     for number, view in enumerate(views):
         if number:
             out.print()
         _print(view, now_ms=app.engine.clock.now_ms())
 
 
-NOBODY = "nobody waits, and no place of a known gate is taken"
-NAMED = "a key that nobody waits for is found with --key KEY"
+IDLE = "no task waits, and no permit of a known limit is taken"
+NAMED = "a key that no task waits for is found with --key KEY"
 
 
 def _views(gates: GatesClient, name: str | None, key: str | None, *, all_known: bool) -> list[GateView]:

@@ -1,4 +1,4 @@
-"""Count the AWS requests that boto3 makes, whoever makes them in this process.
+"""Count the AWS requests that boto3 makes, for any caller in this process.
 
 with Meter() as meter:
     simple.run(...)

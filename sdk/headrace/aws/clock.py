@@ -1,4 +1,4 @@
-"""The system's clock, and identifiers that nobody else has."""
+"""The system's clock, and unique identifiers."""
 
 from __future__ import annotations
 

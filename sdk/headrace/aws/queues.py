@@ -172,7 +172,7 @@ class AwsQueues:
         raise QueueUnavailable(f"queue {queue} deleted all but {len(left)} of {len(batch)} messages: {why}")
 
     def hide(self, message: Received, seconds: int) -> None:
-        """A message that has left meanwhile is no error: somebody else holds or has deleted it."""
+        """A message that has left meanwhile is no error: another process holds it or has deleted it."""
         if not 0 <= seconds <= MAX_HIDDEN_S:
             raise HeadraceError(f"a visibility timeout of {seconds} s: SQS takes 0 to {MAX_HIDDEN_S} s")
         with translated("queues", f"queue {message.queue}", self._stack), _gone_is_fine():

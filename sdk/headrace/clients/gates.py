@@ -44,16 +44,16 @@ class _Declared:
 class GatesClient:
     """What tasks wait for: places of concurrency keys, slots of workers, units of rate limits, paused workflows, labels.
 
-    Known without being named: every gate that somebody waits at, or has waited at within the last minutes; and, by the code at hand
+    Known without being named: every gate that a task waits at, or has waited at within the last minutes; and, by the code at hand
     (or, where there is none, by the plans that the stack registered), gates whose key is a plain text, slots of workers, static
-    rate limits and paused workflows. A key that comes from an expression, and that nobody waits for, has to be given.
+    rate limits and paused workflows. A key that comes from an expression, and that no task waits for, has to be given.
     """
 
     def __init__(self, app: Gated) -> None:
         self._app = app
 
     def list(self, *, all: bool = False) -> builtins.list[GateView]:  # as the command line says
-        """The known gates that somebody holds or waits at, limits with units taken, and paused workflows. `all`: idle ones too.
+        """The known gates with holders or waiters, limits with units taken, and paused workflows. `all`: idle ones too.
 
         A read of the item and a query of the line of each; which gates there are is eventually consistent.
         """

@@ -90,7 +90,7 @@ class MetricsClient:
     aio_get_queue_metrics = aio(get_queue_metrics)
 
     def get_gate_stats(self) -> dict[str, GateStat]:
-        """For each gate that somebody waits at, or has waited at lately, by its whole name: limit, what is taken, who waits."""
+        """For each gate that a task waits at, or has waited at lately, by its whole name: limit, what is taken, which tasks wait."""
         from headrace.clients.models import GateStat
         from headrace.clients.runs.details import at
         from headrace.engine.waits.views import gate_view, waited_at

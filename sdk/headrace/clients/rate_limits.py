@@ -216,7 +216,7 @@ def static_limits(plans: Sequence[RunPlan]) -> Iterator[tuple[str, RatePlan]]:
 def nobody_sets(where: str, key: str) -> str:
     """That a task has a static key without a limit, and what to do."""
     return (
-        f"{where} takes units of rate limit {key!r}, whose limit nobody sets: call hatchet.rate_limits.put({key!r}, limit, "
+        f"{where} takes units of rate limit {key!r}, whose limit is not set: call hatchet.rate_limits.put({key!r}, limit, "
         "duration) at the top level of the module that defines the app"
     )
 

@@ -211,7 +211,7 @@ class Context:
         await asyncio.to_thread(self.log, line, raise_on_error)
 
     def put_stream(self, data: str | bytes) -> None:
-        """Send a chunk to whoever subscribes to this run's stream."""
+        """Send a chunk to the subscribers of this run's stream."""
         self._work.control.put_stream(data)
 
     async def aio_put_stream(self, data: str | bytes) -> None:

@@ -184,7 +184,7 @@ Alive: TypeAlias = "Callable[[], Sequence[tuple[str, Labels]]]"
 """Looks up the processes that are alive: worker and labels of each."""
 
 
-def nobody() -> Sequence[tuple[str, Labels]]:
+def no_process() -> Sequence[tuple[str, Labels]]:
     """At compile time no process is alive."""
     return ()
 
@@ -195,7 +195,7 @@ def assign(
     *,
     sticky: str = "",
     home: str | None = None,
-    alive: Alive = nobody,
+    alive: Alive = no_process,
 ) -> dict[str, Choice]:
     """A worker for each task of a run. DefinitionError where one can run nowhere, or not where it has to stay.
 

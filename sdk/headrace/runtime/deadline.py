@@ -225,7 +225,7 @@ def _execute_in_thread(
     def body() -> None:
         try:
             result.set_result(context.run(runnable.call, work))
-        except BaseException as error:  # noqa: BLE001  # user code, TaskTimeout among it: handed to whoever waits
+        except BaseException as error:  # noqa: BLE001  # user code, TaskTimeout among it: handed to the waiting thread
             result.set_exception(error)
 
     thread = threading.Thread(target=body, name=f"headrace-{work.task}", daemon=True)

@@ -93,7 +93,7 @@ async def _cancel_all() -> None:
 def _hand_over(task: asyncio.Task[T], done: Future[T]) -> None:
     if done.cancelled():
         if not task.cancelled():
-            task.exception()  # retrieved: nobody else will
+            task.exception()  # retrieved here: no one awaits it
         return
     if task.cancelled():
         done.cancel()

@@ -35,6 +35,6 @@ def from_environment() -> Settings:
 
 
 def names_stack(settings: Settings) -> bool:
-    """Whether somebody has said which stack this process is to use: otherwise it has the default's name, and may not exist."""
+    """Whether the environment names the stack of this process: otherwise it has the default's name, and may not exist."""
     usual = Settings()
     return (settings.stack, settings.table) != (usual.stack, usual.table) or f"{PREFIX}STACK" in os.environ

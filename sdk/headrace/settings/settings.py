@@ -65,7 +65,7 @@ class Settings:
     max_crashes: int = 3
     """How often a task is started again after the worker that ran it was lost; then it is FAILED, and kept as a dead letter."""
     poll_s: float = 0.02
-    """The first pause between two looks of whoever waits for a result, in seconds."""
+    """The first pause between two looks while waiting for a result, in seconds."""
     longest_poll_s: float = 1.0
     """The longest such pause, in seconds."""
     log_payloads: bool = False

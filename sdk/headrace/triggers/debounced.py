@@ -55,7 +55,7 @@ def put_off_run(app: Door, wanted: StartRun) -> str:
 
 
 def _let_it_start(app: Door, given: str) -> None:
-    """The pending run was marked as started: whoever did may have died before it started it. Starting it twice is harmless."""
+    """The pending run was marked as started, by a process that may have died before it started it. Starting it twice is harmless."""
     run = get_scheduled(app.engine, given, FiringKind.DEBOUNCE)
     if run is None or not run.started:
         return

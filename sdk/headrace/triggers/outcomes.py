@@ -1,4 +1,4 @@
-"""What a finished run gives whoever waits for it: `{task: output}`, or an exception (PARITY, What result() gives)."""
+"""What waiting for a finished run gives: `{task: output}`, or an exception (PARITY, What result() gives)."""
 
 from __future__ import annotations
 
