@@ -77,15 +77,16 @@ def test_they_are_listed(stack: Headrace, capsys: pytest.CaptureFixture[str]) ->
     assert task["run_id"] in printed
 
 
-def test_a_run_is_started_anew(stack: Headrace, ports: Ports, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_replayed(stack: Headrace, ports: Ports, capsys: pytest.CaptureFixture[str]) -> None:
     [_, task] = stack.dead_letters.list()
-    [done] = json.loads(run(capsys, "redrive", task.run_id, "-o", "json"))  # type: ignore[union-attr]  # a task
-    again = stack.runs.get(done["redriven_as"]).run
-    assert (again.status, again.input.get("input", again.input)) == (
-        RunStatus.QUEUED,
-        {"order": 7},
-    )
-    assert again.additional_metadata == {"customer": "42", "headrace__redriven_from": task.run_id}  # type: ignore[union-attr]
+    run_id = task.run_id  # type: ignore[union-attr]  # a task
+    assert json.loads(run(capsys, "redrive", run_id, "-o", "json")) == [
+        {"id": task.id, "redriven_as": run_id}
+    ]
+    assert stack.runs.get_status(run_id) is RunStatus.QUEUED
+    assert len(ports.queues.receive("w", limit=10, wait_s=0)) == 1
+    stack.dead_letters.redrive(task)
+    assert ports.queues.receive("w", limit=10, wait_s=0) == [], "asked again, it is not replayed again"
     assert [letter.reason for letter in stack.dead_letters.list()] == ["no run"]
 
 

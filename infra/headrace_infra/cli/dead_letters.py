@@ -52,7 +52,7 @@ def redrive_command(
     stack: StackOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Have dead letters processed again: runs are started anew with their input, messages sent again."""
+    """Have dead letters processed again: what failed of a run is replayed, a message sent again."""
     from headrace_infra.cli.apps import app_or_stack
     from headrace_infra.cli.console import print_data, say
 

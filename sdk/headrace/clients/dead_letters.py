@@ -19,8 +19,7 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     import builtins
 
-REDRIVEN_FROM = "headrace__redriven_from"
-"""The metadata of a run that was started in place of one whose task was given up: that run's id."""
+    from headrace.core.run.plan import RunPlan
 
 
 class DeadLettersClient:
@@ -39,16 +38,16 @@ class DeadLettersClient:
     aio_list = aio(list)
 
     def redrive(self, letter: DeadLetter, *, worker: str | None = None) -> str:
-        """Have it processed again, once its cause is mended: a task's run is started anew with its input, metadata and priority, and its
-        id returned; a message is sent to the queue it came from, or to that of `worker`.
+        """Have it processed again, once its cause is mended: what failed of a task's run is replayed, and the run's id returned; a message
+        is sent to the queue it came from, or to that of `worker`, whose name is returned. Redriving twice replays once.
 
-        HeadraceError where the run has expired, or a message's queue is not known or its body was not kept. Redriving at the same time
-        from two places may start two runs.
+        RunNotFound where the run has expired, RunNotOver where it goes on; HeadraceError where a message's queue is not known or its body
+        was not kept. The letter stays then.
         """
         engine = self._app.engine
         match letter:
             case DeadTask():
-                started = self._start_anew(letter)
+                done = self._replay(letter)
             case DeadMessage(body=None):
                 raise HeadraceError(f"dead letter {letter.id}: its body was too large to be kept")
             case DeadMessage(queue=queue):
@@ -58,9 +57,9 @@ class DeadLettersClient:
                         f"dead letter {letter.id}: the queue that it came from is not known. Give the worker to send it to"
                     )
                 send_again(engine, letter, target)
-                started = target
+                done = target
         forget(engine, letter)
-        return started
+        return done
 
     aio_redrive = aio(redrive)
 
@@ -70,23 +69,21 @@ class DeadLettersClient:
 
     aio_forget = aio(forget)
 
-    def _start_anew(self, letter: DeadTask) -> str:
-        from headrace.core.run.request import Call, StartOptions, StartRun
-        from headrace.engine.runs.read import input_text, read
-        from headrace.triggers.start import start_records
+    def _replay(self, letter: DeadTask) -> str:
+        from headrace.clients.naming import find_plan
+        from headrace.engine.runs.replay import replay_run
 
-        record = read(self._app.engine, letter.run_id)
-        if record is None:
-            raise HeadraceError(f"dead letter {letter.id}: run {letter.run_id} has expired")
-        metadata = {**record.metadata, REDRIVEN_FROM: letter.run_id}
-        wanted = StartRun(
-            workflow=record.plan.workflow,
-            input=input_text(self._app.engine, record),
-            options=StartOptions(metadata=metadata, priority=record.priority),
-            origin=Call(),
+        def deployed(workflow: str) -> RunPlan | None:
+            return find_plan(self._app, workflow)
+
+        replay_run(
+            self._app.engine,
+            letter.run_id,
+            deployed=deployed,
+            only_failed=True,
+            id=f"dead letter {letter.id}",
         )
-        [started] = start_records(self._app, [wanted])
-        return started.run_id
+        return letter.run_id
 
 
 def _name(letter: DeadLetter) -> str:
