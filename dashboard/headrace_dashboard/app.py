@@ -66,6 +66,8 @@ class Dashboard:
         routes = [
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
             Route("/", pages.show("now.html", now.view)),
+            Route("/dead-letters/redrive", pages.act(now.redrive), methods=["POST"]),
+            Route("/dead-letters/forget", pages.act(now.forget), methods=["POST"]),
             Route("/runs", pages.show("runs.html", runs.view)),
             Route("/runs/cancel", pages.act(runs.cancel_all), methods=["POST"]),
             Route("/runs/replay", pages.act(runs.replay_all), methods=["POST"]),

@@ -122,7 +122,7 @@ def large() -> Iterator[Stack]:
         return {"shipped": 2}
 
     with local(hatchet, backend="memory", background=False) as stack:
-        hatchet.publish()
+        hatchet._publish()
         run_id = hatchet.runs.create("order", {}).run.metadata.id
         for n in range(100):
             load.run(additional_metadata={"fail": n % 10 == 0}, wait_for_result=False)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from browser.dashboard_app import ATTACK
 from dashboard.looked_at import Site
+from httpx import Response
 from pydantic import BaseModel
 from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
 from headrace import Context, DurableContext, EmptyModel, Headrace
 from headrace.core.run.record import RunStatus
+from headrace.engine.runs.bury import bury
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
 from headrace_dashboard.views.runs import back
@@ -265,3 +268,68 @@ def test_a_field_of_another_kind_starts_nothing(
     answer = client.post("/workflows/buy/run", data={"_token": access.form_token, "by": "fields", **given})
     assert answer.status_code == 400
     assert says in answer.text
+
+
+def test_a_workflow_is_drawn_without_a_run(site: Site) -> None:
+    text = site.client.get("/workflows/flow").text
+    assert "<title>store</title>" in text
+    assert "Graph of 4 tasks" in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """A dashboard, and the stack that it shows."""
+
+    client: TestClient
+    access: Access
+    hatchet: Headrace
+    drain: Callable[[], None]
+
+    def post(self, path: str, **form: str) -> Response:
+        return self.client.post(path, data={"_token": self.access.form_token, **form})
+
+
+@pytest.fixture
+def night() -> Iterator[Night]:
+    """After a bad night: a run was given up, and another streamed."""
+    hatchet = Headrace()
+
+    @hatchet.task(name="charge")
+    def charge(input: EmptyModel, ctx: Context) -> None:
+        ctx.put_stream("one ")
+        ctx.put_stream("<b>two</b>")
+
+    hatchet.worker("w", workflows=[charge])
+    with local(hatchet, backend="memory", background=False) as stack:
+        hatchet.runs.create("charge", {})
+        [received] = hatchet.engine.queues.receive("w", limit=1, wait_s=0)
+        bury(hatchet.engine, received, reason="its worker kept dying")
+        hatchet.engine.queues.delete(received)
+        access = Access(session=None, hosts=frozenset())
+        client = TestClient(Dashboard(hatchet=hatchet, access=access).app(), follow_redirects=False)
+        yield Night(client=client, access=access, hatchet=hatchet, drain=stack.drain)
+
+
+def test_a_stream_is_shown_as_text(night: Night) -> None:
+    run_id = night.hatchet.runs.create("charge", {}).run.metadata.id
+    night.drain()
+    assert "one &lt;b&gt;two&lt;/b&gt;" in night.client.get(f"/runs/{run_id}").text
+
+
+def test_a_dead_letter_is_run_again(night: Night) -> None:
+    [letter] = night.hatchet.dead_letters.list()
+    page = night.client.get("/").text
+    assert "its worker kept dying" in page
+    assert letter.id in page
+    again = night.post("/dead-letters/redrive", id=letter.id)
+    assert again.status_code == 303
+    night.drain()
+    assert "COMPLETED" in night.client.get(again.headers["location"]).text
+    assert "Dead letters" not in night.client.get("/").text
+
+
+def test_a_dead_letter_is_forgotten_once(night: Night) -> None:
+    [letter] = night.hatchet.dead_letters.list()
+    assert night.post("/dead-letters/forget", id=letter.id).status_code == 303
+    gone = night.post("/dead-letters/forget", id=letter.id)
+    assert (gone.status_code, "was redriven or forgotten meanwhile" in gone.text) == (404, True)

@@ -44,7 +44,7 @@ def graph(details: V1WorkflowRunDetails) -> Graph:
 
 
 def drawn(parents: dict[str, list[str]], statuses: dict[str | None, str]) -> Graph:
-    """`parents`: by task, in an order in which parents come first."""
+    """`parents`: by task, in an order in which parents come first. `statuses`: empty where no run is drawn."""
     depth: dict[str, int] = {}
     for name, above in parents.items():
         depth[name] = max((depth.get(parent, 0) + 1 for parent in above), default=0)
@@ -57,7 +57,7 @@ def drawn(parents: dict[str, list[str]], statuses: dict[str | None, str]) -> Gra
         boxes[name] = Box(
             name=name,
             label=label,
-            status=statuses.get(name, "WAITING"),
+            status=statuses.get(name, "WAITING") if statuses else "",
             x=8 + column * (BOX_WIDTH + GAP_X),
             y=8 + row * (BOX_HEIGHT + GAP_Y),
         )

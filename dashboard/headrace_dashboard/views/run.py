@@ -11,10 +11,14 @@ from starlette.datastructures import FormData
 from headrace.app import Headrace
 from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
 from headrace.core.run.record import RunStatus
+from headrace.engine.records.logs import read_chunks
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.pictures import graph, waterfall
 
 OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+CHUNKS, STREAM_CHARS = 2_000, 10_000
+"""How much of a stream a page reads, and shows of that."""
+
 LINES = 1000
 """How many log lines a page shows."""
 
@@ -36,12 +40,20 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "waterfall": waterfall(details.run.created_at, details.tasks, now),
         "lines": lines,
         "more_lines": len(lines) == LINES,
+        "stream": _stream(hatchet, details.run.metadata.id),
         "over": details.run.status in OVER,
         "parent": details.run.parent_task_external_id,
         "input_text": json.dumps(details.run.input, indent=2, ensure_ascii=False),
         "durable": _durable(details.tasks),
         "now": now,
     }
+
+
+def _stream(hatchet: Headrace, run_id: str) -> str:
+    """What the run's tasks streamed, as text: the end of its first CHUNKS chunks; empty where they did not."""
+    chunks = [chunk for _, chunk in read_chunks(hatchet.engine, run_id, limit=CHUNKS)]
+    texts = [chunk if isinstance(chunk, str) else chunk.decode("utf-8", "replace") for chunk in chunks]
+    return "".join(texts)[-STREAM_CHARS:]
 
 
 def _workflow(details: V1WorkflowRunDetails) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
+from headrace.clients.naming import plan_of
 from headrace.core.run.record import RunStatus
 from headrace.values.schema import SchemaField, example, fields_of, value_of
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.listed import rows_of
+from headrace_dashboard.views.pictures import drawn
 
 SAMPLE = 200
 """How many of the newest runs the figures come from."""
@@ -31,7 +33,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
 def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """One workflow. ValueError where the stack has none of that name."""
     workflow = hatchet.workflows.get(asked["name"])
-    schema = workflow.input_schema
+    schema, plan = workflow.input_schema, plan_of(hatchet, workflow.name)
     since = now_of(hatchet) - timedelta(days=1)
     rows = rows_of(hatchet, since=since, workflow_ids=[workflow.name], limit=SAMPLE).rows
     done = [row for row in rows if row.status in (RunStatus.COMPLETED, RunStatus.FAILED)]
@@ -40,6 +42,9 @@ def one(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "title": workflow.name,
         "workflow": workflow,
+        "graph": drawn({task.name: list(task.parents) for task in plan.tasks}, {})
+        if len(plan.tasks) > 1
+        else None,
         "rows": rows[:20],
         "sampled": len(rows),
         "rate": completed / len(done) if done else None,

@@ -85,11 +85,11 @@ def write_chunk(
 
 
 def read_chunks(
-    engine: Engine, run_id: str, *, after: str | None = None
+    engine: Engine, run_id: str, *, after: str | None = None, limit: int | None = None
 ) -> Sequence[tuple[str, str | bytes]]:
-    """(position, chunk) in order, past the position `after`."""
+    """(position, chunk) in order, past the position `after`; the first `limit` of them."""
     out: list[tuple[str, str | bytes]] = []
-    for item in engine.store.query(run_partition(run_id), prefix=CHUNKS, after=after):
+    for item in engine.store.query(run_partition(run_id), prefix=CHUNKS, after=after, limit=limit):
         chunk = item["chunk"]
         out.append((str(item["sk"]), chunk if isinstance(chunk, bytes) else str(chunk)))
     return out
