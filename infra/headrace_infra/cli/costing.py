@@ -45,7 +45,7 @@ def cost(
     table.add_row("Lambda durable functions, same steps", "", f"{durable * MILLION:,.2f}", "")
     out.print(table)
     out.print(
-        "List prices of us-east-1, on demand (sdk/headrace/aws/prices.py has sources and dates). Lambda's seconds were "
+        "List prices of us-east-1, on demand (headrace.aws.prices has sources and dates). Lambda's seconds were "
         "measured here, where AWS's latency is missing; the others are charged the same Lambda.",
         style="dim",
     )
