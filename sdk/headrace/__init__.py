@@ -73,6 +73,7 @@ from headrace.options.labels import (
 from headrace.options.priority import Priority
 from headrace.options.rate_limits import RateLimit, RateLimitDuration
 from headrace.settings.settings import OpenTelemetryConfig, Settings
+from headrace.settings.version import VERSION
 from headrace.triggers.options import (
     ScheduleTriggerWorkflowOptions,
     TriggerWorkflowOptions,
@@ -97,7 +98,7 @@ if TYPE_CHECKING:
     from headrace.telemetry.otel_attributes import OTelAttribute
     from headrace.values.empty import EmptyModel
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 V1TaskStatus = RunStatus
 

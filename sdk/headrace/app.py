@@ -32,6 +32,7 @@ from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, Evic
 from headrace.options.labels import Candidate
 from headrace.settings.environment import from_environment
 from headrace.settings.settings import Settings
+from headrace.settings.version import VERSION
 from headrace.triggers.children import current
 from headrace.values.expressions import LazyExpressions
 
@@ -191,6 +192,7 @@ class Headrace(Clients):
         """Store what is declared, where it has changed: workflows, workers, rate limits. For code that has the whole app: the clock,
         and local runtimes. A few reads, and no write where nothing has changed."""
         from headrace.clients.rate_limits import register_limits
+        from headrace.engine.catalog.deployed import publish_version
         from headrace.engine.catalog.workers import publish_workers
         from headrace.engine.catalog.workflows import publish_workflows
         from headrace.engine.clock.crons import declare_crons
@@ -201,6 +203,7 @@ class Headrace(Clients):
         publish_workers(self.engine, [worker.declared() for worker in self._fleet()], whole_of=space)
         register_limits(self.engine, self._declared_rate_limits)
         declare_crons(self.engine, published, whole_of=space)
+        publish_version(self.engine, VERSION)
 
     # ---- declaring
 

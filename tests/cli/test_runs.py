@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,9 @@ from cli.conftest import Command
 from pydantic import BaseModel
 
 from headrace import Context, EmptyModel, Headrace
+from headrace.engine.catalog.deployed import fit_together, publish_version
 from headrace.engine.clock.tick import tick
+from headrace.settings.version import VERSION
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -169,6 +172,10 @@ def test_doctor_finds_nothing_then_what_is_wrong(stack: LocalStack, headrace: Co
     assert well.code == 0, well.out
     assert findings["stack"]["found"] == "shop has 3 workflows: greet, parent, refuse"
     assert findings["dead letters"]["found"] == "0 messages"
+    assert findings["version"]["found"] == f"the stack runs headrace {VERSION}, this is {VERSION}"
+    publish_version(stack.engine, "9.0.1")
+    apart = headrace("doctor")
+    assert (apart.code, "Deploy the stack with headrace" in apart.out) == (1, True)
     other = headrace("doctor", "--stack", "other")
     assert (other.code, "is the stack 'other' deployed" in other.out) == (1, True)
 
@@ -252,3 +259,16 @@ def test_a_run_that_goes_on_is_not_replayed(headrace: Command, stack: LocalStack
     done = headrace("runs", "replay", run_id)
     assert done.code == 1
     assert f"nothing was replayed: {run_id} is QUEUED. Only a run that is over can be replayed" in done.err
+
+
+def test_the_version_is_said_once() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("client", "stack", "fit"),
+    [("0.1.0", "0.1.7", True), ("0.1.0", "0.2.0", False), ("1.1.0", "0.1.0", False)],
+)
+def test_which_versions_fit_together(client: str, stack: str, fit: bool) -> None:
+    assert fit_together(client, stack) is fit

@@ -13,8 +13,10 @@ from rich.markup import escape
 
 from headrace.aws.faults import translated
 from headrace.core.table import CURSOR
+from headrace.engine.catalog.deployed import deployed_version, fit_together
 from headrace.engine.catalog.workflows import all_published
 from headrace.errors import HeadraceError
+from headrace.settings.version import VERSION
 from headrace_infra.cli.console import counted, print_data, say
 
 if TYPE_CHECKING:
@@ -81,6 +83,19 @@ def _workflows(app: Headrace) -> Iterator[Finding]:
         ok=bool(names),
         found=f"{stack} has {counted(len(names), 'workflow')}{': ' + ', '.join(names[:8]) if names else ''}",
         fix="Its clock publishes workflows within a minute of `sam deploy`; look at the clock function's log.",
+    )
+    yield from _versions(app)
+
+
+def _versions(app: Headrace) -> Iterator[Finding]:
+    deployed = deployed_version(app.engine)
+    if deployed is None:
+        return
+    yield Finding(
+        what="version",
+        ok=fit_together(VERSION, deployed),
+        found=f"the stack runs headrace {deployed}, this is {VERSION}",
+        fix=f"Deploy the stack with headrace {VERSION}, or install headrace=={deployed} here.",
     )
 
 

@@ -136,6 +136,9 @@ def short_key(key: str) -> str:
 
 # ---------------------------------------------------------------- time
 
+DEPLOYED = Key("deployed", "stack")
+"""Which version of Headrace the stack's own functions run."""
+
 CURSOR = Key("clock", "cursor")
 """The first minute whose timers the clock has not sent."""
 
