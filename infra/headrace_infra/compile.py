@@ -23,12 +23,14 @@ from headrace.options.conditions import waits_for_events
 from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
+from headrace_infra.template.clients import client_outputs, client_policies
 from headrace_infra.template.dashboard import dashboard_outputs, dashboard_resources
 from headrace_infra.template.events import EventsUse, events_resources
 from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
 from headrace_infra.template.outputs import outputs
 from headrace_infra.template.parameters import conditions, parameters
 from headrace_infra.template.queues import queues
+from headrace_infra.template.reach import reach, ties
 from headrace_infra.template.schedules import catalog, clock_events
 from headrace_infra.template.tables import table
 from headrace_infra.template.unit import Unit, logical_id, unit_of
@@ -68,11 +70,13 @@ def compile_app(
     code_uri: str = ".",
     runtime: str | None = None,
     dashboard: bool = False,
+    ephemeral: bool = False,
 ) -> dict[str, Any]:
     """The SAM template of an app.
 
     app_path: the app as module:attribute, which the functions import. code_uri: the folder that `sam build` packs, as seen
     from the template. runtime: such as "python3.12", for workers that name none; default: the Python that compiles. dashboard: with its two functions.
+    ephemeral: for stacks that come and go: the table and the bucket go with them, with neither protection nor backups.
     CompileError where the app cannot be deployed.
     """
     check_app_path(app_path)
@@ -86,8 +90,8 @@ def compile_app(
         max_crashes=app.settings.max_crashes,
     )
     resources = {
-        **table(),
-        **bucket(),
+        **table(ephemeral=ephemeral),
+        **bucket(ephemeral=ephemeral),
         **queues(units),
         **_merged(worker_function(unit, units, source) for unit in units),
         **dead_letters_function(units, source),
@@ -96,6 +100,7 @@ def compile_app(
         **events_resources(events, units, source),
         **(webhooks_resources(units, source) if _has_webhooks(app) else {}),
         **(dashboard_resources(units, source) if dashboard else {}),
+        **client_policies(units, events=events is not None),
         **alarms(units, events=events is not None),
     }
     return {
@@ -103,13 +108,14 @@ def compile_app(
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
         "Parameters": {
-            **parameters(app.settings.retention_days),
+            **parameters(app.settings.retention_days, ephemeral=ephemeral),
             **(webhooks_parameters() if _has_webhooks(app) else {}),
         },
         "Conditions": {**conditions(), **(webhooks_conditions() if _has_webhooks(app) else {})},
         "Resources": resources,
         "Outputs": {
             **outputs(units, events=events is not None),
+            **client_outputs(units),
             **(webhooks_outputs() if _has_webhooks(app) else {}),
             **(dashboard_outputs() if dashboard else {}),
         },
@@ -137,9 +143,24 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     plans: list[RunPlan] = [workflow.plan() for workflow in app._served()]
     _check_gates(plans)
     _check_limits(app, plans)
+    sends = _sends(app, fleet, plans)
     return [
-        unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans)) for worker in fleet
+        unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans), sends[worker.name])
+        for worker in fleet
     ]
+
+
+def _sends(app: AppLike, fleet: list[Any], plans: list[RunPlan]) -> dict[str, frozenset[str]]:
+    """Which workers each may have to send to. CompileError where `starts` names what the app has not."""
+    known = {plan.workflow for plan in plans}
+    starts: dict[str, frozenset[str] | None] = {worker.name: worker.options.may_start for worker in fleet}
+    for worker, names in starts.items():
+        for name in sorted((names or frozenset()) - known):
+            raise CompileError(
+                f"worker {worker}: starts has {name!r}, which is no workflow of a worker of this app: it has {', '.join(sorted(known))}"
+            )
+    registered = {worker.name: [workflow.name for workflow in worker.workflows] for worker in fleet}
+    return reach(ties(registered, starts, plans))
 
 
 def events_use(app: AppLike) -> EventsUse | None:
@@ -246,6 +267,24 @@ def left_out(app: AppLike) -> list[str]:
         for name, workflow in app._workflows_by_name.items()
         if name not in served
     ]
+
+
+def uncapped(app: AppLike) -> str | None:
+    """A sentence on the workers whose functions may take every concurrent invocation of the account; None where there is none."""
+    names = [
+        worker.name
+        for worker in app._fleet()
+        if not worker.process
+        and worker.options.maximum_concurrency is None
+        and worker.options.reserved_concurrency is None
+    ]
+    if not names:
+        return None
+    which = f"worker {names[0]} has" if len(names) == 1 else f"workers {', '.join(names)} have"
+    return (
+        f"{which} no limit of concurrent invocations, and a backlog can take all that the account has (1,000 unless it was raised), "
+        "so that other functions are throttled, the clock's among them: give maximum_concurrency=, or reserved_concurrency="
+    )
 
 
 def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -171,6 +171,9 @@ class Headrace(Clients):
     def _candidates(self, workflow: str) -> list[Candidate]:
         return self._registry.candidates(workflow)
 
+    def _may_start(self, worker: str) -> frozenset[str] | None:
+        return self._registry.may_start(worker)
+
     def _take_in(self, other: Headrace) -> None:
         """Become one with another app: a workflow of its is registered on a worker of this one's. DefinitionError where the two
         are not of one stack and namespace."""
@@ -287,6 +290,7 @@ class Headrace(Clients):
         *,
         memory: int = 512,
         timeout: timedelta | None = None,
+        visibility_timeout: timedelta | None = None,
         architecture: Literal["x86_64", "arm64"] = "x86_64",
         runtime: str | None = None,
         environment: Mapping[str, str] | None = None,
@@ -294,10 +298,12 @@ class Headrace(Clients):
         vpc: VpcOptions | None = None,
         batch_size: int = 1,
         maximum_concurrency: int | None = None,
+        reserved_concurrency: int | None = None,
         snap_start: bool = False,
         process: bool = False,
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
         webhooks: bool = False,
+        starts: Sequence[BaseWorkflow[Any, Any] | str] | None = None,
     ) -> Worker:
         """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
 
@@ -310,10 +316,13 @@ class Headrace(Clients):
         event_patterns: EventBridge patterns, such as {"source": ["aws.s3"], "detail-type": ["Object Created"]}: each is compiled to a
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         webhooks: compile a function at a public URL that takes the requests of `hatchet.webhooks` as events.
+        starts: the workflows (or their names) that its tasks start, [] for none: its role can send to no other worker's queue, and a
+        task that starts another is refused. Default: any workflow, so its role can send to every worker.
         """
         options = WorkerOptions(
             memory=memory,
             timeout=timeout,
+            visibility_timeout=visibility_timeout,
             architecture=architecture,
             runtime=runtime,
             environment=dict(environment or {}),
@@ -321,6 +330,8 @@ class Headrace(Clients):
             vpc=vpc,
             batch_size=batch_size,
             maximum_concurrency=maximum_concurrency,
+            reserved_concurrency=reserved_concurrency,
+            starts=tuple(starts) if starts is not None else None,
             snap_start=snap_start,
         )
         worker = Worker(

@@ -23,9 +23,14 @@ def compiled(**options: Any) -> dict[str, Any]:
 
 
 def actions(template: dict[str, Any], function: str) -> list[str]:
-    policies = template["Resources"][function]["Properties"]["Policies"]
-    statements = [statement for policy in policies for statement in policy["Statement"]]
-    return [action for statement in statements for action in statement["Action"]]
+    policies = template["Resources"][f"{function}Role"]["Properties"]["Policies"]
+    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    return [
+        action
+        for statement in statements
+        if statement.get("Effect") == "Allow" and statement["Sid"] != "OwnLogs"
+        for action in statement["Action"]
+    ]
 
 
 def test_nothing_of_it_without_the_option() -> None:

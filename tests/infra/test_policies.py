@@ -27,19 +27,10 @@ from headrace.engine.waits.sweep import DEAD_AFTER_MS
 from headrace.settings.settings import Settings
 from headrace_handlers import clock
 from headrace_infra.compile import compile_app
+from headrace_infra.cost.resources import action_of
 from headrace_infra.testing import local
 
 ADAPTERS = Path(__file__).parents[2] / "sdk" / "headrace" / "aws"
-
-PERMISSIONS = {
-    ("sqs", "SendMessageBatch"): "sqs:SendMessage",
-    ("sqs", "DeleteMessageBatch"): "sqs:DeleteMessage",
-    ("sqs", "ChangeMessageVisibilityBatch"): "sqs:ChangeMessageVisibility",
-    ("dynamodb", "BatchExecuteStatement"): "dynamodb:PartiQLInsert",
-    ("s3", "ListObjectsV2"): "s3:ListBucket",
-    ("s3", "HeadObject"): "s3:GetObject",
-}
-"""Where the permission is not named for the operation (Service Authorization Reference)."""
 
 NOT_GRANTED = {
     "sts:GetCallerIdentity",  # needs no permission; and functions are told their bucket
@@ -68,9 +59,7 @@ def called() -> set[str]:
     """Every name that the adapters' source mentions as an attribute or as a string, if it is a client's method or an operation."""
     known = operations()
     names = {name for path in ADAPTERS.rglob("*.py") for name in _names(ast.parse(path.read_text()))}
-    return {
-        PERMISSIONS.get(known[name], f"{known[name][0]}:{known[name][1]}") for name in names if name in known
-    }
+    return {action_of(*known[name]) for name in names if name in known}
 
 
 def _names(tree: ast.AST) -> Iterator[str]:
@@ -103,7 +92,10 @@ def resources() -> dict[str, Any]:
 
 
 def statements(resources: dict[str, Any], function: str) -> list[dict[str, Any]]:
-    return [each for policy in resources[function]["Properties"]["Policies"] for each in policy["Statement"]]
+    """What the function's role allows, where no key of the user's is given."""
+    policies = resources[f"{function}Role"]["Properties"]["Policies"]
+    found = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    return [each for each in found if each.get("Effect") == "Allow"]
 
 
 def allowed(resources: dict[str, Any], function: str) -> set[str]:
@@ -122,7 +114,8 @@ def test_a_worker_may_make_every_call_of_the_adapters(resources: dict[str, Any],
 
 def test_a_worker_may_do_nothing_else(resources: dict[str, Any]) -> None:
     listing = {"s3:ListBucket"}  # makes a payload that is gone "not there" rather than "denied"
-    assert allowed(resources, "FirstFunction") - called() - MAPPING - listing == set()
+    logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert allowed(resources, "FirstFunction") - called() - MAPPING - listing - logs == set()
 
 
 @pytest.mark.parametrize("function", ["FirstFunction", "SecondFunction", "DeadLettersFunction"])
@@ -180,7 +173,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
         service = client.meta.service_model.service_name
         queue = params.get("QueueUrl", "").rpartition("headrace-")[2]
         resource = f"index/{params['IndexName']}" if "IndexName" in params else "Table"
-        action = PERMISSIONS.get((service, operation), f"{service}:{operation}")
+        action = action_of(service, operation)
         calls.add((action, f"{queue.title()}Queue" if service == "sqs" else resource))
         return original(client, operation, params)
 
@@ -253,5 +246,5 @@ def test_the_clock_reads_one_index_only(resources: dict[str, Any]) -> None:
 
 def test_the_clock_receives_nothing_and_reads_no_payload(resources: dict[str, Any]) -> None:
     services = {action.split(":")[0] for action in allowed(resources, "ClockFunction")}
-    assert services == {"dynamodb", "sqs"}
+    assert services == {"dynamodb", "sqs", "logs"}
     assert "sqs:ReceiveMessage" not in allowed(resources, "ClockFunction")

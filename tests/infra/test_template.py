@@ -12,7 +12,7 @@ from headrace import Context, EmptyModel, Headrace
 from headrace.definitions.worker import VpcOptions
 from headrace.errors import CompileError, DefinitionError
 from headrace.settings.settings import Settings
-from headrace_infra.compile import compile_app, left_out, load_app, render
+from headrace_infra.compile import compile_app, left_out, load_app, render, uncapped
 
 
 def an_app(*names: str, execution_timeout: timedelta = timedelta(seconds=60), **settings: Any) -> Headrace:
@@ -113,7 +113,14 @@ def test_options_of_a_worker() -> None:
     found = properties(app, "MainFunction")
     assert (found["MemorySize"], found["Architectures"], found["Runtime"]) == (2_048, ["arm64"], "python3.13")
     assert found["Environment"]["Variables"]["LEVEL"] == "3"
-    assert found["Policies"][1:] == ["AmazonSESFullAccess", statement]
+    role = properties(app, "MainFunctionRole")
+    assert role["ManagedPolicyArns"] == [
+        {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AmazonSESFullAccess"}
+    ]
+    assert role["Policies"][1]["PolicyDocument"] == {"Version": "2012-10-17", **statement}
+    assert {"Network", "NetworkForLambdaOnly"} <= {
+        each.get("Sid") for each in role["Policies"][0]["PolicyDocument"]["Statement"]
+    }
     assert found["VpcConfig"] == {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     assert found["SnapStart"] == {"ApplyOn": "PublishedVersions"}
     assert properties(app, "MainMapping")["FunctionName"] == {"Ref": "MainFunctionAliaslive"}
@@ -132,11 +139,71 @@ def test_the_table_and_the_bucket_are_protected() -> None:
     table = properties(with_worker(), "Table")
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["SSESpecification"]["SSEEnabled"] is True
     bucket = properties(with_worker(), "PayloadBucket")
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == {"Ref": "RetentionDays"}
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+
+def test_the_table_outlives_its_stack_unless_it_is_ephemeral() -> None:
+    safe = compile_app(with_worker(), app_path="app:hatchet")
+    passing = compile_app(with_worker(), app_path="app:hatchet", ephemeral=True)
+    for template, policy, default in ((safe, "Retain", "true"), (passing, "Delete", "false")):
+        assert template["Resources"]["Table"]["DeletionPolicy"] == policy
+        assert template["Resources"]["PayloadBucket"]["DeletionPolicy"] == policy
+        for name in ("PointInTimeRecovery", "DeletionProtection"):
+            assert template["Parameters"][name]["Default"] == default
+
+
+def test_one_key_encrypts_whatever_holds_data() -> None:
+    found = resources(with_worker())
+    key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    kinds = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::Logs::LogGroup"}
+    for name, resource in found.items():
+        if resource["Type"] in kinds:
+            assert json.dumps(key) in json.dumps(resource), f"{name} is not encrypted with the key"
+    for name, resource in found.items():
+        if resource["Type"] in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"):
+            assert '"kms:ViaService"' in json.dumps(resource), f"{name} cannot use the key"
+
+
+def test_a_clock_that_is_silent_rings() -> None:
+    alarm = properties(with_worker(), "ClockSilentAlarm")
+    assert (alarm["TreatMissingData"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+        "breaching",
+        "LessThanThreshold",
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "given_s", "visibility_s"), [(30, None, 180), (90, None, 360), (400, None, 400), (30, 40, 40)]
+)
+def test_a_message_outlasts_throttled_invocations(
+    timeout_s: int, given_s: int | None, visibility_s: int
+) -> None:
+    app = with_worker(
+        execution_timeout=timedelta(seconds=1),
+        timeout=timedelta(seconds=timeout_s),
+        visibility_timeout=None if given_s is None else timedelta(seconds=given_s),
+    )
+    assert properties(app, "MainQueue")["VisibilityTimeout"] == visibility_s
+
+
+def test_a_message_that_comes_back_while_its_function_runs_is_refused() -> None:
+    app = with_worker(timeout=timedelta(seconds=90), visibility_timeout=timedelta(seconds=80))
+    with pytest.raises(CompileError, match=r"visibility_timeout of 80 s.*Give at least 90 s"):
+        resources(app)
+
+
+def test_only_workers_without_a_limit_are_warned_of() -> None:
+    app = an_app("one", "two", "three")
+    for (name, workflow), options in zip(
+        app._workflows_by_name.items(), [{}, {"maximum_concurrency": 5}, {"reserved_concurrency": 5}], strict=True
+    ):
+        app.worker(f"for-{name}", workflows=[workflow], **options)
+    assert str(uncapped(app)).startswith("worker for-one has no limit of concurrent invocations")
 
 
 def test_every_reference_is_to_something_in_the_template() -> None:

@@ -314,7 +314,11 @@ def test_a_worker_of_processes_is_compiled_to_a_queue_alone() -> None:
     fleet.app.worker("trainer", workflows=[long], process=True, slots=2)
     template = compile_app(fleet.app, app_path="app:hatchet")
     found = template["Resources"]
-    assert {name for name in found if name.startswith("Trainer")} == {"TrainerQueue", "TrainerAgeAlarm"}
+    assert {name for name in found if name.startswith("Trainer")} == {
+        "TrainerQueue",
+        "TrainerAgeAlarm",
+        "TrainerProcessPolicy",
+    }
     queue = found["TrainerQueue"]["Properties"]
     assert (queue["VisibilityTimeout"], queue["RedrivePolicy"]["deadLetterTargetArn"]) == (
         60,
@@ -323,9 +327,13 @@ def test_a_worker_of_processes_is_compiled_to_a_queue_alone() -> None:
     function = found["CpuFunction"]["Properties"]
     urls = json.loads(function["Environment"]["Variables"]["HEADRACE_QUEUES"]["Fn::Sub"])
     assert urls == {"cpu": "${CpuQueue}", "trainer": "${TrainerQueue}"}
-    [sends] = [each for each in function["Policies"][0]["Statement"] if each["Sid"] == "Sends"]
+    policy = found["CpuFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    [sends] = [each for each in policy["Statement"] if each.get("Sid") == "Sends"]
     assert {"Fn::GetAtt": ["TrainerQueue", "Arn"]} in sends["Resource"]
-    assert {name for name in template["Outputs"] if name.startswith("Trainer")} == {"TrainerQueueUrl"}
+    assert {name for name in template["Outputs"] if name.startswith("Trainer")} == {
+        "TrainerQueueUrl",
+        "TrainerProcessPolicy",
+    }
 
 
 def test_an_app_of_processes_alone_still_has_its_clock() -> None:

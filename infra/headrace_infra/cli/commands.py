@@ -74,11 +74,25 @@ def compile_command(
             "--dashboard", help="With the dashboard as functions at URLs that IAM guards: one looks, one acts"
         ),
     ] = False,
+    ephemeral: Annotated[
+        bool,
+        typer.Option(
+            "--ephemeral", help="For stacks that come and go: table and bucket go with them, unprotected"
+        ),
+    ] = False,
 ) -> None:
     """Compile an app to a SAM template."""
     from headrace_infra.cli import compiling
 
-    compiling.compile_to(path, folder, output, runtime=runtime, check=check, dashboard=dashboard)
+    compiling.compile_to(
+        path,
+        folder,
+        output,
+        runtime=runtime,
+        check=check,
+        dashboard=dashboard,
+        ephemeral=ephemeral,
+    )
 
 
 @app.command(epilog="Example: headrace dev app:hatchet")

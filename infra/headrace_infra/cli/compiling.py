@@ -11,20 +11,36 @@ from rich.markup import escape
 from headrace.app import Headrace
 from headrace.errors import CompileError
 from headrace_infra.cli.console import counted, errors, say
-from headrace_infra.compile import compile_app, left_out, load_app, relative, render
+from headrace_infra.compile import compile_app, left_out, load_app, relative, render, uncapped
 from headrace_infra.unseen import unseen_workers
 
 
 def compile_to(
-    path: str, folder: Path, output: Path, *, runtime: str | None, check: bool, dashboard: bool = False
+    path: str,
+    folder: Path,
+    output: Path,
+    *,
+    runtime: str | None,
+    check: bool,
+    dashboard: bool = False,
+    ephemeral: bool = False,
 ) -> None:
     """Write the template, or hold the file that is there against it."""
     app = load_app(path, folder)
     template = compile_app(
-        app, app_path=path, code_uri=relative(folder, output), runtime=runtime, dashboard=dashboard
+        app,
+        app_path=path,
+        code_uri=relative(folder, output),
+        runtime=runtime,
+        dashboard=dashboard,
+        ephemeral=ephemeral,
     )
-    text = render(template, app_path=f"{path} --dashboard" if dashboard else path)
-    for sentence in left_out(app):
+    options = "".join(
+        f" {name}" for name, on in (("--dashboard", dashboard), ("--ephemeral", ephemeral)) if on
+    )
+    text = render(template, app_path=f"{path}{options}")
+    unlimited = uncapped(app)
+    for sentence in [*left_out(app), *([unlimited] if unlimited else [])]:
         errors.print(f"[yellow]warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
     _warn_of_unseen(app, folder)
     if dashboard and not _requires_ui(folder):

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from headrace.aws.prices import PRICES
 from headrace.core.table import INDEXES
+from headrace_infra.cost.resources import action_of, partition_of, resource_of
 from headrace_infra.cost.units import Charge, Kind, charges_of
 
 _CALL = "_make_api_call"
@@ -26,13 +27,16 @@ the same calls, but only on clients made after they are registered."""
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One AWS request and what it bills."""
+    """One AWS request and what it bills. `action`, `resource` and `partition`: as IAM sees it."""
 
     service: str
     operation: str
     charges: tuple[Charge, ...]
     phase: str
     refused: bool = False
+    action: str = ""
+    resource: str = ""
+    partition: str | None = None
 
     def __str__(self) -> str:
         billed = ", ".join(f"{charge.units:g} {charge.kind}" for charge in self.charges)
@@ -88,7 +92,18 @@ class Meter:
         with self._lock:
             if operation == "UpdateItem" and not refused and self._indexed_already(params, parsed):
                 charges = tuple(charge for charge in charges if charge.kind != "index_write")
-            self.calls.append(Call(service, operation, charges, self.phase, refused))
+            self.calls.append(
+                Call(
+                    service,
+                    operation,
+                    charges,
+                    self.phase,
+                    refused,
+                    action_of(service, operation),
+                    resource_of(service, params),
+                    partition_of(params),
+                )
+            )
 
     def _indexed_already(self, params: dict[str, Any], parsed: dict[str, Any]) -> bool:
         """Whether an update has left the item's entries in the indexes as they were: that costs nothing there (developer guide, "Using

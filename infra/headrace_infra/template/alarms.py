@@ -32,6 +32,7 @@ def alarms(units: list[Unit], *, events: bool = False) -> Block:
         ),
         "DeadLettersErrorsAlarm": _errors("dead letters", "DeadLettersFunction"),
         "ClockErrorsAlarm": _errors("the clock", "ClockFunction"),
+        "ClockSilentAlarm": _silent_clock(),
     }
     if events:
         out["EventsErrorsAlarm"] = _errors("events", "EventsFunction")
@@ -46,6 +47,7 @@ def alarms(units: list[Unit], *, events: bool = False) -> Block:
     for unit in units:
         if not unit.process:
             out[f"{unit.id}ErrorsAlarm"] = _errors(f"worker {unit.name}", unit.function)
+            out[f"{unit.id}AmplificationAlarm"] = _amplification(unit)
         out[f"{unit.id}AgeAlarm"] = _alarm(
             f"Worker {unit.name} does not keep up, or "
             + ("none of its processes runs" if unit.process else "is throttled or broken"),
@@ -56,6 +58,75 @@ def alarms(units: list[Unit], *, events: bool = False) -> Block:
             QueueName=att(unit.queue, "QueueName"),
         )
     return out
+
+
+AMPLIFICATION = 5
+"""Messages handled for each attempt that started or lined up. One that waits takes three at most."""
+
+AMPLIFICATION_MESSAGES = 1_000
+"""In a period: below that, a ratio says nothing."""
+
+
+def _amplification(unit: Unit) -> Block:
+    """Compares what SQS counts with what the worker counts of itself, so that a worker that is stopped or throttled does not ring."""
+    metrics = [
+        _metric("handled", "AWS/SQS", "NumberOfMessagesDeleted", QueueName=att(unit.queue, "QueueName")),
+        _metric("started", "Headrace", "RunsStarted", Worker=unit.name),
+        _metric("parked", "Headrace", "RunsParked", Worker=unit.name),
+        {
+            "Id": "ratio",
+            "Expression": f"IF(handled > {AMPLIFICATION_MESSAGES}, handled / (FILL(started, 0) + FILL(parked, 0) + 1), 0)",
+            "Label": "messages an attempt",
+            "ReturnData": True,
+        },
+    ]
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmDescription": f"Worker {unit.name} handles many messages for each attempt: look at what its tasks wait for",
+            "Metrics": metrics,
+            "EvaluationPeriods": 3,
+            "Threshold": AMPLIFICATION,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+            **_actions(),
+        },
+    }
+
+
+def _metric(id: str, namespace: str, name: str, **dimensions: Any) -> Block:
+    pairs = [{"Name": each, "Value": value} for each, value in dimensions.items()]
+    stat = {
+        "Metric": {"Namespace": namespace, "MetricName": name, "Dimensions": pairs},
+        "Period": PERIOD_S,
+        "Stat": "Sum",
+    }
+    return {"Id": id, "MetricStat": stat, "ReturnData": False}
+
+
+def _silent_clock() -> Block:
+    """It is invoked once a minute: no data is the worst there can be."""
+    alarm = _alarm(
+        "The clock has not run for ten minutes: crons, schedules and long waits stand still. Is its schedule enabled?",
+        "AWS/Lambda",
+        "Invocations",
+        "Sum",
+        1,
+        FunctionName=ref("ClockFunction"),
+    )
+    return {
+        **alarm,
+        "Properties": alarm["Properties"]
+        | {
+            "ComparisonOperator": "LessThanThreshold",
+            "EvaluationPeriods": 2,
+            "TreatMissingData": "breaching",
+        },
+    }
+
+
+def _actions() -> Block:
+    return {"AlarmActions": [when("HasAlarmTopic", ref("AlarmTopicArn"), NO_VALUE)]}
 
 
 def _errors(what: str, function: str) -> Block:
@@ -86,6 +157,6 @@ def _alarm(
             "Threshold": threshold,
             "ComparisonOperator": "GreaterThanOrEqualToThreshold",
             "TreatMissingData": "notBreaching",
-            "AlarmActions": [when("HasAlarmTopic", ref("AlarmTopicArn"), NO_VALUE)],
+            **_actions(),
         },
     }

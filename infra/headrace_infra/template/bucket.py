@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from headrace_infra.template.intrinsics import Block, att, ref, sub
+from headrace_infra.template.intrinsics import Block, att, ref, sub, when
 
 BUCKET = "PayloadBucket"
 
 
-def bucket() -> Block:
-    """Private, encrypted, reached by TLS only; objects end with the retention, as the runs do."""
+def bucket(*, ephemeral: bool = False) -> Block:
+    """Private, encrypted, reached by TLS only; objects end with the retention, as the runs do. It stays where the table stays."""
     return {
         BUCKET: {
             "Type": "AWS::S3::Bucket",
-            "DeletionPolicy": "Delete",
+            "DeletionPolicy": "Delete" if ephemeral else "Retain",
             "UpdateReplacePolicy": "Retain",
             "Properties": {
                 "BucketName": sub("${AWS::StackName}-${AWS::AccountId}-${AWS::Region}"),
                 "BucketEncryption": {
                     "ServerSideEncryptionConfiguration": [
-                        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                        {
+                            "ServerSideEncryptionByDefault": {
+                                "SSEAlgorithm": when("HasKmsKey", "aws:kms", "AES256"),
+                                "KMSMasterKeyID": when("HasKmsKey", ref("KmsKeyArn")),
+                            },
+                            "BucketKeyEnabled": when("HasKmsKey", True, False),
+                        }
                     ]
                 },
                 "PublicAccessBlockConfiguration": {

@@ -12,7 +12,8 @@ from headrace_infra.template.functions import (
     model,
 )
 from headrace_infra.template.intrinsics import Block, att
-from headrace_infra.template.policies import dashboard_policies
+from headrace_infra.template.policies import dashboard_policy
+from headrace_infra.template.roles import role
 from headrace_infra.template.unit import Unit
 
 TIMEOUT_S = 29
@@ -26,6 +27,7 @@ def dashboard_resources(units: list[Unit], source: Source) -> Block:
         function = f"{name}Function"
         out[function] = function_block(_properties(kind, name, units, source))
         out[f"{name}Caller"] = _caller(kind, function)
+        out |= role(function, dashboard_policy(units, may_act=kind == "act", events=source.events))
         out |= log_group(_service(kind), function)
     return out
 
@@ -53,7 +55,6 @@ def _properties(kind: str, name: str, units: list[Unit], source: Source) -> Bloc
         "Timeout": TIMEOUT_S,
         "Environment": {"Variables": variables},
         "FunctionUrlConfig": {"AuthType": "AWS_IAM"},
-        "Policies": dashboard_policies(units, may_act=kind == "act", events=source.events),
     }
 
 

@@ -18,8 +18,9 @@ from headrace_infra.template.functions import (
     model,
 )
 from headrace_infra.template.intrinsics import Block, att, named, ref
-from headrace_infra.template.policies import events_policies
-from headrace_infra.template.queues import DEAD_LETTERS, RETENTION_S
+from headrace_infra.template.policies import events_policy
+from headrace_infra.template.queues import DEAD_LETTERS, RETENTION_S, queue_encryption
+from headrace_infra.template.roles import role
 from headrace_infra.template.unit import EVENTS, Unit
 
 FUNCTION = "EventsFunction"
@@ -52,7 +53,7 @@ def _queue() -> Block:
         "UpdateReplacePolicy": "Delete",
         "Properties": {
             "QueueName": named(EVENTS_QUEUE),
-            "SqsManagedSseEnabled": True,
+            **queue_encryption(),
             "MessageRetentionPeriod": RETENTION_S,
             "VisibilityTimeout": TIMEOUT_S,
             "RedrivePolicy": {
@@ -73,7 +74,6 @@ def _function(units: list[Unit], source: Source) -> Block:
         "MemorySize": SUPPORT_MEMORY,
         "Timeout": TIMEOUT_S,
         "Environment": {"Variables": variables},
-        "Policies": events_policies(units),
     }
     mapping = {
         "Type": "AWS::Lambda::EventSourceMapping",
@@ -87,6 +87,7 @@ def _function(units: list[Unit], source: Source) -> Block:
     return {
         FUNCTION: function_block(properties),
         "EventsMapping": mapping,
+        **role(FUNCTION, events_policy(units)),
         **log_group(EVENTS_QUEUE, FUNCTION),
     }
 

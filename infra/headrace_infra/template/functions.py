@@ -7,9 +7,10 @@ from typing import Any
 
 from headrace.core.run.commit import MAX_CRASHES
 from headrace_infra.template.bucket import BUCKET
-from headrace_infra.template.intrinsics import Block, att, named, ref
-from headrace_infra.template.policies import clock_policies, dead_letters_policies, worker_policies
+from headrace_infra.template.intrinsics import Block, att, named, ref, when
+from headrace_infra.template.policies import clock_policy, dead_letters_policy, worker_policy
 from headrace_infra.template.queues import DEAD_LETTERS
+from headrace_infra.template.roles import role, role_of
 from headrace_infra.template.tables import TABLE
 from headrace_infra.template.unit import Unit, queue_urls
 
@@ -41,15 +42,16 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
         "Timeout": unit.timeout_s,
         "Environment": {
             "Variables": {
-                **environment(units, source),
+                **environment([each for each in units if each.name in unit.sends], source),
                 "HEADRACE_WORKER": unit.name,
                 "HEADRACE_VISIBILITY_S": str(unit.visibility_s),
                 "POWERTOOLS_SERVICE_NAME": unit.name,
                 **options.environment,
             }
         },
-        "Policies": worker_policies(unit, units, events=source.events),
     }
+    if options.reserved_concurrency is not None:
+        properties["ReservedConcurrentExecutions"] = options.reserved_concurrency
     if options.vpc is not None:
         properties["VpcConfig"] = {
             "SubnetIds": list(options.vpc.subnet_ids),
@@ -60,6 +62,12 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
     return {
         unit.function: function_block(properties),
         f"{unit.id}Mapping": _mapping(unit),
+        **role(
+            unit.function,
+            worker_policy(unit, units, events=source.events),
+            others=options.policies,
+            network=options.vpc is not None,
+        ),
         **log_group(unit.name, unit.function),
     }
 
@@ -91,7 +99,6 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
         "Environment": {
             "Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": "dead-letters"}
         },
-        "Policies": dead_letters_policies(units, events=source.events),
     }
     mapping = {
         "Type": "AWS::Lambda::EventSourceMapping",
@@ -105,6 +112,7 @@ def dead_letters_function(units: list[Unit], source: Source) -> Block:
     return {
         function: function_block(properties),
         "DeadLettersMapping": mapping,
+        **role(function, dead_letters_policy(units, events=source.events)),
         **log_group("dead-letters", function),
     }
 
@@ -120,10 +128,13 @@ def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
         "Timeout": SUPPORT_TIMEOUT_S,
         "Environment": {"Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": "clock"}},
         "EventInvokeConfig": {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60},
-        "Policies": clock_policies(units),
         "Events": events,
     }
-    return {function: function_block(properties), **log_group("clock", function)}
+    return {
+        function: function_block(properties),
+        **role(function, clock_policy(units)),
+        **log_group("clock", function),
+    }
 
 
 def model(units: list[Unit]) -> Unit:
@@ -140,6 +151,7 @@ def common(
         "Handler": f"headrace_handlers.{handler}.handler",
         "Runtime": runtime,
         "Architectures": [architecture],
+        "Role": att(role_of(function), "Arn"),
         "LoggingConfig": {"LogGroup": ref(f"{function}Logs")},
     }
 
@@ -180,6 +192,7 @@ def log_group(name: str, function: str) -> Block:
             "Properties": {
                 "LogGroupName": {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name}"},
                 "RetentionInDays": ref("LogRetentionDays"),
+                "KmsKeyId": when("HasKmsKey", ref("KmsKeyArn")),
             },
         }
     }

@@ -1,74 +1,133 @@
-"""What each function may do: the calls that the adapters make, on the stack's own resources."""
+"""What each role may do: the calls that its code makes, on the stack's own resources."""
 
 from __future__ import annotations
 
+from headrace.core.table import CATALOG, WEBHOOKS
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.intrinsics import Block, att, ref, sub, when
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
 from headrace_infra.template.unit import EVENTS, Unit
 
-
-def worker_policies(unit: Unit, units: list[Unit], *, events: bool = False) -> list[object]:
-    """Its own queue, the table and its indexes, payloads; and sending to every worker, since tasks start each other and push events."""
-    return [
-        _policy(_items(), _indexes(), *_payloads(), _sends(units, events=events), _receives(unit.queue)),
-        *unit.options.policies,
-    ]
+READS = ("GetItem", "BatchGetItem", "Query")
+WRITES = ("PutItem", "PartiQLInsert", "UpdateItem", "DeleteItem")
 
 
-def dead_letters_policies(units: list[Unit], *, events: bool = False) -> list[object]:
-    """It writes how a task ended, and pays what is then owed: other tasks' messages. It handles events that could not be before."""
-    return [_policy(_items(), *_payloads(), _sends(units, events=events), _receives(DEAD_LETTERS))]
-
-
-def events_policies(units: list[Unit]) -> list[object]:
-    """It stores events, reads subscriptions, starts runs, and goes on with an event in another message."""
-    return [_policy(_items(), *_payloads(), _sends(units, events=True), _receives(EVENTS))]
-
-
-def webhooks_policies() -> list[object]:
-    """It reads a webhook and its secret, and sends the event. Secrets that Headrace does not keep are named at deployment."""
-    own = sub(
-        "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/${AWS::StackName}/webhooks/*"
+def worker_policy(unit: Unit, units: list[Unit], *, events: bool = False) -> Block:
+    """Its own queue, the table and its indexes, payloads of runs; and sending to the workers that its tasks can reach."""
+    return _policy(
+        _items(),
+        _published_by_others(),
+        _indexes(),
+        *_payloads("run#*", *(["events/*"] if events else [])),
+        _sends([each for each in units if each.name in unit.sends], events=events),
+        _receives(unit.queue),
+        _key(),
     )
+
+
+def dead_letters_policy(units: list[Unit], *, events: bool = False) -> Block:
+    """It writes how a task ended, and pays what is then owed: other tasks' messages. It handles events that could not be before."""
+    return _policy(
+        _items(),
+        _published_by_others(),
+        *_payloads("run#*", *(["events/*"] if events else [])),
+        _sends(units, events=events),
+        _receives(DEAD_LETTERS),
+        _key(),
+    )
+
+
+def events_policy(units: list[Unit]) -> Block:
+    """It stores events, reads subscriptions, starts runs, and goes on with an event in another message."""
+    return _policy(
+        _items(),
+        _published_by_others(),
+        *_payloads("run#*", "events/*"),
+        _sends(units, events=True),
+        _receives(EVENTS),
+        _key(),
+    )
+
+
+def webhooks_policy() -> Block:
+    """It reads a webhook and its secret, and sends the event. Secrets that Headrace does not keep are named at deployment."""
     others = {
         "Sid": "OtherSecrets",
         "Effect": "Allow",
         "Action": ["secretsmanager:GetSecretValue", "ssm:GetParameter"],
         "Resource": ref("WebhookSecretArns"),
     }
-    return [
-        _policy(
-            _allow("Webhooks", ["dynamodb:GetItem"], att(TABLE, "Arn")),
-            _allow("Payloads", ["s3:PutObject"], sub(f"${{{BUCKET}.Arn}}/events/*")),
-            _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], att(EVENTS, "Arn")),
-            _allow("Secrets", ["ssm:GetParameter"], own),
-            when("HasWebhookSecrets", others),
-        )
-    ]
+    return _policy(
+        _allow("Webhooks", ["dynamodb:GetItem"], att(TABLE, "Arn")),
+        _allow("Payloads", ["s3:PutObject"], sub(f"${{{BUCKET}.Arn}}/events/*")),
+        _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], att(EVENTS, "Arn")),
+        _allow("Secrets", ["ssm:GetParameter"], secrets_of_webhooks()),
+        when("HasWebhookSecrets", others),
+        _key(),
+    )
 
 
-def dashboard_policies(units: list[Unit], *, may_act: bool, events: bool = False) -> list[object]:
+def secrets_of_webhooks() -> Block:
+    """The parameters in which Headrace keeps the secrets of a stack's webhooks."""
+    return sub(
+        "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/${AWS::StackName}/webhooks/*"
+    )
+
+
+def dashboard_policy(units: list[Unit], *, may_act: bool, events: bool = False) -> Block:
     """It reads runs, payloads and what CloudWatch counted. One that acts starts, cancels and pauses runs too, which pays what is then owed."""
     cost = _allow("Cost", ["cloudwatch:GetMetricData"], "*")
     if may_act:
-        return [_policy(_items(), _indexes(), *_payloads(), _sends(units, events=events), cost)]
-    verbs = ["GetItem", "BatchGetItem", "Query"]
-    return [
-        _policy(
-            _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn")),
-            _indexes(),
-            _allow("Payloads", ["s3:GetObject"], sub(f"${{{BUCKET}.Arn}}/*")),
-            _allow("PayloadsThatAreGone", ["s3:ListBucket"], att(BUCKET, "Arn")),
-            cost,
-        )
-    ]
+        return _policy(_items(), _indexes(), *_payloads("*"), _sends(units, events=events), cost, _key())
+    return _policy(*_reads(), cost, _key(reads_only=True))
 
 
-def clock_policies(units: list[Unit]) -> list[object]:
-    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes and sends."""
-    return [_policy(_items(), _indexes("listing"), _sends(units))]
+def clock_policy(units: list[Unit]) -> Block:
+    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes, sends, and publishes."""
+    return _policy(_items(), _indexes("listing"), _sends(units), _key())
+
+
+# ---------------------------------------------------------------- clients
+
+
+def trigger_policy(units: list[Unit], *, events: bool = False) -> Block:
+    """Starts runs, pushes events, and waits for results: no listing, no receiving."""
+    return _policy(
+        _items(),
+        _published_by_others(),
+        *_payloads("run#*", "events/*"),
+        _sends(units, events=events),
+        _key(),
+    )
+
+
+def read_policy() -> Block:
+    """Looks at runs, their payloads, gates and workflows."""
+    return _policy(*_reads(), _key(reads_only=True))
+
+
+def operate_policy(units: list[Unit], *, events: bool = False) -> Block:
+    """Whatever the command line and the clients do: replays, cancels, pauses; crons, filters, webhooks and their secrets; `headrace doctor`."""
+    verbs = ("PutParameter", "GetParameter", "DeleteParameters")
+    return _policy(
+        _items(),
+        _indexes(),
+        *_payloads("*"),
+        _sends(units, events=events),
+        _allow("Depth", ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"], *_every_queue(units, events=events)),
+        *([_allow("Secrets", [f"ssm:{verb}" for verb in verbs], secrets_of_webhooks())] if events else []),
+        _allow("Cost", ["cloudwatch:GetMetricData"], "*"),
+        _key(),
+    )
+
+
+def process_policy(unit: Unit, units: list[Unit], *, events: bool = False) -> Block:
+    """For the credentials of a worker that runs as processes: as a function's, and it announces its labels."""
+    return worker_policy(unit, units, events=events)
+
+
+# ---------------------------------------------------------------- statements
 
 
 def _policy(*statements: Block) -> Block:
@@ -85,8 +144,18 @@ def _allow(sid: str, actions: list[str], *resources: Block | str) -> Block:
 
 
 def _items() -> Block:
-    verbs = ("GetItem", "BatchGetItem", "Query", "PutItem", "PartiQLInsert", "UpdateItem", "DeleteItem")
-    return _allow("Items", [f"dynamodb:{verb}" for verb in verbs], att(TABLE, "Arn"))
+    return _allow("Items", [f"dynamodb:{verb}" for verb in (*READS, *WRITES)], att(TABLE, "Arn"))
+
+
+def _published_by_others() -> Block:
+    """What is deployed, and where webhooks lead, is for the clock and for people to write: who could, could redirect every run."""
+    return {
+        "Sid": "PublishedByOthers",
+        "Effect": "Deny",
+        "Action": [f"dynamodb:{verb}" for verb in WRITES],
+        "Resource": att(TABLE, "Arn"),
+        "Condition": {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": [CATALOG, WEBHOOKS]}},
+    }
 
 
 def _indexes(name: str = "*") -> Block:
@@ -94,11 +163,22 @@ def _indexes(name: str = "*") -> Block:
     return _allow("Indexes", ["dynamodb:Query"], sub(f"${{{TABLE}.Arn}}/index/{name}"))
 
 
-def _payloads() -> list[Block]:
+def _payloads(*prefixes: str) -> list[Block]:
     """ListBucket makes S3 say of a payload that has expired that it is not there, rather than that access is denied."""
+    names = [sub(f"${{{BUCKET}.Arn}}/{prefix}") for prefix in prefixes]
+    return [_allow("Payloads", ["s3:GetObject", "s3:PutObject"], *names), _gone()]
+
+
+def _gone() -> Block:
+    return _allow("PayloadsThatAreGone", ["s3:ListBucket"], att(BUCKET, "Arn"))
+
+
+def _reads() -> list[Block]:
     return [
-        _allow("Payloads", ["s3:GetObject", "s3:PutObject"], sub(f"${{{BUCKET}.Arn}}/*")),
-        _allow("PayloadsThatAreGone", ["s3:ListBucket"], att(BUCKET, "Arn")),
+        _allow("Items", [f"dynamodb:{verb}" for verb in READS], att(TABLE, "Arn")),
+        _indexes(),
+        _allow("Payloads", ["s3:GetObject"], sub(f"${{{BUCKET}.Arn}}/*")),
+        _gone(),
     ]
 
 
@@ -111,3 +191,19 @@ def _receives(queue: str) -> Block:
     """What the event source mapping does in the function's name, and hiding a message while its attempt lives."""
     verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
     return _allow("Receives", [f"sqs:{verb}" for verb in verbs], att(queue, "Arn"))
+
+
+def _every_queue(units: list[Unit], *, events: bool) -> list[Block]:
+    queues = [unit.queue for unit in units] + [DEAD_LETTERS] + ([EVENTS] if events else [])
+    return [att(queue, "Arn") for queue in queues]
+
+
+def _key(*, reads_only: bool = False) -> Block:
+    """With a key of your own (parameter KmsKeyArn): only through the services that hold the stack's data, never by itself."""
+    via = [sub(f"{service}.${{AWS::Region}}.amazonaws.com") for service in ("dynamodb", "sqs", "s3")]
+    verbs = ["Decrypt", "DescribeKey"] + ([] if reads_only else ["Encrypt", "GenerateDataKey"])
+    statement = {
+        **_allow("OwnKey", [f"kms:{verb}" for verb in verbs], ref("KmsKeyArn")),
+        "Condition": {"StringEquals": {"kms:ViaService": via}},
+    }
+    return when("HasKmsKey", statement)

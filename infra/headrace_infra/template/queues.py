@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace_infra.template.intrinsics import Block, att, named
+from headrace_infra.template.intrinsics import NO_VALUE, Block, att, named, ref, when
 from headrace_infra.template.unit import Unit
 
 DEAD_LETTERS = "DeadLettersQueue"
@@ -26,7 +26,7 @@ def queues(units: list[Unit]) -> Block:
             "UpdateReplacePolicy": "Delete",
             "Properties": {
                 "QueueName": named("dead-letters"),
-                "SqsManagedSseEnabled": True,
+                **queue_encryption(),
                 "MessageRetentionPeriod": RETENTION_S,
                 "VisibilityTimeout": DEAD_LETTERS_VISIBILITY_S,
             },
@@ -41,7 +41,7 @@ def _worker_queue(unit: Unit) -> Block:
         "UpdateReplacePolicy": "Delete",
         "Properties": {
             "QueueName": named(unit.name),
-            "SqsManagedSseEnabled": True,
+            **queue_encryption(),
             "MessageRetentionPeriod": RETENTION_S,
             "VisibilityTimeout": unit.visibility_s,
             "RedrivePolicy": {
@@ -49,4 +49,12 @@ def _worker_queue(unit: Unit) -> Block:
                 "maxReceiveCount": MAX_RECEIVE_COUNT,
             },
         },
+    }
+
+
+def queue_encryption() -> Block:
+    """By SQS's own key, or by the stack's where one is given: a queue has one or the other."""
+    return {
+        "SqsManagedSseEnabled": when("HasKmsKey", NO_VALUE, True),
+        "KmsMasterKeyId": when("HasKmsKey", ref("KmsKeyArn")),
     }

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from headrace.core.table import INDEXES
-from headrace_infra.template.intrinsics import Block, named, when
+from headrace_infra.template.intrinsics import Block, named, ref, when
 
 TABLE = "Table"
 
 
-def table() -> Block:
-    """On demand, encrypted, with TTL.
-
-    It goes with its stack: what it holds ends with the retention anyway, and a table that stayed would keep the next stack
-    of that name from being created. Who wants to be safe from that sets the parameter DeletionProtection. A replacement
-    (which only a change of its keys or its name could ask for) leaves the old table where it is.
+def table(*, ephemeral: bool = False) -> Block:
+    """On demand, encrypted, with TTL, and protected: it stays when its stack goes, and has to be deleted by hand before another
+    stack takes its name. `ephemeral`: it goes with its stack. A replacement (which only a change of its keys or its name could
+    ask for) always leaves the old table where it is.
     """
     attributes = ["pk", "sk", *(name for pair in INDEXES.values() for name in pair)]
     return {
         TABLE: {
             "Type": "AWS::DynamoDB::Table",
-            "DeletionPolicy": "Delete",
+            "DeletionPolicy": "Delete" if ephemeral else "Retain",
             "UpdateReplacePolicy": "Retain",
             "Properties": {
                 "TableName": named(),
@@ -37,7 +35,11 @@ def table() -> Block:
                     for index, pair in INDEXES.items()
                 ],
                 "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
-                "SSESpecification": {"SSEEnabled": True},
+                "SSESpecification": {
+                    "SSEEnabled": True,
+                    "SSEType": when("HasKmsKey", "KMS"),
+                    "KMSMasterKeyId": when("HasKmsKey", ref("KmsKeyArn")),
+                },
                 "PointInTimeRecoverySpecification": {
                     "PointInTimeRecoveryEnabled": when("PointInTimeRecovery", True, False)
                 },

@@ -14,9 +14,14 @@ from headrace.core.waits.concurrency import items_of
 from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError
 from headrace.runtime.process import VISIBILITY_S
+from headrace_infra.template.roles import check_policies
 
 MARGIN_S = 30
 """What the function's timeout leaves beside its longest task, where Lambda's own limit allows it."""
+
+
+LONGEST_HIDDEN_S = 360
+"""How long a worker that died before its first heartbeat is missed, at most, where its function runs for less."""
 
 
 class WorkerLike(Protocol):
@@ -37,7 +42,8 @@ class WorkerLike(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One worker: one queue, and one function unless it is a `process`. `timeout_s`: what its longest task takes, and a margin."""
+    """One worker: one queue, and one function unless it is a `process`. `timeout_s`: what its longest task takes, and a margin.
+    `sends`: the workers whose queues it may send to, itself among them."""
 
     name: str
     id: str
@@ -45,6 +51,7 @@ class Unit:
     runtime: str
     options: WorkerOptions
     process: bool = False
+    sends: frozenset[str] = frozenset()
 
     @property
     def queue(self) -> str:
@@ -56,13 +63,17 @@ class Unit:
 
     @property
     def visibility_s(self) -> int:
-        """As long as the function may run, which is the least that SQS's mapping accepts; a process has no mapping.
+        """Six times as long as the function may run, as AWS recommends, so that throttled invocations use up no deliveries; but at
+        most six minutes where the function itself runs no longer. A process has no mapping.
 
-        AWS recommends six times that, so that a message outlives invocations that were throttled. Here a delivery that
-        ends early costs nothing (a ticket is claimed once), while a worker that dies before its first heartbeat is
-        missed for as long as its message is hidden; from then on, heartbeats hold it for half a minute at a time.
+        A worker that dies before its first heartbeat is missed for as long as its message is hidden, hence the most; from then on,
+        heartbeats hold the message for half a minute at a time. A delivery that comes early costs nothing: a ticket is claimed once.
         """
-        return VISIBILITY_S if self.process else self.timeout_s
+        if self.process:
+            return VISIBILITY_S
+        if self.options.visibility_timeout is not None:
+            return int(self.options.visibility_timeout.total_seconds())
+        return max(self.timeout_s, min(6 * self.timeout_s, LONGEST_HIDDEN_S))
 
 
 def logical_id(name: str) -> str:
@@ -75,20 +86,30 @@ def unit_of(
     tasks: list[tuple[str, TaskPlan]],
     runtime: str | None,
     others: Sequence[TaskPlan] = (),
+    sends: frozenset[str] = frozenset(),
 ) -> Unit:
     """The worker's unit. `tasks` are those planned onto it, each with its workflow's name; `others` those that a run may send to
-    it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can."""
+    it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can. `sends`: the workers it sends to."""
     options = worker.options
     chosen = options.runtime or runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     _check_runtime(worker.name, options, chosen)
     _check_slots(worker, tasks)
+    check_policies(worker.name, options.policies)
+    timeout_s = _process_timeout_s(tasks) if worker.process else _timeout_s(worker, tasks, others)
+    given = options.visibility_timeout
+    if given is not None and given.total_seconds() < timeout_s:
+        raise CompileError(
+            f"worker {worker.name} has a visibility_timeout of {given.total_seconds():g} s, and its function may run {timeout_s} s: "
+            f"SQS's mapping takes no less than that. Give at least {timeout_s} s, or none to have it chosen"
+        )
     return Unit(
         name=worker.name,
         id=logical_id(worker.name),
-        timeout_s=_process_timeout_s(tasks) if worker.process else _timeout_s(worker, tasks, others),
+        timeout_s=timeout_s,
         runtime=chosen,
         options=options,
         process=worker.process,
+        sends=sends,
     )
 
 

@@ -12,7 +12,8 @@ from headrace_infra.template.functions import (
     model,
 )
 from headrace_infra.template.intrinsics import Block, att, ref
-from headrace_infra.template.policies import webhooks_policies
+from headrace_infra.template.policies import webhooks_policy
+from headrace_infra.template.roles import role
 from headrace_infra.template.unit import Unit
 
 NAME = "webhooks"
@@ -33,11 +34,11 @@ def webhooks_resources(units: list[Unit], source: Source) -> Block:
             "Variables": {**environment(units, source), "POWERTOOLS_SERVICE_NAME": NAME},
         },
         "FunctionUrlConfig": {"AuthType": "NONE"},
-        "Policies": webhooks_policies(),
     }
     return {
         FUNCTION: function_block(properties),
         "WebhooksInvokePermission": _invoked_by_url(),
+        **role(FUNCTION, webhooks_policy()),
         **log_group(NAME, FUNCTION),
     }
 

@@ -145,6 +145,10 @@ class Registry:
         known = self.workflows.get(workflow)
         return [worker.candidate for worker in self.fleet() if known in worker.workflows]
 
+    def may_start(self, worker: str) -> frozenset[str] | None:
+        """The names of the workflows that tasks on a worker may start; None: any."""
+        return next((each.options.may_start for each in self.fleet() if each.name == worker), None)
+
     def choices_for(self, workflow: BaseWorkflow[Any, Any]) -> Mapping[str, Choice]:
         """The worker of each task, by what is declared: of those that registered its workflow, whose labels suit it best.
         DefinitionError where there is none."""

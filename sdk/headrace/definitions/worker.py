@@ -53,13 +53,18 @@ class VpcOptions:
 class WorkerOptions:
     """How a worker is deployed as a Lambda function.
 
-    memory: MB. timeout: of the function; default: the longest execution timeout of its tasks and a margin. runtime: such as
+    memory: MB. timeout: of the function; default: the longest execution timeout of its tasks and a margin.
+    visibility_timeout: for how long a message that was received is hidden, at least the function's timeout and at most 12 hours:
+    so long a worker that dies in its first seconds is missed. Default: six times the timeout, up to six minutes. runtime: such as
     "python3.13"; default: the Python that compiles. policies: SAM policies beside those that Headrace needs. batch_size:
     messages an invocation, 1 to 10. maximum_concurrency: at most so many invocations at once, at least 2, not exact.
+    reserved_concurrency: so many of the account's concurrent invocations are this worker's, and no more; 0 stops it. starts: the
+    workflows that its tasks start; its role can send to the workers of those alone. Default: any.
     """
 
     memory: int = 512
     timeout: timedelta | None = None
+    visibility_timeout: timedelta | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     runtime: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +72,16 @@ class WorkerOptions:
     vpc: VpcOptions | None = None
     batch_size: int = 1
     maximum_concurrency: int | None = None
+    reserved_concurrency: int | None = None
     snap_start: bool = False
+    starts: Sequence[BaseWorkflow[Any, Any] | str] | None = None
+
+    @property
+    def may_start(self) -> frozenset[str] | None:
+        """The names of the workflows that its tasks may start; None: any."""
+        if self.starts is None:
+            return None
+        return frozenset(each if isinstance(each, str) else each.name for each in self.starts)
 
     def check(self, worker: str) -> None:
         """DefinitionError, which names worker, option and value, where AWS would refuse."""
@@ -76,6 +90,12 @@ class WorkerOptions:
             raise DefinitionError(f"{where}: memory is {self.memory} MB: Lambda takes 128 to 10,240")
         if self.timeout is not None and not timedelta(seconds=1) <= self.timeout <= timedelta(minutes=15):
             raise DefinitionError(f"{where}: timeout is {self.timeout}: Lambda takes 1 second to 15 minutes")
+        if self.visibility_timeout is not None and not (
+            timedelta(seconds=1) <= self.visibility_timeout <= timedelta(hours=12)
+        ):
+            raise DefinitionError(
+                f"{where}: visibility_timeout is {self.visibility_timeout}: SQS takes at most 12 hours"
+            )
         if self.architecture not in ("x86_64", "arm64"):
             raise DefinitionError(f"{where}: architecture is {self.architecture!r}: give 'x86_64' or 'arm64'")
         if not 1 <= self.batch_size <= 10:
@@ -87,11 +107,18 @@ class WorkerOptions:
                 f"{where}: maximum_concurrency is {self.maximum_concurrency}: SQS takes 2 to 1,000"
             )
 
+        if self.reserved_concurrency is not None and not (
+            isinstance(self.reserved_concurrency, int) and self.reserved_concurrency >= 0
+        ):
+            raise DefinitionError(
+                f"{where}: reserved_concurrency is {self.reserved_concurrency!r}: give a number of invocations, 0 to stop the worker"
+            )
+
     def check_none(self, worker: str) -> None:
         """DefinitionError where an option is given to a worker that has no function."""
         for each in fields(self):
             value = getattr(self, each.name)
-            if value != getattr(_NO_OPTIONS, each.name):
+            if each.name not in ("starts", "policies") and value != getattr(_NO_OPTIONS, each.name):
                 raise DefinitionError(
                     f"worker {worker}: {each.name} is {value!r}, but with process=True it has no Lambda function: leave it out"
                 )

@@ -40,6 +40,8 @@ class Door(Connected, Protocol):
 
     def _candidates(self, workflow: str) -> list[Candidate]: ...
 
+    def _may_start(self, worker: str) -> frozenset[str] | None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

@@ -55,6 +55,8 @@ def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
 
 def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
     spawner = current.get()
+    if spawner is not None:
+        _check_starts(app, spawner.context.worker_id, wanted)
     placement = Placement(app, spawner)
     news = [_new_run(app, each, placement) for each in wanted]
     first = next((each.origin.first for each in wanted if isinstance(each.origin, Child)), None)
@@ -66,6 +68,16 @@ def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
         news, missing = _join(app, spawner, news, missing, first)
     records = existing | {record.run_id: record for record in _start(app, missing)}
     return [records[new.run_id or ""] for new in news]
+
+
+def _check_starts(app: Door, worker: str, wanted: Sequence[StartRun]) -> None:
+    """DefinitionError where a task's worker was declared without what it starts: its role cannot send there."""
+    allowed = app._may_start(worker)
+    for each in wanted:
+        if allowed is not None and each.workflow not in allowed:
+            raise DefinitionError(
+                f"worker {worker} may not start workflow {each.workflow}: add it to starts=[...] of that worker, and deploy"
+            )
 
 
 def _start(app: Door, news: Sequence[NewRun]) -> list[RunRecord]:

@@ -78,7 +78,7 @@ def large(input: dict[str, str], ctx: Context) -> dict[str, str]:
     return {"text": input["text"] + "."}
 
 
-options = {"timeout": timedelta(seconds=11), "memory": 256}
+options = {"timeout": timedelta(seconds=11), "visibility_timeout": timedelta(seconds=11), "memory": 256}
 hatchet.worker("robust", workflows=[stubborn, dies_once], **options)
 hatchet.worker("doomed", workflows=[kills], **options)
 hatchet.worker("plain", workflows=[much_later, large, curious], maximum_concurrency=2)
