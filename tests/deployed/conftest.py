@@ -102,7 +102,9 @@ def _deployed(
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    template = compile_app(module.hatchet, app_path=f"{name}:hatchet", code_uri=".", dashboard=dashboard)
+    template = compile_app(
+        module.hatchet, app_path=f"{name}:hatchet", code_uri=".", dashboard=dashboard, ephemeral=True
+    )
     (folder / "template.yaml").write_text(render(template, app_path=f"{name}:hatchet"))
     (folder / "Makefile").write_text(MAKEFILE.replace("{template}", "template.yaml"))
     (folder / "requirements.txt").write_text(

@@ -25,7 +25,7 @@ def test_the_table_expires_items_and_has_its_indexes(examples: Stack) -> None:
     assert {index["Projection"]["ProjectionType"] for index in indexes.values()} == {"KEYS_ONLY"}
 
 
-@pytest.mark.parametrize(("worker", "visibility_s"), [("examples", 330), ("reports", 120)])
+@pytest.mark.parametrize(("worker", "visibility_s"), [("examples", 360), ("reports", 360)])
 def test_a_queue_hands_over_to_the_dead_letters(examples: Stack, worker: str, visibility_s: int) -> None:
     sqs = examples.client("sqs")
     url = sqs.get_queue_url(QueueName=f"{STACK}-{worker}")["QueueUrl"]
@@ -54,7 +54,7 @@ def test_a_worker_s_options_reach_its_function_and_mapping(examples: Stack, trou
         120,
         "headrace_handlers.worker.handler",
     )
-    assert function["Environment"]["Variables"]["HEADRACE_VISIBILITY_S"] == "120"
+    assert function["Environment"]["Variables"]["HEADRACE_VISIBILITY_S"] == "360"
     [mapping] = trouble.client("lambda").list_event_source_mappings(FunctionName=f"{trouble.name}-plain")[
         "EventSourceMappings"
     ]
@@ -97,3 +97,23 @@ def test_logs_are_kept_for_a_month(examples: Stack) -> None:
             "events",
         )
     }
+
+
+def test_the_table_is_protected_and_backed_up(examples: Stack, trouble: Stack) -> None:
+    """The examples' stack has the defaults, the other one is ephemeral."""
+    dynamodb = examples.client("dynamodb")
+    for name, on in ((STACK, True), (trouble.name, False)):
+        table = dynamodb.describe_table(TableName=name)["Table"]
+        backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        status = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+        assert (table.get("DeletionProtectionEnabled", False), status == "ENABLED") == (on, on), name
+
+
+def test_roles_have_no_managed_policy(examples: Stack) -> None:
+    iam = examples.client("iam")
+    functions = examples.client("lambda").list_functions()["Functions"]
+    roles = [each["Role"].rpartition("/")[2] for each in functions if each["FunctionName"].startswith(STACK)]
+    assert len(roles) == len(set(roles)) >= 8, "a role for each function"
+    assert [iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] for role in roles] == [
+        []
+    ] * len(roles)

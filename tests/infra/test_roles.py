@@ -30,7 +30,9 @@ def shop(**options: Any) -> Headrace:
     app = Headrace(config=Settings())
     app.rate_limits.put("mails", 100)
 
-    @app.task(name="mail", retries=1, rate_limits=[RateLimit(static_key="mails", units=1)], on_events=["paid"])
+    @app.task(
+        name="mail", retries=1, rate_limits=[RateLimit(static_key="mails", units=1)], on_events=["paid"]
+    )
     def mail(input: dict[str, Any], ctx: Context) -> dict[str, str]:
         if ctx.retry_count == 0:
             raise ValueError("busy")
@@ -44,7 +46,9 @@ def shop(**options: Any) -> Headrace:
         app.event.push("paid", {"text": BIG})
         return {"mails": len(texts)}
 
-    crossing = app.workflow(name="crossing", concurrency=ConcurrencyExpression(expression="'all'", max_runs=1))
+    crossing = app.workflow(
+        name="crossing", concurrency=ConcurrencyExpression(expression="'all'", max_runs=1)
+    )
 
     @crossing.task(name="first")
     def first(input: dict[str, Any], ctx: Context) -> dict[str, str]:
@@ -66,9 +70,7 @@ class Grants:
         self.statements = [each for each in document["Statement"] if "Effect" in each]
 
     def allow(self, call: Call) -> bool:
-        allowed = any(
-            self._names(each, call) for each in self.statements if each["Effect"] == "Allow"
-        )
+        allowed = any(self._names(each, call) for each in self.statements if each["Effect"] == "Allow")
         return allowed and not any(self._denies(each, call) for each in self.statements)
 
     def _names(self, statement: Mapping[str, Any], call: Call) -> bool:
@@ -106,7 +108,11 @@ def resources_of(statement: Mapping[str, Any]) -> Iterator[str]:
 
 def grants(template: Mapping[str, Any], resource: str) -> Grants:
     properties = template["Resources"][resource]["Properties"]
-    return Grants(properties["Policies"][0]["PolicyDocument"] if "Policies" in properties else properties["PolicyDocument"])
+    return Grants(
+        properties["Policies"][0]["PolicyDocument"]
+        if "Policies" in properties
+        else properties["PolicyDocument"]
+    )
 
 
 ROLES = {
@@ -259,11 +265,7 @@ def _nothing(input: EmptyModel, ctx: Context) -> None: ...
 
 def queues_of(app: Headrace, function: str) -> set[str]:
     template = compile_app(app, app_path="app:hatchet")
-    [sends] = [
-        each
-        for each in grants(template, f"{function}Role").statements
-        if each["Sid"] == "Sends"
-    ]
+    [sends] = [each for each in grants(template, f"{function}Role").statements if each["Sid"] == "Sends"]
     urls = template["Resources"][function]["Properties"]["Environment"]["Variables"]["HEADRACE_QUEUES"]
     known = {name.removesuffix("-worker") for name in json.loads(urls["Fn::Sub"])}
     allowed = {name.removeprefix("queue/headrace-").removesuffix("worker") for name in resources_of(sends)}
@@ -312,7 +314,9 @@ def test_a_task_that_starts_what_its_worker_may_not_fails_with_what_to_do() -> N
 
 def test_a_policy_that_cannot_be_written_into_a_role_is_refused() -> None:
     app = Headrace(config=Settings())
-    app.worker("one", workflows=[app.task(name="one")(_nothing)], policies=[{"S3ReadPolicy": {"BucketName": "b"}}])
+    app.worker(
+        "one", workflows=[app.task(name="one")(_nothing)], policies=[{"S3ReadPolicy": {"BucketName": "b"}}]
+    )
     with pytest.raises(CompileError, match="SAM's policy templates are not expanded"):
         compile_app(app, app_path="app:hatchet")
 

@@ -178,7 +178,8 @@ def test_a_clock_that_is_silent_rings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout_s", "given_s", "visibility_s"), [(30, None, 180), (90, None, 360), (400, None, 400), (30, 40, 40)]
+    ("timeout_s", "given_s", "visibility_s"),
+    [(30, None, 180), (90, None, 360), (400, None, 400), (30, 40, 40)],
 )
 def test_a_message_outlasts_throttled_invocations(
     timeout_s: int, given_s: int | None, visibility_s: int
@@ -200,7 +201,9 @@ def test_a_message_that_comes_back_while_its_function_runs_is_refused() -> None:
 def test_only_workers_without_a_limit_are_warned_of() -> None:
     app = an_app("one", "two", "three")
     for (name, workflow), options in zip(
-        app._workflows_by_name.items(), [{}, {"maximum_concurrency": 5}, {"reserved_concurrency": 5}], strict=True
+        app._workflows_by_name.items(),
+        [{}, {"maximum_concurrency": 5}, {"reserved_concurrency": 5}],
+        strict=True,
     ):
         app.worker(f"for-{name}", workflows=[workflow], **options)
     assert str(uncapped(app)).startswith("worker for-one has no limit of concurrent invocations")
