@@ -73,6 +73,10 @@ def host_for(
 ) -> Host:
     """A host for one of the app's workers; `ready` starts its lifespan."""
     worker = worker_named(app, worker_name)
+    if app.settings.logger is not None:
+        from headrace.runtime.capture import capture_logs
+
+        capture_logs(app.settings)
     extra: dict[str, Any] = {} if time_left_ms is None else {"time_left_ms": time_left_ms}
     return Host(
         worker=worker.name,

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from headrace.app import Hatchet, Headrace
 from headrace.context.context import Context
 from headrace.context.depends import Depends
+from headrace.context.middleware import Middleware
 from headrace.core.run.record import RunStatus
 from headrace.definitions.base import WorkflowConfig
 from headrace.definitions.standalone import Standalone
 from headrace.definitions.task import Task, TaskDefaults
-from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions, WorkerStatus
+from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions, WorkerStartOptions, WorkerStatus
 from headrace.definitions.workflow import Workflow
 from headrace.errors import (
     BulkTriggerIdempotencyCollisionError,
@@ -72,7 +73,7 @@ from headrace.options.labels import (
 )
 from headrace.options.priority import Priority
 from headrace.options.rate_limits import RateLimit, RateLimitDuration
-from headrace.settings.settings import OpenTelemetryConfig, Settings
+from headrace.settings.settings import ClientTLSConfig, HealthcheckConfig, OpenTelemetryConfig, Settings
 from headrace.settings.version import VERSION
 from headrace.triggers.options import (
     ScheduleTriggerWorkflowOptions,
@@ -83,6 +84,7 @@ from headrace.triggers.refs import TaskRunRef, WorkflowRunRef
 from headrace.values.codec import is_in_hatchet_serialization_context, remove_null_unicode_character
 
 if TYPE_CHECKING:
+    from headrace.clients.cel import CELEvaluationResult, CELFailure, CELSuccess
     from headrace.clients.event_models import (
         BulkPushEventOptions,
         BulkPushEventWithMetadata,
@@ -94,6 +96,8 @@ if TYPE_CHECKING:
     )
     from headrace.clients.models import BulkCancelReplayOpts, RunFilter
     from headrace.context.durable import DurableContext, SleepResult
+    from headrace.context.worker_context import WorkerContext
+    from headrace.definitions.tools import MCPProvider
     from headrace.settings.client_config import ClientConfig
     from headrace.telemetry.otel_attributes import OTelAttribute
     from headrace.values.empty import EmptyModel
@@ -103,6 +107,11 @@ __version__ = VERSION
 V1TaskStatus = RunStatus
 
 _LATER = {
+    "CELEvaluationResult": "headrace.clients.cel",
+    "CELFailure": "headrace.clients.cel",
+    "CELSuccess": "headrace.clients.cel",
+    "MCPProvider": "headrace.definitions.tools",
+    "WorkerContext": "headrace.context.worker_context",
     "BulkCancelReplayOpts": "headrace.clients.models",
     "BulkPushEventOptions": "headrace.clients.event_models",
     "BulkPushEventWithMetadata": "headrace.clients.event_models",
@@ -137,7 +146,11 @@ __all__ = [
     "BulkPushEventOptions",
     "BulkPushEventWithMetadata",
     "BulkTriggerIdempotencyCollisionError",
+    "CELEvaluationResult",
+    "CELFailure",
+    "CELSuccess",
     "ClientConfig",
+    "ClientTLSConfig",
     "CompileError",
     "ConcurrencyExpression",
     "ConcurrencyLimitStrategy",
@@ -158,11 +171,14 @@ __all__ = [
     "Hatchet",
     "Headrace",
     "HeadraceError",
+    "HealthcheckConfig",
     "IdempotencyCollisionError",
     "IllegalTaskOutputError",
     "InvalidDependencyError",
     "LifespanSetupError",
     "LoopAlreadyRunningError",
+    "MCPProvider",
+    "Middleware",
     "NonDeterminismError",
     "NonRetryableException",
     "NotDeployed",
@@ -203,9 +219,11 @@ __all__ = [
     "V1WebhookSourceName",
     "VpcOptions",
     "Worker",
+    "WorkerContext",
     "WorkerLabel",
     "WorkerLabelComparator",
     "WorkerOptions",
+    "WorkerStartOptions",
     "WorkerStatus",
     "Workflow",
     "WorkflowConfig",

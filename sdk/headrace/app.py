@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from headrace.clients.surface import Clients
 from headrace.context.lifespan import LifespanFn
+from headrace.context.middleware import Middleware
 from headrace.definitions.arguments import (
     DagArguments,
     DurableArguments,
@@ -77,6 +78,8 @@ class Headrace(Clients):
         self._debug = debug
         self._registry = Registry(self)
         self._connection = _Connection()
+        self.middleware = Middleware()
+        """Code around every task of this app: see Middleware."""
         self._bulk_progress: Callable[[int], None] | None = None
         """Called with the number of runs started so far while a large `run_many` is sent."""
 
@@ -366,7 +369,7 @@ class Headrace(Clients):
     if not TYPE_CHECKING:  # a type checker refuses a misspelt name
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("cel", "dispatcher", "listener"):
+            if name in ("dispatcher", "listener"):
                 raise NotSupportedError(f"hatchet.{name} is not available in this version of Headrace")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, NewType, TypeVar
+
+from headrace.errors import NotSupportedError
+from headrace.triggers.children import current
+
+if TYPE_CHECKING:
+    from headrace.triggers.children import Spawner
+
+V = TypeVar("V")
 
 NAME = "hatchet_sdk"
 
@@ -58,6 +66,72 @@ class MinEngineVersion(str, Enum):  # noqa: UP042  # Hatchet's is a str with the
     DURABLE_EVICTION = "v0.80.0"
     OBSERVABILITY = "v0.82.0"
     BATCHING = "v0.88.1"
+
+
+class StepRunEventType(str, Enum):  # noqa: UP042  # as in Hatchet
+    """What a listener of Hatchet's is told of a task."""
+
+    STEP_RUN_EVENT_TYPE_STARTED = "STEP_RUN_EVENT_TYPE_STARTED"
+    STEP_RUN_EVENT_TYPE_COMPLETED = "STEP_RUN_EVENT_TYPE_COMPLETED"
+    STEP_RUN_EVENT_TYPE_FAILED = "STEP_RUN_EVENT_TYPE_FAILED"
+    STEP_RUN_EVENT_TYPE_CANCELLED = "STEP_RUN_EVENT_TYPE_CANCELLED"
+    STEP_RUN_EVENT_TYPE_TIMED_OUT = "STEP_RUN_EVENT_TYPE_TIMED_OUT"
+    STEP_RUN_EVENT_TYPE_STREAM = "STEP_RUN_EVENT_TYPE_STREAM"
+
+
+BatchMemberId = NewType("BatchMemberId", str)
+"""Names an item of a batch."""
+
+
+class TaskApi:
+    """Hatchet's REST API of tasks, which has no counterpart: NotSupportedError, which says what to use."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        raise NotSupportedError(
+            "there is no REST API: use hatchet.runs. A durable task that waits is resumed by what it waits for"
+        )
+
+
+class _OfTheTask(Generic[V]):
+    """Reads like one of Hatchet's context variables: a fact of the task that runs here."""
+
+    def __init__(self, name: str, fact: Callable[[Spawner], V]) -> None:
+        self.name = name
+        self._fact = fact
+
+    def get(self, default: V | None = None) -> V | None:
+        """The fact; outside of tasks the default."""
+        spawner = current.get()
+        return self._fact(spawner) if spawner is not None else default
+
+
+ctx_workflow_run_id = _OfTheTask("ctx_workflow_run_id", lambda spawner: spawner.record.run_id)
+ctx_step_run_id = _OfTheTask("ctx_step_run_id", lambda spawner: spawner.step_run_id)
+ctx_worker_id = _OfTheTask("ctx_worker_id", lambda spawner: spawner.context.worker_id)
+ctx_additional_metadata = _OfTheTask(
+    "ctx_additional_metadata", lambda spawner: spawner.context.additional_metadata
+)
+ctx_action_key = _OfTheTask("ctx_action_key", lambda spawner: spawner.step_run_id)
+
+
+class _SpawnIndices(Mapping[str, int]):
+    """How many children the task that runs here has asked for, by `ctx_action_key`."""
+
+    def __getitem__(self, key: str) -> int:
+        spawner = current.get()
+        if spawner is None or key != spawner.step_run_id:
+            raise KeyError(key)
+        return spawner.spawned
+
+    def __iter__(self) -> Iterator[str]:
+        spawner = current.get()
+        return iter([spawner.step_run_id] if spawner is not None else [])
+
+    def __len__(self) -> int:
+        return 1 if current.get() is not None else 0
+
+
+workflow_spawn_indices: Mapping[str, int] = _SpawnIndices()
 
 
 class _Alias(ModuleType):
@@ -158,8 +232,8 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "serde": _top("is_in_hatchet_serialization_context", "remove_null_unicode_character"),
     "worker.worker": _top("Worker", "WorkerStartOptions", "WorkerStatus"),
     "workflow_run": _top("TaskRunRef", "WorkflowRunRef"),
-    "runnables.types": _top(
-        "BatchMemberId",
+    "runnables.types": {"BatchMemberId": "headrace.compat:BatchMemberId"}
+    | _top(
         "ConcurrencyExpression",
         "ConcurrencyLimitStrategy",
         "DefaultFilter",
@@ -171,9 +245,10 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "runnables.workflow": _top("MCPProvider", "Standalone", "Workflow")
     | {"BaseWorkflow": "headrace.definitions.base:BaseWorkflow"},
     "runnables.task": _top("Depends", "Task"),
+    "clients.rest.api.task_api": {"TaskApi": "headrace.compat:TaskApi"},
     "runnables.eviction": _top("EvictionPolicy", "DEFAULT_DURABLE_TASK_EVICTION_POLICY"),
     "runnables.contextvars": {
-        name: f"headrace.context.context:{name}"
+        name: f"headrace.compat:{name}"
         for name in (
             "ctx_action_key",
             "ctx_additional_metadata",

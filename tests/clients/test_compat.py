@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace import compat
+from headrace import Context, EmptyModel, Hatchet, NotSupportedError, compat
+from headrace_infra.testing import local
 
 pytestmark = pytest.mark.usefixtures("_installed")
 
@@ -99,3 +100,157 @@ def test_engine_versions() -> None:
     from hatchet_sdk.engine_version import MinEngineVersion
 
     assert MinEngineVersion.BATCHING == "v0.88.1"
+
+
+TOP = [
+    "Hatchet",
+    "Context",
+    "DurableContext",
+    "EmptyModel",
+    "Task",
+    "Worker",
+    "WorkerStartOptions",
+    "WorkerStatus",
+    "WorkerContext",
+    "ClientConfig",
+    "ClientTLSConfig",
+    "OpenTelemetryConfig",
+    "OTelAttribute",
+    "WorkflowConfig",
+    "TaskDefaults",
+    "DefaultFilter",
+    "ConcurrencyExpression",
+    "ConcurrencyLimitStrategy",
+    "RateLimit",
+    "RateLimitDuration",
+    "Priority",
+    "StickyStrategy",
+    "SlotType",
+    "DesiredWorkerLabel",
+    "WorkerLabel",
+    "WorkerLabelComparator",
+    "Condition",
+    "OrGroup",
+    "or_",
+    "ParentCondition",
+    "SleepCondition",
+    "UserEventCondition",
+    "EvictionPolicy",
+    "TTLBasedIdempotencyConfig",
+    "StatusBasedIdempotencyConfig",
+    "Depends",
+    "TaskRunRef",
+    "WorkflowRunRef",
+    "RunStatus",
+    "V1TaskStatus",
+    "BulkCancelReplayOpts",
+    "RunFilter",
+    "TriggerWorkflowOptions",
+    "ScheduleTriggerWorkflowOptions",
+    "WorkflowRunTriggerConfig",
+    "PushEventOptions",
+    "BulkPushEventOptions",
+    "BulkPushEventWithMetadata",
+    "CELEvaluationResult",
+    "CELSuccess",
+    "CELFailure",
+    "is_in_hatchet_serialization_context",
+    "remove_null_unicode_character",
+    "NonRetryableException",
+    "TaskRunError",
+    "FailedTaskRunExceptionGroup",
+    "DedupeViolationError",
+    "IdempotencyCollisionError",
+    "BulkTriggerIdempotencyCollisionError",
+    "NonDeterminismError",
+    "EvictionNotSupportedError",
+]
+DEEP = {
+    "exceptions": "IllegalTaskOutputError InvalidDependencyError LifespanSetupError LoopAlreadyRunningError",
+    "runnables.types": "EmptyModel BatchMemberId",
+    "runnables.workflow": "Workflow Standalone BaseWorkflow MCPProvider",
+    "runnables.task": "Depends",
+    "runnables.eviction": "EvictionPolicy",
+    "runnables.contextvars": "ctx_action_key workflow_spawn_indices ctx_workflow_run_id ctx_step_run_id ctx_worker_id",
+    "context.context": "Context DurableContext",
+    "clients.events": "BulkPushEventWithMetadata",
+    "clients.admin": "WorkflowRunDetail",
+    "clients.listeners.run_event_listener": "StepRunEventType",
+    "clients.rest.models.v1_task_status": "V1TaskStatus",
+    "clients.rest.models.v1_task_summary": "V1TaskSummary",
+    "clients.rest.models.v1_task_summary_list": "V1TaskSummaryList",
+    "clients.rest.models.v1_task_event_type": "V1TaskEventType",
+    "clients.rest.models.v1_workflow_run_details": "V1WorkflowRunDetails",
+    "clients.rest.models.v1_event": "V1Event",
+    "clients.rest.models.v1_webhook": "V1Webhook",
+    "clients.rest.models.v1_webhook_basic_auth": "V1WebhookBasicAuth",
+    "clients.rest.api.task_api": "TaskApi",
+    "labels": "DesiredWorkerLabel",
+    "rate_limit": "RateLimit RateLimitDuration",
+    "serde": "is_in_hatchet_serialization_context remove_null_unicode_character",
+    "workflow_run": "TaskRunRef WorkflowRunRef",
+    "config": "ClientConfig ClientTLSConfig OpenTelemetryConfig HealthcheckConfig",
+    "opentelemetry.instrumentor": "HatchetInstrumentor",
+    "deprecated.deprecation": "semver_less_than",
+    "engine_version": "MinEngineVersion",
+}
+
+
+def test_every_name_that_code_imports_is_there() -> None:
+    import hatchet_sdk
+
+    assert [name for name in TOP if not hasattr(hatchet_sdk, name)] == []
+    for path, names in DEEP.items():
+        module = importlib.import_module(f"hatchet_sdk.{path}")
+        assert [name for name in names.split() if not hasattr(module, name)] == [], path
+
+
+def test_context_variables_say_which_task_runs() -> None:
+    from hatchet_sdk.clients.rest.api.task_api import TaskApi
+    from hatchet_sdk.runnables.contextvars import (
+        ctx_action_key,
+        ctx_additional_metadata,
+        ctx_worker_id,
+        ctx_workflow_run_id,
+        workflow_spawn_indices,
+    )
+
+    app, seen = Hatchet(), dict[str, object]()
+
+    def child(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        return {}
+
+    def parent(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        children.run(wait_for_result=False)
+        seen.update(
+            run=ctx_workflow_run_id.get() == ctx.workflow_run_id,
+            worker=ctx_worker_id.get(),
+            metadata=ctx_additional_metadata.get(),
+            spawned=workflow_spawn_indices[ctx_action_key.get()],
+            context=ctx.worker.id(),
+            labels=ctx.worker.labels(),
+            data=(ctx.data.input, ctx.data.triggered_by, ctx.workflow_input),
+        )
+        return {}
+
+    children = app.task(name="child")(child)
+    task = app.task(name="parent")(parent)
+    app.worker("w", workflows=[task, children], labels={"gpu": 1})
+    with local(app, backend="memory"):
+        task.run(EmptyModel(n=3), additional_metadata={"tenant": "a"})  # type: ignore[call-arg]  # any field
+    assert seen == {
+        "run": True,
+        "worker": "w",
+        "metadata": {"tenant": "a"},
+        "spawned": 1,
+        "context": "w",
+        "labels": {"gpu": 1},
+        "data": ({"n": 3}, "manual", {"n": 3}),
+    }
+    assert (ctx_workflow_run_id.get(), ctx_workflow_run_id.get("none"), len(workflow_spawn_indices)) == (
+        None,
+        "none",
+        0,
+    )
+    with pytest.raises(NotSupportedError, match=r"there is no REST API: use hatchet\.runs"):
+        TaskApi("client")

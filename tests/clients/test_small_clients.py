@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,19 @@ import pytest
 from support.lives import born, raised, returned, started
 from support.records import plan, task
 
+from headrace import Context, EmptyModel, Hatchet
+from headrace.clients.cel import CELFailure, CELSuccess
 from headrace.clients.logs import LogsClient
 from headrace.clients.metrics import MetricsClient
-from headrace.clients.workers import WorkersClient
 from headrace.clients.workflows import WorkflowsClient
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plan import RunPlan
+from headrace.engine.catalog.workers import announce
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.records.logs import LogLine, write_lines
 from headrace.engine.waits.kinds.pause import Pause, pauses
 from headrace.errors import DefinitionError, NotSupportedError
-from headrace.settings.settings import Settings
+from headrace.memory.wiring import connect
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -166,33 +167,79 @@ def test_a_pause_that_is_none(desk: Desk, options: dict[str, Any], message: str)
 # ---------------------------------------------------------------- workers
 
 
-@dataclass
-class Declared:
-    name: str
-    slots: int | None = None
-    labels: Mapping[str, str | int] = field(default_factory=dict)
-    process: bool = False
-
-
-@dataclass
-class Fleet:
-    workers: list[Declared]
-
-    settings = Settings()
-
-    def _fleet(self) -> list[Declared]:
-        return self.workers
+def step(input: EmptyModel, ctx: Context) -> dict[str, int]:
+    return {"n": 1}
 
 
 def test_workers() -> None:
-    workers = WorkersClient(Fleet([Declared("slow"), Declared("gpu", slots=2, labels={"model": "large"})]))
-    assert [(row.name, row.slots, row.labels) for row in workers.list().rows] == [
-        ("gpu", 2, {"model": "large"}),
-        ("slow", None, {}),
+    """A client without the code sees what the stack has; that with it sees slots, too."""
+    ports = connect()
+    app, client = Hatchet(), Hatchet()
+    app.use(ports)
+    client.use(ports)
+    empty = Hatchet()
+    empty.use(connect())
+    assert empty.workers.list().rows == []
+    task = app.task(name="task")(step)
+    app.worker("slow", workflows=[task])
+    app.worker("gpu", slots=2, labels={"model": "large"})
+    app.worker("far", process=True, labels={"site": "b"})
+    app._publish()
+    rows = {row.name: (row.status, row.slots, row.labels, row.workflows) for row in app.workers.list().rows}
+    assert rows == {
+        "far": ("INACTIVE", None, {"site": "b"}, []),
+        "gpu": ("ACTIVE", 2, {"model": "large"}, []),
+        "slow": ("ACTIVE", None, {}, ["task"]),
+    }
+    assert [(row.name, row.labels) for row in client.workers.list().rows] == [
+        ("far", {"site": "b"}),
+        ("gpu", {"model": "large"}),
+        ("slow", {}),
     ]
-    assert workers.get("slow").status == "ACTIVE"
-    with pytest.raises(ValueError, match="no worker is called 'fast'"):
-        workers.get("fast")
-    for refused in (workers.pause, workers.unpause):
+    announce(client.engine, "far", "p1", {"site": "c"})
+    assert (client.workers.get("far").status, client.workers.get("far").labels) == ("ACTIVE", {"site": "c"})
+    with pytest.raises(
+        ValueError, match=r"no worker of stack 'headrace' is called 'slo': did you mean 'slow'\?"
+    ):
+        client.workers.get("slo")
+    for refused in (client.workers.pause, client.workers.unpause):
         with pytest.raises(NotSupportedError):
             refused("slow")
+
+
+def test_workflows_of_a_stack_whose_code_is_not_here() -> None:
+    ports = connect()
+    app, client = Hatchet(), Hatchet()
+    app.use(ports)
+    client.use(ports)
+    task = app.task(name="task")(step)
+    app._publish()
+    assert [row.name for row in client.workflows.list().rows] == ["task"]
+    for given in (task.id, "task"):
+        assert client.workflows.get(given).name == "task"
+        assert client.workflows.get_version(given).version == task.plan().version
+    with pytest.raises(ValueError, match=r"no workflow 'tusk'.*did you mean 'task'"):
+        client.workflows.get("tusk")
+
+
+@pytest.mark.parametrize(
+    ("expression", "output", "error"),
+    [
+        ("input.n > payload.least && additional_metadata.tenant == 'a'", True, None),
+        ("input.n > 5", False, None),
+        ("input.nothing", None, "no such key"),
+        ("input.n +", None, "arse"),
+        ("input.n", None, "it gives 3: it has to give true or false"),
+    ],
+)
+def test_an_expression_is_tried(expression: str, output: bool | None, error: str | None) -> None:
+    found = Hatchet().cel.debug(expression, {"n": 3}, {"tenant": "a"}, {"least": 2}).result
+    if error is None:
+        assert found == CELSuccess(output=bool(output))
+    else:
+        assert isinstance(found, CELFailure)
+        assert error in found.error
+
+
+def test_an_expression_is_tried_on_the_event_loop() -> None:
+    assert asyncio.run(Hatchet().cel.aio_debug("input.n == 1", {"n": 1})).result.status == "success"

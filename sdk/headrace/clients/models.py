@@ -380,6 +380,8 @@ class WorkerInfo(_Model):
     status: str = "ACTIVE"
     slots: int | None = None
     labels: Object = Field(default_factory=dict)
+    workflows: list[str] = Field(default_factory=list)
+    """The workflows that it runs."""
 
 
 class WorkerList(_Model):

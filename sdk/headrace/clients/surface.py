@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.clients.cel import CELClient
     from headrace.clients.crons import CronClient
     from headrace.clients.dead_letters import DeadLettersClient
     from headrace.clients.events import EventClient
@@ -30,6 +31,13 @@ class Clients:
     @property
     def _app(self) -> Headrace:
         raise NotImplementedError
+
+    @cached_property
+    def cel(self) -> CELClient:
+        """Expressions: debug."""
+        from headrace.clients.cel import CELClient
+
+        return CELClient()
 
     @cached_property
     def runs(self) -> RunsClient:

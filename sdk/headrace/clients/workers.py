@@ -1,11 +1,14 @@
-"""`hatchet.workers`: the workers that the app declares."""
+"""`hatchet.workers`: the workers of the stack."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from headrace.errors import NotSupportedError
+from headrace.options.labels import worker_name
+from headrace.triggers.definition import no_such
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ class Declared(Protocol):
     @property
     def process(self) -> bool: ...
 
+    @property
+    def workflows(self) -> Sequence[Any]: ...
+
 
 class Fleet(Protocol):
     """An app, as far as its workers go."""
@@ -43,34 +49,69 @@ class Fleet(Protocol):
     def _fleet(self) -> Sequence[Declared]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A worker, by the code or by what the stack has published. `slots`: as far as this process's code says."""
+
+    name: str
+    process: bool
+    labels: Mapping[str, Any]
+    workflows: Sequence[str]
+    slots: int | None = None
+
+
 class WorkersClient:
-    """The declared workers. One with a Lambda function is ACTIVE as long as it is deployed; one of processes (`process=True`) while
-    any of them is alive, and its labels are theirs."""
+    """The workers of the stack, of this namespace where one is set, whether or not this process has their code. One with a Lambda
+    function is ACTIVE as long as it is deployed; one of processes (`process=True`) while any of them is alive, and its labels are theirs."""
 
     def __init__(self, app: Fleet) -> None:
         self._app = app
 
     def list(self) -> WorkerList:
-        """Every worker that the app declares, by name."""
+        """Every worker, by name: those that the stack has published, and those that this app declares."""
         from headrace.clients.models import WorkerList
 
-        workers = sorted(self._app._fleet(), key=lambda each: each.name)
-        alive = self._alive(workers)
-        return WorkerList(rows=[_info(worker, alive) for worker in workers])
+        workers = self._known()
+        alive = self._alive(workers.values())
+        return WorkerList(rows=[_info(workers[name], alive) for name in sorted(workers)])
 
     aio_list = aio(list)
 
     def get(self, worker_id: str) -> WorkerInfo:
-        """A worker by its name, which is its id. ValueError if the app declares none of that name."""
-        full = self._app.settings.apply_namespace(worker_id)
-        for worker in self._app._fleet():
-            if worker.name == full:
-                return _info(worker, self._alive([worker]))
-        raise ValueError(f"no worker is called {worker_id!r}")
+        """A worker by its name, which is its id. ValueError, which names those there are, for none of that name."""
+        full, workers = worker_name(self._app.settings.apply_namespace(worker_id)), self._known()
+        if full not in workers:
+            raise ValueError(
+                f"no worker of stack {self._app.settings.stack!r} is called {worker_id!r}: {no_such(full, workers)}"
+            )
+        return _info(workers[full], self._alive([workers[full]]))
 
     aio_get = aio(get)
 
-    def _alive(self, workers: Sequence[Declared]) -> Sequence[LiveWorker]:
+    def _known(self) -> dict[str, _Known]:
+        from headrace.engine.catalog.workers import declared
+
+        space = self._app.settings.prefix
+        found = {
+            each.worker: _Known(
+                name=each.worker, process=each.process, labels=each.labels, workflows=sorted(each.workflows)
+            )
+            for each in declared(self._app.engine)
+            if each.worker.startswith(space)
+        }
+        published = bool(found)
+        for worker in self._app._fleet():
+            if worker.name in found or (worker.workflows and not published):
+                found[worker.name] = _Known(
+                    name=worker.name,
+                    process=worker.process,
+                    labels=dict(worker.labels),
+                    workflows=sorted(workflow.name for workflow in worker.workflows),
+                    slots=worker.slots,
+                )
+        return found
+
+    def _alive(self, workers: Iterable[_Known]) -> Sequence[LiveWorker]:
         """The processes that are alive: one read, where any of the workers has processes only."""
         if not any(worker.process for worker in workers):
             return ()
@@ -101,7 +142,7 @@ class WorkersClient:
     aio_unpause = aio(unpause)
 
 
-def _info(worker: Declared, alive: Sequence[LiveWorker]) -> WorkerInfo:
+def _info(worker: _Known, alive: Sequence[LiveWorker]) -> WorkerInfo:
     from headrace.clients.models import ResourceId, WorkerInfo
 
     processes = [each for each in alive if each.worker == worker.name] if worker.process else []
@@ -114,4 +155,5 @@ def _info(worker: Declared, alive: Sequence[LiveWorker]) -> WorkerInfo:
         status="ACTIVE" if processes or not worker.process else "INACTIVE",
         slots=worker.slots,
         labels=labels,
+        workflows=list(worker.workflows),
     )

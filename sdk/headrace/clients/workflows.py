@@ -6,7 +6,7 @@ import json
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from headrace.clients.naming import App, namespaced, plan_of, workflow_name
+from headrace.clients.naming import App, namespaced, plan_of, workflow_names
 from headrace.core.run.ids import workflow_id
 from headrace.engine.catalog.workflows import all_published, published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
@@ -122,7 +122,8 @@ class WorkflowsClient:
         return json.loads(text) if text else None
 
     def _plan(self, given: str) -> RunPlan:
-        return plan_of(self._app, workflow_name(self._app, given))
+        [name] = workflow_names(self._app, [given])
+        return plan_of(self._app, name)
 
 
 def _version(plan: RunPlan) -> WorkflowVersion:

@@ -14,6 +14,7 @@ from headrace.options.durations import Duration, to_timedelta
 from headrace.options.labels import WorkerLabels, check_labels
 
 if TYPE_CHECKING:
+    from headrace.context.worker_context import ActionPayload, WorkerContext
     from headrace.definitions.task import Task
     from headrace.engine.runs.ports import Work
 
@@ -76,6 +77,13 @@ class Context:
         """The worker's labels, as they are now."""
         return dict(self._labels)
 
+    @property
+    def worker(self) -> WorkerContext:
+        """The worker that this runs on: `id()`, `labels()`, `upsert_labels(...)`."""
+        from headrace.context.worker_context import WorkerContext
+
+        return WorkerContext(self)
+
     # ---- which attempt
 
     @property
@@ -98,6 +106,40 @@ class Context:
         return self._work.record.priority
 
     # ---- with what
+
+    @property
+    def workflow_input(self) -> dict[str, Any]:
+        """Deprecated: the run's input as plain JSON. Tasks get it as their first argument, in its type."""
+        return dict(json.loads(self._work.input)) if self._work.input is not None else {}
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """Deprecated name of `workflow_input`."""
+        return self.workflow_input
+
+    @property
+    def data(self) -> ActionPayload:
+        """Deprecated: the attempt as Hatchet's workers get it. Each part has a property of its own."""
+        from headrace.context.worker_context import ActionPayload
+
+        return ActionPayload(
+            input=self.workflow_input,
+            parents=self._parents(),
+            step_run_errors=self.task_run_errors,
+            triggers=self.trigger_data,
+            filter_payload=self.filter_payload,
+            triggered_by="event" if self.was_triggered_by_event else "manual",
+        )
+
+    def _parents(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for name in self._plan.parents:
+            try:
+                text = self._work.output_of(name)
+            except KeyError:
+                continue
+            found[name] = dict(json.loads(text)) if text is not None else {}
+        return found
 
     @property
     def additional_metadata(self) -> dict[str, Any]:

@@ -126,6 +126,7 @@ class TaskDecorator(Generic[I]):
             kind=self._kind,
             durable=self.durable,
             namespace=self._workflow.app.settings.prefix,
+            middleware=self._workflow.app.middleware,
         )
         self._workflow.add(task)
         return task

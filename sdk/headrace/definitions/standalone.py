@@ -36,6 +36,7 @@ class Standalone(BaseWorkflow[I, R]):
             options=options,
             durable=durable,
             namespace=app.settings.prefix,
+            middleware=app.middleware,
         )
         self.tasks = [self.task]
         app._registry.add(self)  # last: a task that is refused leaves no name behind

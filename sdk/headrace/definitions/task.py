@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
 
 from headrace.context.depends import dependencies_of, hints_of
+from headrace.context.middleware import NONE, Middleware
 from headrace.core.run.plan import GatePlan, TaskKind, TaskPlan
 from headrace.errors import DefinitionError
 from headrace.options.concurrency import Concurrency, gates_of
@@ -100,8 +101,10 @@ class Task(Generic[I, R]):
         kind: TaskKind = TaskKind.NORMAL,
         durable: bool = False,
         namespace: str = "",
+        middleware: Middleware = NONE,
     ) -> None:
         self.fn = fn
+        self.middleware = middleware
         self.namespace = namespace
         self.is_durable = durable
         self.name = check_name(name, f"task {name!r} of workflow {workflow}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.context.lifespan import Lifespan, LifespanFn
 from headrace.core.waits.labels import encode_wishes
-from headrace.errors import DefinitionError, LoopAlreadyRunningError
+from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns
 from headrace.options.labels import Candidate, WorkerLabels, worker_name
 from headrace.runtime.code import TaskRunnable
@@ -39,6 +39,13 @@ class WorkerStatus(StrEnum):
     STARTING = "STARTING"
     HEALTHY = "HEALTHY"
     UNHEALTHY = "UNHEALTHY"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStartOptions:
+    """What `worker.start(options)` takes. `loop`: refused, as async tasks run on a loop of the worker's own."""
+
+    loop: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,9 +265,14 @@ class Worker:
             for task in workflow.tasks
         }
 
-    def start(self) -> None:
+    def start(self, options: WorkerStartOptions | None = None) -> None:
         """Run as a process: poll the queue until SIGTERM or SIGINT, then drain. LoopAlreadyRunningError in a running loop."""
         import asyncio
+
+        if options is not None and options.loop is not None:
+            raise NotSupportedError(
+                "worker.start runs async tasks on an event loop of its own: leave loop out"
+            )
 
         try:
             asyncio.get_running_loop()

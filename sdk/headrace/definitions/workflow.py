@@ -143,6 +143,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
                 input_type=source.input_codec.type,
                 options=source.options,
                 namespace=self.app.settings.prefix,
+                middleware=source.middleware,
             )
         )
 

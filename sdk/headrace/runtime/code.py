@@ -76,6 +76,7 @@ class TaskRunnable:
         from headrace.context.durable import DurableContext
         from headrace.runtime.durable import DurableRun
 
+        value = await self.task.middleware.aio_begin(value, ctx)
         async with AsyncExitStack() as stack:
             found = await aio_resolve(self.task.dependencies, {}, value, ctx, stack)
             row, policy = work.record.tasks[work.task], self.task.options.eviction_policy
@@ -90,7 +91,8 @@ class TaskRunnable:
 
             async def code() -> Outcome:
                 try:
-                    return Succeeded(output_text(await self.task.fn(value, ctx, **found)))
+                    output = await self.task.fn(value, ctx, **found)
+                    return Succeeded(output_text(await self.task.middleware.aio_end(output, ctx)))
                 except asyncio.CancelledError:
                     raise
                 except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
@@ -113,14 +115,18 @@ class TaskRunnable:
 
 def invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapping[str, Any]) -> Any:
     """Call a sync task with its dependencies; they are closed when it is done."""
+    value = task.middleware.begin(value, ctx)
     with ExitStack() as stack:
-        return task.fn(value, ctx, **resolve(task.dependencies, given, value, ctx, stack))
+        output = task.fn(value, ctx, **resolve(task.dependencies, given, value, ctx, stack))
+    return task.middleware.end(output, ctx)
 
 
 async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapping[str, Any]) -> Any:
     """As `invoke`, for an async task."""
+    value = await task.middleware.aio_begin(value, ctx)
     async with AsyncExitStack() as stack:
-        return await task.fn(value, ctx, **await aio_resolve(task.dependencies, given, value, ctx, stack))
+        output = await task.fn(value, ctx, **await aio_resolve(task.dependencies, given, value, ctx, stack))
+    return await task.middleware.aio_end(output, ctx)
 
 
 @contextmanager

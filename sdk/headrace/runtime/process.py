@@ -5,12 +5,10 @@ For containers, GPUs, tasks over 15 minutes, and local work.
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,9 @@ from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Poison
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
+from headrace.runtime.capture import capture_logs
 from headrace.runtime.deadline import end_process
+from headrace.runtime.health import serve_health
 from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
 from headrace.triggers.door import door_of
@@ -101,10 +101,11 @@ class Process:
 
     def run(self) -> None:
         """Register, set up the lifespan, announce the labels, poll until told to stop, drain, clean up."""
+        capture_logs(self.settings)
         self.worker.lifespan.start()
         self._register()
         before, self.worker.labels.changed = self.worker.labels.changed, self.presence.announce
-        health = _health_server(self) if self.settings.healthcheck.enabled else None
+        health = serve_health(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
         clock.start()
         logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
@@ -250,36 +251,3 @@ class Process:
                 logger.warning("a tick failed: %s", error)
             self.stopping.wait(1)
         self._leave()
-
-
-def _health_server(process: Process) -> ThreadingHTTPServer:
-    """`GET /health`: 200 while the worker takes work, 503 while it drains; `GET /metrics`."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/health":
-                draining = process.stopping.is_set()
-                body = {
-                    "status": "draining" if draining else "healthy",
-                    "worker": process.worker.name,
-                    "slots": process.slots,
-                }
-                self._answer(503 if draining else 200, "application/json", json.dumps(body))
-            elif self.path == "/metrics":
-                self._answer(200, "text/plain; version=0.0.4", process.counts.text())
-            else:
-                self._answer(404, "text/plain", "there are /health and /metrics\n")
-
-        def _answer(self, status: int, kind: str, body: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Health checks are not worth a line."""
-
-    config = process.settings.healthcheck
-    server = ThreadingHTTPServer((config.bind_address, config.port), Answers)
-    threading.Thread(target=server.serve_forever, name="headrace-health", daemon=True).start()
-    return server

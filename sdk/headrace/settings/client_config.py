@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, is_dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headrace.settings.settings import PREFIX, HealthcheckConfig, OpenTelemetryConfig, Settings
 
-FILES = (".env", ".env.headrace", ".env.dev", ".env.local")
+FILES = (".env", ".env.hatchet", ".env.headrace", ".env.dev", ".env.local")
+
+
+def _seconds(value: Any) -> Any:
+    """A number in the environment is one of seconds."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class _Healthcheck(BaseModel):
     enabled: bool = False
     port: int = Field(8001, ge=1, le=65_535)
     bind_address: str = "0.0.0.0"
-    event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
+    event_loop_block_threshold_seconds: Seconds = timedelta(seconds=5)
 
 
 class _OpenTelemetry(BaseModel):
@@ -62,13 +74,52 @@ class _Reader(BaseSettings):
     force_shutdown_on_shutdown_signal: bool = False
 
 
+class _Hatchet(BaseSettings):
+    """What Hatchet's own names say, where Headrace has a use for it."""
+
+    model_config = SettingsConfigDict(env_prefix="HATCHET_CLIENT_", env_file=FILES, extra="ignore")
+
+    namespace: str | None = None
+    debug: bool | None = None
+    worker_preset_labels: dict[str, str | int] | None = None
+    terminate_worker_after_num_tasks: int | None = None
+    disable_log_capture: bool | None = None
+    force_shutdown_on_shutdown_signal: bool | None = None
+    worker_healthcheck_enabled: bool | None = None
+    worker_healthcheck_port: int | None = Field(None, ge=1, le=65_535)
+    worker_healthcheck_bind_address: str | None = None
+    worker_healthcheck_event_loop_block_threshold_seconds: Seconds | None = None
+
+    def said(self) -> dict[str, Any]:
+        """By Headrace's names."""
+        health: dict[str, Any] = {}
+        found: dict[str, Any] = {}
+        for name, value in self.model_dump(exclude_none=True).items():
+            short = name.removeprefix("worker_healthcheck_")
+            (found if short == name else health)[short] = value
+        return found | ({"healthcheck": health} if health else {})
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
 class ClientConfig(Settings):
-    """`Settings` where what is not given is read from HEADRACE_<FIELD>, or from `.env`, `.env.headrace`, `.env.dev` and
-    `.env.local`. Unknown keys are ignored, so that a migrated file loads; a value that cannot be is a ValidationError."""
+    """`Settings` where what is not given is read from HEADRACE_<FIELD>, or from `.env`, `.env.hatchet`, `.env.headrace`, `.env.dev`
+    and `.env.local`; what is not there either, from HATCHET_CLIENT_<FIELD>. Unknown keys are ignored, so that a migrated file loads;
+    a value that cannot be is a ValidationError."""
 
     def __init__(self, **given: Any) -> None:
-        read = _Reader(**given)
-        values = {name: getattr(read, name) for name in _Reader.model_fields}
-        values["healthcheck"] = HealthcheckConfig(**read.healthcheck.model_dump())
+        plain: dict[str, Any] = {name: _plain(value) for name, value in given.items()}
+        reader: Any = _Reader  # its own parameters are not given
+        read = reader(**plain)
+        said = _Hatchet().said()
+        health = said.pop("healthcheck", {})
+        values = {
+            name: said[name] if name in said and name not in read.model_fields_set else getattr(read, name)
+            for name in _Reader.model_fields
+        }
+        own = read.healthcheck.model_dump(exclude_unset=True)
+        values["healthcheck"] = HealthcheckConfig(**{**read.healthcheck.model_dump(), **health, **own})
         values["otel"] = OpenTelemetryConfig(**read.otel.model_dump())
         super().__init__(**values)

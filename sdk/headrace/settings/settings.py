@@ -33,6 +33,18 @@ class OpenTelemetryConfig:
     """A span `hatchet.run_workflow` for each run of a bulk run, under that of the call."""
 
 
+@dataclass(slots=True, kw_only=True)
+class ClientTLSConfig:
+    """Taken for the sake of code that has one, and ignored: boto3 and Headrace's own client verify AWS's certificates, with
+    AWS_CA_BUNDLE where it is set."""
+
+    strategy: str = "tls"
+    cert_file: str | None = None
+    key_file: str | None = None
+    root_ca_file: str | None = None
+    server_name: str = ""
+
+
 @dataclass(kw_only=True)
 class Settings:
     """Where the stack is, and how this process talks to it.
@@ -73,13 +85,38 @@ class Settings:
 
     # Hatchet's ClientConfig (PARITY A2): what has a meaning here.
     debug: bool = False
+    """Log at DEBUG what Headrace logs."""
     logger: logging.Logger | None = None
+    """What it says inside a task is stored with the run; None: only `ctx.log` stores lines."""
     healthcheck: HealthcheckConfig = field(default_factory=HealthcheckConfig)
     otel: OpenTelemetryConfig = field(default_factory=OpenTelemetryConfig)
     worker_preset_labels: dict[str, str | int] = field(default_factory=dict)
     terminate_worker_after_num_tasks: int | None = None
     disable_log_capture: bool = False
+    """Store nothing of what `logger` says."""
     force_shutdown_on_shutdown_signal: bool = False
+
+    # Of a server, which there is none of: code that reads them goes on.
+
+    @property
+    def token(self) -> str:
+        """Empty: access is IAM's."""
+        return ""
+
+    @property
+    def tenant_id(self) -> str:
+        """The stack's name."""
+        return self.stack
+
+    @property
+    def host_port(self) -> str:
+        """Hatchet's default: nothing listens there."""
+        return "localhost:7070"
+
+    @property
+    def server_url(self) -> str:
+        """Empty: there is no server."""
+        return ""
 
     def changed(self, **changes: Any) -> Settings:
         """Plain settings with some fields changed."""

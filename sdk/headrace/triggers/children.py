@@ -43,6 +43,11 @@ class Spawner:
             return first
 
     @property
+    def spawned(self) -> int:
+        """How many indexes were taken."""
+        return self._next
+
+    @property
     def step_run_id(self) -> str:
         return task_run_id(self.record.plan, self.record.run_id, self.task)
 
