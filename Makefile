@@ -87,6 +87,7 @@ lint: $(VENV)/.installed ## Check style, types, the template and the direction o
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+	$(BIN)/pyright
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/lint-imports --no-cache
 

@@ -6,7 +6,6 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from headrace.clients.surface import Clients
@@ -75,6 +74,7 @@ class Headrace(Clients):
         if client is not None:
             raise NotSupportedError("Headrace has no client object to be given: leave client out")
         self._config = config
+        self._settings: Settings | None = None
         self._debug = debug
         self._registry = Registry(self)
         self._connection = _Connection()
@@ -89,12 +89,14 @@ class Headrace(Clients):
 
     # ---- settings and engine
 
-    @cached_property
+    @property
     def settings(self) -> Settings:
-        found = self._config if self._config is not None else from_environment()
-        if self._debug or found.debug:
-            logging.getLogger("headrace").setLevel(logging.DEBUG)
-        return found
+        """Where the stack is, and how this process talks to it: as given, else read from the environment once."""
+        if self._settings is None:
+            self._settings = self._config if self._config is not None else from_environment()
+            if self._debug or self._settings.debug:
+                logging.getLogger("headrace").setLevel(logging.DEBUG)
+        return self._settings
 
     @property
     def config(self) -> Settings:

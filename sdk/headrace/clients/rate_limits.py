@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from types import FrameType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from headrace.core.changes import Applied, Item, Key, Put
@@ -118,14 +119,13 @@ class RateLimitsClient:
 
 def is_being_imported() -> bool:
     """Whether code at the top level of a module calls, which is being imported: not that of the script that runs."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         known = frame.f_globals
         if frame.f_code.co_name == "<module>" and known.get("__spec__") and known["__name__"] != "__main__":
             return True
-        if frame.f_back is None:
-            return False
         frame = frame.f_back
+    return False
 
 
 def _one_of(given: str | Enum | None, known: Mapping[str, str], default: str) -> str:

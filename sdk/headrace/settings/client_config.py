@@ -28,7 +28,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 class _Healthcheck(BaseModel):
     enabled: bool = False
-    port: int = Field(8001, ge=1, le=65_535)
+    port: int = Field(default=8001, ge=1, le=65_535)
     bind_address: str = "0.0.0.0"
     event_loop_block_threshold_seconds: Seconds = timedelta(seconds=5)
 
@@ -50,7 +50,7 @@ class _Reader(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    stack: str = Field("headrace", min_length=1)
+    stack: str = Field(default="headrace", min_length=1)
     namespace: str = ""
     table: str | None = None
     bucket: str | None = None
@@ -58,11 +58,11 @@ class _Reader(BaseSettings):
     queues: dict[str, str] = Field(default_factory=dict)
     app: str | None = None
     worker: str | None = None
-    visibility_s: int = Field(360, ge=1, le=43_200)
-    retention_days: int = Field(30, ge=1)
-    max_crashes: int = Field(3, ge=0, le=1_000)
-    poll_s: float = Field(0.02, gt=0)
-    longest_poll_s: float = Field(1.0, gt=0)
+    visibility_s: int = Field(default=360, ge=1, le=43_200)
+    retention_days: int = Field(default=30, ge=1)
+    max_crashes: int = Field(default=3, ge=0, le=1_000)
+    poll_s: float = Field(default=0.02, gt=0)
+    longest_poll_s: float = Field(default=1.0, gt=0)
     log_payloads: bool = False
     debug: bool = False
     logger: logging.Logger | None = None
@@ -86,7 +86,7 @@ class _Hatchet(BaseSettings):
     disable_log_capture: bool | None = None
     force_shutdown_on_shutdown_signal: bool | None = None
     worker_healthcheck_enabled: bool | None = None
-    worker_healthcheck_port: int | None = Field(None, ge=1, le=65_535)
+    worker_healthcheck_port: int | None = Field(default=None, ge=1, le=65_535)
     worker_healthcheck_bind_address: str | None = None
     worker_healthcheck_event_loop_block_threshold_seconds: Seconds | None = None
 
