@@ -22,9 +22,10 @@ from counting import Counted, CountingStore, Returns
 from greenlet import getcurrent, greenlet
 
 from headrace.core.changes import Write, Written
+from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
 from headrace.core.run.plan import GatePlan, RatePlan, RunPlan, TaskPlan
-from headrace.core.run.record import RunStatus, record_of
+from headrace.core.run.record import RunStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.waits.concurrency import PLACES_AN_ITEM, items_of
 from headrace.engine.engine import Engine

@@ -78,7 +78,12 @@ def record() -> RunRecord:
 
 def message() -> str:
     start = TaskMessage(
-        run_id=record().run_id, task="simple", queued_at_ms=T0, start_by_ms=T0 + 10**9, record=record()
+        run_id=record().run_id,
+        task="simple",
+        number=0,
+        queued_at_ms=T0,
+        start_by_ms=T0 + 10**9,
+        record=record(),
     )
     return encode_message(start)
 

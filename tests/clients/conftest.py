@@ -11,7 +11,7 @@ from support.lives import item_of
 from headrace.clients.gates import Slotted
 from headrace.core.changes import Key, Put
 from headrace.core.run.plan import RunPlan
-from headrace.core.run.record import RunRecord
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.engine.catalog.workflows import Published
 from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
@@ -69,7 +69,9 @@ class Desk:
         """The runs are as these records say."""
         for record in records:
             item = {name: value for name, value in item_of(record).items() if name not in ("pk", "sk")}
-            if "F" in {row.get("s") for row in item["tasks"].values()}:  # as the transition leaves it
+            if any(
+                row.status is TaskStatus.FAILED for row in record.tasks.values()
+            ):  # as the transition leaves it
                 item |= {"fpk": item["lpk"], "fsk": item["lsk"]}
             self.engine.store.write(Put(key=record.key, item=item))
 

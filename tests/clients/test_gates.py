@@ -366,7 +366,7 @@ def test_lines_are_counted_by_name_not_by_key(seen: Callable[[World], Desk]) -> 
         bob = partition("flow/0", "bob")
         late = w.clock.now_ms() + 9
         waiter = Waiter(
-            gate=bob, sk="wait#3#1#r#flow", run_id="r", task="flow", ticket=1, worker="default", queued_at_ms=late,
+            gate=bob, sk="wait#3#1#r#flow", run_id="r", task="flow", number=0, ticket=1, worker="default", queued_at_ms=late,
             start_by_ms=late,
         )  # fmt: skip
         write(put_waiter(waiter, expires_at_s=9))

@@ -73,7 +73,7 @@ def marking(nonce: str) -> Callable[[str], Write]:
 
 def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[str], Write]:
     return lambda gate: put_waiter(
-        Waiter(gate=gate, sk=sk, run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2,
+        Waiter(gate=gate, sk=sk, run_id="r", task="t", number=0, ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2,
                cost=cost, wishes="[]", group="é"),
         expires_at_s=9,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[s
 def noting(ticket: int, at_ms: int, seen_ms: int = 0) -> Callable[[str], Write]:
     """`seen_ms`: the note that was seen on the waiter; 0: none."""
     waiter = Waiter(
-        gate="", sk="wait#1#1#r#t", run_id="r", task="t", ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2, woken_at_ms=seen_ms,
+        gate="", sk="wait#1#1#r#t", run_id="r", task="t", number=0, ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2, woken_at_ms=seen_ms,
     )  # fmt: skip
     return lambda gate: line.woken(replace(waiter, gate=gate), by="m", queued_ms=7, now_ms=at_ms)
 

@@ -87,6 +87,7 @@ HOLDS: dict[str, tuple[Condition, bool]] = {
     "exists in odd name": (Exists(("map", "with.dot and space#é", "x")), True),
     "exists through nothing": (Exists(("map", "b", "deep")), False),
     "exists through text": (Exists(("text", "deeper")), False),
+    "equal through text": (Equal(("text", "deeper"), "x"), False),
     "missing through nothing": (Missing(("map", "b", "deep")), True),
     "zero is 0": (Equal(("zero",), 0), True),
     "no is False": (Equal(("no",), False), True),
@@ -127,6 +128,15 @@ def test_conditions(backend: Backend, key: Key, condition: Condition, expected: 
     else:
         assert written == Refused(whole(key, ITEM))
         assert backend.store.get(key) == whole(key, ITEM)
+
+
+def test_a_refusal_comes_before_a_path_that_leads_nowhere(backend: Backend, key: Key) -> None:
+    """A settled row is a text where a running one is a map: who comes late is refused, and not told of a bad path."""
+    backend.store.write(Put(key=key, item=ITEM))
+    late = Update(
+        key=key, require=Equal(("text", "o"), "me"), sets={("text", "l"): 1}, removes=(("text", "v"),)
+    )
+    assert backend.store.write(late) == Refused(whole(key, ITEM))
 
 
 @pytest.mark.parametrize("kind", ["put", "update", "delete"])

@@ -75,9 +75,9 @@ def test_a_plan_with_defaults_is_small() -> None:
         ("[1]", "a JSON list"),
         ("{}", "KeyError"),
         ('{"run":"","task":"a","ticket":1,"queued":1,"by":2}', "non-empty"),
-        ('{"run":"r","task":"a","ticket":"x","queued":1,"by":2}', "ValueError"),
-        ('{"run":"r","task":"a","ticket":1,"queued":1,"by":2,"start":{"wf":1}}', "no Headrace message"),
-        ('{"run":"r","task":"a","ticket":1,"queued":1,"by":2,"start":[]}', "no Headrace message"),
+        ('{"run":"r","task":"a","n":0,"ticket":"x","queued":1,"by":2}', "ValueError"),
+        ('{"run":"r","task":"a","n":0,"ticket":1,"queued":1,"by":2,"start":{"wf":1}}', "no Headrace message"),
+        ('{"run":"r","task":"a","n":0,"ticket":1,"queued":1,"by":2,"start":[]}', "no Headrace message"),
     ],
 )
 def test_a_bad_message_says_why(body: str, why: str) -> None:
@@ -87,7 +87,13 @@ def test_a_bad_message_says_why(body: str, why: str) -> None:
 
 def test_a_start_message_carries_the_record() -> None:
     sent = TaskMessage(
-        run_id="r1", task="a", queued_at_ms=T0, start_by_ms=T0 + 1, record=record(plan(task("a"))), input="{}"
+        run_id="r1",
+        task="a",
+        number=0,
+        queued_at_ms=T0,
+        start_by_ms=T0 + 1,
+        record=record(plan(task("a"))),
+        input="{}",
     )
     assert decode_message(encode_message(sent)) == sent
     assert json.loads(encode_message(sent))["start"]["ph"] == plan_hash(plan(task("a")))

@@ -19,7 +19,7 @@ def waiter(name: str, *, by: str | None = None, cost: int = 1, repeats: int = 0)
     """`by`: the message that noted it as woken; None: it has no note."""
     noted = {} if by is None else {"woken_at_ms": 100, "woken_by": by}
     return Waiter(
-        gate="g", sk=name, run_id=name, task="t", ticket=2, worker="w", queued_at_ms=1, start_by_ms=2, cost=cost,
+        gate="g", sk=name, run_id=name, task="t", number=0, ticket=2, worker="w", queued_at_ms=1, start_by_ms=2, cost=cost,
         repeats=repeats, **noted,  # type: ignore[arg-type]  # its fields
     )  # fmt: skip
 

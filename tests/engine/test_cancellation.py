@@ -120,7 +120,7 @@ def test_running_code_is_told_between_beats() -> None:
     run_id = w.start("parent")
     run, attempt = (
         w.record(run_id),
-        Attempt(run_id="", task="parent", ticket=1, owner="", now_ms=0, lease_until_ms=0),
+        Attempt(run_id="", task="parent", number=0, ticket=1, owner="", now_ms=0, lease_until_ms=0),
     )
     limits = Limits(first_beat_s=60, first_look_s=0.1)
     engine = replace(w.engine, limits=limits)

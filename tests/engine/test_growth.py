@@ -10,9 +10,10 @@ from support.world import World, run_at_once
 
 from headrace.core.changes import Write, Written
 from headrace.core.run.commit import Attempt, claim, suspend
+from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
 from headrace.core.run.message import decode_message
-from headrace.core.run.record import ParentLink, RunStatus, TaskStatus, record_of
+from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import run_key
 from headrace.core.waits.points import AtChildren
@@ -63,7 +64,13 @@ def test_the_last_of_many_children_wakes_the_parent_and_no_partition_is_hot(size
     w.queues.delete(first)
     now = w.clock.now_ms()
     attempt = Attempt(
-        run_id=parent_id, task="parent", ticket=1, owner="p", now_ms=now, lease_until_ms=now + 60_000
+        run_id=parent_id,
+        task="parent",
+        number=0,
+        ticket=1,
+        owner="p",
+        now_ms=now,
+        lease_until_ms=now + 60_000,
     )
     store.write(claim(attempt, queued_at_ms=now))
     record = w.record(parent_id)

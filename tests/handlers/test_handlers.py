@@ -178,7 +178,7 @@ def test_every_line_of_an_attempt_names_run_and_task(stack: LocalStack) -> None:
 def test_a_dead_letter_ends_its_task_as_failed(stack: LocalStack) -> None:
     ref = probe.run(wait_for_result=False)
     event = batch(stack, 1)
-    gone = TaskMessage(run_id="gone", task="probe", queued_at_ms=0, start_by_ms=1)
+    gone = TaskMessage(run_id="gone", task="probe", number=0, queued_at_ms=0, start_by_ms=1)
     event["Records"] += event_of([], "us-east-1")["Records"]
     for number, body in enumerate((encode_message(gone), "no JSON")):
         event["Records"].append({**event["Records"][0], "messageId": f"bad {number}", "body": body})

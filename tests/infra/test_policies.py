@@ -202,6 +202,7 @@ def busy_gates(engine: Engine, victim: str) -> None:
             sk="wait#3#1#r#one",
             run_id="r",
             task="one",
+            number=0,
             ticket=1,
             worker="second",
             queued_at_ms=now_ms,

@@ -24,7 +24,8 @@ from headrace import (
     TriggerWorkflowOptions,
     TTLBasedIdempotencyConfig,
 )
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.encoding import record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.run.request import (
     Call,
     Cron,

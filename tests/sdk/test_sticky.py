@@ -16,8 +16,9 @@ from headrace import (
     Settings,
     StickyStrategy,
 )
+from headrace.core.run.encoding import record_of
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, RunStatus, record_of
+from headrace.core.run.record import RunRecord, RunStatus
 from headrace.core.run.routing import Routing
 from headrace.core.table import run_key
 from headrace.definitions.workflow import Workflow

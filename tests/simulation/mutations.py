@@ -90,7 +90,7 @@ def _same_ticket_again() -> list[Any]:
 
     def fail(record: Any, at: Any, error: Any, **options: Any) -> Update:
         update = original(record, at, error, **options)
-        path = ("tasks", at.task)
+        path = ("tasks", str(at.number))
         row = update.sets.get(path)
         if isinstance(row, dict) and row.get("s") == "Q":
             row["t"] = at.ticket
@@ -134,7 +134,7 @@ def _retry_counts_lost_workers() -> list[Any]:
 
     def take_over(at: Any, row: Any) -> Update:
         update = original(at, row)
-        return replace(update, sets={**update.sets, ("tasks", at.task, "a"): row.app_retry_count + 1})
+        return replace(update, sets={**update.sets, ("tasks", str(at.number), "a"): row.app_retry_count + 1})
 
     return [patch.object(claiming, "take_over", take_over)]
 

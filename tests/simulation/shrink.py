@@ -12,8 +12,9 @@ from typing import Any, cast
 from greenlet import getcurrent
 
 from headrace.core.changes import Delete, Item, Key, Put, Refused, Update, Write, Written
+from headrace.core.run.encoding import ROW_NAMES, status_code
 from headrace.core.run.message import BadMessage, RefillMessage, decode_message
-from headrace.core.run.record import ROW_NAMES, TaskStatus, status_code
+from headrace.core.run.record import TaskStatus
 from headrace.engine.engine import Engine
 from headrace.engine.runs.ports import Work
 from headrace.memory.clock import START_MS
@@ -366,6 +367,8 @@ def _set(path: Sequence[str], value: object) -> str:
                 if name in ATTRIBUTES and name not in UNTOLD
             )
             return " ".join((task, STATUSES.get(code, code), *told))
+        case ("tasks", task), str(packed):
+            return f"{task} {STATUSES.get(packed[0], packed)}"
         case ("tasks", task, "s"), str(code):
             return f"{task} {STATUSES.get(code, code)}"
         case ("tasks", task, short), _:

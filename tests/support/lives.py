@@ -18,8 +18,9 @@ from headrace.core.run.commit import (
     suspend,
     take_over,
 )
+from headrace.core.run.encoding import encode_record, record_of
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record, record_of
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.waits.points import AtChildren
 from support.records import T0
 
@@ -53,6 +54,7 @@ def _attempt(record: RunRecord, task: str, at_ms: int) -> Attempt:
     return Attempt(
         run_id=record.run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=row.ticket if row is not None else 1,
         owner=f"owner-of-{task}-{row.ticket if row is not None else 1}",
         now_ms=at_ms,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, repeat
 
-from headrace.core.changes import Applied, Item
+from headrace.core.changes import Applied
 from headrace.core.run.commit import Attempt, beat
 from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, TaskStatus, status_code
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
@@ -53,7 +53,7 @@ def look_once(
         if item is None:
             continue
         if "x" not in item:
-            if key == record.key and attempt is not None and _cancelled(item, attempt):
+            if key == record.key and attempt is not None and _cancelled(record_in(engine, item), attempt):
                 control.tell_cancelled()
                 return True
             continue
@@ -66,15 +66,10 @@ def look_once(
     return False
 
 
-def _cancelled(item: Item, attempt: Attempt) -> bool:
+def _cancelled(record: RunRecord, attempt: Attempt) -> bool:
     """Whether the attempt's task was cancelled by itself: its row says so only after its claim, so an old copy cannot mislead."""
-    rows = item.get("tasks")
-    row = rows.get(attempt.task) if isinstance(rows, Mapping) else None
-    return (
-        isinstance(row, Mapping)
-        and row.get("s") == status_code(TaskStatus.CANCELLED)
-        and row.get("t", 1) == attempt.ticket
-    )
+    row = record.tasks.get(attempt.task)
+    return row is not None and row.status is TaskStatus.CANCELLED and row.ticket == attempt.ticket
 
 
 class Heartbeat:

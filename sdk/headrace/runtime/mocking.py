@@ -84,6 +84,7 @@ def mock_context(
     attempt = Attempt(
         run_id=MOCK_RUN_ID,
         task=task.name,
+        number=0,
         ticket=1,
         owner="mock",
         now_ms=now_ms,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from headrace.core.run.encoding import payload_text
 from headrace.core.run.graph import States, run_status, states
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
@@ -107,7 +108,7 @@ def outputs_of(engine: Engine, records: Sequence[RunRecord]) -> list[Outputs]:
         and state.row.output.place is Place.ITEM
     ]
     bodies = {
-        key: str(item["body"])
+        key: payload_text(item)
         for key, item in zip(wanted, engine.store.get_many(wanted) if wanted else [], strict=True)
         if item is not None
     }

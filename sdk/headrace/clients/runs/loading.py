@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.clients.runs.details import Loaded
+from headrace.core.run.encoding import payload_text
 from headrace.core.run.plan import Json
 from headrace.core.run.record import Place, RunRecord, TaskStatus
 from headrace.engine.runs.read import input_text, read_many
@@ -69,7 +70,7 @@ def _inputs(engine: Engine, records: Sequence[RunRecord]) -> list[Json]:
     wanted = [record for record in records if record.input.place is Place.ITEM]
     items = engine.store.get_many([record.input_key for record in wanted]) if wanted else []
     texts = {
-        record.run_id: str(item["body"])
+        record.run_id: payload_text(item)
         for record, item in zip(wanted, items, strict=True)
         if item is not None
     }

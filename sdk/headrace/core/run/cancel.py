@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from headrace.core.changes import Equal, Missing, Update, every
 from headrace.core.run.commit import NOT_CANCELLED, settle_unrun
+from headrace.core.run.encoding import encode_row, status_code
 from headrace.core.run.graph import states
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus, encode_row, status_code
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 
 CANCELLED_BY_USER = "CANCELLED_BY_USER"
 CANCELLED_BY_TASK = "CANCELLED_BY_TASK"
@@ -31,7 +32,7 @@ def cancel_task(record: RunRecord, task: str, *, reason: str, now_ms: int) -> Up
 
 def _fence_off(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, now_ms: int) -> Update:
     """RUNNING -> CANCELLED. The row keeps no owner: its attempt's commit is not mistaken for one whose response was lost."""
-    path = ("tasks", task)
+    path = ("tasks", str(record.plan.numbers[task]))
     ended = replace(
         row,
         status=TaskStatus.CANCELLED,
@@ -48,7 +49,7 @@ def _fence_off(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, now
     return Update(
         key=record.key,
         require=every(NOT_CANCELLED, running, mine, ticket),
-        sets={path: encode_row(ended)},
+        sets={path: encode_row(ended, created_at_ms=record.created_at_ms)},
     )
 
 

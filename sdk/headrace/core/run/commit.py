@@ -24,6 +24,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.encoding import encode_record, encode_row, marked, status_code
 from headrace.core.run.generation import Generation
 from headrace.core.run.graph import states
 from headrace.core.run.message import TaskMessage, riders
@@ -34,10 +35,7 @@ from headrace.core.run.record import (
     RunRecord,
     TaskRow,
     TaskStatus,
-    encode_record,
-    encode_row,
     index_entry,
-    status_code,
 )
 from headrace.core.table import run_key
 from headrace.core.waits.points import AdmissionPoint, AtPause, WaitPoint
@@ -51,10 +49,11 @@ NOT_CANCELLED = Missing(("x",))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a task: who makes it, when it began, until when its lease holds, and which message carries it."""
+    """One attempt at a task: the task's number in the plan, who makes it, when it began, until when its lease holds, and which message carries it."""
 
     run_id: str
     task: str
+    number: int
     ticket: int
     owner: str
     now_ms: int
@@ -62,23 +61,28 @@ class Attempt:
     via: str | None = None
 
 
-def _row_path(task: str, *names: str) -> Path:
-    return ("tasks", task, *names)
+def _row_path(number: int, *names: str) -> Path:
+    """An attribute of the row of the task of that number in the plan."""
+    return ("tasks", str(number), *names)
 
 
-def _status_is(task: str, status: TaskStatus) -> Condition:
-    return Equal(_row_path(task, "s"), status_code(status))
+def _status_is(number: int, status: TaskStatus) -> Condition:
+    return Equal(_row_path(number, "s"), status_code(status))
 
 
-def _unclaimed(task: str) -> Condition:
+def _unclaimed(number: int) -> Condition:
     """Its ticket waits for its message: that of a row, or the first one after a replay."""
-    return either(*(_status_is(task, status) for status in sorted({*UNCLAIMED, TaskStatus.WAITING})))
+    return either(*(_status_is(number, status) for status in sorted({*UNCLAIMED, TaskStatus.WAITING})))
 
 
-def _ticket_is(task: str, ticket: int) -> Condition:
+def _ticket_is(number: int, ticket: int) -> Condition:
     """Ticket 1 is not stored."""
-    path = _row_path(task, "t")
+    path = _row_path(number, "t")
     return Missing(path) if ticket == 1 else Equal(path, ticket)
+
+
+def _stored(record: RunRecord, row: TaskRow) -> Value:
+    return encode_row(row, created_at_ms=record.created_at_ms)
 
 
 def create(record: RunRecord) -> Put:
@@ -120,23 +124,25 @@ def claim(
     if attempt.ticket == 1:
         return Update(
             key=run_key(attempt.run_id),
-            require=every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(attempt.task))),
+            require=every(ITEM_EXISTS, NOT_CANCELLED, Missing(_row_path(attempt.number))),
             sets={
-                _row_path(attempt.task): encode_row(first_row(attempt, queued_at_ms=queued_at_ms, data=data))
+                _row_path(attempt.number): encode_row(
+                    first_row(attempt, queued_at_ms=queued_at_ms, data=data), created_at_ms=0
+                )
             },
         )
     return Update(
         key=run_key(attempt.run_id),
         require=every(
             NOT_CANCELLED,
-            _ticket_is(attempt.task, attempt.ticket),
-            _unclaimed(attempt.task),
+            _ticket_is(attempt.number, attempt.ticket),
+            _unclaimed(attempt.number),
             *(() if replay is None else (Equal(("rp",), replay.token),)),
         ),
         sets=_running(attempt)
-        | {_row_path(attempt.task, "q"): queued_at_ms}
-        | (_resumed(attempt.task, resumed) if resumed is not None else {})
-        | ({_row_path(attempt.task, "cd"): data} if data is not None else {}),
+        | {_row_path(attempt.number, "q"): queued_at_ms}
+        | (_resumed(attempt.number, resumed) if resumed is not None else {})
+        | ({_row_path(attempt.number, "cd"): data} if data is not None else {}),
         removes=_left_behind(attempt),
     )
 
@@ -149,36 +155,38 @@ class Resumed:
     invocations: int
 
 
-def _resumed(task: str, resumed: Resumed) -> dict[Path, Value]:
-    return {_row_path(task, "L"): resumed.log, _row_path(task, "iv"): resumed.invocations}
+def _resumed(number: int, resumed: Resumed) -> dict[Path, Value]:
+    return {_row_path(number, "L"): resumed.log, _row_path(number, "iv"): resumed.invocations}
 
 
 def _running(attempt: Attempt) -> dict[Path, Value]:
-    task = attempt.task
+    number = attempt.number
     out: dict[Path, Value] = {
-        _row_path(task, "s"): status_code(TaskStatus.RUNNING),
-        _row_path(task, "o"): attempt.owner,
-        _row_path(task, "l"): attempt.lease_until_ms,
-        _row_path(task, "b"): attempt.now_ms,
+        _row_path(number, "s"): status_code(TaskStatus.RUNNING),
+        _row_path(number, "o"): attempt.owner,
+        _row_path(number, "l"): attempt.lease_until_ms,
+        _row_path(number, "b"): attempt.now_ms,
     }
     if attempt.via is not None:
-        out[_row_path(task, "v")] = attempt.via
+        out[_row_path(number, "v")] = attempt.via
     return out
 
 
 def _left_behind(attempt: Attempt) -> tuple[Path, ...]:
-    via = () if attempt.via is not None else (_row_path(attempt.task, "v"),)
-    return (*via, _row_path(attempt.task, "d"), _row_path(attempt.task, "g"))
+    via = () if attempt.via is not None else (_row_path(attempt.number, "v"),)
+    return (*via, _row_path(attempt.number, "d"), _row_path(attempt.number, "g"))
 
 
 def take_over(attempt: Attempt, row: TaskRow) -> Update:
     """RUNNING under a lease that is over -> RUNNING here. Uses up no retry of the user's; counted, see MAX_CRASHES."""
     sets = _running(attempt)
-    sets[_row_path(attempt.task, "k")] = row.takeovers + 1
-    sets[_row_path(attempt.task, "r")] = row.retry_count + 1
+    sets[_row_path(attempt.number, "k")] = row.takeovers + 1
+    sets[_row_path(attempt.number, "r")] = row.retry_count + 1
     return Update(
         key=run_key(attempt.run_id),
-        require=every(NOT_CANCELLED, *_fence(attempt.task, row.owner), _ticket_is(attempt.task, row.ticket)),
+        require=every(
+            NOT_CANCELLED, *_fence(attempt.number, row.owner), _ticket_is(attempt.number, row.ticket)
+        ),
         sets=sets,
     )
 
@@ -271,9 +279,10 @@ def judge_record(
 # ---------------------------------------------------------------- commit
 
 
-def _fence(task: str, owner: str | None) -> tuple[Condition, ...]:
-    mine = Equal(_row_path(task, "o"), owner) if owner is not None else Missing(_row_path(task, "o"))
-    return (_status_is(task, TaskStatus.RUNNING), mine)
+def _fence(number: int, owner: str | None) -> tuple[Condition, ...]:
+    path = _row_path(number, "o")
+    mine = Equal(path, owner) if owner is not None else Missing(path)
+    return (_status_is(number, TaskStatus.RUNNING), mine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,9 +316,9 @@ def complete(
         lined_up=(),
         started=False,
     )
-    sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(settled)}
+    sets: dict[Path, Value] = {_row_path(attempt.number): _stored(record, settled)}
     if then is not None:
-        sets[_row_path(then.task)] = encode_row(_ridden(record, then, now_ms))
+        sets[_row_path(then.number)] = _stored(record, _ridden(record, then, now_ms))
     return _settle(attempt, sets)
 
 
@@ -354,7 +363,7 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
                 lined_up=(),
                 started=False,
             )
-            return _settle(attempt, {_row_path(attempt.task): encode_row(again)})
+            return _settle(attempt, {_row_path(attempt.number): _stored(record, again)})
         case GiveUp():
             return give_up(record, attempt.task, row, error, now_ms=now_ms)
 
@@ -370,10 +379,11 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
         lined_up=(),
         started=False,
     )
+    number = record.plan.numbers[task]
     return Update(
         key=record.key,
-        require=every(NOT_CANCELLED, *_fence(task, row.owner), _ticket_is(task, row.ticket)),
-        sets={_row_path(task): encode_row(failed), **_failed_entry(record)},
+        require=every(NOT_CANCELLED, *_fence(number, row.owner), _ticket_is(number, row.ticket)),
+        sets={_row_path(number): _stored(record, failed), **_failed_entry(record)},
     )
 
 
@@ -397,7 +407,7 @@ def suspend(
         lined_up=(),
         started=True,
     )
-    return _settle(attempt, {_row_path(attempt.task): encode_row(suspended)})
+    return _settle(attempt, {_row_path(attempt.number): _stored(record, suspended)})
 
 
 def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_ms: int) -> Update:
@@ -420,7 +430,7 @@ def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_m
         waits_at=point,
         lined_up=row.lined_up if point in row.lined_up else (*row.lined_up, point),
     )
-    return _settle(attempt, {_row_path(attempt.task): encode_row(waiting)})
+    return _settle(attempt, {_row_path(attempt.number): _stored(record, waiting)})
 
 
 def turn_away(
@@ -438,7 +448,7 @@ def turn_away(
         lined_up=(),
         started=False,
     )
-    sets: dict[Path, Value] = {_row_path(attempt.task): encode_row(ended)}
+    sets: dict[Path, Value] = {_row_path(attempt.number): _stored(record, ended)}
     if status is TaskStatus.FAILED:
         sets |= _failed_entry(record)
     return _settle(attempt, sets)
@@ -452,7 +462,7 @@ def _failed_entry(record: RunRecord) -> dict[Path, Value]:
 def _settle(attempt: Attempt, sets: dict[Path, Value]) -> Update:
     return Update(
         key=run_key(attempt.run_id),
-        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
+        require=every(NOT_CANCELLED, *_fence(attempt.number, attempt.owner)),
         sets=sets,
     )
 
@@ -469,7 +479,11 @@ def judge_commit(record: RunRecord | None, attempt: Attempt) -> Mine | Fenced:
     if record is None:
         return Fenced(None)
     row = record.tasks.get(attempt.task)
-    if row is not None and row.owner == attempt.owner and row.status is not TaskStatus.RUNNING:
+    if (
+        row is not None
+        and row.status is not TaskStatus.RUNNING
+        and marked(row.owner) == marked(attempt.owner)
+    ):
         return Mine(record)
     return Fenced(record)
 
@@ -484,23 +498,23 @@ def settle_unrun(
 
     SKIPPED, without an error: its conditions say so.
     """
-    row = record.tasks.get(task)
+    row, number = record.tasks.get(task), record.plan.numbers[task]
     if row is None:
         first = record.again.get(task)
         require = every(
             ITEM_EXISTS,
             NOT_CANCELLED,
-            Missing(_row_path(task)) if first is None else _ticket_is(task, ticket),
+            Missing(_row_path(number)) if first is None else _ticket_is(number, ticket),
         )
         if first is not None:
-            require = every(*require.parts, _unclaimed(task))
+            require = every(*require.parts, _unclaimed(number))
         row = replace(first or TaskRow(status=status), queued_at_ms=states(record)[task].due_since_ms)
     else:
-        require = every(NOT_CANCELLED, _unclaimed(task), _ticket_is(task, ticket))
+        require = every(NOT_CANCELLED, _unclaimed(number), _ticket_is(number, ticket))
     ended = replace(
         row, status=status, ticket=ticket, finished_at_ms=now_ms, error=error, lease_until_ms=None
     )
-    sets: dict[Path, Value] = {_row_path(task): encode_row(ended)}
+    sets: dict[Path, Value] = {_row_path(number): _stored(record, ended)}
     if status is TaskStatus.FAILED:
         sets |= _failed_entry(record)
     return Update(key=record.key, require=require, sets=sets)
@@ -534,10 +548,10 @@ def cancel_run(run_id: str, *, now_ms: int, reason: str) -> Update:
 
 def save_log(attempt: Attempt, log: str | None) -> Update:
     """Write the log of a running durable task. Refused: the attempt is fenced, or the run was cancelled."""
-    path = _row_path(attempt.task, "L")
+    path = _row_path(attempt.number, "L")
     return Update(
         key=run_key(attempt.run_id),
-        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
+        require=every(NOT_CANCELLED, *_fence(attempt.number, attempt.owner)),
         sets={path: log} if log is not None else {},
         removes=() if log is not None else (path,),
     )
@@ -547,6 +561,6 @@ def beat(attempt: Attempt, *, lease_until_ms: int) -> Update:
     """Keep the lease. Refused: the attempt is fenced, or the run was cancelled."""
     return Update(
         key=run_key(attempt.run_id),
-        require=every(NOT_CANCELLED, *_fence(attempt.task, attempt.owner)),
-        sets={_row_path(attempt.task, "l"): lease_until_ms},
+        require=every(NOT_CANCELLED, *_fence(attempt.number, attempt.owner)),
+        sets={_row_path(attempt.number, "l"): lease_until_ms},
     )

@@ -36,44 +36,64 @@ class TaskState:
 
 States: TypeAlias = dict[str, TaskState]
 
+WAITING = TaskState(status=TaskStatus.WAITING)
+"""What every task is whose parents are not settled."""
+
+LOST = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED})
+"""The statuses of a task that cancel its children."""
+
 
 def states(record: RunRecord) -> States:
-    """Every task of the run, by name, in plan order. A not-needed on-failure task is left out."""
+    """Every task of the run, by name, in plan order. A not-needed on-failure task is left out. Computed once a record."""
+    known: States | None = record.derived.get("states")
+    if known is None:
+        known = record.derived["states"] = _states(record)
+    return known
+
+
+def _states(record: RunRecord) -> States:
+    """`open` and `lost` are the names of the tasks so far that are not settled, and of those that take their children with them."""
     known: States = {}
+    open: set[str] = set()
+    lost: set[str] = set()
     for task in record.plan.tasks:
-        row = record.tasks.get(task.name)
+        name, row = task.name, record.tasks.get(task.name)
         if row is not None:
-            known[task.name] = _of_row(record, row)
-        elif task.kind is TaskKind.NORMAL:
-            known[task.name] = _cancelled_run(record) or _by_parents(record, task, known)
+            state = _of_row(record, row)
+        elif task.kind is not TaskKind.NORMAL:
+            continue
+        elif record.cancelled_at_ms is not None:
+            state = _cancelled_run(record)
+        elif open and lost.isdisjoint(task.parents) and not open.isdisjoint(task.parents):
+            state = WAITING
+        else:
+            state = _by_parents(record, task, known)
+        known[name] = state
+        if state.status not in SETTLED:
+            open.add(name)
+        elif state.status in LOST:
+            lost.add(name)
     for task in record.plan.tasks:
         if task.kind is TaskKind.ON_FAILURE and task.name not in known:
-            state = _on_failure(record, known)
-            if state is not None:
-                known[task.name] = state
+            on_failure = _on_failure(record, known)
+            if on_failure is not None:
+                known[task.name] = on_failure
     return known
 
 
 def _of_row(record: RunRecord, row: TaskRow) -> TaskState:
     if record.cancelled_at_ms is not None and not row.settled:
-        return TaskState(
-            status=TaskStatus.CANCELLED,
-            row=row,
-            reason=record.cancel_reason,
-            due_since_ms=record.cancelled_at_ms,
-        )
+        return replace(_cancelled_run(record), row=row)
     since = (
         row.finished_at_ms or row.due_at_ms or row.queued_at_ms or row.started_at_ms or record.starts_at_ms
     )
     return TaskState(status=row.status, row=row, due_since_ms=since)
 
 
-def _cancelled_run(record: RunRecord) -> TaskState | None:
-    if record.cancelled_at_ms is None:
-        return None
-    return TaskState(
-        status=TaskStatus.CANCELLED, reason=record.cancel_reason, due_since_ms=record.cancelled_at_ms
-    )
+def _cancelled_run(record: RunRecord) -> TaskState:
+    """A task that was not settled when its run was cancelled."""
+    since = record.cancelled_at_ms or record.starts_at_ms
+    return TaskState(status=TaskStatus.CANCELLED, reason=record.cancel_reason, due_since_ms=since)
 
 
 def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
@@ -82,14 +102,12 @@ def _by_parents(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
     if record.generation is not None:
         since = max(since, record.starts_at_ms)  # its parents may have ended in an earlier generation
     for name, state in parents.items():
-        if state.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+        if state.status in LOST:
             return TaskState(
                 status=TaskStatus.CANCELLED,
                 reason=f"its parent {name} was {state.status.value}",
                 due_since_ms=since,
             )
-    if not all(state.settled for state in parents.values()):
-        return TaskState(status=TaskStatus.WAITING)
     return replace(_by_conditions(record, task, parents), due_since_ms=since)
 
 
@@ -154,7 +172,9 @@ def _on_failure(record: RunRecord, known: States) -> TaskState | None:
     since = max(state.due_since_ms for state in normal)
     if not all(state.settled for state in normal):
         return TaskState(status=TaskStatus.WAITING)
-    return _cancelled_run(record) or TaskState(status=TaskStatus.QUEUED, ready=True, due_since_ms=since)
+    if record.cancelled_at_ms is not None:
+        return _cancelled_run(record)
+    return TaskState(status=TaskStatus.QUEUED, ready=True, due_since_ms=since)
 
 
 # ---------------------------------------------------------------- what follows from it
@@ -184,11 +204,24 @@ def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:
     row = record.tasks.get(task)
     if row is None or not row.settled or len(record.plan.tasks) == 1:
         return ()
-    now_ready = ready(record)
-    if not now_ready:
-        return ()
-    before = ready(record.with_row(task, TaskRow(status=TaskStatus.RUNNING)))
-    return tuple(name for name in now_ready if name not in before)
+    return tuple(name for name in ready(record) if _waited_for(record, name, task))
+
+
+def _waited_for(record: RunRecord, name: str, task: str) -> bool:
+    """Whether a task that is ready was not while `task` was not settled: it is a parent, or a parent of parents that were skipped
+    because of it and so have no row. What has a row was settled by itself. An on-failure task waits for all others."""
+    todo = [record.plan.task(name)]
+    if todo[0].kind is TaskKind.ON_FAILURE:
+        return True
+    seen: set[str] = set()
+    while todo:
+        parents = todo.pop().parents
+        if task in parents:
+            return True
+        derived = [each for each in parents if each not in record.tasks and each not in seen]
+        seen.update(derived)
+        todo.extend(record.plan.task(each) for each in derived)
+    return False
 
 
 def finished(record: RunRecord) -> bool:

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headrace.core.run.encoding import decode_record, encode_record
 from headrace.core.run.plan import Json
-from headrace.core.run.record import RunRecord, decode_record, encode_record
+from headrace.core.run.record import RunRecord
 from headrace.core.run.reset import ReplayOrder, decode_order, encode_order
 
 MAX_REASON_CHARS = 500
@@ -28,7 +29,7 @@ class Conditions(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskMessage:
-    """`ticket` of `task` in run `run_id`.
+    """`ticket` of `task` in run `run_id`; `number` is the task's place in the plan, by which its row is addressed.
 
     `queued_at_ms` is when the task became due, `start_by_ms` the end of its schedule timeout. A start message carries
     `record`, to be put if the client died before it did, and `input` where that is to be an item of its own.
@@ -36,6 +37,7 @@ class TaskMessage:
 
     run_id: str
     task: str
+    number: int
     ticket: int = 1
     queued_at_ms: int
     start_by_ms: int
@@ -115,6 +117,7 @@ def encode_message(message: TaskMessage) -> str:
     out: dict[str, Json] = {
         "run": message.run_id,
         "task": message.task,
+        "n": message.number,
         "ticket": message.ticket,
         "queued": message.queued_at_ms,
         "by": message.start_by_ms,
@@ -130,7 +133,11 @@ def encode_message(message: TaskMessage) -> str:
     if message.replay is not None:
         out["replay"] = encode_order(message.replay)
     if message.record is not None:
-        start = {k: v for k, v in encode_record(message.record).items() if k not in ("lpk", "lsk", "tasks")}
+        start = {
+            k: v
+            for k, v in encode_record(message.record, plain=True).items()
+            if k not in ("lpk", "lsk", "tasks")
+        }
         out["start"] = start  # type: ignore[assignment]  # a record without rows holds JSON values only
         if message.input is not None:
             out["input"] = message.input
@@ -174,6 +181,7 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
         return TaskMessage(
             run_id=run_id,
             task=task,
+            number=int(raw["n"]),
             ticket=int(raw["ticket"]),
             queued_at_ms=int(raw["queued"]),
             start_by_ms=int(raw["by"]),

@@ -139,11 +139,16 @@ class RunPlan:
     standalone: bool = False
     sticky: str = ""
     by_name: dict[str, TaskPlan] = field(init=False, repr=False, compare=False)
+    numbers: dict[str, int] = field(init=False, repr=False, compare=False)  # each task's place in the plan
+    leaves_by_parent: dict[str, tuple[ParentLeaf, ...]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
     text: str = field(default="", init=False, repr=False, compare=False)  # its encoding, once it was made
     hash: str = field(default="", init=False, repr=False, compare=False)  # see `plan_hash`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {task.name: task for task in self.tasks})
+        object.__setattr__(self, "numbers", {task.name: number for number, task in enumerate(self.tasks)})
 
     def task(self, name: str) -> TaskPlan:
         """The task of that name; KeyError if the plan has none."""
@@ -151,7 +156,14 @@ class RunPlan:
 
     def leaves_on(self, parent: str) -> tuple[ParentLeaf, ...]:
         """The conditions that the commit of `parent` must evaluate."""
-        return tuple(leaf for task in self.tasks for leaf in task.parent_leaves if leaf.parent == parent)
+        if self.leaves_by_parent is None:
+            found: dict[str, list[ParentLeaf]] = {}
+            for leaf in (leaf for task in self.tasks for leaf in task.parent_leaves):
+                found.setdefault(leaf.parent, []).append(leaf)
+            leaves = {name: tuple(each) for name, each in found.items()}
+            object.__setattr__(self, "leaves_by_parent", leaves)
+            return leaves.get(parent, ())
+        return self.leaves_by_parent.get(parent, ())
 
 
 # ---------------------------------------------------------------- encoding

@@ -7,18 +7,17 @@ Attribute names are short because DynamoDB bills them at every write.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from headrace.core.changes import Item, Key, Value
-from headrace.core.run.generation import Generation, generation_of
-from headrace.core.run.plan import Json, RunPlan, known_plan, remember_plan
-from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
-from headrace.core.table import input_key, run_id_of, run_key, run_shard, runs_listed
-from headrace.core.waits.points import AtOperations, WaitPoint, decode_point, encode_point
+from headrace.core.changes import Key
+from headrace.core.run.generation import Generation
+from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.core.table import input_key, run_key, run_shard, runs_listed
+from headrace.core.waits.points import AtOperations, WaitPoint
 
 
 class TaskStatus(StrEnum):
@@ -167,6 +166,10 @@ class RunRecord:
     again: Mapping[str, TaskRow] = field(default_factory=dict)
     generation: Generation | None = None
     input_of: str | None = None  # the replay that gave the input, where that is no part of the record
+    weight: int = field(default=0, compare=False)
+    """About what its item weighed when it was read, in bytes; 0: it was not read."""
+    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What follows from the rest, once it was asked for: see `graph.states`."""
 
     @property
     def starts_at_ms(self) -> int:
@@ -203,101 +206,6 @@ class RunRecord:
         return replace(self, tasks={**rows, task: row}, again=again)
 
 
-# ---------------------------------------------------------------- encoding
-
-ROW_NAMES: Mapping[str, str] = {
-    "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
-    "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
-    "via": "v", "spawned": "n", "started": "u", "log": "L", "invocations": "iv", "data": "cd",
-    "span": "sp",
-}  # fmt: skip
-"""Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
-
-_STATUS_CODES = {
-    TaskStatus.WAITING: "N",
-    TaskStatus.QUEUED: "Q", TaskStatus.PARKED: "P", TaskStatus.SUSPENDED: "W", TaskStatus.RUNNING: "R", TaskStatus.COMPLETED: "C",
-    TaskStatus.SKIPPED: "S", TaskStatus.FAILED: "F", TaskStatus.CANCELLED: "X",
-}  # fmt: skip
-_STATUSES = {code: status for status, code in _STATUS_CODES.items()}
-
-
-def status_code(status: TaskStatus) -> str:
-    return _STATUS_CODES[status]
-
-
-def encode_payload(payload: Payload, place: str, text: str) -> Item:
-    if payload.place is Place.NONE:
-        return {}
-    if payload.place is Place.RECORD:
-        return {text: payload.text}
-    return {place: payload.place.value}
-
-
-def _decode_payload(item: Mapping[str, Any], place: str, text: str) -> Payload:
-    if text in item:
-        return Payload(place=Place.RECORD, text=item[text])
-    return Payload(place=Place(item.get(place, "-")))
-
-
-def encode_error(error: ErrorInfo) -> Value:
-    return [error.type, error.message, error.trace]
-
-
-_DEFAULTS = {
-    "retry_count": 0,
-    "app_retry_count": 0,
-    "takeovers": 0,
-    "spawned": 0,
-    "invocations": 0,
-    "ticket": 1,
-    "started": False,
-}
-_SPANS = ("queued_at_ms", "finished_at_ms")
-"""In a settled row these are stored as their distance from the start: two bytes in place of eight."""
-
-
-def encode_row(row: TaskRow) -> Item:
-    """A row as a map, without what is empty or as always."""
-    out: Item = {}
-    for name, short in ROW_NAMES.items():
-        value = getattr(row, name)
-        if value is None or value == _DEFAULTS.get(name):
-            continue
-        if name in _SPANS and row.settled and row.started_at_ms is not None:
-            value -= row.started_at_ms
-        out[short] = _STATUS_CODES[value] if name == "status" else value
-    out.update(encode_payload(row.output, "p", "out"))
-    if row.error is not None:
-        out["e"] = encode_error(row.error)
-    if row.met:
-        out["m"] = frozenset(row.met)
-    if row.broken:
-        out["x"] = {str(number): why for number, why in row.broken.items()}
-    if row.waits_at is not None:
-        out["g"] = encode_point(row.waits_at)
-    if row.lined_up:
-        out["h"] = [encode_point(point) for point in row.lined_up]
-    return out
-
-
-def decode_row(raw: Mapping[str, Any]) -> TaskRow:
-    plain = {name: raw[short] for name, short in ROW_NAMES.items() if short in raw and name != "status"}
-    status, started_at_ms = _STATUSES[raw["s"]], raw.get("b")
-    if status in SETTLED and started_at_ms is not None:
-        plain |= {name: plain[name] + started_at_ms for name in _SPANS if name in plain}
-    error = raw.get("e")
-    return TaskRow(
-        **plain,
-        status=status,
-        output=_decode_payload(raw, "p", "out"),
-        error=ErrorInfo(type=error[0], message=error[1], trace=error[2]) if error else None,
-        met=tuple(sorted(raw.get("m", ()))),
-        broken={int(number): why for number, why in raw.get("x", {}).items()},
-        waits_at=decode_point(raw["g"]) if "g" in raw else None,
-        lined_up=tuple(decode_point(text) for text in raw.get("h", ())),
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
     """What the index knows of a run without its record: enough to tell whose it is. `parent`: the run that spawned it."""
@@ -321,73 +229,3 @@ def index_entry_of(order: str) -> IndexEntry:
     return IndexEntry(
         created_at_ms=int(created), run_id=run_id, workflow=workflow, parent=parent[0] if parent else ""
     )
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def encode_record(record: RunRecord) -> Item:
-    """The record as an item, without `pk` and `sk`."""
-    partition, order = index_entry(record)
-    out: Item = {
-        "ph": remember_plan(record.plan),
-        "c": record.created_at_ms,
-        "pr": record.priority,
-        "expires_at": record.expires_at_s,
-        "lpk": partition,
-        "lsk": order,
-        "tasks": {name: encode_row(row) for name, row in (*record.tasks.items(), *record.again.items())},
-    }
-    out.update(encode_payload(record.input, "ip", "in"))
-    if record.metadata:
-        out["md"] = _compact(record.metadata)
-    if record.parent is not None:
-        link = record.parent
-        out["par"] = _compact([link.run_id, link.task, link.index, link.key, link.join])
-    marks = {
-        "st": record.starter,
-        "x": record.cancelled_at_ms,
-        "xr": record.cancel_reason,
-        "ig": record.input_of,
-    }
-    if record.generation is not None:
-        marks["rp"] = record.generation.token
-    for name, value in marks.items():
-        if value is not None:
-            out[name] = value
-    if record.routing != AS_PLANNED:
-        out["ex"] = encode_routing(record.routing)
-    return out
-
-
-def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
-    """The record that `encode_record` wrote. UnknownPlan: read its plan first. KeyError / ValueError where the item is none."""
-    parent = json.loads(item["par"]) if "par" in item else None
-    rows = {name: decode_row(row) for name, row in item["tasks"].items()}
-    again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}
-    return RunRecord(
-        run_id=run_id,
-        plan=known_plan(item["ph"]),
-        input=_decode_payload(item, "ip", "in"),
-        metadata=json.loads(item["md"]) if "md" in item else {},
-        priority=item.get("pr", 1),
-        parent=ParentLink(run_id=parent[0], task=parent[1], index=parent[2], key=parent[3], join=parent[4])
-        if parent
-        else None,
-        created_at_ms=item["c"],
-        expires_at_s=item["expires_at"],
-        starter=item.get("st"),
-        cancelled_at_ms=item.get("x"),
-        cancel_reason=item.get("xr"),
-        routing=decode_routing(item["ex"]) if "ex" in item else AS_PLANNED,
-        tasks={name: row for name, row in rows.items() if name not in again} if again else rows,
-        again=again,
-        generation=generation_of(item["rp"]) if "rp" in item else None,
-        input_of=item.get("ig"),
-    )
-
-
-def record_of(item: Item) -> RunRecord:
-    """The record in an item as a store gives it. UnknownPlan where this process has not met its plan."""
-    return decode_record(run_id_of(str(item["pk"])), item)

@@ -10,19 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import ITEM_EXISTS, Equal, Missing, Path, Update, Value, every
+from headrace.core.run.encoding import encode_payload, encode_rows, stored_routing
 from headrace.core.run.generation import Generation, generation_of
 from headrace.core.run.graph import ancestors, finished, states
 from headrace.core.run.plan import Json, TaskKind
-from headrace.core.run.record import (
-    Payload,
-    Place,
-    RunRecord,
-    TaskRow,
-    TaskStatus,
-    encode_payload,
-    encode_row,
-)
-from headrace.core.run.routing import encode_routing
+from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 
 KEPT = frozenset({TaskStatus.COMPLETED, TaskStatus.SKIPPED})
 """What a replay of the failed tasks leaves as it is."""
@@ -115,8 +107,7 @@ def replay(record: RunRecord, order: ReplayOrder, *, starter: str | None = None)
     """The one write: the record of the next generation, if it is still what `fits` saw. The run leaves the index of failures."""
     after = replayed(record, order, starter=starter)
     generation = Missing(("rp",)) if order.after is None else Equal(("rp",), order.after)
-    rows: dict[str, Value] = {name: encode_row(row) for name, row in {**after.tasks, **after.again}.items()}
-    sets: dict[Path, Value] = {("tasks",): rows, ("rp",): order.generation.token}
+    sets: dict[Path, Value] = {("tasks",): encode_rows(after), ("rp",): order.generation.token}
     removes: list[Path] = [("x",), ("xr",), ("fpk",), ("fsk",)]
     for name, value in (("st", after.starter), ("ig", after.input_of)):
         _set(sets, removes, name, value)
@@ -125,7 +116,7 @@ def replay(record: RunRecord, order: ReplayOrder, *, starter: str | None = None)
         for name in ("ip", "in"):
             _set(sets, removes, name, stored.get(name))
     if after.routing != record.routing:
-        sets["ex",] = encode_routing(after.routing)
+        sets["ex",] = stored_routing(after.routing)
     return Update(key=record.key, require=every(ITEM_EXISTS, generation), sets=sets, removes=tuple(removes))
 
 

@@ -37,12 +37,13 @@ RETRY_RANK = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiter:
-    """A parked task. `sk` is its place in the order of admission; `cost` the places or units that it needs."""
+    """A parked task. `number` is the task's place in the plan; `sk` is its place in the order of admission; `cost` the places or units that it needs."""
 
     gate: str
     sk: str
     run_id: str
     task: str
+    number: int
     ticket: int
     worker: str
     queued_at_ms: int
@@ -81,6 +82,7 @@ def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:
     """Line up, unless this ticket or a later one has done so: a note on the waiter stays."""
     item: Item = {
         "t": waiter.ticket,
+        "n": waiter.number,
         "worker": waiter.worker,
         "q": waiter.queued_at_ms,
         "by": waiter.start_by_ms,
@@ -103,6 +105,7 @@ def decode_waiter(item: Item) -> Waiter:
         sk=sk,
         run_id=run_id,
         task=task,
+        number=_int(item.get("n")),
         ticket=_int(item.get("t")),
         worker=str(item["worker"]),
         queued_at_ms=_int(item.get("q")),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import overload
 
 from headrace.core.changes import ITEM_MISSING, AtMost, Item, Put, either
+from headrace.core.run.encoding import record_of
 from headrace.core.run.message import (
     BadMessage,
     FireMessage,
@@ -23,7 +24,7 @@ from headrace.core.run.plan import (
     plan_hash,
     remember_plan,
 )
-from headrace.core.run.record import RunRecord, record_of
+from headrace.core.run.record import RunRecord
 from headrace.core.table import plan_key
 from headrace.engine.engine import Engine
 from headrace.errors import StoreUnavailable

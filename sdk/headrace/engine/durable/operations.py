@@ -212,6 +212,7 @@ def wake(engine: Engine, record: RunRecord, task: str) -> None:
     message = TaskMessage(
         run_id=record.run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=row.ticket,
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,

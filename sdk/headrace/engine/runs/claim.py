@@ -43,13 +43,14 @@ MAX_TRIES = 10
 
 
 def new_attempt(
-    engine: Engine, host: Host, run_id: str, task: str, ticket: int, *, via: str | None = None
+    engine: Engine, host: Host, run_id: str, task: str, number: int, ticket: int, *, via: str | None = None
 ) -> Attempt:
     """An attempt that begins now; its first lease ends with the message's visibility."""
     now_ms = engine.clock.now_ms()
     return Attempt(
         run_id=run_id,
         task=task,
+        number=number,
         ticket=ticket,
         owner=engine.ids.owner(),
         now_ms=now_ms,
@@ -65,7 +66,7 @@ def claim_message(
 
     `data`: what the conditions brought that its task has waited for.
     """
-    attempt = new_attempt(engine, host, message.run_id, message.task, message.ticket)
+    attempt = new_attempt(engine, host, message.run_id, message.task, message.number, message.ticket)
     for _ in range(MAX_TRIES):
         step = _try(engine, host, received, message, attempt, data)
         if step is not None:
@@ -107,7 +108,8 @@ def _try(
         case Busy(until_ms=until_ms):
             return _leave(engine, received, until_ms, attempt.now_ms)
         case Lost(record, task, row):
-            return _take_over(engine, host, received, message, _attempt_at(attempt, task, row, message), row)
+            mine = _attempt_at(attempt, record.plan.numbers[task], task, row, message)
+            return _take_over(engine, host, received, message, mine, row)
         case Spent(record, task, row):
             return _give_up(engine, message, record, task, row)
         case Stale(record):
@@ -214,8 +216,9 @@ def _leave(engine: Engine, received: Received, until_ms: int, now_ms: int) -> La
     return Later(seconds, "another attempt holds a live lease")
 
 
-def _attempt_at(attempt: Attempt, task: str, row: TaskRow, message: TaskMessage) -> Attempt:
-    return replace(attempt, task=task, ticket=row.ticket, via=row.via if task != message.task else None)
+def _attempt_at(attempt: Attempt, number: int, task: str, row: TaskRow, message: TaskMessage) -> Attempt:
+    via = row.via if task != message.task else None
+    return replace(attempt, task=task, number=number, ticket=row.ticket, via=via)
 
 
 def _take_over(

@@ -159,7 +159,8 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
     after = claimed.record.with_row(task, row)
     for child in made_ready_by(after, task):
         if after.plan.task(child).parents == (task,) and runs_on_here(engine, host, after, child):
-            return new_attempt(engine, host, after.run_id, child, after.first_ticket(child), via=message.name)
+            number, ticket = after.plan.numbers[child], after.first_ticket(child)
+            return new_attempt(engine, host, after.run_id, child, number, ticket, via=message.name)
     return None
 
 
@@ -190,7 +191,10 @@ def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effe
 def _claim_follower(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, follower: SendTask
 ) -> Claimed | Disposition:
-    attempt = new_attempt(engine, host, message.run_id, follower.task, follower.ticket, via=message.name)
+    number = claimed.record.plan.numbers[follower.task]
+    attempt = new_attempt(
+        engine, host, message.run_id, follower.task, number, follower.ticket, via=message.name
+    )
     written = engine.store.write(claim(attempt, queued_at_ms=follower.queued_at_ms))
     if written.item is None:
         return Done()

@@ -127,6 +127,7 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
     return TaskMessage(
         run_id=record.run_id,
         task=send.task,
+        number=record.plan.numbers[send.task],
         ticket=send.ticket,
         queued_at_ms=send.queued_at_ms,
         start_by_ms=send.start_by_ms,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from headrace.core.changes import Item, Key, Put
+from headrace.core.changes import Key, Put
+from headrace.core.run.encoding import BARE_BYTES, ZIPPED_OVER, payload_item, payload_text, zipped
 from headrace.core.run.graph import finished
-from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus, encode_record
-from headrace.core.sizes import item_bytes
+from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.routing import AS_PLANNED, encode_routing
 from headrace.core.table import output_key
 from headrace.engine.engine import Engine
 from headrace.errors import PayloadTooLargeError
 
-_KEY_BYTES = 50  # pk, sk and their names
+ROW_BYTES = 25
+"""About what a settled row takes in the record."""
+
+MOST_INSIDE_BYTES = 4_096
+"""Up to this weight of the record an output may sit in it at the price of later writes."""
 
 
 def check_size(engine: Engine, what: str, text: str) -> int:
@@ -26,15 +31,27 @@ def place_input(engine: Engine, record_without: RunRecord, text: str | None) -> 
     if text is None:
         return Payload()
     size = check_size(engine, f"the input of {record_without.plan.workflow}", text)
-    weight = item_bytes(encode_record(record_without)) + _KEY_BYTES + _row_growth(record_without)
-    if weight + size <= engine.limits.record_target_bytes:
+    weight = _bare_weight(record_without) + ROW_BYTES * min(len(record_without.plan.tasks), 4)
+    if weight + _stored_bytes(text, size) <= engine.limits.record_target_bytes:
         return Payload.inline(text)
     return Payload(place=Place.ITEM if size <= engine.limits.item_bytes else Place.BLOB)
 
 
-def _row_growth(record: RunRecord) -> int:
-    """Roughly what the rows of the run's tasks will add to its record."""
-    return sum(60 + len(task.name) for task in record.plan.tasks[:4])
+def _bare_weight(record: RunRecord) -> int:
+    """About what a new record without its input will weigh."""
+    parent = record.parent
+    known = 2 * len(record.run_id) + len(record.plan.workflow)
+    known += len(encode_routing(record.routing)) if record.routing != AS_PLANNED else 0
+    known += sum(len(name) + len(str(value)) + 4 for name, value in record.metadata.items())
+    known += (
+        2 * len(parent.run_id) + len(parent.task) + len(parent.join or "") + 20 if parent is not None else 0
+    )
+    return BARE_BYTES + known
+
+
+def _stored_bytes(text: str, size: int) -> int:
+    """What a text takes in an item: long ones are compressed."""
+    return size if size <= ZIPPED_OVER else len(zipped(text))
 
 
 def place_output(engine: Engine, record: RunRecord, task: str, text: str | None) -> Payload:
@@ -44,13 +61,25 @@ def place_output(engine: Engine, record: RunRecord, task: str, text: str | None)
     size = check_size(engine, f"the output of {task}", text)
     if len(record.plan.tasks) == 1 and size <= engine.limits.inline_final_bytes:
         return Payload.inline(text)
-    weight = item_bytes(encode_record(record)) + _KEY_BYTES
-    if weight + size <= engine.limits.record_target_bytes:
+    if _is_cheaper_inside(engine, record, record.weight, _stored_bytes(text, size)):
         return Payload.inline(text)
+    weight = record.weight
     after = record.with_row(task, _completed(record.tasks[task]))
     if weight + size <= engine.limits.inline_final_bytes and finished(after):
         return Payload.inline(text)
     return Payload(place=Place.ITEM if size <= engine.limits.item_bytes else Place.BLOB)
+
+
+def _is_cheaper_inside(engine: Engine, record: RunRecord, weight: int, size: int) -> bool:
+    """Whether an output costs less in the record than as an item of its own, which is a write.
+
+    In the record it costs nothing as long as that stays within one write unit, with the rows that are to come; beyond, every later write
+    of the run is billed for it: a claim and a commit of each task that is left.
+    """
+    left = max(0, len(record.plan.tasks) - len(record.tasks))
+    if weight + size + left * ROW_BYTES <= engine.limits.record_target_bytes:
+        return True
+    return size * 2 * left < engine.limits.record_target_bytes and weight + size <= MOST_INSIDE_BYTES
 
 
 def _completed(row: TaskRow) -> TaskRow:
@@ -62,8 +91,7 @@ def save(engine: Engine, payload: Payload, key: Key, text: str | None, *, expire
     if text is None:
         return
     if payload.place is Place.ITEM:
-        item: Item = {"body": text, "expires_at": expires_at_s}
-        engine.store.write(Put(key=key, item=item))
+        engine.store.write(Put(key=key, item=payload_item(text, expires_at_s=expires_at_s)))
     elif payload.place is Place.BLOB:
         engine.store.put_blob(f"{key.pk}/{key.sk}", text.encode())
 
@@ -77,7 +105,7 @@ def load(engine: Engine, payload: Payload, key: Key) -> str | None:
             return payload.text
         case Place.ITEM:
             item = engine.store.get(key)
-            return str(item["body"]) if item is not None else None
+            return payload_text(item) if item is not None else None
         case Place.BLOB:
             body = engine.store.get_blob(f"{key.pk}/{key.sk}")
             return body.decode() if body is not None else None

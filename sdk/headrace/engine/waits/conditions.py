@@ -204,6 +204,7 @@ def wake_waiting(engine: Engine, record: RunRecord, task: str) -> None:
     message = TaskMessage(
         run_id=record.run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=record.first_ticket(task),
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,

@@ -108,6 +108,7 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
         sk=place_of(record, task, row),
         run_id=record.run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=row.ticket,
         worker=worker_of(record, task),
         queued_at_ms=since_ms,

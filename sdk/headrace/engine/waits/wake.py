@@ -84,6 +84,7 @@ def message_of(waiter: Waiter) -> TaskMessage:
     return TaskMessage(
         run_id=waiter.run_id,
         task=waiter.task,
+        number=waiter.number,
         ticket=waiter.ticket,
         queued_at_ms=waiter.queued_at_ms,
         start_by_ms=waiter.start_by_ms,
@@ -115,6 +116,7 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
     message = TaskMessage(
         run_id=run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=row.ticket,
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,

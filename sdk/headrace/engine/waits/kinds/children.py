@@ -90,6 +90,7 @@ def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> No
     message = TaskMessage(
         run_id=run_id,
         task=task,
+        number=record.plan.numbers[task],
         ticket=row.ticket,
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,

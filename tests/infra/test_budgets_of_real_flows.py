@@ -1,0 +1,138 @@
+"""What flows cost whose tasks have real names, options and payloads: on the memory ports, counting what AWS would bill."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.world import World
+
+from headrace.core.run.graph import finished
+from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.engine.runs.ports import Outcome, Runnable, Succeeded, Work
+from headrace.engine.runs.start import NewRun, start
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from counting import Counted  # type: ignore[import-not-found]  # the benchmarks' own counter
+
+NAMES = (
+    "load_invoices", "check_amounts", "match_orders_", "find_customer", "post_payments",
+    "write_journal", "send_receipts", "close_account", "notify_owner_", "archive_files",
+)  # fmt: skip
+"""Of 13 characters each."""
+
+
+def order(size: int) -> str:
+    """An object such as tasks pass on, of about so many bytes: ids, amounts, texts."""
+    lines: list[dict[str, object]] = []
+    while len(json.dumps(lines)) < size - 60:
+        number = len(lines)
+        lines.append(
+            {"sku": f"A-{number * 7919 % 100_000:05d}", "qty": number % 7 + 1, "unit_price": 19.9 + number}
+        )
+    return json.dumps({"order_id": "0b8f4c1e-5d27", "lines": lines})
+
+
+def task(name: str, *parents: str) -> TaskPlan:
+    return TaskPlan(name=name, parents=parents, retries=3, backoff_factor=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gives:
+    """Returns the same text each time."""
+
+    text: str
+    is_async: bool = False
+
+    def call(self, work: Work) -> Outcome:
+        return Succeeded(self.text)
+
+    async def acall(self, work: Work) -> Outcome:
+        return self.call(work)
+
+
+def units(plan: RunPlan, *, input: str | None = None, output: str = '{"n":1}') -> tuple[Counted, float]:
+    """A world in which a run of the plan has taken place, and its write units; the second, as a process stores a plan once."""
+
+    def code(workflow: str, name: str) -> Runnable:
+        return Gives(output)
+
+    counted = Counted([plan], code=code)
+    for _ in range(2):
+        counted.units.clear()
+        start(counted.engine, NewRun(plan=plan, input=input))
+        counted.run()
+    return counted, counted.units["write"]
+
+
+SINGLE = RunPlan(workflow="reconcile_all", version="1", tasks=(task(NAMES[0]),), standalone=True)
+CHAIN = RunPlan(
+    workflow="reconcile_all",
+    version="1",
+    tasks=tuple(task(name, *NAMES[at - 1 : at][: at > 0]) for at, name in enumerate(NAMES)),
+)
+DIAMOND = RunPlan(
+    workflow="reconcile_all",
+    version="1",
+    tasks=(
+        task(NAMES[0]),
+        *(task(name, NAMES[0]) for name in NAMES[1:3]),
+        task(NAMES[3], NAMES[1], NAMES[2]),
+    ),
+)
+
+
+def layers(size: int, width: int = 10) -> RunPlan:
+    """Layers of `width` tasks, each depending on the whole layer before."""
+    names = [f"{NAMES[at % 10][:9]}_{at:03d}" for at in range(size)]
+    tasks = [
+        task(name, *names[(at // width - 1) * width : at // width * width] if at >= width else ())
+        for at, name in enumerate(names)
+    ]
+    return RunPlan(workflow="reconcile_all", version="1", tasks=tuple(tasks))
+
+
+FLOWS: list[tuple[str, RunPlan, int, int, float]] = [
+    ("a task, 300 B in and out", SINGLE, 300, 300, 3),
+    ("a task, 1 KB in and out", SINGLE, 1_000, 1_000, 4),
+    ("chain of 10, 8 B", CHAIN, 100, 0, 12),
+    ("chain of 10, 200 B", CHAIN, 100, 200, 20),
+    ("diamond, 200 B", DIAMOND, 100, 200, 10),
+]
+
+
+@pytest.mark.parametrize(("flow", "plan", "given", "returned", "most"), FLOWS, ids=[row[0] for row in FLOWS])
+def test_a_real_flow_costs_no_more_than_its_row(
+    flow: str, plan: RunPlan, given: int, returned: int, most: float
+) -> None:
+    _, found = units(plan, input=order(given), output=order(returned) if returned else '{"n":1}')
+    assert found <= most, f"{flow} costs {found} write units"
+
+
+@pytest.mark.parametrize(("size", "most"), [(50, 3.3), (100, 4.6), (200, 6.8), (500, 13.5)])
+def test_a_task_of_a_large_graph_costs_no_more_than_its_row(size: int, most: float) -> None:
+    _, found = units(layers(size), output='{"rows_written":1284}')
+    assert found / size <= most
+
+
+@pytest.mark.parametrize(("size", "most_ms"), [(100, 2.0), (500, 6.0)])
+def test_the_engines_own_time_for_a_task_of_a_large_graph(size: int, most_ms: float) -> None:
+    """CPU time of this process, the memory ports included; the best of three, and twice as much allowed: the figures hold on a machine
+    that does nothing else."""
+    flow = layers(size)
+    spent: list[float] = []
+    for _ in range(3):
+        world = World(
+            plans={flow.workflow: flow}, code={each.name: lambda work: {"n": 1} for each in flow.tasks}
+        )
+        begun = time.process_time()
+        run_id = world.start(flow.workflow)
+        world.drain()
+        spent.append((time.process_time() - begun) * 1000 / size)
+        assert finished(world.record(run_id))
+    assert min(spent) <= 2 * most_ms, f"{min(spent):.1f} ms a task"
