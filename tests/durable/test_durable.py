@@ -593,4 +593,8 @@ def test_a_timer_that_cannot_go_off_in_time_holds_nothing_and_is_told(
         return {"slept": slept.duration.total_seconds(), "invocations": ctx.invocation_count}
 
     assert result_of(hatchet, waits) == {"slept": 3600, "invocations": 2}
-    assert [record.message for record in caplog.records if "timer of asyncio's of 7200 s" in record.message]
+    assert [
+        record.getMessage()
+        for record in caplog.records
+        if "timer of asyncio's of 7200 s" in record.getMessage()
+    ]

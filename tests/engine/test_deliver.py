@@ -165,6 +165,19 @@ def test_an_input_reaches_the_task_whatever_its_size(size: int, place: Place) ->
     assert output_text(w.engine, record, "a") == json.dumps({"size": size})
 
 
+@pytest.mark.parametrize(
+    ("size", "place"), [(16_000, Place.RECORD), (150_000, Place.ITEM), (3_900_000, Place.BLOB)]
+)
+def test_a_text_that_shrinks_to_nothing_sits_in_the_record_only_up_to_a_size(size: int, place: Place) -> None:
+    """Its start message carries it as it is, and each reader of the record unpacks it."""
+    w = world(DIAMOND, a=lambda work: json.loads(work.input or "{}"))
+    run_id = w.start("diamond", {"text": "y" * size})
+    w.drain()
+    record = w.record(run_id)
+    assert (record.input.place, record.tasks["a"].output.place) == (place, place)
+    assert run_status(record) is RunStatus.COMPLETED
+
+
 def test_an_output_over_the_limit_fails_the_task_with_size_and_limit() -> None:
     w = world(SIMPLE, a=lambda work: {"text": "x" * 2_000})
     w.engine = type(w.engine)(

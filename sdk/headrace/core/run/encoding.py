@@ -150,8 +150,8 @@ def decode_row(stored: Any, *, created_at_ms: int) -> TaskRow:
     if isinstance(stored, str):
         return _unpacked(stored, created_at_ms)
     if isinstance(stored, list):
-        head, rest, output = stored
-        return _unpacked(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
+        head, rest, output = stored  # with long texts: such a row is not kept in mind
+        return _unpack(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
     return _row(stored)
 
 
@@ -207,9 +207,7 @@ def _pack(row: TaskRow, fields: dict[str, Value], created_at_ms: int) -> Value:
     return [first, more, output]
 
 
-@lru_cache(maxsize=8_192)
-def _unpacked(text: str, created_at_ms: int) -> TaskRow:
-    """Settled rows stay as they are, and a process meets each of them again and again: most are known."""
+def _unpack(text: str, created_at_ms: int) -> TaskRow:
     end = min((at for at in (text.find("{"), text.find(":")) if at >= 0), default=len(text))
     begun, finished, queued, mark, place = (*text[1:end].split(";"), "", "", "", "", "")[:5]
     raw: dict[str, Any] = {"s": text[0]}
@@ -231,6 +229,9 @@ def _unpacked(text: str, created_at_ms: int) -> TaskRow:
         raw["o"] = mark
     return _row(raw)
 
+
+_unpacked = lru_cache(maxsize=8_192)(_unpack)
+"""Settled rows stay as they are, and a process meets each of them again and again: most are known."""
 
 _JSON = json.JSONDecoder()
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

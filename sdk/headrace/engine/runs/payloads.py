@@ -17,6 +17,10 @@ ROW_BYTES = 25
 MOST_INSIDE_BYTES = 4_096
 """Up to this weight of the record an output may sit in it at the price of later writes."""
 
+MOST_PLAIN_BYTES = 16_384
+"""Up to this size a payload may sit in the record because it is small when compressed: whoever reads the record decompresses it, and a
+start message carries an input as it is."""
+
 
 def check_size(engine: Engine, what: str, text: str) -> int:
     """The size of a payload; PayloadTooLargeError above the limit."""
@@ -26,13 +30,14 @@ def check_size(engine: Engine, what: str, text: str) -> int:
     return size
 
 
-def place_input(engine: Engine, record_without: RunRecord, text: str | None) -> Payload:
-    """Where the input of a new run belongs. Nothing is written."""
+def place_input(engine: Engine, record_without: RunRecord, text: str | None, *, copies: int = 1) -> Payload:
+    """Where the input of a new run belongs. Nothing is written. `copies`: how often one item holds it as it is, with a key of its run."""
     if text is None:
         return Payload()
     size = check_size(engine, f"the input of {record_without.plan.workflow}", text)
     weight = _bare_weight(record_without) + ROW_BYTES * min(len(record_without.plan.tasks), 4)
-    if weight + _stored_bytes(text, size) <= engine.limits.record_target_bytes:
+    rides = size <= MOST_PLAIN_BYTES and size * copies <= engine.limits.message_input_bytes
+    if rides and weight + _stored_bytes(text, size) <= engine.limits.record_target_bytes:
         return Payload.inline(text)
     return Payload(place=Place.ITEM if size <= engine.limits.item_bytes else Place.BLOB)
 
@@ -61,7 +66,8 @@ def place_output(engine: Engine, record: RunRecord, task: str, text: str | None)
     size = check_size(engine, f"the output of {task}", text)
     if len(record.plan.tasks) == 1 and size <= engine.limits.inline_final_bytes:
         return Payload.inline(text)
-    if _is_cheaper_inside(engine, record, record.weight, _stored_bytes(text, size)):
+    small = size <= MOST_PLAIN_BYTES
+    if small and _is_cheaper_inside(engine, record, record.weight, _stored_bytes(text, size)):
         return Payload.inline(text)
     weight = record.weight
     after = record.with_row(task, _completed(record.tasks[task]))

@@ -101,10 +101,10 @@ def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Pr
         expires_at_s=max(now_ms, new.routing.starts_at_ms or 0) // 1000 + engine.limits.retention_s,
         routing=_routing(engine, new, order),
     )
-    placed = place_input(engine, bare, new.input)
-    size_bytes = len(new.input.encode()) if new.input is not None else 0
-    if new.idempotency is not None:
-        size_bytes *= 2 * len(new.plan.tasks)  # the key's item holds every root's message, quoted
+    # the item of an idempotency key holds every root's message, quoted
+    copies = 2 * len(new.plan.tasks) if new.idempotency is not None else 1
+    placed = place_input(engine, bare, new.input, copies=copies)
+    size_bytes = copies * len(new.input.encode()) if new.input is not None else 0
     fits = 0 < size_bytes <= engine.limits.message_input_bytes
     carried = placed.place is Place.ITEM and fits
     return _Prepared(replace(bare, input=placed), new.input, carried, new.idempotency)
