@@ -142,21 +142,23 @@ WATCHED = plan(task("a"), task("oops", kind=TaskKind.ON_FAILURE))
             returned(born(SOLO), "solo"), "CREATED QUEUED ASSIGNED STARTED FINISHED", id="completed at once"
         ),
         pytest.param(
-            raised(FLAKY, "solo"), "CREATED QUEUED FAILED RETRYING QUEUED", id="waits for its retry"
+            raised(FLAKY, "solo"),
+            "CREATED QUEUED ASSIGNED STARTED FAILED RETRYING QUEUED",
+            id="waits for its retry",
         ),
         pytest.param(
             raised(raised(raised(FLAKY, "solo"), "solo", at_ms=T0 + 40), "solo", at_ms=T0 + 60),
-            "CREATED QUEUED FAILED RETRYING QUEUED FAILED RETRYING QUEUED ASSIGNED STARTED FAILED",
+            "CREATED QUEUED ASSIGNED STARTED FAILED RETRYING QUEUED ASSIGNED STARTED FAILED RETRYING QUEUED ASSIGNED STARTED FAILED",
             id="every attempt failed: three FAILED, two RETRYING",
         ),
         pytest.param(
             raised(FLAKY, "solo", "Task exceeded timeout of 5s"),
-            "CREATED QUEUED TIMED_OUT RETRYING QUEUED",
+            "CREATED QUEUED ASSIGNED STARTED TIMED_OUT RETRYING QUEUED",
             id="timed out",
         ),
         pytest.param(
             lost(started(born(SOLO), "solo"), "solo"),
-            "CREATED QUEUED REASSIGNED QUEUED ASSIGNED STARTED",
+            "CREATED QUEUED ASSIGNED STARTED REASSIGNED QUEUED ASSIGNED STARTED",
             id="its worker was lost",
         ),
         pytest.param(

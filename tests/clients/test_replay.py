@@ -144,3 +144,78 @@ def test_what_cannot_be_replayed() -> None:
         hatchet.runs.replay(ref.workflow_run_id, only_failed=True)
         assert hatchet.runs.get_status(ref.workflow_run_id) is RunStatus.COMPLETED, "nothing had failed"
         assert issubclass(NotDeployed, ValueError)
+
+
+# ---------------------------------------------------------------- what happened
+
+
+def deep(levels: int) -> None:
+    """Raises with a traceback that is long."""
+    if levels:
+        return deep_enough_to_be_long(levels)
+    raise RuntimeError("the bank is down: " + "x" * 400)
+
+
+def deep_enough_to_be_long(levels: int) -> None:
+    deep(levels - 1)
+
+
+@pytest.mark.parametrize("levels", [0, 12])
+def test_every_attempt_is_kept_with_its_times_and_its_traceback(levels: int) -> None:
+    hatchet = Hatchet()
+
+    @hatchet.task(retries=2)
+    def charge(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        hatchet.engine.clock.sleep(1)
+        if ctx.retry_count < 3:
+            deep(levels)
+        return {}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = charge.run(wait_for_result=False)
+        stack.drain()
+        hatchet.runs.replay(ref.workflow_run_id)
+        stack.drain()
+        events = hatchet.runs.get(ref.workflow_run_id).task_events
+        told = [(each.event_type.value, each.attempt) for each in events]
+        one = [("ASSIGNED", 1), ("STARTED", 1), ("FAILED", 1), ("RETRYING", 1)]
+        two = [("QUEUED", 2), ("ASSIGNED", 2), ("STARTED", 2), ("FAILED", 2), ("RETRYING", 2)]
+        three = [("QUEUED", 3), ("ASSIGNED", 3), ("STARTED", 3), ("FAILED", 3)]
+        four = [
+            ("RETRIED_BY_USER", 4),
+            ("QUEUED", 4),
+            ("ASSIGNED", 4),
+            ("STARTED", 4),
+            ("FINISHED", 4),
+        ]
+        assert told == [("CREATED", 1), ("QUEUED", 1), *one, *two, *three, *four]
+        failures = [each for each in events if each.event_type.value == "FAILED"]
+        assert [each.worker_id for each in failures] == ["default"] * 3
+        for each in failures:
+            lines = (each.error_message or "").splitlines()
+            assert lines[0].startswith("RuntimeError: the bank is down: x")
+            assert 'raise RuntimeError("the bank is down: "' in (each.error_message or "")
+        begun = [each.timestamp for each in events if each.event_type.value == "STARTED"]
+        assert all(
+            ended.timestamp - start == timedelta(seconds=1)
+            for start, ended in zip(begun, failures, strict=False)
+        )
+
+
+def test_a_suspension_and_a_resumption_are_told() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task()
+    async def waits(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for(timedelta(hours=1))
+        return {}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = waits.run(wait_for_result=False)
+        stack.deliver_all()
+        told = [each.event_type.value for each in hatchet.runs.get(ref.workflow_run_id).task_events]
+        assert told == ["CREATED", "QUEUED", "ASSIGNED", "STARTED", "DURABLE_EVICTED"]
+        stack.drain()
+        told = [each.event_type.value for each in hatchet.runs.get(ref.workflow_run_id).task_events]
+        assert "DURABLE_RESTORING" in told
+        assert told[-1] == "FINISHED"

@@ -131,18 +131,22 @@ def _show_outcome(record: RunRecord, details: V1WorkflowRunDetails) -> None:
                 say(f"[dim]{escape(row.error.trace.rstrip())}[/]")
 
 
-ENDS = ("FAILED", "TIMED_OUT", "REASSIGNED", "RETRYING")
+ENDS = ("FINISHED", "FAILED", "TIMED_OUT", "CANCELLED", "REASSIGNED", "RETRYING", "RETRIED_BY_USER")
 
 
 def _show_attempts(task: str, details: V1WorkflowRunDetails) -> None:
-    """How each attempt before the last ended."""
+    """How each attempt ended. A traceback is shown where it differs from the one before; that of the last attempt follows."""
+    shown = details.run.error_message or ""
     for event in details.task_events:
         named = (event.task_display_name or "").rpartition("-")[0]
         if named != task or event.event_type.value not in ENDS:
             continue
         at = event.timestamp.astimezone().strftime("%H:%M:%S")
-        why = (event.error_message or event.message).strip().partition("\n")[0]
+        why, _, trace = (event.error_message or event.message).strip().partition("\n")
         say(f"[dim]{at} {escape(task)} attempt {event.attempt} {event.event_type.value}: {escape(why)}[/]")
+        if trace and trace not in shown:
+            say(f"[dim]{escape(trace)}[/]")
+            shown = trace
 
 
 def _children(app: Headrace, record: RunRecord) -> list[V1TaskSummary]:

@@ -59,6 +59,11 @@ def output_key(run_id: str, task: str, ticket: int) -> Key:
     return Key(run_partition(run_id), f"out#{task}#{ticket}")
 
 
+def attempt_key(run_id: str, task: str, ticket: int) -> Key:
+    """The error of an attempt that was retried, where the record has no room for it."""
+    return Key(run_partition(run_id), f"attempt#{task}#{ticket}")
+
+
 def log_part_key(run_id: str, task: str, number: int, ticket: int) -> Key:
     """A sealed part of a durable task's log. By ticket, as outputs are."""
     return Key(run_partition(run_id), f"log#{task}#{number:05d}#{ticket}")

@@ -31,7 +31,7 @@ from headrace.core.run.graph import (
 from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.plan import Json, TaskKind
-from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
+from headrace.core.run.record import ErrorInfo, RunRecord, RunStatus, TaskStatus
 from headrace.engine.waits.points import waited_for
 from headrace.triggers.outcomes import task_error, task_errors
 
@@ -41,14 +41,15 @@ PARENT_TASK = "hatchet__parent_step_run_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A record and its payloads: the run's input, the outputs of its tasks by name, the places of those that are in lines, and the logs of
-    its durable tasks."""
+    """A record and its payloads: the run's input, the outputs of its tasks by name, the places of those that are in lines, the logs of
+    its durable tasks and, by task and ticket, the errors of earlier attempts that are not in the record."""
 
     record: RunRecord
     input: Json = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, int] = field(default_factory=dict)
     logs: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    errors: Mapping[tuple[str, int], ErrorInfo] = field(default_factory=dict)
 
 
 def at(ms: int) -> datetime:
@@ -267,7 +268,7 @@ def run_details(loaded: Loaded) -> V1WorkflowRunDetails:
             additional_metadata=run.additional_metadata,
             parent_task_external_id=run.parent_task_external_id,
         ),
-        task_events=task_events(record),
+        task_events=task_events(record, loaded.errors),
         shape=shape(record),
         tasks=task_summaries(loaded),
     )

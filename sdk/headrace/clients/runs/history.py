@@ -1,31 +1,44 @@
 """What happened to the tasks of a run, told from its record. Pure.
 
-The record keeps one row a task, not one an attempt: of earlier attempts it is known how many there were and how they
-ended, not when. Their events carry the time at which the latest attempt was queued; so does that of a rate limit.
+Of earlier attempts the record keeps the first ten and the last ten; when an attempt was queued is known of the latest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import assert_never
 
 from headrace.clients.models import V1TaskEvent
 from headrace.clients.models import V1TaskEventType as Type
 from headrace.clients.runs.details import at, display_name, shown
 from headrace.core.run.commit import SCHEDULING_TIMED_OUT
 from headrace.core.run.graph import TaskState
+from headrace.core.run.history import Ending, PastAttempt, decode_past
 from headrace.core.run.ids import task_run_id
-from headrace.core.run.owed import ran_on
-from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.run.owed import worker_of
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.waits.points import AtRateLimit
+from headrace.errors import TaskRunError
 from headrace.triggers.outcomes import task_error
 
 _Told = tuple[int, Type, int, str]  # when (ms), what, retry count, why
 _TIMED_OUT = "Task exceeded timeout of"
 
 
-def task_events(record: RunRecord) -> list[V1TaskEvent]:
-    """Every task's events, oldest first. One FAILED (or TIMED_OUT) and one RETRYING an attempt that was retried."""
-    told = [(name, event) for name, state in shown(record).items() for event in _told(record, name, state)]
+def task_events(
+    record: RunRecord, errors: Mapping[tuple[str, int], ErrorInfo] | None = None
+) -> list[V1TaskEvent]:
+    """Every task's events, oldest first. One FAILED (or TIMED_OUT) and one RETRYING an attempt that was retried.
+
+    `errors`: by task and ticket, those of attempts that are not in the record.
+    """
+    found, states = errors or {}, shown(record)
+    told = [
+        (name, event)
+        for name in record.plan.by_name
+        if name in states or name in record.again
+        for event in _told(record, name, states.get(name), found)
+    ]
     told.sort(key=lambda each: each[1][0])
     return [
         V1TaskEvent(
@@ -36,13 +49,37 @@ def task_events(record: RunRecord) -> list[V1TaskEvent]:
             message=_MESSAGES.get(kind, ""),
             error_message=why or None,
             task_display_name=display_name(name, record.created_at_ms),
-            worker_id=_worker(record, name) if kind is not Type.CREATED and kind is not Type.QUEUED else None,
+            worker_id=worker_of(record, name) if kind in _ON_A_WORKER else None,
             retry_count=retries,
             attempt=retries + 1,
         )
         for number, (name, (at_ms, kind, retries, why)) in enumerate(told, start=1)
     ]
 
+
+def beside(record: RunRecord) -> list[tuple[str, int]]:
+    """The task and the ticket of each attempt whose whole error is an item of its own."""
+    return [
+        (name, each.ticket)
+        for name, row in (*record.tasks.items(), *record.again.items())
+        for each in decode_past(row.past)
+        if each.beside
+    ]
+
+
+_ON_A_WORKER = frozenset(
+    {
+        Type.ASSIGNED,
+        Type.STARTED,
+        Type.FINISHED,
+        Type.FAILED,
+        Type.TIMED_OUT,
+        Type.RETRYING,
+        Type.REASSIGNED,
+        Type.DURABLE_EVICTED,
+        Type.DURABLE_RESTORING,
+    }
+)
 
 _MESSAGES = {
     Type.CREATED: "the task's parents are settled",
@@ -51,46 +88,95 @@ _MESSAGES = {
     Type.FINISHED: "returned",
     Type.RETRYING: "failed, and is tried again",
     Type.REASSIGNED: "its worker was lost; another took over",
+    Type.RETRIED_BY_USER: "its run was replayed",
+    Type.DURABLE_EVICTED: "suspended: it waits and holds no worker",
+    Type.DURABLE_RESTORING: "goes on: what it waited for is there",
     Type.REQUEUED_RATE_LIMIT: "its rate limit had nothing left: it waits for the next window",
 }
 
 
-def _worker(record: RunRecord, task: str) -> str | None:
-    return ran_on(record, task)
-
-
-def _told(record: RunRecord, task: str, state: TaskState) -> Iterator[_Told]:
-    row = state.row
-    since = state.due_since_ms or record.created_at_ms
-    if row is None:
-        yield (since, Type.CREATED, 0, "")
-        yield from _end(record, task, state, 0)
+def _told(
+    record: RunRecord, task: str, state: TaskState | None, errors: Mapping[tuple[str, int], ErrorInfo]
+) -> Iterator[_Told]:
+    row = record.tasks.get(task) or record.again.get(task)
+    past = decode_past(row.past) if row is not None else ()
+    yield from _begun(record, state, past)
+    yield from _earlier(record, task, state, past, errors)
+    if state is None:
         return
-    queued = row.queued_at_ms or record.created_at_ms
-    first = record.created_at_ms if row.retry_count else queued
-    yield (first, Type.CREATED, 0, "")
-    yield (first, Type.QUEUED, 0, "")
-    yield from _earlier(row, queued)
+    if state.row is not None:
+        yield from _this_attempt(state.row, state.row.queued_at_ms or record.created_at_ms)
+    yield from _end(record, task, state, row.retry_count if row is not None else 0)
+
+
+def _begun(record: RunRecord, state: TaskState | None, past: tuple[PastAttempt, ...]) -> Iterator[_Told]:
+    if past:
+        yield (record.created_at_ms, Type.CREATED, 0, "")
+        yield (record.created_at_ms, Type.QUEUED, 0, "")
+    elif state is not None and state.row is None:
+        yield (state.due_since_ms or record.created_at_ms, Type.CREATED, 0, "")
+    elif state is not None and state.row is not None:
+        queued = state.row.queued_at_ms or record.created_at_ms
+        yield (queued, Type.CREATED, 0, "")
+        yield (queued, Type.QUEUED, 0, "")
+
+
+def _earlier(
+    record: RunRecord,
+    task: str,
+    state: TaskState | None,
+    past: tuple[PastAttempt, ...],
+    errors: Mapping[tuple[str, int], ErrorInfo],
+) -> Iterator[_Told]:
+    """The attempts before this one: when each began, how and why it ended, and that the next was queued."""
+    for each in past:
+        number = each.number
+        if each.started_at_ms is not None:
+            yield (each.started_at_ms, Type.ASSIGNED, number, "")
+            yield (each.started_at_ms, Type.STARTED, number, "")
+        ended, error = each.ended_at_ms, errors.get((task, each.ticket), each.error)
+        last = each is past[-1]
+        match each.ending:
+            case Ending.RETRIED:
+                yield (ended, _failure(error.message if error is not None else ""), number, _text(error))
+                yield (ended, Type.RETRYING, number, "")
+            case Ending.LOST:
+                yield (ended, Type.REASSIGNED, number, "")
+            case Ending.COMPLETED | Ending.FAILED | Ending.CANCELLED:
+                kind = _ENDS[each.ending]
+                yield (ended, kind, number, _text(error))
+                if last and record.generation is not None:
+                    ended = record.generation.at_ms
+                yield (ended, Type.RETRIED_BY_USER, number + 1, "")
+            case _:
+                assert_never(each.ending)
+        if state is not None or not last:
+            yield (ended, Type.QUEUED, number + 1, "")
+
+
+_ENDS = {
+    Ending.COMPLETED: Type.FINISHED,
+    Ending.FAILED: Type.FAILED,
+    Ending.CANCELLED: Type.CANCELLED,
+}
+
+
+def _text(error: ErrorInfo | None) -> str:
+    """As a task's `error_message` has it: type and message, then the traceback."""
+    return "" if error is None else str(TaskRunError(error.message, error.type, error.trace)).rstrip()
+
+
+def _this_attempt(row: TaskRow, queued_ms: int) -> Iterator[_Told]:
     if limited(row):
-        yield (queued, Type.REQUEUED_RATE_LIMIT, row.retry_count, "")
-    if row.started_at_ms is not None and row.status is not TaskStatus.QUEUED:
-        yield (row.started_at_ms, Type.ASSIGNED, row.retry_count, "")
-        yield (row.started_at_ms, Type.STARTED, row.retry_count, "")
-    yield from _end(record, task, state, row.retry_count)
-
-
-def _earlier(row: TaskRow, queued_at_ms: int) -> Iterator[_Told]:
-    """The attempts before this one. Only the last one's error is kept, until the next attempt ends."""
-    again = row.unclaimed
-    why = row.error.message if row.error is not None and again else ""
-    for number in range(row.retry_count):
-        if number < row.app_retry_count:
-            reason = why if number == row.app_retry_count - 1 else ""
-            yield (queued_at_ms, _failure(reason), number, reason)
-            yield (queued_at_ms, Type.RETRYING, number, "")
-        else:
-            yield (queued_at_ms, Type.REASSIGNED, number, "")
-        yield (queued_at_ms, Type.QUEUED, number + 1, "")
+        yield (queued_ms, Type.REQUEUED_RATE_LIMIT, row.retry_count, "")
+    if row.started_at_ms is None or row.status is TaskStatus.QUEUED:
+        return
+    yield (row.started_at_ms, Type.ASSIGNED, row.retry_count, "")
+    yield (row.started_at_ms, Type.STARTED, row.retry_count, "")
+    if row.invocations:
+        yield (row.started_at_ms, Type.DURABLE_RESTORING, row.retry_count, "")
+    if row.status is TaskStatus.SUSPENDED:
+        yield (queued_ms, Type.DURABLE_EVICTED, row.retry_count, "")
 
 
 def limited(row: TaskRow) -> bool:
@@ -112,7 +198,7 @@ def _end(record: RunRecord, task: str, state: TaskState, retries: int) -> Iterat
         case TaskStatus.SKIPPED:
             yield (ended, Type.SKIPPED, retries, state.reason or "")
         case TaskStatus.FAILED:
-            yield (ended, _failure(why), retries, why)
+            yield (ended, _failure(why), retries, str(error).rstrip() if error is not None else "")
         case TaskStatus.CANCELLED:
             late = error is not None and error.exc_type == SCHEDULING_TIMED_OUT
             yield (ended, Type.SCHEDULING_TIMED_OUT if late else Type.CANCELLED, retries, why)

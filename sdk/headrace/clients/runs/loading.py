@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.clients.runs.details import Loaded
 from headrace.core.run.encoding import payload_text
+from headrace.core.run.history import decode_error_item
 from headrace.core.run.plan import Json
-from headrace.core.run.record import Place, RunRecord, TaskStatus
+from headrace.core.run.record import ErrorInfo, Place, RunRecord, TaskStatus
+from headrace.core.table import attempt_key
 from headrace.engine.runs.read import input_text, read_many
 from headrace.errors import RunNotFound
 from headrace.triggers.outcomes import outputs_of
@@ -33,8 +35,24 @@ def load_whole(engine: Engine, run_id: str, namespace: str = "") -> Loaded:
         from headrace.engine.waits.views import places_in_line
 
         loaded = replace(loaded, places=places_in_line(engine, loaded.record))
+    loaded = replace(loaded, errors=errors_of(engine, loaded.record))
     logs = {task: log_of(engine, loaded.record, task) for task, row in rows.items() if row.log is not None}
     return replace(loaded, logs=logs)
+
+
+def errors_of(engine: Engine, record: RunRecord) -> Mapping[tuple[str, int], ErrorInfo]:
+    """The errors of earlier attempts that are not in the record, by task and ticket: one batch of reads where there are any."""
+    from headrace.clients.runs.history import beside
+
+    wanted = beside(record)
+    if not wanted:
+        return {}
+    items = engine.store.get_many([attempt_key(record.run_id, task, ticket) for task, ticket in wanted])
+    return {
+        which: decode_error_item(str(item["body"]))
+        for which, item in zip(wanted, items, strict=True)
+        if item is not None
+    }
 
 
 def log_of(engine: Engine, record: RunRecord, task: str) -> Sequence[Entry]:

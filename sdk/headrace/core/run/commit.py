@@ -27,6 +27,7 @@ from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
 from headrace.core.run.encoding import encode_record, encode_row, marked, status_code
 from headrace.core.run.generation import Generation
 from headrace.core.run.graph import states
+from headrace.core.run.history import Ending, past_attempt, with_attempt
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.record import (
     UNCLAIMED,
@@ -182,6 +183,9 @@ def take_over(attempt: Attempt, row: TaskRow) -> Update:
     sets = _running(attempt)
     sets[_row_path(attempt.number, "k")] = row.takeovers + 1
     sets[_row_path(attempt.number, "r")] = row.retry_count + 1
+    sets[_row_path(attempt.number, "hx")] = with_attempt(
+        row.past, past_attempt(row, Ending.LOST, ended_at_ms=attempt.now_ms)
+    )
     return Update(
         key=run_key(attempt.run_id),
         require=every(
@@ -334,6 +338,7 @@ def _ridden(record: RunRecord, then: Attempt, now_ms: int) -> TaskRow:
         spawned=left.spawned,
         log=left.log,
         invocations=left.invocations,
+        past=left.past,
     )
 
 
@@ -342,13 +347,26 @@ def skip_output() -> Payload:
     return Payload.inline('{"skipped":true}')
 
 
-def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, retryable: bool) -> Update:
-    """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED."""
-    row = record.tasks[attempt.task]
-    decision = decide_retry(
-        record.plan.task(attempt.task), row.app_retry_count, retryable=retryable, run_id=record.run_id
+def retry_of(record: RunRecord, task: str, *, retryable: bool) -> RetryIn | GiveUp:
+    """What a failure of the task's attempt comes to."""
+    row = record.tasks[task]
+    return decide_retry(
+        record.plan.task(task), row.app_retry_count, retryable=retryable, run_id=record.run_id
     )
-    match decision:
+
+
+def fail(
+    record: RunRecord,
+    attempt: Attempt,
+    error: ErrorInfo,
+    *,
+    now_ms: int,
+    retryable: bool,
+    beside: bool = False,
+) -> Update:
+    """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED. `beside`: the error of one that is retried is an item."""
+    row = record.tasks[attempt.task]
+    match retry_of(record, attempt.task, retryable=retryable):
         case RetryIn(delay_ms):
             again = replace(
                 row,
@@ -359,7 +377,11 @@ def fail(record: RunRecord, attempt: Attempt, error: ErrorInfo, *, now_ms: int, 
                 lease_until_ms=None,
                 queued_at_ms=now_ms + delay_ms,
                 due_at_ms=now_ms + delay_ms if delay_ms else None,
-                error=replace(error, trace=""),
+                error=None,
+                past=with_attempt(
+                    row.past,
+                    past_attempt(row, Ending.RETRIED, ended_at_ms=now_ms, error=error, beside=beside),
+                ),
                 lined_up=(),
                 started=False,
             )

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import ITEM_EXISTS, Equal, Missing, Path, Update, Value, every
 from headrace.core.run.encoding import encode_payload, encode_rows, stored_routing
+from headrace.core.run.error_text import cut
 from headrace.core.run.generation import Generation, generation_of
 from headrace.core.run.graph import ancestors, finished, states
+from headrace.core.run.history import Ending, PastAttempt, past_attempt, with_attempt
 from headrace.core.run.plan import Json, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 
@@ -93,6 +95,9 @@ def _input_of(record: RunRecord, order: ReplayOrder) -> str | None:
 def _again(record: RunRecord, task: str, log: str | None) -> TaskRow:
     """A task that waits to run again: what outlives a generation, and the next ticket."""
     row = record.tasks.get(task) or record.again.get(task) or TaskRow(status=TaskStatus.WAITING)
+    past = row.past
+    if task in record.tasks:
+        past = with_attempt(past, _ended(record, row))
     return TaskRow(
         status=TaskStatus.WAITING,
         ticket=row.ticket + 1,
@@ -100,7 +105,25 @@ def _again(record: RunRecord, task: str, log: str | None) -> TaskRow:
         spawned=row.spawned,
         log=row.log if log is None else log,
         invocations=row.invocations,
+        past=past,
     )
+
+
+ENDINGS = {
+    TaskStatus.COMPLETED: Ending.COMPLETED,
+    TaskStatus.SKIPPED: Ending.COMPLETED,
+    TaskStatus.FAILED: Ending.FAILED,
+}
+
+ERROR_BYTES = 900
+"""What of an error is kept once its task was replayed."""
+
+
+def _ended(record: RunRecord, row: TaskRow) -> PastAttempt:
+    """The last attempt of a generation: one that a cancellation met is CANCELLED."""
+    ended_ms = row.finished_at_ms or record.cancelled_at_ms or record.created_at_ms
+    error = cut(row.error, ERROR_BYTES) if row.error is not None else None
+    return past_attempt(row, ENDINGS.get(row.status, Ending.CANCELLED), ended_at_ms=ended_ms, error=error)
 
 
 def replay(record: RunRecord, order: ReplayOrder, *, starter: str | None = None) -> Update:

@@ -7,14 +7,26 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.core.changes import Applied, Update
-from headrace.core.run.commit import Attempt, Evaluated, Fenced, complete, fail, judge_commit, suspend
+from headrace.core.changes import Applied, Put, Update
+from headrace.core.run.backoff import RetryIn
+from headrace.core.run.commit import (
+    Attempt,
+    Evaluated,
+    Fenced,
+    complete,
+    fail,
+    judge_commit,
+    retry_of,
+    suspend,
+)
 from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.graph import ancestors, states
+from headrace.core.run.history import encode_error_item
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
-from headrace.core.table import output_key
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record
+from headrace.core.sizes import item_bytes
+from headrace.core.table import attempt_key, output_key
 from headrace.core.waits.points import AtOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
@@ -40,6 +52,12 @@ from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
     from headrace.engine.durable.journal import Journal
+
+UNIT_BYTES = 1_024
+"""A write unit is so many bytes of the item, begun ones counted."""
+
+RESERVED_BYTES = 150
+"""For the record's key, and for what the next attempt adds to it."""
 
 MAX_MESSAGE_CHARS = 2_000
 """What of a condition's error goes into the record: its size is billed at every write."""
@@ -234,7 +252,8 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
             write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
         case Raised(error, retryable):
             kept = cut(error, bytes_for(len(record.plan.tasks)))
-            write = fail(record, attempt, kept, now_ms=now_ms, retryable=retryable)
+            beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)
+            write = fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
         case TimedOut(limit_s):
             write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
         case Suspended(point):
@@ -251,6 +270,21 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
         return Committed(record_in(engine, written.item))
     verdict = judge_commit(record_in(engine, written.item), attempt)
     return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
+
+
+def _saved_beside(
+    engine: Engine, record: RunRecord, attempt: Attempt, error: ErrorInfo, *, retryable: bool
+) -> bool:
+    """The error of an attempt that is retried: an item, where the record has no room for it in the write unit that it takes anyway."""
+    if not isinstance(retry_of(record, attempt.task, retryable=retryable), RetryIn):
+        return False
+    room = UNIT_BYTES - RESERVED_BYTES - item_bytes(encode_record(record)) % UNIT_BYTES
+    body = encode_error_item(error)
+    if len(body.encode()) <= room:
+        return False
+    key = attempt_key(record.run_id, attempt.task, attempt.ticket)
+    engine.store.write(Put(key=key, item={"body": body, "expires_at": record.expires_at_s}))
+    return True
 
 
 def _without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> Update:
