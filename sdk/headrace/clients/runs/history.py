@@ -116,9 +116,15 @@ def _begun(record: RunRecord, state: TaskState | None, past: tuple[PastAttempt, 
     elif state is not None and state.row is None:
         yield (state.due_since_ms or record.created_at_ms, Type.CREATED, 0, "")
     elif state is not None and state.row is not None:
-        queued = state.row.queued_at_ms or record.created_at_ms
+        queued = _first_queued_ms(record, state.row)
         yield (queued, Type.CREATED, 0, "")
         yield (queued, Type.QUEUED, 0, "")
+
+
+def _first_queued_ms(record: RunRecord, row: TaskRow) -> int:
+    """When its only attempt was queued first: the row of a task that has suspended says when it was queued last."""
+    queued_ms = row.queued_at_ms or record.created_at_ms
+    return queued_ms if row.started_at_ms is None else min(queued_ms, row.started_at_ms)
 
 
 def _earlier(

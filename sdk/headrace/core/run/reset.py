@@ -115,7 +115,7 @@ ENDINGS = {
     TaskStatus.FAILED: Ending.FAILED,
 }
 
-ERROR_BYTES = 900
+ERROR_BYTES = 2_000
 """What of an error is kept once its task was replayed."""
 
 

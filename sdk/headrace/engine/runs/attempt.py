@@ -19,12 +19,13 @@ from headrace.core.run.commit import (
     retry_of,
     suspend,
 )
+from headrace.core.run.encoding import encode_record
 from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.graph import ancestors, states
 from headrace.core.run.history import encode_error_item
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus, encode_record
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key
 from headrace.core.waits.points import AtOperations
