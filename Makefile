@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples test-browser docs architecture pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ docs: .venv-docs/.locked ## Build the documentation site into build/site; fails 
 
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-strip-extras --custom-compile-command "make lock"
+
+parity: $(VENV)/.installed ## Write docs/parity.md from its rows
+	$(BIN)/python docs/parity.py
 
 architecture: $(VENV)/.installed ## Write docs/architecture.md from the code
 	$(BIN)/python docs/architecture.py
