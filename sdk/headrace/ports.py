@@ -168,6 +168,18 @@ class Secrets(Protocol):
         ...
 
 
+class ReplyQueues(Protocol):
+    """Makes and removes the queues by which processes are told of the ends of runs; `Queues` sends to them and receives from them."""
+
+    def make(self, queue: str) -> None:
+        """Make an empty queue whose messages expire after a minute, each received once. Making it again is harmless."""
+        ...
+
+    def remove(self, queue: str) -> None:
+        """Remove it; one that is not there is no error."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that connects an engine to a world."""
@@ -177,3 +189,4 @@ class Ports:
     clock: Clock
     ids: Ids
     secrets: Secrets | None = None
+    replies: ReplyQueues | None = None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +19,8 @@ from hypothesis import strategies as st
 
 from headrace.aws.lean.http import Answer, Connection, Pool, connect
 from headrace.aws.transport import Unreachable
+
+SDK = Path(__file__).parents[2] / "sdk"
 
 
 def exchanged(answer: bytes, cuts: list[int] | None = None) -> Answer:
@@ -199,3 +205,44 @@ def test_nothing_listens() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(Unreachable, match="could not connect"):
         connect("127.0.0.1", port, None)
+
+
+AT_EXIT = """
+import atexit, os
+from headrace.aws.lean.transport import choose
+transport = choose("lean")
+atexit.register(lambda: print(transport.call("sqs", "GetQueueUrl", {"QueueName": "last"})["QueueUrl"]))
+transport.call("sqs", "GetQueueUrl", {"QueueName": "first"})
+"""
+
+
+class KeepsAlive(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"QueueUrl":"https://queue"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+def test_what_runs_at_exit_may_still_make_requests() -> None:
+    """The kept connection was closed before it, by weakref's own work at exit."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeepsAlive) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "PYTHONPATH": str(SDK),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", AT_EXIT], env=environment, capture_output=True, text=True, timeout=30
+        )
+        server.shutdown()
+    assert done.stdout == "https://queue\n", done.stderr

@@ -155,7 +155,7 @@ def test_what_hatchet_raises_as_valueerror_can_be_told_apart(error: ValueError) 
 
 
 def test_an_unknown_run_on_the_event_loop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.triggers.waiting.UNKNOWN_PAUSE_S", 0.001)
+    monkeypatch.setattr("headrace.triggers.looking.UNKNOWN_PAUSE_S", 0.001)
     with pytest.raises(ValueError, match="Workflow run nobody not found"):
         asyncio.run(WorkflowRunRef(desk, "nobody").aio_result())
 
@@ -236,7 +236,7 @@ def test_a_wait_given_up_is_read_for_no_longer(desk: Desk) -> None:
         given_up.cancel()
         await asyncio.sleep(0.02)
         (poller,) = _pollers.values()
-        watched = set(poller._watches)
+        watched = set(poller._awaited)
         kept.cancel()
         return watched
 

@@ -26,11 +26,13 @@ from headrace.aws.clients import BotoTransport, Clients
 from headrace.aws.lean.configuration import Served, from_botocore
 from headrace.aws.lean.transport import LeanTransport
 from headrace.aws.queues import AwsQueues
+from headrace.aws.replies import AwsReplyQueues
 from headrace.aws.store import AwsStore
 from headrace.aws.transport import Transport
 from headrace.memory import wiring as memory
 from headrace.memory.clock import VirtualClock
-from headrace.ports import MAX_MESSAGE_BYTES, Queues, Store
+from headrace.memory.queues import MemoryQueues
+from headrace.ports import MAX_MESSAGE_BYTES, Queues, ReplyQueues, Store
 
 STACK = "contract"
 VISIBILITY_S = 30
@@ -61,11 +63,13 @@ class Backend:
     queues: Queues = field(repr=False)
     elapse: Callable[[float], None] = field(repr=False)
     make: Callable[[str], object] = field(repr=False)
+    replies: ReplyQueues = field(repr=False)
 
 
 def in_memory() -> Backend:
     ports = memory.connect(visibility_s=VISIBILITY_S, max_receive_count=MAX_RECEIVE_COUNT)
     assert isinstance(ports.clock, VirtualClock)
+    assert isinstance(ports.queues, MemoryQueues)
     clock = ports.clock
     return Backend(
         "memory",
@@ -73,6 +77,7 @@ def in_memory() -> Backend:
         ports.queues,
         lambda span_s: clock.advance(round(span_s * 1000)),
         lambda name: None,
+        ports.queues,
     )
 
 
@@ -168,7 +173,8 @@ def _connected(name: str, elapse: Callable[[float], None], make: Callable[[], Tr
     store = AwsStore(transport, table=STACK, bucket=lambda: f"{STACK}-payloads", stack=STACK)
     queues = AwsQueues(transport, stack=STACK, urls={})
     store.get_blob("none")  # S3's client is made now, while the environment says where AWS is
-    return Backend(name, store, queues, elapse, _queue_maker(session.client("sqs")))
+    replies = AwsReplyQueues(transport, stack=STACK)
+    return Backend(name, store, queues, elapse, _queue_maker(session.client("sqs")), replies)
 
 
 def _queue_maker(sqs: Any) -> Callable[[str], object]:

@@ -15,6 +15,7 @@ from botocore.client import BaseClient
 
 from headrace import Context, EmptyModel, Headrace
 from headrace.core.changes import Write
+from headrace.core.run import replies
 from headrace.core.run.plan import GateStrategy
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
@@ -38,6 +39,8 @@ NOT_GRANTED = {
     "ssm:DeleteParameters",
     "ssm:GetParameter",  # the webhooks function only
     "secretsmanager:GetSecretValue",
+    "sqs:CreateQueue",  # clients, and the clock that sweeps their queues
+    "sqs:DeleteQueue",
 }
 """What no worker may do."""
 
@@ -154,13 +157,15 @@ def given(resources: dict[str, Any], function: str) -> set[tuple[str, str]]:
     for each in statements(resources, function):
         found = each["Resource"] if isinstance(each["Resource"], list) else [each["Resource"]]
         for resource in found:
-            name = (
-                resource["Fn::GetAtt"][0]
-                if "Fn::GetAtt" in resource
-                else resource["Fn::Sub"].split("Arn}/")[1]
-            )
-            out |= {(action, name) for action in each["Action"]}
+            out |= {(action, _name(resource)) for action in each["Action"]}
     return out
+
+
+def _name(resource: dict[str, Any]) -> str:
+    if "Fn::GetAtt" in resource:
+        return str(resource["Fn::GetAtt"][0])
+    path = str(resource["Fn::Sub"])
+    return "Reply-*" if path.endswith("-reply-*") else path.split("Arn}/")[1]
 
 
 @contextmanager
@@ -171,10 +176,11 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
 
     def call(client: Any, operation: str, params: dict[str, Any]) -> Any:
         service = client.meta.service_model.service_name
-        queue = params.get("QueueUrl", "").rpartition("headrace-")[2]
+        queue = params.get("QueueUrl", params.get("QueueName", "")).rpartition("headrace-")[2]
+        queue = "Reply-*" if queue.startswith("reply-") else f"{queue.title()}Queue"
         resource = f"index/{params['IndexName']}" if "IndexName" in params else "Table"
         action = action_of(service, operation)
-        calls.add((action, f"{queue.title()}Queue" if service == "sqs" else resource))
+        calls.add((action, queue if service == "sqs" else resource))
         return original(client, operation, params)
 
     with monkeypatch.context() as patch:
@@ -215,6 +221,9 @@ def busy_gates(engine: Engine, victim: str) -> None:
     for write in writes:
         engine.store.write(write)
     announce(engine, "second", "process", {})
+    engine.store.write(replies.announce("reply-dead", now_ms=old_ms - 10 * replies.LEASE_MS))
+    assert engine.replies is not None
+    engine.replies.make("reply-dead")
     set_timer(engine, "second", now_ms + 60_000, "{}")
 
 
@@ -234,9 +243,32 @@ def test_the_clock_may_make_every_call_that_it_makes(
         ("dynamodb:Query", "index/listing"),
         ("dynamodb:DeleteItem", "Table"),
         ("sqs:SendMessage", "SecondQueue"),
+        ("sqs:DeleteQueue", "Reply-*"),
     }
     assert did <= calls, "it did too little to prove anything"
     assert calls - given(resources, "ClockFunction") == set()
+
+
+@pytest.mark.parametrize("function", ["FirstFunction", "DeadLettersFunction", "ClockFunction"])
+def test_what_ends_runs_tells_those_that_wait(resources: dict[str, Any], function: str) -> None:
+    assert ("sqs:SendMessage", "Reply-*") in given(resources, function)
+
+
+@pytest.mark.parametrize("policy", ["TriggerPolicy", "OperatePolicy"])
+def test_a_client_makes_and_removes_reply_queues_and_no_others(
+    resources: dict[str, Any], policy: str
+) -> None:
+    document = resources[policy]["Properties"]["PolicyDocument"]
+    role = {"ClientRole": {"Properties": {"Policies": [{"PolicyDocument": document}]}}}
+    verbs = ("CreateQueue", "DeleteQueue", "ReceiveMessage")
+    may = {
+        pair
+        for each in statements(role, "Client")
+        for action in each["Action"]
+        if action.removeprefix("sqs:") in verbs
+        for pair in [(action, _name(each["Resource"]))]
+    }
+    assert may == {(f"sqs:{verb}", "Reply-*") for verb in verbs}
 
 
 def test_the_clock_reads_one_index_only(resources: dict[str, Any]) -> None:

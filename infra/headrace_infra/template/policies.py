@@ -12,6 +12,9 @@ from headrace_infra.template.unit import EVENTS, Unit
 READS = ("GetItem", "BatchGetItem", "Query")
 WRITES = ("PutItem", "PartiQLInsert", "UpdateItem", "DeleteItem")
 
+REPLY_QUEUES = sub("arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${AWS::StackName}-reply-*")
+"""The queues that processes make to be told of ends of runs (`headrace.core.run.replies`)."""
+
 
 def worker_policy(unit: Unit, units: list[Unit], *, events: bool = False) -> Block:
     """Its own queue, the table and its indexes, payloads of runs; and sending to the workers that its tasks can reach."""
@@ -20,7 +23,7 @@ def worker_policy(unit: Unit, units: list[Unit], *, events: bool = False) -> Blo
         _published_by_others(),
         _indexes(),
         *_payloads("run#*", *(["events/*"] if events else [])),
-        _sends([each for each in units if each.name in unit.sends], events=events),
+        *_sends([each for each in units if each.name in unit.sends], events=events),
         _receives(unit.queue),
         _key(),
     )
@@ -32,7 +35,7 @@ def dead_letters_policy(units: list[Unit], *, events: bool = False) -> Block:
         _items(),
         _published_by_others(),
         *_payloads("run#*", *(["events/*"] if events else [])),
-        _sends(units, events=events),
+        *_sends(units, events=events),
         _receives(DEAD_LETTERS),
         _key(),
     )
@@ -44,7 +47,7 @@ def events_policy(units: list[Unit]) -> Block:
         _items(),
         _published_by_others(),
         *_payloads("run#*", "events/*"),
-        _sends(units, events=True),
+        *_sends(units, events=True),
         _receives(EVENTS),
         _key(),
     )
@@ -79,13 +82,15 @@ def dashboard_policy(units: list[Unit], *, may_act: bool, events: bool = False) 
     """It reads runs, payloads and what CloudWatch counted. One that acts starts, cancels and pauses runs too, which pays what is then owed."""
     cost = _allow("Cost", ["cloudwatch:GetMetricData"], "*")
     if may_act:
-        return _policy(_items(), _indexes(), *_payloads("*"), _sends(units, events=events), cost, _key())
+        return _policy(_items(), _indexes(), *_payloads("*"), *_sends(units, events=events), cost, _key())
     return _policy(*_reads(), cost, _key(reads_only=True))
 
 
 def clock_policy(units: list[Unit]) -> Block:
-    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes, sends, and publishes."""
-    return _policy(_items(), _indexes("listing"), _sends(units), _key())
+    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes, sends, and publishes. It removes the
+    reply queues of processes that have ended."""
+    sweeps = _allow("ReplyQueues", ["sqs:DeleteQueue", "sqs:GetQueueUrl"], REPLY_QUEUES)
+    return _policy(_items(), _indexes("listing"), *_sends(units), sweeps, _key())
 
 
 # ---------------------------------------------------------------- clients
@@ -97,7 +102,8 @@ def trigger_policy(units: list[Unit], *, events: bool = False) -> Block:
         _items(),
         _published_by_others(),
         *_payloads("run#*", "events/*"),
-        _sends(units, events=events),
+        *_sends(units, events=events),
+        _waits(),
         _key(),
     )
 
@@ -114,7 +120,8 @@ def operate_policy(units: list[Unit], *, events: bool = False) -> Block:
         _items(),
         _indexes(),
         *_payloads("*"),
-        _sends(units, events=events),
+        *_sends(units, events=events),
+        _waits(),
         _allow("Depth", ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"], *_every_queue(units, events=events)),
         *([_allow("Secrets", [f"ssm:{verb}" for verb in verbs], secrets_of_webhooks())] if events else []),
         _allow("Cost", ["cloudwatch:GetMetricData"], "*"),
@@ -182,9 +189,19 @@ def _reads() -> list[Block]:
     ]
 
 
-def _sends(units: list[Unit], *, events: bool = False) -> Block:
+def _sends(units: list[Unit], *, events: bool = False) -> list[Block]:
+    """To workers, and to the reply queues of processes that wait for results: whatever ends a run tells them."""
     queues = [unit.queue for unit in units] + ([EVENTS] if events else [])
-    return _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(queue, "Arn") for queue in queues))
+    return [
+        _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(queue, "Arn") for queue in queues)),
+        _allow("Replies", ["sqs:SendMessage"], REPLY_QUEUES),
+    ]
+
+
+def _waits() -> Block:
+    """A process that waits for results makes a reply queue, receives from it and removes it: no queue of another name."""
+    verbs = ("CreateQueue", "DeleteQueue", "GetQueueUrl", "ReceiveMessage")
+    return _allow("ReplyQueues", [f"sqs:{verb}" for verb in verbs], REPLY_QUEUES)
 
 
 def _receives(queue: str) -> Block:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.aws.faults import is_throttle, translated
 from headrace.aws.transport import Refusal, Transport
+from headrace.core.run.replies import PREFIX
 from headrace.errors import HeadraceError, PayloadTooLargeError, QueueUnavailable
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Outgoing, Received
 
@@ -70,13 +71,25 @@ class AwsQueues:
         """The queue's URL: told by the settings, else asked for once."""
         with self._lock:
             known = self._urls.get(queue)
+        if known is None and queue.startswith(PREFIX):
+            known = self._url_of_reply_queue(queue)
         if known is None:
             name = f"{self._stack}-{queue}"
             with translated("queues", f"queue {name}", self._stack):
                 known = str(self._call("GetQueueUrl", {"QueueName": name})["QueueUrl"])
-            with self._lock:
-                self._urls[queue] = known
+            if not queue.startswith(PREFIX):
+                with self._lock:
+                    self._urls[queue] = known
         return known
+
+    def _url_of_reply_queue(self, queue: str) -> str | None:
+        """As the URL of another queue of the stack has it: they come and go, so none is asked for or remembered."""
+        with self._lock:
+            for name, url in self._urls.items():
+                place, _, last = url.rpartition("/")
+                if last == f"{self._stack}-{name}":
+                    return f"{place}/{self._stack}-{queue}"
+        return None
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         entries = [_entry(number, message) for number, message in enumerate(messages)]

@@ -11,6 +11,7 @@ from headrace.aws.faults import translated
 from headrace.aws.lean.transport import Choice, choose
 from headrace.aws.local_stack import running_here
 from headrace.aws.queues import AwsQueues
+from headrace.aws.replies import AwsReplyQueues
 from headrace.aws.secrets import AwsSecrets
 from headrace.aws.store import AwsStore
 from headrace.ports import Ports
@@ -34,9 +35,15 @@ class Connection(Protocol):
     @property
     def queues(self) -> Mapping[str, str]: ...
 
+    @property
+    def worker(self) -> str | None: ...
+
 
 def connect(settings: Connection) -> Ports:
-    """Ports on the stack that the settings name. No request is made yet; NotConfigured where no region is known."""
+    """Ports on the stack that the settings name. No request is made yet; NotConfigured where no region is known.
+
+    A worker's function gets no reply queues: its role may make none, and a function that waits is better written as a durable task.
+    """
     here = running_here(settings)
     name = here.stack if here is not None else settings.stack
     with translated("store", "AWS", name):
@@ -52,4 +59,7 @@ def connect(settings: Connection) -> Ports:
     store = AwsStore(transport, table=settings.table or name, bucket=bucket, stack=name)
     queues = AwsQueues(transport, stack=name, urls=settings.queues)
     secrets = AwsSecrets(transport.clients, stack=name)
-    return Ports(store=store, queues=queues, clock=SystemClock(), ids=SystemIds(), secrets=secrets)
+    replies = AwsReplyQueues(transport, stack=name) if settings.worker is None else None
+    return Ports(
+        store=store, queues=queues, clock=SystemClock(), ids=SystemIds(), secrets=secrets, replies=replies
+    )

@@ -234,6 +234,17 @@ def dead_letter_key(at_ms: int, name: str) -> Key:
     return Key(DEAD_LETTERS, f"{at_ms:013d}#{name}")
 
 
+# ---------------------------------------------------------------- who waits for results
+
+REPLY_QUEUES = "replyqueues"
+"""The partition of the reply queues that processes have made."""
+
+
+def reply_queue_key(queue: str) -> Key:
+    """A reply queue, and until when its process keeps it."""
+    return Key(REPLY_QUEUES, queue)
+
+
 # ---------------------------------------------------------------- events
 
 EVENT_SHARDS = 8

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.context.lifespan import Lifespan, LifespanFn
+from headrace.core.run.replies import PREFIX as REPLY_PREFIX
 from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns
@@ -157,10 +158,15 @@ class Worker:
         webhooks: bool = False,
     ) -> None:
         full = worker_name(app.settings.apply_namespace(name)) if isinstance(name, str) else ""
-        if not re.search("[A-Za-z0-9]", full) or len(full) > LONGEST_WORKER_NAME or full in RESERVED_NAMES:
+        if (
+            not re.search("[A-Za-z0-9]", full)
+            or len(full) > LONGEST_WORKER_NAME
+            or full in RESERVED_NAMES
+            or full.startswith(REPLY_PREFIX)
+        ):
             raise DefinitionError(
                 f"worker {name!r}: a worker's name is part of a queue's: give 1 to {LONGEST_WORKER_NAME} characters with letters or "
-                f"digits among them, not {' or '.join(sorted(RESERVED_NAMES))}"
+                f"digits among them, not {' or '.join(sorted(RESERVED_NAMES))}, and not one that begins with {REPLY_PREFIX}"
             )
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int) or slots < 1):
             raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.run.commit import MAX_CRASHES
 from headrace.core.run.plan import RunPlan
 from headrace.core.waits.wake_up import Account
-from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, Secrets, Store
+from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, ReplyQueues, Secrets, Store
 
 if TYPE_CHECKING:
     from headrace.core.waits.rate_limit import Window
@@ -103,6 +103,7 @@ class Engine:
     clock: Clock
     ids: Ids
     secrets: Secrets | None = None
+    replies: ReplyQueues | None = None
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
@@ -137,6 +138,7 @@ class Engine:
             clock=ports.clock,
             ids=ports.ids,
             secrets=ports.secrets,
+            replies=ports.replies,
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
             gate_limits=gate_limits,

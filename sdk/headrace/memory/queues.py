@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from headrace.core.run.replies import PREFIX
 from headrace.errors import HeadraceError, PayloadTooLargeError, StackNotFound
 from headrace.memory.faults import Faults, NoFaults
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Received
@@ -65,7 +66,8 @@ class MemoryQueues:
         """The queues that there are; None: any that is sent to."""
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
-        if self.only is not None and queue not in self.only:
+        made = queue in self._queues if queue.startswith(PREFIX) else self.only is None or queue in self.only
+        if not made:
             raise StackNotFound(f"the stack has no queue {queue!r}")
         for message in messages:
             if not 0 <= message.delay_s <= MAX_DELAY_S:
@@ -142,7 +144,21 @@ class MemoryQueues:
         self.faults.after("queues", "hide")
 
     def known(self) -> Iterable[str]:
-        return tuple(name for name in self._queues if name != DEAD_LETTERS)
+        return tuple(name for name in self._queues if name != DEAD_LETTERS and not name.startswith(PREFIX))
+
+    # ---- reply queues
+
+    def make(self, queue: str) -> None:
+        self.faults.before("replies", "make")
+        with self._lock:
+            self._queues.setdefault(queue, _Queue())
+        self.faults.after("replies", "make")
+
+    def remove(self, queue: str) -> None:
+        self.faults.before("replies", "remove")
+        with self._lock:
+            self._queues.pop(queue, None)
+        self.faults.after("replies", "remove")
 
     # ---- for tests and the simulation
 

@@ -85,10 +85,16 @@ def _start(app: Door, news: Sequence[NewRun]) -> list[RunRecord]:
         return []
     try:
         if len(news) == 1:
-            return [engine_start.start(app.engine, news[0])]
-        return engine_start.start_many(app.engine, news, progress=app._bulk_progress)
+            records = [engine_start.start(app.engine, news[0])]
+        else:
+            records = engine_start.start_many(app.engine, news, progress=app._bulk_progress)
     except StackNotFound as error:
         raise _on_no_worker(app, news) or error from None
+    if news[0].routing.reply_to is not None:
+        from headrace.triggers.mailbox import mailbox_of
+
+        mailbox_of(app.engine).remember(records)
+    return records
 
 
 def _on_no_worker(app: Door, news: Sequence[NewRun]) -> DefinitionError | None:
@@ -145,6 +151,8 @@ def _new_run(app: Door, wanted: StartRun, placement: Placement) -> NewRun:
     if isinstance(origin, Event) and origin.filter_payload:
         text = json.dumps(dict(origin.filter_payload), separators=(",", ":"))
         routing = replace(routing, filter_payload=text)
+    if wanted.reply_to is not None:
+        routing = replace(routing, reply_to=wanted.reply_to)
     rule = known.idempotency
     return engine_start.NewRun(
         plan=known.plan,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -14,6 +15,7 @@ from headrace.options.priority import Priority
 from headrace.triggers.children import current
 from headrace.triggers.options import RunArguments, TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.triggers.refs import TaskRunRef, aio_gather, gather
+from headrace.triggers.waiting import reply_queue
 from headrace.values.codec import input_text
 
 if TYPE_CHECKING:
@@ -111,24 +113,37 @@ class Triggered(Generic[I, R]):
             ),
         )
 
-    def _requests(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[StartRun]:
-        """On the caller's side, before any thread: children get their places here."""
+    def _requests(
+        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None
+    ) -> list[StartRun]:
+        """On the caller's side, before any thread: children get their places here. `told_at`: the reply queue of a caller that waits."""
         from headrace.triggers.requests import requests
 
-        return requests(self.app.settings, items, lambda: self.app.engine.clock.now_ms())
+        wanted = requests(self.app.settings, items, lambda: self.app.engine.clock.now_ms())
+        return wanted if told_at is None else [replace(one, reply_to=told_at) for one in wanted]
 
     def _start(self, wanted: Sequence[StartRun]) -> list[str]:
         from headrace.triggers.start import start
 
         return start(self.app, wanted)
 
-    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
-        return self._start(self._requests(items))
+    def _reply_queue(
+        self, items: Sequence[WorkflowRunTriggerConfig], wait_for_result: bool = True
+    ) -> str | None:
+        """Where the runs are to tell of their ends; a debounced one is started by another process than this."""
+        if not wait_for_result or any(item.options.debounce is not None for item in items):
+            return None
+        return reply_queue(self.app)
 
-    async def _aio_trigger(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[str]:
+    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None) -> list[str]:
+        return self._start(self._requests(items, told_at))
+
+    async def _aio_trigger(
+        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None
+    ) -> list[str]:
         import asyncio
 
-        wanted, spawner = self._requests(items), current.get()
+        wanted, spawner = self._requests(items, told_at), current.get()
         if spawner is not None and spawner.operations is not None:
             from headrace.triggers.durable import start_children
 
@@ -177,7 +192,8 @@ class Triggered(Generic[I, R]):
         FailedTaskRunExceptionGroup where the run FAILED, RunCancelled (a ValueError) where it was CANCELLED.
         """
         item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
-        ref = self._ref_of(item, self._trigger([item])[0])
+        told_at = self._reply_queue([item], wait_for_result)
+        ref = self._ref_of(item, self._trigger([item], told_at)[0])
         return ref.result() if wait_for_result else ref
 
     @overload
@@ -202,7 +218,8 @@ class Triggered(Generic[I, R]):
     ) -> R | TaskRunRef[I, R]:
         """As `run`, on the event loop."""
         item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
-        ref = self._ref_of(item, (await self._aio_trigger([item]))[0])
+        told_at = self._reply_queue([item], wait_for_result)
+        ref = self._ref_of(item, (await self._aio_trigger([item], told_at))[0])
         return await ref.aio_result() if wait_for_result else ref
 
     @overload
@@ -234,7 +251,8 @@ class Triggered(Generic[I, R]):
         wait_for_result: bool = True,
     ) -> Any:
         """Start many runs; their results in the order given, or references. Failures are raised, or put in the list."""
-        refs = [self._ref(run_id) for run_id in self._trigger(workflows)]
+        told_at = self._reply_queue(workflows, wait_for_result)
+        refs = [self._ref(run_id) for run_id in self._trigger(workflows, told_at)]
         return gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
 
     @overload
@@ -266,7 +284,8 @@ class Triggered(Generic[I, R]):
         wait_for_result: bool = True,
     ) -> Any:
         """As `run_many`, on the event loop."""
-        run_ids = await self._aio_trigger(workflows)
+        told_at = self._reply_queue(workflows, wait_for_result)
+        run_ids = await self._aio_trigger(workflows, told_at)
         refs = [self._ref(run_id) for run_id in run_ids]
         return (
             await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs

@@ -1,31 +1,112 @@
-"""Wait for runs to finish: one poll for all that an event loop waits for, however many there are."""
+"""Wait for runs to finish: one look for all that a thread or an event loop waits for, however many there are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headrace.core.run.graph import finished
 from headrace.core.run.record import RunRecord
-from headrace.engine.runs import read as results
-from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES
 from headrace.triggers.children import current
+from headrace.triggers.looking import POLLED_S, Looker, Watch
+from headrace.triggers.mailbox import mailbox_of
 
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.engine.engine import Engine
     from headrace.triggers.outcomes import Connected
 
-GROWTH = 1.3
-"""What a pause is multiplied by after each look that found the run still open."""
+
+def reply_queue(app: Connected) -> str | None:
+    """The queue that a run names which is started now to be waited for; None where this process has none yet, or polls.
+
+    A child names none: it may have been started by an earlier attempt."""
+    if current.get() is not None or app.settings.longest_poll_s <= POLLED_S:
+        return None
+    return mailbox_of(app.engine).address
 
 
 def wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
     """Block until every run is finished. None: no such run after 10 tries."""
-    settings = app.settings
-    return results.wait(app.engine, run_ids, poll_s=settings.poll_s, longest_poll_s=settings.longest_poll_s)
+    waiting = _Waiting(app)
+    try:
+        for run_id in dict.fromkeys(run_ids):
+            waiting.add(run_id)
+        while waiting.look():
+            waiting.pause()
+    finally:
+        waiting.stop()
+    return [waiting.found[run_id] for run_id in run_ids]
+
+
+class _Waiting:
+    """The runs that one thread waits for. Time is the engine's clock where nobody is told of anything: it may be a virtual one."""
+
+    def __init__(self, app: Connected) -> None:
+        self._engine = app.engine
+        self._looker = Looker(app.engine, app.settings, mailbox_of(app.engine))
+        self._signals = _Signals()
+        self.found: dict[str, RunRecord | None] = {}
+
+    def _now(self) -> float:
+        return time.monotonic() if self._engine.replies is not None else self._engine.clock.now_ms() / 1000
+
+    def add(self, run_id: str) -> None:
+        wake = self._signals.wake_of(run_id)
+        self._looker.watches[run_id] = self._looker.watch(run_id, self._now(), wake)
+
+    def look(self) -> bool:
+        """Look at what is due; whether anything is still open."""
+        now, looker = self._now(), self._looker
+        for run_id in self._signals.taken():
+            if run_id in looker.watches:
+                looker.watches[run_id].hear(now)
+        looker.look([each for each in looker.watches.values() if each.is_due(now)], now)
+        for run_id in [run_id for run_id, watch in looker.watches.items() if watch.over]:
+            self.found[run_id] = looker.watches.pop(run_id).found
+        return bool(looker.watches)
+
+    def pause(self) -> None:
+        pause_s = min(each.look_at for each in self._looker.watches.values()) - self._now()
+        if self._engine.replies is None:
+            self._engine.clock.sleep(max(0.0, pause_s))
+        else:
+            self._signals.event.wait(max(0.0, pause_s))
+
+    def stop(self) -> None:
+        for run_id, wake in self._signals.wakes.items():
+            self._looker.mailbox.unwatch(run_id, wake)
+
+
+class _Signals:
+    """What the mailbox has said, for a thread to take. `more` is called with each word."""
+
+    def __init__(self, more: Callable[[], None] | None = None) -> None:
+        self.event = threading.Event()
+        self.wakes: dict[str, Callable[[], None]] = {}
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        self._more = more or self.event.set
+
+    def wake_of(self, run_id: str) -> Callable[[], None]:
+        def wake() -> None:
+            with self._lock:
+                self._told.add(run_id)
+            self._more()
+
+        self.wakes[run_id] = wake
+        return wake
+
+    def taken(self) -> set[str]:
+        with self._lock:
+            self.event.clear()
+            told, self._told = self._told, set()
+        return told
+
+
+# ---------------------------------------------------------------- on an event loop
 
 
 async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
@@ -51,12 +132,10 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
 
 
 @dataclass(slots=True)
-class _Watch:
-    """One run that somebody waits for: when to look next, how long to pause after that."""
+class _Awaited:
+    """One run that coroutines wait for."""
 
-    look_at: float
-    pause_s: float
-    misses: int = 0
+    watch: Watch
     futures: list[asyncio.Future[RunRecord | None]] = field(default_factory=list)
 
     @property
@@ -65,25 +144,33 @@ class _Watch:
 
 
 class _Poller:
-    """Reads the runs that an event loop waits for, in batches, each at its own slowing pace. Ends when none is left."""
+    """Looks at the runs that an event loop waits for, in batches, each at its own pace. Ends when none is left."""
 
-    def __init__(self, engine: Engine, poll_s: float, longest_poll_s: float) -> None:
+    def __init__(self, app: Connected) -> None:
         import asyncio
 
         self._loop = asyncio.get_running_loop()
-        self._engine = engine
-        self._poll_s = poll_s
-        self._longest_poll_s = longest_poll_s
-        self._watches: dict[str, _Watch] = {}
+        self._engine = app.engine
+        self._looker = Looker(app.engine, app.settings, mailbox_of(app.engine))
+        self._awaited: dict[str, _Awaited] = {}
         self._more = asyncio.Event()
+        self._signals = _Signals(self._woken)
         self._task: asyncio.Task[None] | None = None
+
+    def _woken(self) -> None:
+        """From the mailbox's thread. A loop that is closed has nobody who waits."""
+        import contextlib
+
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._more.set)
 
     def watch(self, run_id: str) -> asyncio.Future[RunRecord | None]:
         future: asyncio.Future[RunRecord | None] = self._loop.create_future()
-        watch = self._watches.get(run_id)
-        if watch is None:
-            watch = self._watches[run_id] = _Watch(self._loop.time(), self._poll_s)
-        watch.futures.append(future)
+        awaited = self._awaited.get(run_id)
+        if awaited is None:
+            wake = self._signals.wake_of(run_id)
+            awaited = self._awaited[run_id] = _Awaited(self._looker.watch(run_id, self._loop.time(), wake))
+        awaited.futures.append(future)
         self._more.set()
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._poll(), name="headrace-wait")
@@ -91,49 +178,46 @@ class _Poller:
 
     async def _poll(self) -> None:
         try:
-            while self._watches:
+            while self._awaited:
                 self._more.clear()
                 await self._look()
                 await self._pause()
         except Exception as error:  # noqa: BLE001  # whatever a read raised belongs to those who wait
             self._fail(error)
         finally:
+            for run_id in list(self._awaited):
+                self._drop(run_id)
             _pollers.pop((id(self._loop), id(self._engine)), None)
 
     async def _look(self) -> None:
         import asyncio
 
         now = self._loop.time()
-        for run_id in [run_id for run_id, watch in self._watches.items() if not watch.wanted]:
-            del self._watches[run_id]
-        due = [run_id for run_id, watch in self._watches.items() if watch.look_at <= now + watch.pause_s / 4]
+        for run_id in self._signals.taken():
+            if run_id in self._awaited:
+                self._awaited[run_id].watch.hear(now)
+        for run_id in [run_id for run_id, awaited in self._awaited.items() if not awaited.wanted]:
+            self._drop(run_id)
+        due = [each.watch for each in self._awaited.values() if each.watch.is_due(now)]
         if not due:
             return
-        records = await asyncio.to_thread(results.read_many, self._engine, due)
-        for run_id, record in zip(due, records, strict=True):
-            self._judge(run_id, record)
+        await asyncio.to_thread(self._looker.look, due, now)
+        for watch in due:
+            if watch.over:
+                for future in self._drop(watch.run_id).futures:
+                    if not future.done():
+                        future.set_result(watch.found)
 
-    def _judge(self, run_id: str, record: RunRecord | None) -> None:
-        watch = self._watches[run_id]
-        if record is None:
-            watch.misses += 1
-            watch.pause_s = max(watch.pause_s, UNKNOWN_PAUSE_S)
-        if (record is not None and finished(record)) or watch.misses >= UNKNOWN_TRIES:
-            del self._watches[run_id]
-            for future in watch.futures:
-                if not future.done():
-                    future.set_result(record)
-            return
-        watch.look_at = self._loop.time() + watch.pause_s
-        watch.pause_s = min(watch.pause_s * GROWTH, self._longest_poll_s)
+    def _drop(self, run_id: str) -> _Awaited:
+        self._looker.mailbox.unwatch(run_id, self._signals.wakes.pop(run_id))
+        return self._awaited.pop(run_id)
 
     async def _pause(self) -> None:
         import asyncio
 
-        if not self._watches:
+        if not self._awaited:
             return
-        next_at = min(watch.look_at for watch in self._watches.values())
-        pause_s = next_at - self._loop.time()
+        pause_s = min(each.watch.look_at for each in self._awaited.values()) - self._loop.time()
         if pause_s > 0:
             try:
                 await asyncio.wait_for(self._more.wait(), pause_s)
@@ -141,9 +225,8 @@ class _Poller:
                 return
 
     def _fail(self, error: Exception) -> None:
-        watches, self._watches = self._watches, {}
-        for watch in watches.values():
-            for future in watch.futures:
+        for awaited in self._awaited.values():
+            for future in awaited.futures:
                 if not future.done():
                     future.set_exception(error)
 
@@ -156,9 +239,8 @@ def _poller(app: Connected) -> _Poller:
     """The poller of the running event loop for this app's engine."""
     import asyncio
 
-    engine, settings = app.engine, app.settings
-    key = (id(asyncio.get_running_loop()), id(engine))
+    key = (id(asyncio.get_running_loop()), id(app.engine))
     poller = _pollers.get(key)
     if poller is None:
-        poller = _pollers[key] = _Poller(engine, settings.poll_s, settings.longest_poll_s)
+        poller = _pollers[key] = _Poller(app)
     return poller

@@ -65,9 +65,8 @@ class Connection:
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
-        weakref.finalize(
-            self, opened.close
-        )  # what is kept when a pool ends is closed without a ResourceWarning
+        ending = weakref.finalize(self, opened.close)  # a pool that ends leaves no ResourceWarning
+        ending.atexit = False  # what runs at exit may still make requests
         self._rest = b""
         self._used = self._answered = False
         self.reusable = False

@@ -52,6 +52,9 @@ _STATUS_CODES = {
 }  # fmt: skip
 _STATUSES = {code: status for status, code in _STATUS_CODES.items()}
 
+WAITER = "rq#"
+"""What the attribute begins with by which a process says that it waits: one each, so that no write disturbs another."""
+
 ZIPPED_OVER = 300
 """Bytes over which a text is compressed: below, zlib saves next to nothing."""
 
@@ -282,6 +285,7 @@ def encode_record(record: RunRecord, *, plain: bool = False) -> Item:
     for name, value in marks.items():
         if value is not None:
             out[name] = value
+    out.update({WAITER + queue: 1 for queue in record.waiters})
     if record.routing != AS_PLANNED:
         text = encode_routing(record.routing)
         out["ex"] = text if plain else zipped(text)
@@ -328,6 +332,7 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         again=again,
         generation=generation_of(item["rp"]) if "rp" in item else None,
         input_of=item.get("ig"),
+        waiters=tuple(sorted(name.removeprefix(WAITER) for name in item if name.startswith(WAITER))),
         weight=_weight(item),
     )
 

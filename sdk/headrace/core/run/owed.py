@@ -114,6 +114,13 @@ class KeepDeadLetter:
     task: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReply:
+    """The run is over and the process that receives from `queue` waits for its result."""
+
+    queue: str
+
+
 Effect: TypeAlias = (
     SendTask
     | AwaitEvents
@@ -127,6 +134,7 @@ Effect: TypeAlias = (
     | StepOut
     | EndRun
     | KeepDeadLetter
+    | SendReply
 )
 
 LOST_WORKER, DEAD_LETTER = "LostWorkerError", "DeadLetterError"
@@ -178,7 +186,8 @@ def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, 
     held = record.routing.held_key
     joined = record.parent is not None and record.parent.join is not None
     gated = bool(record.plan.gates) and not record.plan.standalone
-    if not (held or joined or gated) or not finished(record):
+    waited_for = record.reply_queues
+    if not (held or joined or gated or waited_for) or not finished(record):
         return ()
     out: list[Effect] = []
     if held:
@@ -187,6 +196,7 @@ def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, 
         out.append(TellParent(join=record.parent.join, index=record.parent.index))
     if gated:
         out.append(EndRun(stale=stale))
+    out.extend(SendReply(queue=queue) for queue in waited_for)
     return tuple(out)
 
 

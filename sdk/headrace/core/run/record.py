@@ -171,6 +171,13 @@ class RunRecord:
     """About what its item weighed when it was read, in bytes; 0: it was not read."""
     derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What follows from the rest, once it was asked for: see `graph.states`."""
+    waiters: tuple[str, ...] = ()  # reply queues of processes that wait, beside the one named at start
+
+    @property
+    def reply_queues(self) -> tuple[str, ...]:
+        """Where the end of the run is to be told."""
+        named = self.routing.reply_to
+        return self.waiters if named is None else tuple(dict.fromkeys((named, *self.waiters)))
 
     @property
     def starts_at_ms(self) -> int:

@@ -97,12 +97,15 @@ class StartOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRun:
-    """One run to start. `workflow`: its name in full, namespace included. `input`: JSON text, None where there is none."""
+    """One run to start. `workflow`: its name in full, namespace included. `input`: JSON text, None where there is none.
+
+    `reply_to`: the reply queue of the process that waits for it."""
 
     workflow: str
     input: str | None = None
     options: StartOptions = field(default_factory=StartOptions)
     origin: Origin = field(default_factory=Call)
+    reply_to: str | None = None
 
 
 def derived_run_id(workflow: str, origin: Origin) -> str | None:

@@ -36,7 +36,8 @@ class Routing:
     be labelled with to take it (`core.waits.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
     plan. `rates`: of the rate limits that have an expression, in the order of the plan. `order`: the run's place among those
     that were started in one call. `held_key`: the idempotency key that the run's end releases. `filter_payload`: of the filter by which
-    an event started the run, as JSON. `starts_at_ms`: before then its first tasks are not queued; None: at once."""
+    an event started the run, as JSON. `starts_at_ms`: before then its first tasks are not queued; None: at once. `reply_to`: the reply queue of the process
+    that started the run and waits for it."""
 
     workers: Mapping[str, str] = field(default_factory=dict)
     required_labels: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Routing:
     held_key: str | None = None
     filter_payload: str | None = None
     starts_at_ms: int | None = None
+    reply_to: str | None = None
 
 
 AS_PLANNED = Routing()
@@ -71,6 +73,8 @@ def encode_routing(routing: Routing) -> str:
         out["fp"] = routing.filter_payload
     if routing.starts_at_ms is not None:
         out["at"] = routing.starts_at_ms
+    if routing.reply_to is not None:
+        out["rq"] = routing.reply_to
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -92,6 +96,7 @@ def decode_routing(text: str) -> Routing:
         held_key=raw.get("ik"),
         filter_payload=raw.get("fp"),
         starts_at_ms=raw.get("at"),
+        reply_to=raw.get("rq"),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Missing, Update, either
 from headrace.core.run.message import FiringKind, TimersMessage, encode_timers
 from headrace.core.table import CURSOR, timer_partition
+from headrace.engine.clock.reply_queues import sweep_queues
 from headrace.engine.clock.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
 from headrace.engine.engine import Engine
 from headrace.engine.waits.sweep import tend_gates
@@ -43,6 +44,7 @@ def tick(engine: Engine) -> int:
         sent += sum(send_shard(engine, minute, shard) for shard in range(SHARDS))
         if minute + 1 == until or (minute + 1) % STRIDE_MINUTES == 0:
             _move_cursor(engine, minute + 1)
+    sweep_queues(engine)
     return sent + tend_gates(engine)
 
 

@@ -20,6 +20,7 @@ from headrace.core.run.owed import (
     LookAtJoin,
     LookAtOperations,
     ReleaseKey,
+    SendReply,
     SendTask,
     StepOut,
     TellParent,
@@ -59,6 +60,10 @@ def pay(engine: Engine, record: RunRecord, effects: Iterable[Effect]) -> None:
                 from headrace.engine.durable.operations import end_operations
 
                 end_operations(engine, record, task)
+            case SendReply(queue=queue):
+                from headrace.engine.runs.replies import send_reply
+
+                send_reply(engine, record.run_id, queue)
             case ReleaseKey(name=name):
                 engine.store.write(release(name, record.run_id, record.generation_number))
             case KeepDeadLetter(task=task):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headrace.core.changes import Applied
 from headrace.core.run.commit import overdue, schedule_timed_out, settle_unrun
-from headrace.core.run.graph import finished, states
+from headrace.core.run.graph import TaskState, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.table import run_key
@@ -29,12 +29,12 @@ def read(engine: Engine, run_id: str) -> RunRecord | None:
     return read_many(engine, [run_id])[0]
 
 
-def read_many(engine: Engine, run_ids: Sequence[str]) -> list[RunRecord | None]:
-    """As `read`, for many: one batched read."""
+def read_many(engine: Engine, run_ids: Sequence[str], *, consistent: bool = True) -> list[RunRecord | None]:
+    """As `read`, for many: one batched read. Not `consistent`: half the price, and perhaps as it was a moment ago."""
     if len(run_ids) == 1:
-        items = [engine.store.get(run_key(run_ids[0]))]
+        items = [engine.store.get(run_key(run_ids[0]), consistent=consistent)]
     else:
-        items = engine.store.get_many([run_key(run_id) for run_id in run_ids])
+        items = engine.store.get_many([run_key(run_id) for run_id in run_ids], consistent=consistent)
     return [None if item is None else _expire(engine, record_in(engine, item)) for item in items]
 
 
@@ -42,12 +42,8 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
     """Cancel what waited past its schedule timeout: nobody else may look at it."""
     now_ms = engine.clock.now_ms()
     for name, state in states(record).items():
-        if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED) or waits_without_limit(state.row):
-            continue
-        since = (
-            state.row.queued_at_ms if state.row is not None and state.row.queued_at_ms else state.due_since_ms
-        )
-        if not overdue(record, name, queued_at_ms=since, now_ms=now_ms):
+        since = _waits_since_ms(state)
+        if since is None or not overdue(record, name, queued_at_ms=since, now_ms=now_ms):
             continue
         ticket = state.row.ticket if state.row is not None else record.first_ticket(name)
         error = schedule_timed_out(record, name)
@@ -61,6 +57,24 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
         if isinstance(written, Applied):
             pay(engine, record, owed_after(record, name))
     return record
+
+
+def _waits_since_ms(state: TaskState) -> int | None:
+    """Since when the task has waited to start, where its schedule timeout runs."""
+    if state.status not in (TaskStatus.QUEUED, TaskStatus.PARKED) or waits_without_limit(state.row):
+        return None
+    row = state.row
+    return row.queued_at_ms if row is not None and row.queued_at_ms else state.due_since_ms
+
+
+def expires_at_ms(record: RunRecord) -> int | None:
+    """When the first of its tasks will have waited too long to start; None where none waits."""
+    times = [
+        since + record.plan.task(name).schedule_timeout_ms
+        for name, state in states(record).items()
+        if (since := _waits_since_ms(state)) is not None
+    ]
+    return min(times, default=None)
 
 
 def input_text(engine: Engine, record: RunRecord) -> str | None:
@@ -86,59 +100,3 @@ def waits_without_limit(row: TaskRow | None) -> bool:
         return False
     paused = row.status is TaskStatus.PARKED and isinstance(row.waits_at, AtPause)
     return paused or row.status is TaskStatus.SUSPENDED
-
-
-class _Waiting:
-    """The runs somebody waits for: which are still open, and when to look again."""
-
-    def __init__(self, run_ids: Sequence[str], poll_s: float, longest_poll_s: float) -> None:
-        self.run_ids = run_ids
-        self.found: dict[str, RunRecord] = {}
-        self.open = list(dict.fromkeys(run_ids))
-        self.pause_s = poll_s
-        self.longest_poll_s = longest_poll_s
-        self.misses: dict[str, int] = {}
-
-    def look(self, engine: Engine) -> bool:
-        """Read all that is open; whether all is done."""
-        missing = False
-        for run_id, record in zip(self.open, read_many(engine, self.open), strict=True):
-            if record is None:
-                self.misses[run_id] = self.misses.get(run_id, 0) + 1
-                missing = True
-            elif finished(record):
-                self.found[run_id] = record
-        self.open = [r for r in self.open if r not in self.found and self.misses.get(r, 0) < UNKNOWN_TRIES]
-        if missing:
-            self.pause_s = max(self.pause_s, UNKNOWN_PAUSE_S)
-        return not self.open
-
-    def next_pause_s(self) -> float:
-        pause_s = self.pause_s
-        self.pause_s = min(self.pause_s * 1.3, self.longest_poll_s)
-        return pause_s
-
-    def results(self) -> list[RunRecord | None]:
-        return [self.found.get(run_id) for run_id in self.run_ids]
-
-
-def wait(
-    engine: Engine, run_ids: Sequence[str], *, poll_s: float = 0.02, longest_poll_s: float = 1.0
-) -> list[RunRecord | None]:
-    """Block until every run is finished (polls all in batches, backing off). None: still unknown after 10 tries."""
-    waiting = _Waiting(run_ids, poll_s, longest_poll_s)
-    while not waiting.look(engine):
-        engine.clock.sleep(waiting.next_pause_s())
-    return waiting.results()
-
-
-async def aio_wait(
-    engine: Engine, run_ids: Sequence[str], *, poll_s: float = 0.02, longest_poll_s: float = 1.0
-) -> list[RunRecord | None]:
-    """`wait` without a thread a waiter: sleeps on the event loop, reads in a thread; cancellable."""
-    import asyncio
-
-    waiting = _Waiting(run_ids, poll_s, longest_poll_s)
-    while not await asyncio.to_thread(waiting.look, engine):
-        await asyncio.sleep(waiting.next_pause_s())
-    return waiting.results()
