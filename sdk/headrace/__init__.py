@@ -51,6 +51,7 @@ from headrace.errors import (
     RunNotOver,
     TaskRunError,
 )
+from headrace.options.batch import BatchMemberId
 from headrace.options.concurrency import ConcurrencyExpression, ConcurrencyLimitStrategy
 from headrace.options.conditions import (
     Condition,
@@ -142,6 +143,7 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and refuse every 
 
 __all__ = [
     "DEFAULT_DURABLE_TASK_EVICTION_POLICY",
+    "BatchMemberId",
     "BulkCancelReplayOpts",
     "BulkPushEventOptions",
     "BulkPushEventWithMetadata",

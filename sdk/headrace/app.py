@@ -6,7 +6,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from headrace.clients.surface import Clients
 from headrace.context.lifespan import LifespanFn
@@ -15,13 +15,21 @@ from headrace.definitions.arguments import (
     DagArguments,
     DurableArguments,
     StandaloneArguments,
+    StandaloneBatchArguments,
     TaskArguments,
     WorkflowArguments,
     checked,
     names_of,
+    with_batch,
 )
 from headrace.definitions.base import BaseWorkflow, WorkflowConfig
-from headrace.definitions.decorators import AnyTaskDecorator, DurableStandaloneDecorator, TypedTaskDecorator
+from headrace.definitions.decorators import (
+    AnyTaskDecorator,
+    BatchStandaloneDecorator,
+    BroadcastStandaloneDecorator,
+    DurableStandaloneDecorator,
+    TypedTaskDecorator,
+)
 from headrace.definitions.registry import Registry
 from headrace.definitions.task import TaskOptions
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions
@@ -265,8 +273,48 @@ class Headrace(Clients):
             self._standalone(name, input_validator, options, _DURABLE), eviction_policy
         )
 
-    def batch_task(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise NotSupportedError("batch tasks are not available in this version of Headrace")
+    @overload
+    def batch_task(
+        self,
+        *,
+        name: str | None = None,
+        input_validator: type[I] | None = None,
+        broadcast_output: Literal[False] = False,
+        **options: Unpack[StandaloneBatchArguments],
+    ) -> BatchStandaloneDecorator[I]: ...
+    @overload
+    def batch_task(
+        self,
+        *,
+        name: str | None = None,
+        input_validator: type[I] | None = None,
+        broadcast_output: Literal[True],
+        **options: Unpack[StandaloneBatchArguments],
+    ) -> BroadcastStandaloneDecorator[I]: ...
+    def batch_task(
+        self,
+        *,
+        name: str | None = None,
+        input_validator: Any = None,
+        broadcast_output: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Declare a batch task: several runs of it are one call of its function, which takes their inputs by id and returns their outputs:
+
+            @hatchet.batch_task(batch_max_size=100, batch_max_interval=timedelta(seconds=1))
+            def embed(inputs: dict[BatchMemberId, Text], ctx: Context) -> dict[BatchMemberId, Vector]: ...
+
+        Each run is started, waited for and cancelled like any other. See BatchArguments for the options. A batch has no retries:
+        what the function raises fails every member. Its context, with logs and child runs, is the first member's.
+        """
+        checked(f"batch task {name or ''}".strip(), options, names_of(StandaloneBatchArguments))
+        config = {key: value for key, value in options.items() if key in _WORKFLOW}
+        config["default_additional_metadata"] = dict(config.get("default_additional_metadata") or {})
+        config["input_validator"] = input_validator
+        own = {key: value for key, value in options.items() if key not in _WORKFLOW}
+        made = TaskOptions(**with_batch(own, broadcast_output=broadcast_output))
+        kind = BroadcastStandaloneDecorator if broadcast_output else BatchStandaloneDecorator
+        return kind(self, name, config, made)
 
     @overload
     def workflow(

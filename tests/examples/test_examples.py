@@ -52,6 +52,15 @@ def run(*command: str) -> str:
             ],
         ),
         (
+            "batching",
+            [
+                "INSERT INTO customers: 4 rows",
+                "INSERT INTO orders: 3 rows",
+                "INSERT INTO orders: 5 rows",
+                "12 rows stored by 3 statements",
+            ],
+        ),
+        (
             "tracing",
             [
                 "POST /orders ",

@@ -84,6 +84,8 @@ def _title(view: GateView) -> str:
             return f"workflow [bold]{name}[/]"
         case GateKind.LABELS:
             return f"worker [bold]{name}[/]"
+        case GateKind.BATCH:
+            return f"batches of [bold]{name}[/] key [bold]{escape(view.key)}[/]"
 
 
 def _room(view: GateView, now_ms: int) -> str:

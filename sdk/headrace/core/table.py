@@ -139,6 +139,25 @@ def short_key(key: str) -> str:
     return f"{key[: LONGEST_KEY // 2]}…{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
+BATCH = "batch#"
+"""What the partitions of the lines of batch tasks begin with."""
+
+
+def batch_state_key(line: str) -> Key:
+    """Which batch of a line is filling; and, where their number is limited, which run."""
+    return Key(line, "batch")
+
+
+def batch_pages(number: int | None = None) -> str:
+    """What the sort keys of the pages of a batch begin with; None: of all batches of a line."""
+    return "b#" if number is None else f"b#{number:09d}#"
+
+
+def batch_page_key(line: str, number: int, page: int) -> Key:
+    """A page of a batch: its members, until they have ended."""
+    return Key(line, f"{batch_pages(number)}{page:04d}")
+
+
 # ---------------------------------------------------------------- time
 
 DEPLOYED = Key("deployed", "stack")

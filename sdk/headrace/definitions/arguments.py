@@ -55,6 +55,37 @@ class DagTaskArguments(TaskArguments, total=False):
     isolated: bool
 
 
+class BatchArguments(TypedDict, total=False):
+    """Of a batch task: how it is run, and how runs are put together (see BatchOptions). It has no retries, and no limits of its own beside
+    `batch_group_max_runs`.
+
+    schedule_timeout, execution_timeout, rate_limits, desired_worker_labels: as of any task; a rate limit is taken by each run.
+    batch_max_size: at most so many runs are one call, default 1. batch_max_interval: the call is made so long after the first run lined
+    up. batch_group_key: CEL: runs of different values are never in one call. batch_group_max_runs: calls of a value at once.
+    broadcast_output: the function returns one output for all.
+    """
+
+    schedule_timeout: Duration
+    execution_timeout: Duration
+    rate_limits: Sequence[RateLimit] | None
+    desired_worker_labels: DesiredLabels
+    backoff_factor: float | None
+    backoff_max_seconds: int | None
+    batch_max_size: int
+    batch_max_interval: Duration | None
+    batch_group_key: str | None
+    batch_group_max_runs: int | None
+
+
+class DagBatchArguments(BatchArguments, total=False):
+    """Of a batch task of a workflow. parents, wait_for, skip_if, cancel_if: as of any task: they come first."""
+
+    parents: Sequence[Task[Any, Any]] | None
+    wait_for: Conditions
+    skip_if: Conditions
+    cancel_if: Conditions
+
+
 class WorkflowArguments(TypedDict, total=False):
     """Of whatever can be triggered.
 
@@ -86,6 +117,17 @@ class DurableArguments(TaskArguments, WorkflowArguments, total=False):
     """Of a durable standalone task."""
 
 
+class StandaloneBatchArguments(BatchArguments, total=False):
+    """Of a batch task that is a workflow of its own."""
+
+    description: str | None
+    version: str | None
+    sticky: StickyStrategy | None
+    default_priority: Priority | int
+    default_filters: Sequence[DefaultFilter] | None
+    default_additional_metadata: Mapping[str, Any] | None
+
+
 class StandaloneArguments(DurableArguments, total=False):
     """Of a standalone task."""
 
@@ -102,6 +144,15 @@ def checked(where: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
             close = get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names)}"
             raise TypeError(f"{where} has no option {name!r}: {hint}")
+
+
+def with_batch(options: Mapping[str, Any], *, broadcast_output: bool) -> dict[str, Any]:
+    """The options of a task, those of its batch put together in `batch`."""
+    from headrace.options.batch import BatchOptions
+
+    own = {name: value for name, value in options.items() if not name.startswith("batch_")}
+    batch = {name: value for name, value in options.items() if name.startswith("batch_")}
+    return {**own, "batch": BatchOptions(**batch, broadcast_output=broadcast_output)}
 
 
 def names_of(arguments: type) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 from headrace.core.run.plan import TaskKind
 from headrace.definitions.base import WorkflowConfig
 from headrace.definitions.standalone import Standalone
-from headrace.definitions.task import Task, TaskOptions, input_type_of
+from headrace.definitions.task import Task, TaskOptions, input_type_of, member_input_type_of
+from headrace.options.batch import BatchMemberId
 from headrace.options.eviction import EvictionPolicy
 
 if TYPE_CHECKING:
@@ -82,6 +83,53 @@ class DurableStandaloneDecorator:
         return made
 
 
+class _BatchDecorator(Generic[I]):
+    """Makes a standalone batch task of a function."""
+
+    def __init__(
+        self, app: Headrace, name: str | None, config: Mapping[str, Any], options: TaskOptions
+    ) -> None:
+        self._app, self._name, self._config, self._options = app, name, config, options
+
+    def _made(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
+        config = WorkflowConfig(name=self._name if self._name is not None else fn.__name__, **self._config)
+        config = replace(config, input_validator=member_input_type_of(fn, config.input_validator))
+        return Standalone(self._app, config, fn, self._options)
+
+
+class BatchStandaloneDecorator(_BatchDecorator[I]):
+    """Makes a batch task of a function of `dict[BatchMemberId, In]` that returns a `dict[BatchMemberId, Out]`."""
+
+    @overload
+    def __call__(
+        self,
+        fn: Callable[
+            Concatenate[dict[BatchMemberId, I], Context, P], Coroutine[Any, Any, dict[BatchMemberId, R]]
+        ],
+    ) -> Standalone[I, R]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], dict[BatchMemberId, R]]
+    ) -> Standalone[I, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
+        return self._made(fn)
+
+
+class BroadcastStandaloneDecorator(_BatchDecorator[I]):
+    """Makes a batch task of a function of `dict[BatchMemberId, In]` whose output is every member's."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], Coroutine[Any, Any, R]]
+    ) -> Standalone[I, R]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], R]
+    ) -> Standalone[I, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
+        return self._made(fn)
+
+
 # ---- of a workflow: its tasks
 
 
@@ -120,7 +168,7 @@ class TaskDecorator(Generic[I]):
             fn,
             name=(self._name if self._name is not None else fn.__name__) + self._suffix,
             workflow=self._workflow.name,
-            input_type=input_type_of(fn, self._workflow.config.input_validator),
+            input_type=self._input_type(fn),
             options=self._options,
             parents=self._parents,
             kind=self._kind,
@@ -130,6 +178,23 @@ class TaskDecorator(Generic[I]):
         )
         self._workflow.add(task)
         return task
+
+    def _input_type(self, fn: Callable[..., Any]) -> Any:
+        return input_type_of(fn, self._workflow.config.input_validator)
+
+
+class BatchTaskDecorator(TaskDecorator[I]):
+    """Makes a batch task of a function of `dict[BatchMemberId, In]` and adds it to its workflow."""
+
+    def __call__(  # type: ignore[override]  # the inputs of several runs
+        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], Any]
+    ) -> Task[I, Any]:
+        make: Any = super().__call__
+        made: Task[I, Any] = make(fn)
+        return made
+
+    def _input_type(self, fn: Callable[..., Any]) -> Any:
+        return member_input_type_of(fn, self._workflow.config.input_validator)
 
 
 class DurableTaskDecorator(Generic[I]):

@@ -13,6 +13,7 @@ from headrace.context.depends import dependencies_of, hints_of
 from headrace.context.middleware import NONE, Middleware
 from headrace.core.run.plan import GatePlan, TaskKind, TaskPlan
 from headrace.errors import DefinitionError
+from headrace.options.batch import BatchOptions, batch_plan_of
 from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.conditions import Conditions, groups_of
 from headrace.options.durations import Duration, to_ms
@@ -66,6 +67,7 @@ class TaskOptions:
     slot_cost: int | None = None
     isolated: bool = False
     eviction_policy: EvictionPolicy | None = None  # of a durable task; None: the default
+    batch: BatchOptions | None = None  # of a batch task
 
     def with_defaults(self, defaults: TaskDefaults) -> TaskOptions:
         """These options with a workflow's defaults wherever they equal the built-in ones."""
@@ -115,7 +117,9 @@ class Task(Generic[I, R]):
         self.is_async_function = inspect.iscoroutinefunction(fn)
         self.input_codec = Codec(input_type)
         self._check_input_type(input_type)
-        self.output_codec = Codec(output_type_of(fn))
+        self.output_codec = Codec(
+            output_type_of(fn) if options.batch is None else _member_output(fn, options.batch)
+        )
         check_signature(fn, self.where)
         if durable and not self.is_async_function:
             raise DefinitionError(f"{self.where}: a durable task must be async: declare it with `async def`")
@@ -226,6 +230,9 @@ class Task(Generic[I, R]):
             gates=gates_of(o.concurrency, f"{self.workflow}:{self.name}", where),
             rates=rates_of(o.rate_limits, where, self.namespace),
             slot_cost=o.slot_cost or 1,
+            batch=batch_plan_of(o.batch, where, schedule_timeout_ms=schedule_ms)
+            if o.batch is not None
+            else None,
         )
 
     def plan(self, worker: str, numbers: count[int]) -> TaskPlan:
@@ -328,6 +335,28 @@ def input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
     from headrace.values.empty import EmptyModel
 
     return EmptyModel
+
+
+def member_input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
+    """The input of one member of a batch: what is declared, or In where the function takes a `dict[BatchMemberId, In]`."""
+    if declared is not None:
+        return declared
+    first = next(iter(inspect.signature(fn).parameters), None)
+    hint = hints_of(fn).get(first or "")
+    found = get_args(hint)[1] if get_origin(hint) is not None and len(get_args(hint)) == 2 else None
+    if isinstance(found, type) or is_typeddict(found) or get_origin(found) is dict:
+        return found
+    from headrace.values.empty import EmptyModel
+
+    return EmptyModel
+
+
+def _member_output(fn: Callable[..., Any], batch: BatchOptions) -> Any:
+    """The output of one member: Out where the function returns a `dict[BatchMemberId, Out]`, or, of a broadcast, what it returns."""
+    found = output_type_of(fn)
+    if batch.broadcast_output:
+        return found
+    return get_args(found)[1] if len(get_args(found)) == 2 else Any
 
 
 def output_type_of(fn: Callable[..., Any]) -> Any:

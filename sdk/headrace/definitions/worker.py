@@ -20,6 +20,7 @@ from headrace.runtime.code import TaskRunnable
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.definitions.base import BaseWorkflow
+    from headrace.definitions.task import Task
     from headrace.engine.catalog.workers import DeclaredWorker
     from headrace.engine.runs.ports import Runnable
 
@@ -266,10 +267,17 @@ class Worker:
     def runnables(self) -> dict[tuple[str, str], Runnable]:
         """(workflow name, task name) -> code, for every task of this worker's workflows."""
         return {
-            (workflow.name, task.name): TaskRunnable(task, self)
+            (workflow.name, task.name): self._runnable(task)
             for workflow in self.workflows
             for task in workflow.tasks
         }
+
+    def _runnable(self, task: Task[Any, Any]) -> Runnable:
+        if task.options.batch is None:
+            return TaskRunnable(task, self)
+        from headrace.runtime.batch_code import BatchRunnable
+
+        return BatchRunnable(task, self, broadcast=task.options.batch.broadcast_output)
 
     def start(self, options: WorkerStartOptions | None = None) -> None:
         """Run as a process: poll the queue until SIGTERM or SIGINT, then drain. LoopAlreadyRunningError in a running loop."""

@@ -7,12 +7,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.core.run.plan import TaskKind
-from headrace.definitions.arguments import checked
+from headrace.definitions.arguments import DagBatchArguments, checked, names_of, with_batch
 from headrace.definitions.base import BaseWorkflow, WorkflowConfig
-from headrace.definitions.decorators import DurableTaskDecorator, TaskDecorator
+from headrace.definitions.decorators import BatchTaskDecorator, DurableTaskDecorator, TaskDecorator
 from headrace.definitions.standalone import Standalone
 from headrace.definitions.task import Task, TaskOptions
-from headrace.errors import DefinitionError, NotSupportedError
+from headrace.errors import DefinitionError
 from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
 from headrace.triggers.refs import WorkflowRunRef
 
@@ -103,8 +103,20 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         given = self._given("its on-success task", _ENDING, rest, dict(options))
         return TaskDecorator(self, name, TaskOptions(**given), self._leaves(), suffix="-on-success")
 
-    def batch_task(self, *arguments: Any, **options: Any) -> Any:
-        raise NotSupportedError("batch tasks are not available in this version of Headrace")
+    def batch_task(
+        self,
+        name: str | None = None,
+        *,
+        broadcast_output: bool = False,
+        **options: Unpack[DagBatchArguments],
+    ) -> BatchTaskDecorator[I]:
+        """Add a batch task: runs of the workflow that come to it are one call of its function. See BatchArguments for its options."""
+        where = f"batch task {name or ''}".strip() + f" of workflow {self.name}"
+        checked(where, options, names_of(DagBatchArguments))
+        given: dict[str, Any] = dict(options)
+        parents = tuple(given.pop("parents", None) or ())
+        made = with_batch(given, broadcast_output=broadcast_output)
+        return BatchTaskDecorator(self, name, TaskOptions(**made), parents)
 
     def _decorator(self, name: str | None, rest: Sequence[Any], options: dict[str, Any]) -> TaskDecorator[I]:
         if callable(name):

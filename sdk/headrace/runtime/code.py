@@ -44,7 +44,7 @@ class TaskRunnable:
             return invalid_input(work, error)
         try:
             ctx = self._context(work)
-            with _running(work, ctx):
+            with running(work, ctx):
                 return Succeeded(output_text(invoke(self.task, value, ctx, {})))
         except TaskTimeout:
             raise
@@ -62,7 +62,7 @@ class TaskRunnable:
             ctx = self._context(work)
             if self.task.is_durable:
                 return await self._run_durable(work, value, ctx)
-            with _running(work, ctx):
+            with running(work, ctx):
                 return Succeeded(output_text(await aio_invoke(self.task, value, ctx, {})))
         except asyncio.CancelledError:
             raise
@@ -100,7 +100,7 @@ class TaskRunnable:
 
             if isinstance(ctx, DurableContext):
                 ctx._durable, ctx._namespace = run, self.task.namespace
-            with _running(work, ctx, operations=run):
+            with running(work, ctx, operations=run):
                 return await run.run(code)
 
     def _context(self, work: Work) -> Context:
@@ -130,7 +130,8 @@ async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapp
 
 
 @contextmanager
-def _running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[None]:
+def running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[None]:
+    """Within it, what is started is a child of this task."""
     spawner = Spawner(work.record, work.task, ctx, durable=operations is not None, operations=operations)
     token = current.set(spawner)
     try:

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.engine.runs.ports import (
+    EachEnded,
     Outcome,
     Raised,
     Runnable,
@@ -56,7 +57,9 @@ class Interrupted:
     """The run was cancelled or the attempt fenced, and the code has ended because of it."""
 
 
-Ending: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations | TimedOut | Interrupted
+Ending: TypeAlias = (
+    Succeeded | Raised | Suspended | SuspendedOnOperations | EachEnded | TimedOut | Interrupted
+)
 LastWords: TypeAlias = Callable[[TimedOut], None]
 
 

@@ -13,7 +13,7 @@ from headrace.core.run.graph import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.engine import Engine
+from headrace.engine.engine import Engine, Limits
 from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Received
@@ -132,3 +132,36 @@ class Heartbeat:
             except StoreUnavailable:
                 pass  # the next look or beat will see it
             self._call_after(next(self._pauses), self._look)
+
+
+class Beats:
+    """Calls `beat` from `first_beat_s` on for as long as the block lasts, until it says False."""
+
+    def __init__(self, limits: Limits, beat: Callable[[], bool]) -> None:
+        self._limits = limits
+        self._do = beat
+        self._calling = threading.Lock()
+        self._over = False
+        self._alarm: Alarm | None = None
+
+    def __enter__(self) -> Beats:
+        self._alarm = PULSE.after(self._limits.first_beat_s, self._beat)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over = True
+        with self._calling:
+            if self._alarm is not None:
+                PULSE.cancel(self._alarm)
+
+    def _beat(self) -> None:
+        with self._calling:
+            if self._over:
+                return
+            pause_s = self._limits.beat_every_s
+            try:
+                if not self._do():
+                    return
+            except (StoreUnavailable, QueueUnavailable):
+                pause_s = 1.0
+            self._alarm = PULSE.after(pause_s, self._beat)

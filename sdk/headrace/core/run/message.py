@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from headrace.core.run.encoding import decode_record, encode_record
 from headrace.core.run.plan import Json
@@ -50,6 +51,7 @@ class TaskMessage:
     resumes: bool = False  # the ticket of a suspended durable task
     conditions: Conditions | None = None  # its task may wait for time or for events
     replay: ReplayOrder | None = None  # of a task that a replay runs again
+    batched: bool = False  # the task joins a batch
 
     @property
     def name(self) -> str:
@@ -94,6 +96,19 @@ class FireMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchMessage:
+    """Batch `number` of a line is full or due: the worker that receives this closes it, and runs its members."""
+
+    line: str
+    number: int
+
+    @property
+    def account(self) -> str:
+        """What the notes that are written on its account call this message."""
+        return f"{self.line}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimersMessage:
     """One shard of a minute has more timers than the clock sends by itself: the worker that receives this sends them."""
 
@@ -128,6 +143,8 @@ def encode_message(message: TaskMessage) -> str:
         out["wishes"] = message.wishes
     if message.resumes:
         out["resumes"] = True
+    if message.batched:
+        out["batched"] = True
     if message.conditions is not None:
         out["conditions"] = message.conditions.value
     if message.replay is not None:
@@ -154,12 +171,21 @@ def encode_firing(message: FireMessage) -> str:
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
+def encode_batch(message: BatchMessage) -> str:
+    return json.dumps(
+        {"batch": message.line, "number": message.number}, separators=(",", ":"), ensure_ascii=False
+    )
+
+
 def encode_timers(message: TimersMessage) -> str:
     out: dict[str, Json] = {"timers": message.minute, "shard": message.shard}
     return json.dumps(out, separators=(",", ":"))
 
 
-def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | TimersMessage:
+Message: TypeAlias = TaskMessage | RefillMessage | FireMessage | TimersMessage | BatchMessage
+
+
+def decode_message(body: str) -> Message:
     """Raises BadMessage with the reason."""
     try:
         raw = json.loads(body)
@@ -168,6 +194,8 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
     if not isinstance(raw, dict):
         raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
     try:
+        if "batch" in raw:
+            return BatchMessage(line=str(raw["batch"]), number=int(raw["number"]))
         if "refill" in raw:
             return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
         if "timers" in raw:
@@ -192,6 +220,7 @@ def decode_message(body: str) -> TaskMessage | RefillMessage | FireMessage | Tim
             resumes=raw.get("resumes") is True,
             conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,
             replay=decode_order(raw["replay"]) if "replay" in raw else None,
+            batched=raw.get("batched") is True,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"

@@ -91,6 +91,17 @@ class RatePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """A batch task: up to `max_size` runs with the same value of the CEL `key` are one call, `interval_ms` after the first at the latest
+    (None: when that one could not wait any longer). `max_runs`: how many batches of a key run at once."""
+
+    max_size: int
+    interval_ms: int | None = None
+    key: str | None = None
+    max_runs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPlan:
     """What the engine must know of a task. Durations in milliseconds; defaults are Hatchet's (PARITY A3)."""
 
@@ -111,6 +122,7 @@ class TaskPlan:
     gates: tuple[GatePlan, ...] = ()
     rates: tuple[RatePlan, ...] = ()
     slot_cost: int = 1
+    batch: BatchPlan | None = None
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -197,6 +209,8 @@ def _encode_task(task: TaskPlan, place: dict[str, int], usual_worker: str) -> Js
         out["g"] = [_encode_gate(gate) for gate in task.gates]
     if task.rates:
         out["rl"] = [[r.key, r.dynamic, r.units, r.limit, r.window_s] for r in task.rates]
+    if task.batch is not None:
+        out["b"] = [task.batch.max_size, task.batch.interval_ms, task.batch.key, task.batch.max_runs]
     return out
 
 
@@ -329,6 +343,13 @@ def _decode_leaf(raw: list[Any], names: list[str]) -> Leaf:
             return ParentLeaf(number=number, parent=names[parent], expression=expression)
 
 
+def _decode_batch(raw: tuple[int, int | None, str | None, int | None] | None) -> BatchPlan | None:
+    if raw is None:
+        return None
+    size, interval_ms, key, runs = raw
+    return BatchPlan(max_size=size, interval_ms=interval_ms, key=key, max_runs=runs)
+
+
 def _decode_gates(raw: Iterable[tuple[str, str, int, str]]) -> tuple[GatePlan, ...]:
     return tuple(GatePlan(name=n, expression=e, max_runs=m, strategy=GateStrategy(s)) for n, e, m, s in raw)
 
@@ -359,6 +380,7 @@ def decode_plan(workflow: str, version: str, text: str) -> RunPlan:
                     RatePlan(key=k, dynamic=d, units=u, limit=m, window_s=w)
                     for k, d, u, m, w in entry.get("rl", ())
                 ),
+                batch=_decode_batch(entry.get("b")),
             )
         )
     return RunPlan(

@@ -36,7 +36,8 @@ class Routing:
     be labelled with to take it (`core.waits.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
     plan. `rates`: of the rate limits that have an expression, in the order of the plan. `order`: the run's place among those
     that were started in one call. `held_key`: the idempotency key that the run's end releases. `filter_payload`: of the filter by which
-    an event started the run, as JSON. `starts_at_ms`: before then its first tasks are not queued; None: at once. `reply_to`: the reply queue of the process
+    an event started the run, as JSON. `batch_keys`: by batch task, the value of its group key. `input_bytes`: of a run with batch tasks
+    whose input is not in its record. `starts_at_ms`: before then its first tasks are not queued; None: at once. `reply_to`: the reply queue of the process
     that started the run and waits for it."""
 
     workers: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +47,8 @@ class Routing:
     order: int = 0
     held_key: str | None = None
     filter_payload: str | None = None
+    batch_keys: Mapping[str, Key] = field(default_factory=dict)
+    input_bytes: int = 0
     starts_at_ms: int | None = None
     reply_to: str | None = None
 
@@ -62,7 +65,7 @@ def encode_routing(routing: Routing) -> str:
     if routing.required_labels:
         out["d"] = dict(routing.required_labels)
     if routing.keys:
-        out["k"] = [[each.reason] if isinstance(each, NotEvaluated) else each for each in routing.keys]
+        out["k"] = [_encode_key(each) for each in routing.keys]
     if routing.rates:
         out["r"] = [_encode_units(each) for each in routing.rates]
     if routing.order:
@@ -71,11 +74,23 @@ def encode_routing(routing: Routing) -> str:
         out["ik"] = routing.held_key
     if routing.filter_payload is not None:
         out["fp"] = routing.filter_payload
+    if routing.batch_keys:
+        out["b"] = {task: _encode_key(each) for task, each in routing.batch_keys.items()}
+    if routing.input_bytes:
+        out["z"] = routing.input_bytes
     if routing.starts_at_ms is not None:
         out["at"] = routing.starts_at_ms
     if routing.reply_to is not None:
         out["rq"] = routing.reply_to
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
+
+
+def _encode_key(key: Key) -> Json:
+    return [key.reason] if isinstance(key, NotEvaluated) else key
+
+
+def _decode_key(raw: str | list[str]) -> Key:
+    return raw if isinstance(raw, str) else NotEvaluated(raw[0])
 
 
 def _encode_units(units: Units) -> Json:
@@ -90,11 +105,13 @@ def decode_routing(text: str) -> Routing:
     return Routing(
         workers=raw.get("w", {}),
         required_labels=raw.get("d", {}),
-        keys=tuple(each if isinstance(each, str) else NotEvaluated(each[0]) for each in raw.get("k", ())),
+        keys=tuple(_decode_key(each) for each in raw.get("k", ())),
         rates=tuple(_decode_units(each) for each in raw.get("r", ())),
         order=raw.get("n", 0),
         held_key=raw.get("ik"),
         filter_payload=raw.get("fp"),
+        batch_keys={task: _decode_key(each) for task, each in raw.get("b", {}).items()},
+        input_bytes=raw.get("z", 0),
         starts_at_ms=raw.get("at"),
         reply_to=raw.get("rq"),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from headrace.core.table import GATE, LABELS, PAUSE, RATE
+from headrace.core.table import BATCH, GATE, LABELS, PAUSE, RATE
 
 WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""
@@ -54,6 +54,15 @@ class AtLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class AtBatch:
+    """The batch of a batch task to fill up, or to be due: among those of one group key."""
+
+    workflow: str
+    task: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AtChildren:
     """The children of the task's call whose first child has index `first`: the task has started, and is suspended."""
 
@@ -65,7 +74,7 @@ class AtOperations:
     """The durable operations that are open in the task's log: it has started, and is suspended until one of them is answered."""
 
 
-AdmissionPoint: TypeAlias = AtConcurrency | AtSlots | AtRateLimit | AtPause | AtLabels
+AdmissionPoint: TypeAlias = AtConcurrency | AtSlots | AtRateLimit | AtPause | AtLabels | AtBatch
 """What a task waits for before it runs. Each has a line, in a partition of its own."""
 
 WaitPoint: TypeAlias = AdmissionPoint | AtChildren | AtOperations
@@ -84,6 +93,8 @@ def encode_point(point: WaitPoint) -> str:
             return f"{PAUSE}{workflow}"
         case AtLabels(worker):
             return f"{LABELS}{worker}"
+        case AtBatch(workflow, task, key):
+            return f"{BATCH}{workflow}#{task}#{key}"
         case AtChildren(first):
             return f"{_CHILDREN}{first}"
         case AtOperations():
@@ -106,11 +117,13 @@ def decode_point(text: str) -> WaitPoint:
 
 def point_at(partition: str) -> AdmissionPoint:
     """What the tasks in the line of a partition wait for. ValueError where tasks wait for nothing there."""
-    for prefix in (GATE, RATE, PAUSE, LABELS):
+    for prefix in (GATE, RATE, PAUSE, LABELS, BATCH):
         if partition.startswith(prefix):
             break
     else:
-        raise ValueError(f"{partition!r} is no gate: they begin with {GATE}, {RATE}, {PAUSE} or {LABELS}")
+        raise ValueError(
+            f"{partition!r} is no gate: they begin with {GATE}, {RATE}, {PAUSE}, {LABELS} or {BATCH}"
+        )
     name = partition.removeprefix(prefix)
     if prefix == RATE:
         return AtRateLimit(name)
@@ -118,6 +131,9 @@ def point_at(partition: str) -> AdmissionPoint:
         return AtPause(name)
     if prefix == LABELS:
         return AtLabels(name)
+    if prefix == BATCH:
+        workflow, task, key = name.split("#", 2)
+        return AtBatch(workflow, task, key)
     limit, _, key = name.partition("#")
     return (
         AtSlots(limit.removeprefix(WORKER_GATE))

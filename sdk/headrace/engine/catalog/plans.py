@@ -7,14 +7,7 @@ from typing import overload
 
 from headrace.core.changes import ITEM_MISSING, AtMost, Item, Put, either
 from headrace.core.run.encoding import record_of
-from headrace.core.run.message import (
-    BadMessage,
-    FireMessage,
-    RefillMessage,
-    TaskMessage,
-    TimersMessage,
-    decode_message,
-)
+from headrace.core.run.message import BadMessage, Message, decode_message
 from headrace.core.run.plan import (
     RunPlan,
     UnknownPlan,
@@ -79,7 +72,7 @@ def record_in(engine: Engine, item: Item | None) -> RunRecord | None:
         return record_of(item)
 
 
-def message_in(engine: Engine, body: str) -> TaskMessage | RefillMessage | FireMessage | TimersMessage:
+def message_in(engine: Engine, body: str) -> Message:
     """The message in a body, the plan of the run that it starts read where this process has not met it. BadMessage with the reason."""
     try:
         return decode_message(body)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from headrace.core.changes import Applied, Put, Update
+from headrace.core.changes import Applied, Put, Update, Written
 from headrace.core.run.backoff import RetryIn
 from headrace.core.run.commit import (
     Attempt,
@@ -25,7 +25,7 @@ from headrace.core.run.graph import ancestors, states
 from headrace.core.run.history import encode_error_item
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key
 from headrace.core.waits.points import AtOperations
@@ -35,6 +35,7 @@ from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_output, place_output, save
 from headrace.engine.runs.ports import (
+    EachEnded,
     Host,
     Raised,
     Runnable,
@@ -48,7 +49,7 @@ from headrace.errors import ExpressionError, PayloadTooLargeError, RequestRefuse
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
-from headrace.runtime.heartbeat import Heartbeat
+from headrace.runtime.heartbeat import Beats, Heartbeat
 from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
@@ -75,10 +76,16 @@ class Claimed:
     outputs: dict[str, str | None] = field(
         default_factory=dict
     )  # of this chain, so that nothing is read twice
+    keep_lease: Callable[[LiveControl], bool] | None = None  # of a batch: in place of the record's own
+    on_timeout: Callable[[TimedOut], object] | None = None  # of a batch: commits its members
 
     @property
     def plan(self) -> TaskPlan:
         return self.record.plan.task(self.attempt.task)
+
+    @property
+    def row(self) -> TaskRow:
+        return self.record.tasks[self.attempt.task]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,13 @@ def run_live(
     engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
 ) -> Ending:
     """Run user code under its deadline, with a heartbeat that keeps lease and message."""
-    with Heartbeat(engine, claimed.received, claimed.record, claimed.attempt, control):
+    keep = claimed.keep_lease
+    heartbeat = (
+        Heartbeat(engine, claimed.received, claimed.record, claimed.attempt, control)
+        if keep is None
+        else Beats(engine.limits, lambda: keep(control))
+    )
+    with heartbeat:
         return execute(
             runnable,
             work,
@@ -126,9 +139,9 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
         from headrace.engine.runs.traced import begin
 
         span, host = begin(tracing.installed, host, [(claimed.record, claimed.attempt.task)])
-    ending = runner(engine, host, claimed, control, runnable, _work(engine, claimed, control, journal))
+    ending = runner(engine, host, claimed, control, runnable, work_of(engine, claimed, control, journal))
     control.flush()
-    ran = patiently(engine, host, lambda: _stored(engine, claimed, ending))
+    ran = patiently(engine, host, lambda: stored(engine, claimed, ending))
     if span is not None:
         from headrace.engine.runs.traced import end
 
@@ -152,7 +165,10 @@ def _unknown(host: Host, claimed: Claimed) -> Ran:
     )
 
 
-def _work(engine: Engine, claimed: Claimed, control: LiveControl, journal: Callable[[], Journal]) -> Work:
+def work_of(
+    engine: Engine, claimed: Claimed, control: LiveControl, journal: Callable[[], Journal] | None = None
+) -> Work:
+    """An attempt as its code sees it."""
     record, task = claimed.record, claimed.attempt.task
 
     readable = record.plan.by_name.keys() if _is_on_failure(claimed) else ancestors(record.plan, task)
@@ -176,7 +192,7 @@ def _work(engine: Engine, claimed: Claimed, control: LiveControl, journal: Calla
         input=claimed.input,
         output_of=output_of,
         control=control,
-        durable_log=journal,
+        durable_log=journal or (lambda: _journal(engine, claimed)),
     )
 
 
@@ -185,7 +201,7 @@ def _is_on_failure(claimed: Claimed) -> bool:
     return claimed.plan.kind is TaskKind.ON_FAILURE
 
 
-def _stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
+def stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
     """Save the output beside the record (under the attempt's own key) and judge the conditions on it."""
     if not isinstance(ending, Succeeded):
         return Ran(ending, Payload(), Evaluated())
@@ -242,7 +258,20 @@ class Committed:
 
 def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None = None) -> Committed | Fenced:
     """One fenced write: COMPLETED (with the claim of `then`), the next ticket, or FAILED."""
+    if isinstance(ran.ending, Interrupted):
+        return Fenced(None)
     now_ms = engine.clock.now_ms()
+    try:
+        written = engine.store.write(commit_write(engine, claimed, ran, now_ms=now_ms, then=then))
+    except RequestRefused as refused:
+        written = engine.store.write(without_texts(claimed, refused, now_ms=now_ms))
+    return judged(engine, claimed, written)
+
+
+def commit_write(
+    engine: Engine, claimed: Claimed, ran: Ran, *, now_ms: int, then: Attempt | None = None
+) -> Update:
+    """The commit of an attempt that has ended of itself, or at its limit. What the record has no room for of its error is stored first."""
     record, attempt = claimed.record, claimed.attempt
     if ran.log is not None:
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
@@ -250,26 +279,29 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], span=ran.span))
     match ran.ending:
         case Succeeded():
-            write = complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
+            return complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
         case Raised(error, retryable):
             kept = cut(error, bytes_for(len(record.plan.tasks)))
             beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)
-            write = fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
+            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
         case TimedOut(limit_s):
-            write = fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
+            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
         case Suspended(point):
-            write = suspend(record, attempt, point=point, now_ms=now_ms)
+            return suspend(record, attempt, point=point, now_ms=now_ms)
         case SuspendedOnOperations(due_at_ms):
-            write = suspend(record, attempt, point=AtOperations(), now_ms=now_ms, due_at_ms=due_at_ms)
-        case Interrupted():
-            return Fenced(None)
-    try:
-        written = engine.store.write(write)
-    except RequestRefused as refused:
-        written = engine.store.write(_without_texts(claimed, refused, now_ms=now_ms))
-    if isinstance(written, Applied) and written.item is not None:
-        return Committed(record_in(engine, written.item))
-    verdict = judge_commit(record_in(engine, written.item), attempt)
+            return suspend(record, attempt, point=AtOperations(), now_ms=now_ms, due_at_ms=due_at_ms)
+        case Interrupted() | EachEnded():
+            raise TypeError(f"{type(ran.ending).__name__} is no end of one task")
+        case _:
+            assert_never(ran.ending)
+
+
+def judged(engine: Engine, claimed: Claimed, written: Written) -> Committed | Fenced:
+    """What came of a commit."""
+    record = record_in(engine, written.item)
+    if isinstance(written, Applied) and record is not None:
+        return Committed(record)
+    verdict = judge_commit(record, claimed.attempt)
     return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
 
 
@@ -288,7 +320,7 @@ def _saved_beside(
     return True
 
 
-def _without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> Update:
+def without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> Update:
     """The store never takes what the attempt came to, such as a record over its size: FAILED, with as few bytes as can be."""
     reason = cut(ErrorInfo(type="RecordRefusedError", message=str(refused)), LEAST_BYTES)
     return fail(claimed.record, claimed.attempt, reason, now_ms=now_ms, retryable=False)
@@ -301,6 +333,9 @@ def timeout_error(limit_s: float) -> ErrorInfo:
 def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_out: TimedOut) -> None:
     """Commit and pay from the watchdog's thread, as the process is about to end."""
     control.flush()
+    if claimed.on_timeout is not None:
+        claimed.on_timeout(timed_out)
+        return
     done = commit(engine, claimed, Ran(timed_out, Payload(), Evaluated()))
     if isinstance(done, Committed):
         pay(engine, done.record, owed_after(done.record, claimed.attempt.task))

@@ -19,6 +19,7 @@ from headrace.core.run.commit import (
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
+    BatchMessage,
     FireMessage,
     RefillMessage,
     TaskMessage,
@@ -74,6 +75,10 @@ def _bury(engine: Engine, received: Received, reason: str) -> Disposition:
         give_up(engine, message, reason)
         return Done()
     engine = engine.acting_for(received, message.account, redelivered=True)
+    if isinstance(message, BatchMessage):
+        from headrace.engine.runs.batch import bury_batch
+
+        return bury_batch(engine, received, message, ErrorInfo(type=DEAD_LETTER, message=reason))
     for _ in range(MAX_TRIES):
         step = _try(engine, received, message, reason)
         if step is not None:

@@ -79,7 +79,7 @@ def _try(
 ) -> Claimed | Disposition | None:
     """One round; None: the record has changed meanwhile, look again."""
     if _first_looked_at_ms(received, attempt) > message.start_by_ms and not message.resumes:
-        expired = _expire(engine, message, attempt.now_ms)
+        expired = expire(engine, message, attempt.now_ms)
         if expired is not None:
             return expired
     if message.resumes:
@@ -240,16 +240,21 @@ def _take_over(
 def _give_up(
     engine: Engine, message: TaskMessage, record: RunRecord, task: str, row: TaskRow
 ) -> Disposition | None:
-    times = "once" if row.takeovers == 0 else f"{row.takeovers + 1} times"
-    error = ErrorInfo(
-        type=LOST_WORKER, message=f"Task {task} was started {times}, and its worker was lost each time"
-    )
+    error = lost_worker(task, row)
     written = engine.store.write(give_up(record, task, row, error, now_ms=engine.clock.now_ms()))
     if not isinstance(written, Applied) or written.item is None:
         return None
     after = record_in(engine, written.item)
     pay(engine, after, owed_to(after, message))
     return Done()
+
+
+def lost_worker(task: str, row: TaskRow) -> ErrorInfo:
+    """Why a task fails whose worker was lost too often."""
+    times = "once" if row.takeovers == 0 else f"{row.takeovers + 1} times"
+    return ErrorInfo(
+        type=LOST_WORKER, message=f"Task {task} was started {times}, and its worker was lost each time"
+    )
 
 
 def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
@@ -261,7 +266,7 @@ def waits_for(record: RunRecord, task: str, ticket: int) -> bool:
     return row.unclaimed and row.ticket == ticket and record.cancelled_at_ms is None
 
 
-def _expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | None:
+def expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | None:
     """The schedule timeout is over: CANCELLED, if the ticket still waits. None: go on to the claim, which will tell."""
     item = engine.store.get(run_key(message.run_id))
     if item is None and message.record is not None:

@@ -14,6 +14,7 @@ from headrace.core.run.graph import made_ready_by
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
+    BatchMessage,
     FireMessage,
     RefillMessage,
     TaskMessage,
@@ -89,6 +90,10 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> D
 
         fire(engine, host.start, message)
         return Done()
+    if isinstance(message, BatchMessage):
+        from headrace.engine.runs.batch import deliver_batch
+
+        return deliver_batch(engine.acting_for(received, message.account), host, received, message, runner)
     return _deliver(engine.acting_for(received, message.account), host, received, message, runner)
 
 
@@ -102,6 +107,10 @@ def _deliver(
         from headrace.engine.waits.conditions import claim_met
 
         step = claim_met(engine, host, received, message)
+    elif message.batched:
+        from headrace.engine.waits.kinds.batch import line_up_for_batch
+
+        step = line_up_for_batch(engine, host, received, message)
     else:
         step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
@@ -121,6 +130,10 @@ def _advance(
     admitted = admit(engine, host, message, claimed)
     if not isinstance(admitted, Claimed):
         return admitted
+    if claimed.plan.batch is not None:
+        from headrace.engine.waits.kinds.batch import park_at_batch
+
+        return park_at_batch(engine, claimed)
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     queue_ms = attempt.now_ms - (row.queued_at_ms or attempt.now_ms)
     _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
@@ -167,7 +180,7 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
 def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:
     """Whether `task` may go on in this invocation: same worker, its code at hand, time enough, nothing to be admitted."""
     plan = record.plan.task(task)
-    if plan.isolated or plan.gates or plan.rates or worker_of(record, task) != host.worker:
+    if plan.isolated or plan.batch or plan.gates or plan.rates or worker_of(record, task) != host.worker:
         return False
     if task in record.routing.required_labels or WORKER_GATE + host.worker in engine.gate_limits():
         return False

@@ -139,4 +139,5 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
         wishes=record.routing.required_labels.get(send.task),
         resumes=send.task in record.tasks and record.tasks[send.task].resumes,
         conditions=send.conditions,
+        batched=record.plan.task(send.task).batch is not None,
     )

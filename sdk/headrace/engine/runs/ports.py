@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from headrace.core.durable.log import Entry
 from headrace.core.run.commit import Attempt
+from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.waits.points import AtChildren
 
@@ -49,7 +50,14 @@ class SuspendedOnOperations:
     due_at_ms: int | None
 
 
-Outcome: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations
+@dataclass(frozen=True, slots=True)
+class EachEnded:
+    """A batch ended: how each of its members did, by its run's id."""
+
+    endings: Mapping[str, Succeeded | Raised]
+
+
+Outcome: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations | EachEnded
 
 
 class DurableLog(Protocol):
@@ -137,6 +145,12 @@ class Work:
     control: Control
     durable_log: Callable[[], DurableLog]
     """The log of a durable task; made when asked for."""
+    members: tuple[Work, ...] = ()
+    """Of a batch: each of its members, this one among them."""
+
+    @property
+    def task_run_id(self) -> str:
+        return task_run_id(self.record.plan, self.record.run_id, self.task)
 
     @property
     def errors(self) -> Mapping[str, ErrorInfo]:

@@ -119,6 +119,11 @@ def _routing(engine: Engine, new: NewRun, order: int) -> Routing:
 
         keys, rates = evaluated(engine, new.plan, new.input, new.metadata)
         routing = replace(routing, keys=keys, rates=rates)
+    if any(task.batch is not None for task in new.plan.tasks):
+        from headrace.engine.waits.keys import batch_keys
+
+        batches = batch_keys(engine, new.plan, new.input, new.metadata)
+        routing = replace(routing, batch_keys=batches, input_bytes=len((new.input or "").encode()))
     if order and (gated or engine.gate_limits()):
         routing = replace(routing, order=order)
     if new.idempotency is not None and new.idempotency.until_over:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.run.record import ErrorInfo, RunRecord
-from headrace.engine.runs.ports import Host, Raised, Succeeded, Suspended, SuspendedOnOperations
+from headrace.engine.runs.ports import EachEnded, Host, Raised, Succeeded, Suspended, SuspendedOnOperations
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry.tracing import (
     AttemptSpan,
@@ -55,7 +55,7 @@ def end(span: AttemptSpan, ending: Ending) -> str:
 
 def _ended(ending: Ending) -> Ended:
     match ending:
-        case Succeeded():
+        case Succeeded() | EachEnded():
             return Returned()
         case Raised(error):
             return Failed(error)

@@ -31,6 +31,27 @@ def evaluated(
     return keys, tuple(_rate(engine, rate, variables) for rate in rates)
 
 
+def batch_keys(
+    engine: Engine, plan: RunPlan, text: str | None, metadata: Mapping[str, Json]
+) -> dict[str, Key]:
+    """The group keys of a plan's batch tasks. What cannot be evaluated is stored as why: that task fails, and no other member."""
+    keyed = {task.name: task.batch.key for task in plan.tasks if task.batch is not None and task.batch.key}
+    if not keyed:
+        return {}
+    variables: dict[str, Json] = {
+        "input": json.loads(text) if text else {},
+        "additional_metadata": dict(metadata),
+    }
+
+    def key(expression: str) -> Key:
+        try:
+            return _text(engine, expression, variables, "the batch group key")
+        except ExpressionError as error:
+            return NotEvaluated(f"failed to parse batch group key expression: {error}")
+
+    return {task: key(expression) for task, expression in keyed.items()}
+
+
 def _gate_key(engine: Engine, gate: GatePlan, variables: Mapping[str, Json]) -> Key:
     try:
         return _text(engine, gate.expression, variables, "the concurrency key")

@@ -14,6 +14,7 @@ from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.points import (
     AdmissionPoint,
+    AtBatch,
     AtChildren,
     AtConcurrency,
     AtLabels,
@@ -134,6 +135,11 @@ def _cost(engine: Engine, record: RunRecord, task: str, point: AdmissionPoint) -
 def line_up(engine: Engine, record: RunRecord, task: str) -> None:
     """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
     point = _point_of(record.tasks[task])
+    if isinstance(point, AtBatch):
+        from headrace.engine.waits.kinds import batch
+
+        batch.line_up(engine, record, task)
+        return
     start_by_ms = _paused_until(engine, record) if isinstance(point, AtPause) else None
     waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
     engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
@@ -194,7 +200,7 @@ def _still_paused(engine: Engine, workflow: str) -> bool:
 def step_out(engine: Engine, record: RunRecord, task: str) -> None:
     """Take the waiter of a task that was settled, or cancelled, out of its line."""
     row = record.tasks.get(task)
-    if row is not None and row.waits_at is not None:
+    if row is not None and row.waits_at is not None and not isinstance(row.waits_at, AtBatch):
         gate = encode_point(_point_of(row))
         engine.store.write(unwait(gate, place_of(record, task, row), row.ticket))
 
@@ -226,5 +232,5 @@ def look_again(engine: Engine, gate: str) -> None:
         case AtRateLimit():
             for waiter in heads(engine, gate, limit=1):
                 tend(engine, gate, waiter.worker)
-        case AtPause() | AtLabels():
+        case AtPause() | AtLabels() | AtBatch():
             pass  # nothing is taken there: whoever waits needs nobody to leave

@@ -12,6 +12,7 @@ from headrace.core.run.record import TaskStatus
 from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.waits.points import (
     WORKER_GATE,
+    AtBatch,
     AtChildren,
     AtConcurrency,
     AtLabels,
@@ -33,6 +34,7 @@ class GateKind(StrEnum):
     RATE = "rate"  # units of a rate limit
     PAUSE = "pause"  # a paused workflow
     LABELS = "labels"  # a process of the worker with the right labels
+    BATCH = "batch"  # the batch of a batch task to fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def address_of(gate: str) -> Address:
             return Address(GateKind.PAUSE, workflow)
         case AtLabels(worker):
             return Address(GateKind.LABELS, worker)
+        case AtBatch(workflow, task, key):
+            return Address(GateKind.BATCH, f"{workflow}:{task}", key)
         case _:
             assert_never(point)
 
@@ -79,6 +83,8 @@ def waited_for(state: TaskState, plan: TaskPlan) -> str | None:
     """What a task waits for, in words; None: it waits for nothing but its parents or its worker."""
     if state.pending:
         return conditions_in_words(plan, state.due_since_ms)
+    if plan.batch is not None and state.ready and state.row is None:
+        return "its batch"
     waits = state.status in (TaskStatus.PARKED, TaskStatus.SUSPENDED)
     if not waits or state.row is None or state.row.waits_at is None:
         return None
@@ -100,6 +106,8 @@ def described(point: WaitPoint) -> str:
             return f"workflow {workflow} to be unpaused"
         case AtLabels(worker):
             return f"a process of worker {worker} with the right labels"
+        case AtBatch(key=key):
+            return f"its batch, key {key!r}" if key else "its batch"
         case AtChildren():
             return "its children"
         case AtOperations():

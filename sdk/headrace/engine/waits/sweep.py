@@ -17,6 +17,7 @@ from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, clear, unlisted
 from headrace.core.waits.points import (
     AdmissionPoint,
+    AtBatch,
     AtConcurrency,
     AtLabels,
     AtPause,
@@ -78,6 +79,8 @@ def _able(engine: Engine, gate: str, point: AdmissionPoint, waiting: Sequence[Wa
             return _able_at_limit(engine, gate, waiting)
         case AtPause(workflow):
             return [] if workflow in pauses(engine) else list(waiting)
+        case AtBatch():
+            return []  # the index holds no batches: their own messages see to them
         case AtLabels(worker):
             alive = [each.labels for each in live(engine) if each.worker == worker]
             return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]
