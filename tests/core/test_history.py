@@ -92,4 +92,4 @@ def test_a_replay_keeps_how_the_generation_ended() -> None:
     [attempt] = attempts(replayed(failed, order))
     assert attempt.ending is Ending.FAILED
     assert attempt.error is not None
-    assert 600 < len(attempt.error.trace) <= 900
+    assert 1_500 < len(attempt.error.trace) <= 2_000

@@ -11,9 +11,10 @@ from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World
 
 from headrace.core.run import replies
+from headrace.core.run.encoding import decode_record, encode_record
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.plan import Json, RunPlan
-from headrace.core.run.record import RunStatus, decode_record, encode_record
+from headrace.core.run.record import RunStatus
 from headrace.core.run.replies import LEASE_MS, SWEPT_AFTER_MS, decode_reply
 from headrace.core.run.routing import Routing
 from headrace.core.table import REPLY_QUEUES
