@@ -20,8 +20,8 @@ from headrace.core.waits.points import encode_point
 from headrace.engine.runs.ports import Observer
 
 if TYPE_CHECKING:
-    from headrace.engine.engine import Engine
     from headrace.engine.events.handle import Handled
+    from headrace.engine.waits.lines import Line
 
 NAMESPACE = "Headrace"
 METRICS = {
@@ -120,14 +120,11 @@ def emf(
     return json.dumps({"_aws": head, **names, **properties, **values})
 
 
-def gate_metrics(engine: Engine, out: TextIO | None = None) -> int:
+def gate_metrics(lines: Mapping[str, Line], now_ms: int, out: TextIO | None = None) -> int:
     """How many wait, and how long the first of them has, as a line for each name of a gate that anybody waits at: for the clock.
 
-    By name, not by key: a metric is billed by the month. A query a shard of the index, and one of each line. Returns how many wait.
+    By name, not by key: a metric is billed by the month. Returns how many wait.
     """
-    from headrace.engine.waits.views import lines_by_name
-
-    now_ms, lines = engine.clock.now_ms(), lines_by_name(engine)
     for name, line in lines.items():
         values = {"GateWaiters": line.waiting, "GateOldestWait": max(0, now_ms - line.oldest_ms)}
         print(emf({"Gate": name}, values, dimensions=[["Gate"]]), file=out or sys.stdout, flush=True)

@@ -212,12 +212,14 @@ class Headrace(Clients):
         from headrace.engine.catalog.workers import publish_workers
         from headrace.engine.catalog.workflows import publish_workflows
         from headrace.engine.clock.crons import declare_crons
+        from headrace.engine.clock.tick import begin
 
         space = self.settings.prefix
         published = [workflow.publishable() for workflow in self._served()]
         publish_workflows(self.engine, published, whole_of=space)
         publish_workers(self.engine, [worker.declared() for worker in self._fleet()], whole_of=space)
         register_limits(self.engine, self._declared_rate_limits)
+        begin(self.engine)
         declare_crons(self.engine, published, whole_of=space)
         publish_version(self.engine, VERSION)
 

@@ -53,6 +53,13 @@ class Store(Protocol):
         """Items of one partition in the order of their sort keys: those that start with `prefix`, past `after`."""
         ...
 
+    def query_many(
+        self, pks: Sequence[str], *, prefix: str = "", limit: int | None = None
+    ) -> list[list[Item]]:
+        """Consistent queries of several partitions, in parallel: of each the first `limit` items that start with `prefix`; the results in
+        the order given."""
+        ...
+
     def query_index(
         self,
         index: str,

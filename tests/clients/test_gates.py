@@ -23,11 +23,13 @@ from headrace.core.waits.line import Waiter, mark, put_waiter
 from headrace.core.waits.rate_limit import Window, put_limit
 from headrace.engine.catalog.workers import DeclaredWorker, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows
+from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Work
 from headrace.engine.waits.kinds.pause import Pause, pause
+from headrace.engine.waits.lines import Line
 from headrace.engine.waits.points import GateKind
-from headrace.engine.waits.views import GateView, LimitView, Line, lines_by_name
+from headrace.engine.waits.views import GateView, LimitView
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -358,7 +360,7 @@ def test_lines_are_counted_by_name_not_by_key(seen: Callable[[World], Desk]) -> 
         assert (stat.name, stat.key, stat.limit, stat.taken, stat.waiters) == ("flow/0", "ann", 1, 1, 2)
         assert stat.oldest == at(since_ms)
         with_another(w)
-        assert lines_by_name(w.engine) == {"flow/0": Line(3, since_ms)}
+        assert tick(w.engine).lines == {"flow/0": Line(3, since_ms)}
 
     def with_another(w: World) -> None:
         """One more waits, at another key of the gate."""

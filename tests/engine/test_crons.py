@@ -55,11 +55,17 @@ class KillAt:
 class World:
     """One app with the workflow `nightly`, its worker and its clock, in virtual time."""
 
-    def __init__(self, faults: Faults | None = None, **config: Any) -> None:
+    def __init__(
+        self,
+        faults: Faults | None = None,
+        *,
+        began: datetime = datetime(2025, 6, 16, 12, 0, tzinfo=UTC),
+        **config: Any,
+    ) -> None:
         self.ports = connect(faults=faults)
         assert isinstance(self.ports.clock, VirtualClock)
         self.clock: VirtualClock = self.ports.clock
-        self.clock.advance_to(int(datetime(2025, 6, 16, 12, 0, tzinfo=UTC).timestamp() * 1000))
+        self.clock.advance_to(int(began.timestamp() * 1000))
         self.began_ms = self.clock.now_ms()
         self.ran: list[tuple[str, int]] = []
         self.app = Headrace(config=Settings())

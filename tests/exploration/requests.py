@@ -123,6 +123,11 @@ class AskedStore:
     ) -> list[Item]:
         return ask(Queries(pk, prefix, after, limit), list)
 
+    def query_many(
+        self, pks: Sequence[str], *, prefix: str = "", limit: int | None = None
+    ) -> list[list[Item]]:
+        return [self.query(pk, prefix=prefix, limit=limit) for pk in pks]
+
     def query_index(
         self,
         index: str,

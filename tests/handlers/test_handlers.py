@@ -16,6 +16,7 @@ from support.world import World
 
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.waits.points import AtConcurrency
+from headrace.engine.clock.tick import tick
 from headrace.engine.runs.ports import Host, Work
 from headrace.engine.runs.read import read
 from headrace.engine.waits.kinds.pause import Pause, pause
@@ -137,7 +138,7 @@ def test_a_line_names_so_many_gates_and_no_more() -> None:
 def test_the_lines_of_gates_are_metrics_by_name() -> None:
     w = World(plans={"flow": single()}, code={"flow": lambda work: None})
     out = io.StringIO()
-    assert gate_metrics(w.engine, out) == 0
+    assert gate_metrics(tick(w.engine).lines, w.clock.now_ms(), out) == 0
     assert out.getvalue() == ""
     pause(w.engine, "flow", Pause(queue_ttl_ms=60_000))
     for _ in range(2):
@@ -145,7 +146,7 @@ def test_the_lines_of_gates_are_metrics_by_name() -> None:
         while w.deliver_next():
             pass
         w.clock.advance(500)
-    assert gate_metrics(w.engine, out) == 2
+    assert gate_metrics(tick(w.engine).lines, w.clock.now_ms(), out) == 2
     [line] = [json.loads(line) for line in out.getvalue().splitlines()]
     assert (line["Gate"], line["GateWaiters"], line["GateOldestWait"]) == ("pause:flow", 2, 1_000)
     [directive] = line["_aws"]["CloudWatchMetrics"]

@@ -173,6 +173,11 @@ class AwsStore:
             request["ExclusiveStartKey"] = key_to_wire(Key(pk, after))
         return self._pages(request, limit)
 
+    def query_many(
+        self, pks: Sequence[str], *, prefix: str = "", limit: int | None = None
+    ) -> list[list[Item]]:
+        return self._in_parallel(lambda pk: self.query(pk, prefix=prefix, limit=limit), list(pks))
+
     def query_index(
         self,
         index: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 from headrace.core.changes import Applied, Item, Key, PathError, Refused, Value, Write, Written, apply
@@ -23,11 +24,23 @@ def _copied_value(value: Value) -> Value:
     return value
 
 
+def _entry(item: Item | None, partition: str, order: str) -> tuple[str, str] | None:
+    """Where an item is in an index; None: it is not there."""
+    if item is None or partition not in item or order not in item:
+        return None
+    return str(item[partition]), str(item[order])
+
+
+def _order(entry: tuple[str, str, str]) -> str:
+    return entry[0]
+
+
 class MemoryStore:
     """A table of items and a place for objects. One lock: every write is atomic, as DynamoDB's are."""
 
     def __init__(self, faults: Faults | None = None) -> None:
         self._partitions: dict[str, dict[str, Item]] = {}
+        self._indexes: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
         self._blobs: dict[str, bytes] = {}
         self._lock = threading.RLock()
         self.faults: Faults = faults or NoFaults()
@@ -52,6 +65,7 @@ class MemoryStore:
             return result
         check_operands(write, before)
         check_size(result.item)
+        self._index(key, before, result.item)
         if result.item is not None:
             self._partitions.setdefault(key.pk, {})[key.sk] = result.item
         elif before is not None:
@@ -59,6 +73,17 @@ class MemoryStore:
             if not self._partitions[key.pk]:
                 del self._partitions[key.pk]
         return result
+
+    def _index(self, key: Key, before: Item | None, after: Item | None) -> None:
+        for index, (partition, order) in INDEXES.items():
+            old, new = (_entry(item, partition, order) for item in (before, after))
+            if old == new:
+                continue
+            if old is not None:
+                entries = self._indexes[index, old[0]]
+                del entries[bisect_left(entries, (old[1], key.pk, key.sk))]
+            if new is not None:
+                insort(self._indexes.setdefault((index, new[0]), []), (new[1], key.pk, key.sk))
 
     def write_many(self, writes: Sequence[Write]) -> list[Written]:
         return [self.write(write) for write in writes]
@@ -91,6 +116,11 @@ class MemoryStore:
         self.faults.after("store", "query")
         return found
 
+    def query_many(
+        self, pks: Sequence[str], *, prefix: str = "", limit: int | None = None
+    ) -> list[list[Item]]:
+        return [self.query(pk, prefix=prefix, limit=limit) for pk in pks]
+
     def query_index(
         self,
         index: str,
@@ -104,15 +134,13 @@ class MemoryStore:
         partition, order = INDEXES[index]
         self.faults.before("store", "query_index")
         with self._lock:
-            found = [
-                {name: item[name] for name in sorted({"pk", "sk", partition, order})}
-                for rows in self._partitions.values()
-                for item in rows.values()
-                if item.get(partition) == pk and order in item and low <= str(item[order]) <= high
-            ]
-        found.sort(key=lambda item: str(item[order]), reverse=newest_first)
+            entries = self._indexes.get((index, pk), [])
+            first, end = bisect_left(entries, low, key=_order), bisect_right(entries, high, key=_order)
+            some = entries[first:end]
+        if newest_first:
+            some.reverse()
         self.faults.after("store", "query_index")
-        return found[:limit]
+        return [{"pk": at, "sk": sk, partition: pk, order: name} for name, at, sk in some[:limit]]
 
     def put_blob(self, name: str, body: bytes) -> None:
         self.faults.before("store", "put_blob")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from headrace.core.changes import ALWAYS, AtMost, Delete, Item, Missing, Update, either
+from headrace.core.changes import ALWAYS, ITEM_MISSING, AtMost, Delete, Item, Missing, Update, either
 from headrace.core.run.message import FiringKind, TimersMessage, encode_timers
 from headrace.core.table import CURSOR, timer_partition
 from headrace.engine.clock.reply_queues import sweep_queues
 from headrace.engine.clock.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
 from headrace.engine.engine import Engine
+from headrace.engine.waits.lines import Line
 from headrace.engine.waits.sweep import tend_gates
 from headrace.ports import MAX_DELAY_S, Outgoing
 
-FIRST_LOOK_BACK_MINUTES = 10
+FIRST_LOOK_BACK_MINUTES = 60
+"""Where no cursor is: nobody has published, as a deployment does, so the clock was not begun."""
+
 STRIDE_MINUTES = 10
 """How far the clock goes, while it catches up, before it moves its cursor."""
 
@@ -29,11 +33,26 @@ MARGIN_MS = 10_000
 """What is left of an invocation when it hands the rest on: more than a page takes."""
 
 
-def tick(engine: Engine) -> int:
-    """Send, with exact delays, every timer due within the next minutes; then tend the gates. Returns how many messages were sent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """What a tick came to: how many messages were sent, and the lines that it saw, by name of gate."""
+
+    sent: int
+    lines: Mapping[str, Line]
+
+
+def begin(engine: Engine) -> None:
+    """From now on timers are looked for. Done before any is put, the first tick has to look no further back. A read, once it is done."""
+    if engine.store.get(CURSOR) is None:
+        minute = engine.clock.now_ms() // 60_000
+        engine.store.write(Update(key=CURSOR, require=ITEM_MISSING, sets={("minute",): minute}))
+
+
+def tick(engine: Engine, *, until_ms: int | None = None) -> Ticked:
+    """Send, with exact delays, every timer due within the next minutes; then tend the gates, until the clock passes `until_ms`.
 
     The cursor names the first minute not yet done, so a clock that stood still for a day catches up, and one that is stopped
-    while it does goes on from where it was.
+    while it does goes on from where it was. It names also the gate to go on behind, where there are more than one tick looks at.
     """
     now_ms = engine.clock.now_ms()
     until = (now_ms + HORIZON_S * 1000) // 60_000
@@ -41,11 +60,15 @@ def tick(engine: Engine) -> int:
     start = _int(cursor, "minute", (now_ms // 60_000) - FIRST_LOOK_BACK_MINUTES)
     sent = 0
     for minute in range(start, until):
-        sent += sum(send_shard(engine, minute, shard) for shard in range(SHARDS))
+        sent += send_minute(engine, minute)
         if minute + 1 == until or (minute + 1) % STRIDE_MINUTES == 0:
             _move_cursor(engine, minute + 1)
     sweep_queues(engine)
-    return sent + tend_gates(engine)
+    behind = _str(cursor, "gate")
+    swept = tend_gates(engine, behind=behind, until_ms=until_ms)
+    if swept.stopped_at != behind:
+        engine.store.write(Update(key=CURSOR, sets={("gate",): swept.stopped_at}))
+    return Ticked(sent=sent + swept.woken, lines=swept.lines)
 
 
 def _move_cursor(engine: Engine, minute: int) -> None:
@@ -58,10 +81,23 @@ def _int(item: Item | None, name: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def send_shard(engine: Engine, minute: int, shard: int) -> int:
-    """Do what the timers of one shard of a minute say, or have a worker do it where they are more than a page. Returns how many
-    messages were sent."""
-    timers = _page(engine, minute, shard, PAGE + 1)
+def _str(item: Item | None, name: str) -> str | None:
+    value = item.get(name) if item is not None else None
+    return value if isinstance(value, str) else None
+
+
+def send_minute(engine: Engine, minute: int) -> int:
+    """Do what the timers of a minute say: its shards are read in parallel. Returns how many messages were sent."""
+    shards = [timer_partition(minute, shard) for shard in range(SHARDS)]
+    found = engine.store.query_many(shards, limit=PAGE + 1)
+    return sum(
+        _send_shard(engine, minute, shard, [decode_timer(item) for item in items])
+        for shard, items in enumerate(found)
+    )
+
+
+def _send_shard(engine: Engine, minute: int, shard: int, timers: list[Timer]) -> int:
+    """Do what the timers of one shard say, of which these are the first; or have a worker do it where they are more than a page."""
     if len(timers) <= PAGE:
         return _send_and_delete(engine, timers)
     worker = next((timer.action.worker for timer in timers if timer.action.worker), None)

@@ -1,154 +1,210 @@
 """What the clock does for gates, once a minute: end what waited too long, put out the dead, wake who can enter.
 
 Of these only the first has no other place: a waiter has no message, so nobody looks at its schedule timeout before. The rest repairs
-what zombies left behind. It looks at gates that somebody waits at, or has waited at lately: the index holds them.
+what zombies left behind. It looks at gates that somebody waits at, or has waited at lately: the index holds them. They are read by
+pages, many in one call or in parallel, and nothing is written where nothing is late; where the time of one clock is over, the next one
+goes on behind the last gate, so that none starves however many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.table import GATE_SHARDS, gate_key, gates_listed, run_key
+from headrace.core.changes import Item, Write
+from headrace.core.run.record import RunRecord
+from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed, run_key
 from headrace.core.waits.concurrency import GateState, Holder, drop, items_of, state_of
-from headrace.core.waits.labels import decode_wishes, meets
-from headrace.core.waits.line import Waiter, clear, unlisted
+from headrace.core.waits.line import Waiter, clear, decode_waiter, unlisted
 from headrace.core.waits.points import (
     AdmissionPoint,
-    AtBatch,
     AtConcurrency,
-    AtLabels,
-    AtPause,
     AtRateLimit,
     AtSlots,
     limit_name,
     point_at,
 )
-from headrace.core.waits.rate_limit import close, window_of
-from headrace.core.waits.wake_up import fitting, overdue
+from headrace.core.waits.rate_limit import close
+from headrace.core.waits.wake_up import overdue
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.catalog.workers import live
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.concurrency import room_in, states_of
-from headrace.engine.waits.kinds.pause import pauses
-from headrace.engine.waits.kinds.rate_limit import mark_limit, repeat_refill
-from headrace.engine.waits.wake import heads, wake
+from headrace.engine.waits.able import Surroundings, able, is_alive
+from headrace.engine.waits.lines import Line, Lines
+from headrace.engine.waits.wake import wake
 
 DEAD_AFTER_MS = 60_000
 """A holder that entered less than so long ago is not looked at."""
 
-
-def tend_gates(engine: Engine) -> int:
-    """Look at every gate in the index. Returns how many waiters were sent a message."""
-    woken = 0
-    for shard in range(GATE_SHARDS):
-        for item in engine.store.query_index("listing", gates_listed(shard), newest_first=False):
-            woken += _tend(engine, str(item["lsk"]))
-    return woken
+PAGE = 100
+"""How many gates are looked at together."""
 
 
-def _tend(engine: Engine, gate: str) -> int:
-    """First who is dead goes, then the mark is seen, then the line: whoever parks meanwhile marks after that, and looks for itself."""
-    point = point_at(gate)
-    if isinstance(point, AtConcurrency | AtSlots):
-        _put_out_the_dead(engine, gate, point)
-    seen = state_of(engine.store.get(gate_key(gate)))
-    waiters = heads(engine, gate)
-    now_ms = engine.clock.now_ms()
-    late = [each for each in waiters if each.start_by_ms < now_ms]
-    waiting = [each for each in waiters if each.start_by_ms >= now_ms]
-    able = _able(engine, gate, point, waiting) if waiting else []
-    due = [each for each in (*late, *able) if not each.woken_at_ms or overdue(each, now_ms)]
-    wake(engine, due)
-    if not waiters:
-        _close(engine, gate, point, seen)
-    return len(due)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep came to: how many waiters were sent a message; the lines that it saw, by name of gate; and the gate to go on behind,
+    None where it has seen all."""
+
+    woken: int
+    lines: Mapping[str, Line]
+    stopped_at: str | None
 
 
-def _able(engine: Engine, gate: str, point: AdmissionPoint, waiting: Sequence[Waiter]) -> list[Waiter]:
-    """Those who need not wait any more."""
-    match point:
-        case AtConcurrency() | AtSlots():
-            limit, items = _limit_and_items(engine, gate, point)
-            states = states_of(engine, gate, items)
-            inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
-            return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
-        case AtRateLimit():
-            return _able_at_limit(engine, gate, waiting)
-        case AtPause(workflow):
-            return [] if workflow in pauses(engine) else list(waiting)
-        case AtBatch():
-            return []  # the index holds no batches: their own messages see to them
-        case AtLabels(worker):
-            alive = [each.labels for each in live(engine) if each.worker == worker]
-            return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]
-        case _:
-            assert_never(point)
+def tend_gates(engine: Engine, *, behind: str | None = None, until_ms: int | None = None) -> Swept:
+    """Look at every gate in the index once, beginning behind `behind` (a gate as `Swept` names it), until the clock passes `until_ms`."""
+    woken, lines, around = 0, Lines(), Surroundings(engine)
+    for shard, page in _pages(engine, behind):
+        woken += _Page(engine, page, around).tend(lines)
+        if until_ms is not None and engine.clock.now_ms() >= until_ms:
+            return Swept(woken=woken, lines=lines.by_name(), stopped_at=f"{shard}#{page[-1]}")
+    return Swept(woken=woken, lines=lines.by_name(), stopped_at=None)
 
 
-def _limit_and_items(engine: Engine, gate: str, point: AtConcurrency | AtSlots) -> tuple[int, int]:
-    """The limit that is deployed, or that of who entered last; and over how many items holders may be spread."""
-    last = state_of(engine.store.get(gate_key(gate))).limit
-    limit = engine.gate_limits().get(limit_name(point), last)
-    return limit, max(items_of(limit), items_of(last))
+def _pages(engine: Engine, behind: str | None) -> Iterator[tuple[int, list[str]]]:
+    """The gates of the index by shard and page, from behind one of them once around."""
+    number, _, last = (behind or "0#").partition("#")
+    first = int(number) % GATE_SHARDS if number.isdigit() else 0
+    yield from _of_shard(engine, first, last, "~")
+    for step in range(1, GATE_SHARDS):
+        yield from _of_shard(engine, (first + step) % GATE_SHARDS, "", "~")
+    if last:
+        yield from _of_shard(engine, first, "", last)
 
 
-def _put_out_the_dead(engine: Engine, gate: str, point: AtConcurrency | AtSlots) -> None:
-    _, items = _limit_and_items(engine, gate, point)
-    for number, state in enumerate(states_of(engine, gate, items)):
-        without_dead(engine, gate, number, state)
-        if state.evicted:
-            from headrace.engine.waits.evictions import cancel_victims
+def _of_shard(engine: Engine, shard: int, after: str, until: str) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        items = engine.store.query_index(
+            "listing", gates_listed(shard), low=after, high=until, limit=PAGE + 1, newest_first=False
+        )
+        page = [gate for item in items if (gate := str(item["lsk"])) != after][:PAGE]
+        if not page:
+            return
+        yield shard, page
+        if len(items) <= PAGE:
+            return
+        after = page[-1]
 
-            cancel_victims(engine, gate, state.evicted)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A gate as it was before its line was read: the first item, and the places of all."""
+
+    gate: str
+    point: AdmissionPoint
+    item: Item | None
+    states: list[GateState]
+
+    @property
+    def first(self) -> GateState:
+        return self.states[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Some gates, looked at together: first who is dead goes, then the mark is seen, then the line is read. Whoever parks meanwhile
+    marks after that, and looks for itself."""
+
+    engine: Engine
+    gates: Sequence[str]
+    around: Surroundings
+
+    def tend(self, lines: Lines) -> int:
+        seen = self._without_the_dead(self._read())
+        waiting = self.engine.store.query_many(self.gates, prefix=WAIT)
+        due: list[Waiter] = []
+        idle: list[Write] = []
+        for each, items in zip(seen, waiting, strict=True):
+            waiters = [decode_waiter(item) for item in items]
+            lines.add(each.gate, waiters)
+            due += self._due(each, waiters)
+            if not waiters:
+                idle += _closed(each)
+        wake(self.engine, due)
+        if idle:
+            self.engine.store.write_many(idle)
+        return len(due)
+
+    def _read(self) -> list[Seen]:
+        points = [point_at(gate) for gate in self.gates]
+        firsts = self.engine.store.get_many([gate_key(gate) for gate in self.gates])
+        return [
+            Seen(gate=gate, point=point, item=item, states=self._states(gate, point, item))
+            for gate, point, item in zip(self.gates, points, firsts, strict=True)
+        ]
+
+    def _states(self, gate: str, point: AdmissionPoint, item: Item | None) -> list[GateState]:
+        """All items of the gate: those of the limit that is deployed, and of the limit before."""
+        first = state_of(item)
+        if not isinstance(point, AtConcurrency | AtSlots):
+            return [first]
+        limit = self.around.limits.get(limit_name(point), first.limit)
+        others = range(1, max(items_of(limit), items_of(first.limit)))
+        keys = [gate_key(gate, number) for number in others]
+        return [first, *(state_of(each) for each in (self.engine.store.get_many(keys) if keys else []))]
+
+    def _without_the_dead(self, seen: list[Seen]) -> list[Seen]:
+        """Whose run, or whose ticket, is over has no place any more; one read for all of them."""
+        old = {held.run_id for each in seen for state in each.states for held in _old(self.engine, state)}
+        records = _records(self.engine, sorted(old)) if old else {}
+        out: list[Seen] = []
+        for each in seen:
+            states = [
+                _dropped(self.engine, each.gate, number, state, records)
+                for number, state in enumerate(each.states)
+            ]
+            for state in states:
+                if state.evicted:
+                    from headrace.engine.waits.evictions import cancel_victims
+
+                    cancel_victims(self.engine, each.gate, state.evicted)
+            out.append(Seen(gate=each.gate, point=each.point, item=each.item, states=states))
+        return out
+
+    def _due(self, seen: Seen, waiters: Sequence[Waiter]) -> list[Waiter]:
+        """Who waited too long, and who need not wait any more; unless its message is on its way."""
+        if not waiters:
+            return []
+        now_ms = self.engine.clock.now_ms()
+        late = [each for each in waiters if each.start_by_ms < now_ms]
+        waiting = [each for each in waiters if each.start_by_ms >= now_ms]
+        free = able(self.around, seen.gate, seen.point, seen.item, seen.states, waiting) if waiting else []
+        due = {each.name: each for each in (*late, *free) if not each.woken_at_ms or overdue(each, now_ms)}
+        return list(due.values())
+
+
+def _closed(seen: Seen) -> list[Write]:
+    """Nobody waits: the mark goes that was seen before, and the next time the entry in the index."""
+    mark = seen.first.waiting
+    if mark is not None:
+        return [close(seen.gate, mark) if isinstance(seen.point, AtRateLimit) else clear(seen.gate, mark)]
+    return [] if seen.first.evicted else [unlisted(seen.gate)]
+
+
+# ---------------------------------------------------------------- the dead
 
 
 def without_dead(engine: Engine, gate: str, number: int, state: GateState) -> GateState:
     """The item without those whose run, or whose ticket, is over."""
+    old = {held.run_id for held in _old(engine, state)}
+    return _dropped(engine, gate, number, state, _records(engine, sorted(old))) if old else state
+
+
+def _old(engine: Engine, state: GateState) -> list[Holder]:
     before_ms = engine.clock.now_ms() - DEAD_AFTER_MS
-    old = [held for held in state.holders.values() if held.since_ms < before_ms]
-    if not old:
-        return state
-    items = engine.store.get_many([run_key(held.run_id) for held in old])
-    for held, item in zip(old, items, strict=True):
-        if not is_alive(None if item is None else record_in(engine, item), held, gate):
+    return [held for held in state.holders.values() if held.since_ms < before_ms]
+
+
+def _records(engine: Engine, run_ids: Sequence[str]) -> dict[str, RunRecord | None]:
+    items = engine.store.get_many([run_key(run_id) for run_id in run_ids])
+    return {
+        run_id: None if item is None else record_in(engine, item)
+        for run_id, item in zip(run_ids, items, strict=True)
+    }
+
+
+def _dropped(
+    engine: Engine, gate: str, number: int, state: GateState, records: Mapping[str, RunRecord | None]
+) -> GateState:
+    for held in _old(engine, state):
+        if held.run_id in records and not is_alive(records[held.run_id], held, gate):
             state = state_of(engine.store.write(drop(gate_key(gate, number), held)).item)
     return state
-
-
-def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
-    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
-    just been woken by them and has not taken its places over. Whoever waits for children has no slot of its worker."""
-    if record is None or record.cancelled_at_ms is not None:
-        return False
-    if held.task is None:
-        return not finished(record)
-    row = record.tasks.get(held.task)
-    if row is None:
-        return False
-    if row.ticket == held.ticket:
-        return row.status is TaskStatus.RUNNING
-    waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
-    return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
-
-
-def _able_at_limit(engine: Engine, gate: str, waiting: Sequence[Waiter]) -> list[Waiter]:
-    """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
-    window = window_of(engine.store.get(gate_key(gate)))
-    now_ms = engine.clock.now_ms()
-    if window.scheduled_ms is None:
-        mark_limit(engine, gate, waiting[0].worker)
-    else:
-        repeat_refill(engine, gate, window.scheduled_ms, waiting[0].worker)
-    return fitting(waiting, window.room(now_ms))
-
-
-def _close(engine: Engine, gate: str, point: AdmissionPoint, seen: GateState) -> None:
-    """Nobody waits: the mark goes that was seen before, and the next time the entry in the index."""
-    if seen.waiting is not None:
-        write = close(gate, seen.waiting) if isinstance(point, AtRateLimit) else clear(gate, seen.waiting)
-        engine.store.write(write)
-    elif not seen.evicted:
-        engine.store.write(unlisted(gate))

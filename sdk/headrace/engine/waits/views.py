@@ -6,7 +6,6 @@ known.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -99,31 +98,6 @@ def waited_at(engine: Engine) -> list[str]:
         for item in engine.store.query_index("listing", gates_listed(shard), newest_first=False)
     }
     return sorted(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How many wait at the gates of one name, and since when the first of them (ms)."""
-
-    waiting: int
-    oldest_ms: int
-
-
-def lines_by_name(engine: Engine) -> Mapping[str, Line]:
-    """The lines that are not empty, by the names of their gates, all keys of a name together; a rate limit's as `rate:<key>`."""
-    counts: Counter[str] = Counter()
-    oldest: dict[str, int] = {}
-    for gate in waited_at(engine):
-        name = _series(address_of(gate))
-        for waiter in heads(engine, gate):
-            counts[name] += 1
-            oldest[name] = min(waiter.queued_at_ms, oldest.get(name, waiter.queued_at_ms))
-    return {name: Line(count, oldest[name]) for name, count in sorted(counts.items())}
-
-
-def _series(of: Address) -> str:
-    places = of.kind in (GateKind.CONCURRENCY, GateKind.SLOTS)
-    return of.name if places else f"{of.kind.value}:{of.name}"
 
 
 # ---------------------------------------------------------------- one gate

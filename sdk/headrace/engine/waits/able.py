@@ -1,0 +1,105 @@
+"""Who of a line need not wait any more, and who is in for good reason: what the clock goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import assert_never
+
+from headrace.core.changes import Item
+from headrace.core.run.graph import finished
+from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.waits.concurrency import GateState, Holder, items_of
+from headrace.core.waits.labels import decode_wishes, meets
+from headrace.core.waits.line import Waiter
+from headrace.core.waits.points import (
+    AdmissionPoint,
+    AtBatch,
+    AtConcurrency,
+    AtLabels,
+    AtPause,
+    AtRateLimit,
+    AtSlots,
+    limit_name,
+    point_at,
+)
+from headrace.core.waits.rate_limit import window_of
+from headrace.core.waits.wake_up import fitting
+from headrace.engine.catalog.workers import LiveWorker, live
+from headrace.engine.engine import Engine
+from headrace.engine.waits.kinds.concurrency import room_in
+from headrace.engine.waits.kinds.pause import pauses
+from headrace.engine.waits.kinds.rate_limit import mark_limit, repeat_refill
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a sweep knows beside the gates; read once, and only where a gate asks for it."""
+
+    engine: Engine
+
+    @cached_property
+    def paused(self) -> Collection[str]:
+        return frozenset(pauses(self.engine))
+
+    @cached_property
+    def alive(self) -> Sequence[LiveWorker]:
+        return live(self.engine)
+
+    @cached_property
+    def limits(self) -> Mapping[str, int]:
+        return self.engine.gate_limits()
+
+
+def able(
+    around: Surroundings,
+    gate: str,
+    point: AdmissionPoint,
+    item: Item | None,
+    states: Sequence[GateState],
+    waiting: Sequence[Waiter],
+) -> list[Waiter]:
+    """Those of a line, in its order, who need not wait any more, by the gate as it was before the line was read."""
+    match point:
+        case AtConcurrency() | AtSlots():
+            limit = around.limits.get(limit_name(point), states[0].limit)
+            inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
+            return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
+        case AtRateLimit():
+            return _able_at_limit(around.engine, gate, item, waiting)
+        case AtPause(workflow):
+            return [] if workflow in around.paused else list(waiting)
+        case AtLabels(worker):
+            alive = [each.labels for each in around.alive if each.worker == worker]
+            return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]
+        case AtBatch():
+            return []  # the index holds no batches: their own messages see to them
+        case _:
+            assert_never(point)
+
+
+def _able_at_limit(engine: Engine, gate: str, item: Item | None, waiting: Sequence[Waiter]) -> list[Waiter]:
+    """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
+    window = window_of(item)
+    if window.scheduled_ms is None:
+        mark_limit(engine, gate, waiting[0].worker)
+    else:
+        repeat_refill(engine, gate, window.scheduled_ms, waiting[0].worker)
+    return fitting(waiting, window.room(engine.clock.now_ms()))
+
+
+def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
+    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
+    just been woken by them and has not taken its places over. Whoever waits for children has no slot of its worker."""
+    if record is None or record.cancelled_at_ms is not None:
+        return False
+    if held.task is None:
+        return not finished(record)
+    row = record.tasks.get(held.task)
+    if row is None:
+        return False
+    if row.ticket == held.ticket:
+        return row.status is TaskStatus.RUNNING
+    waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
+    return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
