@@ -39,7 +39,7 @@ A8 | `TaskDefaults` | works |  | sdk/test_definitions.py::test_task_defaults_fil
 A9 | On-failure task | works |  | engine/test_deliver.py::test_the_on_failure_task_sees_the_errors
 A10 | On-success task | works |  | sdk/test_definitions.py::test_the_on_success_task_follows_all_leaves
 A11 | Durable tasks | differs | sync functions are refused | durable/test_durable.py::test_a_suspension_is_invisible
-A12 | Batch tasks | refused | not available in this version | sdk/test_definitions.py::test_what_is_not_there_is_refused_by_name
+A12 | Batch tasks | works | by size, interval, group key, `batch_group_max_runs`, `broadcast_output`, 4 MB | sdk/test_batches.py::test_each_run_gets_its_own_output
 A13 | Input validators | differs | an input that is not valid fails the task at once: `retries` would see the same input | sdk/test_runs.py::test_bad_input_fails_at_once_with_the_field
 A14 | Output types | works |  | sdk/test_tasks_alone.py::test_other_outputs_are_illegal
 A15 | Serialisation hooks | works |  | sdk/test_definitions.py::test_validators_tell_the_wire_by_pydantics_info_and_by_its_context
@@ -126,7 +126,7 @@ H1 | Metadata | works |  | clients/test_runs.py::test_filters
 H2 | `runs.list` | works |  | clients/test_runs.py::test_newest_first_over_days_shards_and_workflows
 H3 | `runs.get` and details | works |  | clients/test_runs.py::test_one_run
 H4 | Replay | differs | also with another input, or of the failed tasks only; a run that is not over is refused | clients/test_replay.py::test_a_failed_run_is_replayed_and_its_reference_awaited_again
-H5 | Bulk cancel and replay | differs | cancelling works and is done on return; `bulk_replay` is refused in this version | clients/test_runs.py::test_cancel_many
+H5 | Bulk cancel and replay | differs | sent by the calling process and done on return; called again, none is replayed twice | clients/test_replay.py::test_many_are_replayed_by_filter_and_none_twice
 H6 | Task logs | works |  | sdk/test_log_capture.py::test_lines_of_the_logger_and_of_those_below_it
 H7 | `hatchet.logs` | works |  | clients/test_small_clients.py::test_lines_of_a_task_and_of_a_run
 H8 | Streams | differs | through the table: for progress and tokens | clients/test_refs.py::test_a_stream_gives_what_comes_after_and_ends_with_the_run

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from headrace import Context, DurableContext, EmptyModel, FailedTaskRunExceptionGroup, Hatchet
+from headrace import (
+    BulkCancelReplayOpts,
+    Context,
+    DurableContext,
+    EmptyModel,
+    FailedTaskRunExceptionGroup,
+    Hatchet,
+    RunFilter,
+)
+from headrace.clients.runs.details import at
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotDeployed, RunNotFound, RunNotOver
 from headrace_infra.testing import local
@@ -219,3 +229,44 @@ def test_a_suspension_and_a_resumption_are_told() -> None:
         told = [each.event_type.value for each in hatchet.runs.get(ref.workflow_run_id).task_events]
         assert "DURABLE_RESTORING" in told
         assert told[-1] == "FINISHED"
+
+
+def test_many_are_replayed_by_filter_and_none_twice() -> None:
+    hatchet = Hatchet()
+    ran: list[int] = []
+
+    @hatchet.task(name="load")
+    def load(input: dict, ctx: Context) -> dict[str, int]:  # type: ignore[type-arg]
+        ran.append(input["n"])
+        if ctx.retry_count == 0 and input["n"] % 2:
+            raise RuntimeError("the bank is down")
+        return {}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        for n in range(20):
+            load.run({"n": n}, wait_for_result=False)
+        stack.drain()
+        since = at(hatchet.engine.clock.now_ms()) - timedelta(hours=1)
+        failed = RunFilter(since=since, statuses=[RunStatus.FAILED])
+        hatchet.runs.bulk_replay(BulkCancelReplayOpts(filters=failed))
+        hatchet.runs.bulk_replay(BulkCancelReplayOpts(filters=failed))  # they go on already
+        stack.drain()
+        assert Counter(ran) == {n: 1 + n % 2 for n in range(20)}
+        hatchet.runs.bulk_replay_by_filters_with_pagination(since=since, statuses=[RunStatus.FAILED])
+        assert hatchet.runs.list(since=since, statuses=[RunStatus.FAILED]).rows == []
+
+
+def test_an_id_that_cannot_be_replayed_holds_up_no_other() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.task(name="load")
+    def load(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        return {"attempt": ctx.attempt_number}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = load.run(wait_for_result=False)
+        stack.drain()
+        with pytest.raises(RunNotFound):
+            hatchet.runs.bulk_replay(BulkCancelReplayOpts(ids=["nothing", ref.workflow_run_id]))
+        stack.drain()
+        assert ref.result() == {"attempt": 2}

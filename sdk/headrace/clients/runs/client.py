@@ -12,7 +12,7 @@ from headrace.clients.runs.replaying import RunsReplaying
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
-from headrace.errors import NotSupportedError, RunNotFound
+from headrace.errors import NotDeployed, NotSupportedError, RunNotFound, RunNotOver
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from headrace.clients.models import BulkCancelReplayOpts, RunFilter, V1WorkflowRunDetails
 
 PARALLEL = 8
-"""How many runs a bulk cancel cancels at once."""
+"""How many runs a bulk cancel or replay works on at once."""
 
 OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
+OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 class RunsClient(RunsReplaying):
@@ -137,26 +138,72 @@ class RunsClient(RunsReplaying):
 
     aio_bulk_cancel_by_filters_with_pagination = aio(bulk_cancel_by_filters_with_pagination)
 
-    # ---- not there yet
+    # ---- replay of many
 
-    def bulk_replay(self, opts: BulkCancelReplayOpts) -> NoReturn:
-        """Not supported yet."""
-        raise _no_replay()
+    def bulk_replay(self, opts: BulkCancelReplayOpts) -> None:
+        """Replay runs by ids or by a filter (of those that match, the ones that are over). Done on return.
+
+        This process sends a replay for each; where it dies in between, call again: a run that goes on already is left alone, so none is
+        replayed twice for one call after the other. RunNotFound or NotDeployed for an id that cannot be replayed, once all others were.
+        """
+        ids = opts.ids if opts.ids is not None else self._over(opts.filters)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            refused = [error for error in pool.map(self._replayed, ids) if error is not None]
+        if refused:
+            raise refused[0]
 
     aio_bulk_replay = aio(bulk_replay)
 
-    def bulk_replay_by_filters_with_pagination(self, /, *args: object, **kwargs: object) -> NoReturn:
-        """Not supported yet."""
-        raise _no_replay()
+    def bulk_replay_by_filters_with_pagination(
+        self,
+        sleep_time: int = 3,
+        chunk_size: int = 500,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        statuses: Sequence[RunStatus] | None = None,
+        additional_metadata: Mapping[str, str] | None = None,
+        workflow_ids: Sequence[str] | None = None,
+    ) -> None:
+        """Replay what matches (default: all that is over), `chunk_size` runs at a time with `sleep_time` seconds between chunks."""
+        from headrace.clients.models import BulkCancelReplayOpts
+        from headrace.clients.runs.listing import runs
+
+        wanted = self._wanted(
+            since=since,
+            until=until,
+            statuses=statuses or OVER,
+            additional_metadata=additional_metadata,
+            workflow_ids=workflow_ids,
+        )
+        ids = [record.run_id for record in runs(self._app.engine, wanted)]
+        for first in range(0, len(ids), chunk_size):
+            if first:
+                self._app.engine.clock.sleep(sleep_time)
+            self.bulk_replay(BulkCancelReplayOpts(ids=ids[first : first + chunk_size]))
 
     aio_bulk_replay_by_filters_with_pagination = aio(bulk_replay_by_filters_with_pagination)
 
+    def _over(self, filters: RunFilter | None) -> builtins.list[str]:
+        if filters is None:
+            return []
+        return self._matching(filters.model_copy(update={"statuses": filters.statuses or list(OVER)}))
+
+    def _replayed(self, run_id: str) -> Exception | None:
+        """Replay it; None also where it goes on already."""
+        try:
+            self.replay(run_id)
+        except RunNotOver:
+            return None
+        except (RunNotFound, NotDeployed) as error:
+            return error
+        return None
+
+    # ---- not there yet
+
     def reset_durable_task(self, /, *args: object, **kwargs: object) -> NoReturn:
         """Not supported yet."""
-        raise NotSupportedError("durable tasks cannot be reset yet")
+        raise NotSupportedError(
+            "durable tasks cannot be reset yet: replay the run, which goes on from its log, or start a new one"
+        )
 
     aio_reset_durable_task = aio(reset_durable_task)
-
-
-def _no_replay() -> NotSupportedError:
-    return NotSupportedError("runs cannot be replayed yet: start a new run with the same input")
