@@ -272,3 +272,20 @@ def test_the_version_is_said_once() -> None:
 )
 def test_which_versions_fit_together(client: str, stack: str, fit: bool) -> None:
     assert fit_together(client, stack) is fit
+
+
+def test_replay_by_filter(stack: LocalStack, headrace: Command) -> None:
+    ids = [trigger(headrace, "refuse") for _ in range(3)]
+    good = trigger(headrace, "greet", "--input", '{"name": "ann"}')
+    stack.drain()
+    unsure = headrace("runs", "replay", "--workflow", "refuse")
+    assert (unsure.code, "3 runs would be replayed: add --yes to do it" in unsure.err) == (1, True)
+    done = headrace("runs", "replay", "--workflow", "refuse", "--yes")
+    assert (done.code, "3 runs replayed" in done.out) == (0, True), done.err
+    stack.drain()
+    found = {each["metadata"]["id"]: each for each in json.loads(headrace("runs", "list", "-o", "json").out)}
+    assert {found[run_id]["retry_count"] for run_id in ids} == {3}
+    assert found[good]["retry_count"] == 0
+    assert "no run that is over matches" in headrace("runs", "replay", "--workflow", "parent", "--yes").out
+    assert headrace("runs", "replay").code == 2
+    assert headrace("runs", "replay", "--status", "RUNNING", "--yes").code == 1

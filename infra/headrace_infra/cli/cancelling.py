@@ -50,11 +50,19 @@ def cancel_matching(app: Headrace, wanted: Filter, *, sure: bool) -> None:
     if not rows:
         say("no run that is QUEUED or RUNNING matches")
         return
-    if not sure:
-        if not sys.stdin.isatty():
-            raise NotConfigured(f"{counted(len(rows), 'run')} would be cancelled: add --yes to do it")
-        import typer
-
-        typer.confirm(f"Cancel {counted(len(rows), 'run')}?", abort=True)
+    agreed(
+        f"Cancel {counted(len(rows), 'run')}?", f"{counted(len(rows), 'run')} would be cancelled", sure=sure
+    )
     app.runs.bulk_cancel(BulkCancelReplayOpts(ids=[row.metadata.id for row in rows]))
     say(f"{counted(len(rows), 'run')} cancelled")
+
+
+def agreed(question: str, what: str, *, sure: bool) -> None:
+    """Ask on a terminal, unless --yes was given; NotConfigured elsewhere."""
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise NotConfigured(f"{what}: add --yes to do it")
+    import typer
+
+    typer.confirm(question, abort=True)

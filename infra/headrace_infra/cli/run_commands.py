@@ -95,21 +95,36 @@ def runs_cancel(
     cancelling.cancel_matching(app, wanted, sure=yes)
 
 
-@runs.command("replay", epilog="Example: headrace runs replay 8825d795 --only-failed")
+@runs.command("replay", epilog="Example: headrace runs replay --workflow ingest --status FAILED --hours 2")
 def runs_replay(
-    run_ids: Annotated[list[str], typer.Argument(help="Runs, by id or its first characters")],
+    run_ids: Annotated[list[str] | None, typer.Argument(help="Runs, by id or its first characters")] = None,
+    workflow: Workflow = None,
+    status: Statuses = None,
+    hours: Annotated[float, typer.Option(min=0, help="With a filter: of the last hours")] = 24.0,
+    metadata: Metadata = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before replaying by filter")] = False,
     only_failed: Annotated[
         bool, typer.Option("--only-failed", help="Leave the tasks as they are that completed")
     ] = False,
     input: Annotated[
-        str | None, typer.Option("--input", "-i", help="Another input: a JSON object, @file, or - for stdin")
+        str | None,
+        typer.Option("--input", "-i", help="Another input, with ids: a JSON object, @file, or - for stdin"),
     ] = None,
     app_path: AppOption = None,
     stack: StackOption = None,
 ) -> None:
-    """Run runs that are over again, under their ids."""
-    from headrace_infra.cli import replaying
+    """Run runs that are over again, under their ids: by id, or by a filter (of it, those that FAILED, unless --status says more)."""
+    from headrace_infra.cli import listing, replaying
     from headrace_infra.cli.apps import app_or_stack, parsed_object
 
-    given = None if input is None else parsed_object(input, "--input")
-    replaying.replay_ids(app_or_stack(app_path, stack), run_ids, input=given, only_failed=only_failed)
+    app = app_or_stack(app_path, stack)
+    if run_ids:
+        given = None if input is None else parsed_object(input, "--input")
+        replaying.replay_ids(app, run_ids, input=given, only_failed=only_failed)
+        return
+    if not (workflow or status or metadata):
+        raise typer.BadParameter("give run ids, or a filter: --workflow, --status or --metadata")
+    if input is not None:
+        raise typer.BadParameter("--input goes with run ids: runs that a filter finds keep theirs")
+    wanted = listing.wanted(app, workflow, status or ["FAILED"], metadata or [], hours=hours)
+    replaying.replay_matching(app, wanted, sure=yes, only_failed=only_failed)
