@@ -39,7 +39,7 @@ A8 | `TaskDefaults` | works |  | sdk/test_definitions.py::test_task_defaults_fil
 A9 | On-failure task | works |  | engine/test_deliver.py::test_the_on_failure_task_sees_the_errors
 A10 | On-success task | works |  | sdk/test_definitions.py::test_the_on_success_task_follows_all_leaves
 A11 | Durable tasks | differs | sync functions are refused | durable/test_durable.py::test_a_suspension_is_invisible
-A12 | Batch tasks | works | by size, interval, group key, `batch_group_max_runs`, `broadcast_output`, 4 MB | sdk/test_batches.py::test_each_run_gets_its_own_output
+A12 | Batch tasks | works |  | sdk/test_batches.py::test_each_run_gets_its_own_output
 A13 | Input validators | differs | an input that is not valid fails the task at once: `retries` would see the same input | sdk/test_runs.py::test_bad_input_fails_at_once_with_the_field
 A14 | Output types | works |  | sdk/test_tasks_alone.py::test_other_outputs_are_illegal
 A15 | Serialisation hooks | works |  | sdk/test_definitions.py::test_validators_tell_the_wire_by_pydantics_info_and_by_its_context

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from headrace import (
     DefinitionError,
     EmptyModel,
     Headrace,
-    NotSupportedError,
     ParentCondition,
     Priority,
     TaskDefaults,
@@ -64,17 +62,6 @@ TASK_ERRORS: list[tuple[dict[str, Any], str]] = [
 def test_a_task_that_cannot_work(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         Headrace().task(**options)(step)
-
-
-NOT_YET: list[Callable[[Headrace], object]] = [
-    lambda app: app.batch_task(),
-]
-
-
-@pytest.mark.parametrize("use", NOT_YET)
-def test_what_is_not_there_is_refused_by_name(use: Callable[[Headrace], object]) -> None:
-    with pytest.raises(NotSupportedError, match="not available in this version"):
-        use(Headrace())
 
 
 def test_two_of_one_name() -> None:
