@@ -163,7 +163,7 @@ def _network_error(**_: object) -> None:
 
 
 def settings() -> SimpleNamespace:
-    return SimpleNamespace(stack="shop", table=None, bucket=None, transport="boto3", queues={})
+    return SimpleNamespace(stack="shop", table=None, bucket=None, transport="boto3", queues={}, worker=None)
 
 
 def test_no_region() -> None:

@@ -82,7 +82,9 @@ def test_compile_says_which_worker_it_did_not_see(project: Path, headrace: Comma
     assert done.code == 0
     assert "hidden.py:8 declares worker 'big' inside main(), which importing does not run" in done.err
     assert "one named default" in done.out
-    (project / "seen.py").write_text(GOOD + "hatchet.worker('big', workflows=[greet])\n")
+    (project / "seen.py").write_text(
+        GOOD + "hatchet.worker('big', workflows=[greet], maximum_concurrency=5)\n"
+    )
     seen = headrace("compile", "seen:hatchet")
     assert (seen.code, seen.err, "1 workflow on big" in seen.out) == (0, "", True)
 

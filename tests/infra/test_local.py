@@ -129,7 +129,7 @@ def test_it_leaves_the_app_and_the_environment_as_they_were(monkeypatch: pytest.
     with local(app, background=False):
         assert "AWS_ENDPOINT_URL" not in os.environ
     assert dict(os.environ) == before
-    assert app._engine is None
+    assert not app._is_connected
 
 
 def test_the_pytest_plugin() -> None:

@@ -62,7 +62,7 @@ def event_of(batch: list[Received], region: str) -> dict[str, Any]:
                     "ApproximateReceiveCount": str(message.receive_count),
                     "SentTimestamp": str(message.sent_at_ms),
                     "SenderId": "local",
-                    "ApproximateFirstReceiveTimestamp": str(message.sent_at_ms),
+                    "ApproximateFirstReceiveTimestamp": str(message.first_received_at_ms),
                 },
                 "messageAttributes": {},
                 "md5OfBody": "",
