@@ -1,11 +1,12 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Six changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Seven changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
 - a Lambda that logs nothing is not waited for: the stock server looks 50 ms for lines after every invocation;
 - the TTL of a table in a template is kept: the stock CloudFormation drops it;
+- an alarm on metric math is kept as one on its first metric: the stock CloudFormation refuses the whole stack;
 - a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`;
 - a long poll looks for messages every MINISTACK_SQS_LOOK_S seconds, where that is set (stock: 0.1): for measurements of delays;
 - a request counts as made over TLS, which there is none of on loopback: else a bucket that insists on it is closed.
@@ -61,6 +62,24 @@ def tables_with_ttl() -> None:
         return made
 
     handlers["create"] = create_with_ttl
+
+
+def alarms_on_metric_math() -> None:
+    from ministack.services.cloudformation import provisioners
+
+    handlers: dict[str, Callable[..., Any]] = provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::Alarm"]
+    create = handlers["create"]
+
+    def create_any(logical_id: str, properties: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        first = next(
+            (each["MetricStat"] for each in properties.get("Metrics", ()) if "MetricStat" in each), None
+        )
+        if first is not None:
+            kept = {name: value for name, value in properties.items() if name != "Metrics"}
+            properties = {**kept, **first["Metric"], "Period": first["Period"], "Statistic": first["Stat"]}
+        return create(logical_id, properties, *rest, **named)
+
+    handlers["create"] = create_any
 
 
 def batches_by_single_permission() -> None:
@@ -121,6 +140,7 @@ def main() -> None:
     quick_schedules()
     quick_answers()
     tables_with_ttl()
+    alarms_on_metric_math()
     batches_by_single_permission()
     all_over_tls()
     quick_long_polls()
