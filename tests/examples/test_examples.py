@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -23,7 +25,7 @@ def run(*command: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr[-4000:]
