@@ -204,15 +204,16 @@ def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()
     """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
 
     A waiter that was woken stays in the line until it is in: its note says so, and a look passes over it. See `wake_up`.
+    A redelivered message looks although there is no room: a note that it wrote before is answered for by no other message.
     """
     for _ in range(MAX_TRIES):
         states = states or states_of(engine, gate, items_of(limit))
         room = room_in(limit, states)
         seen = states[0].waiting
-        if seen is None or room <= 0:
+        if seen is None or (room <= 0 and not engine.account.redelivered):
             return
         pending = max(LEAST_PENDING, min(room, MOST_PENDING)) if limit > 1 else 1
-        waiters = heads(engine, gate, limit=min(room, MOST_HEADS) + pending)
+        waiters = heads(engine, gate, limit=min(max(room, 0), MOST_HEADS) + pending)
         if not waiters:
             engine.store.write(clear(gate, seen))
             return

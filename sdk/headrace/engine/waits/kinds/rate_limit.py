@@ -186,7 +186,16 @@ def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | No
     """Wake the head if the window has units for it, unless somebody has just done so. parked: that one in its place, if there are units
     for all ahead of it too, who were woken by the refill or have looked for themselves."""
     room = window.room(engine.clock.now_ms())
-    if window.waiting is None or room <= 0:
+    if window.waiting is None:
+        return
+    if room <= 0:
+        if (
+            engine.account.redelivered
+        ):  # it answers for the notes that it wrote before, whatever is left by now
+            wake(
+                engine,
+                [each for each in heads(engine, gate, limit=MOST_AHEAD) if engine.account.repairs(each)],
+            )
         return
     able = fitting(heads(engine, gate, limit=1 if parked is None else min(room, MOST_AHEAD)), room)
     new = [each for each in able if not each.woken_at_ms or engine.account.repairs(each)]
