@@ -467,6 +467,30 @@ def test_memos_made_at_once_are_all_kept_where_the_task_then_fails(fails: bool) 
     assert sorted(said) == list(range(20))
 
 
+@pytest.mark.parametrize("made", ["memo", "sleep"])
+def test_what_is_written_before_an_earlier_operation_is_answered_leaves_no_hole_in_the_log(made: str) -> None:
+    """The later operation is written while the earlier one is open; the attempt then fails, and a retry begins with that log."""
+    hatchet = Hatchet()
+
+    @hatchet.durable_task(retries=1)
+    async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        first = asyncio.create_task(ctx.aio_wait_for_event("go"))
+        await asyncio.sleep(0)
+        value = await ctx._aio_memo(lambda: 7, int) if made == "memo" else await ctx.aio_sleep_for("1ms")
+        if ctx.retry_count == 0:
+            raise RuntimeError("this time")
+        return {"n": (await first)["n"], "made": value == 7}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = work.run(wait_for_result=False)
+        stack.deliver_all()
+        assert stack.suspended_at(ref) == (0,)
+        stack.push_event("go", {"n": 1})
+        stack.drain()
+        assert hatchet.runs.get_status(ref.workflow_run_id) is RunStatus.COMPLETED
+        assert ref.result() == {"n": 1, "made": made == "memo"}
+
+
 def test_a_timeout_that_comes_as_the_task_is_about_to_be_suspended_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -120,6 +120,7 @@ class DurableRun:
             return None
         entry = Entry(node=node, kind=kind, asked=asked, groups=wanted, label=label[:LONGEST_LABEL])
         self._entries.append(entry)
+        self._log.put([entry])  # before a later one is written: a log with a hole would be read as another
         if kind is Kind.WAIT and tracing.installed is not None:
             self._spans[node] = tracing.installed.waiting(says)
         return entry
