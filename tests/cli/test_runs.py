@@ -290,6 +290,6 @@ def test_replay_by_filter(stack: LocalStack, headrace: Command) -> None:
     found = {each["metadata"]["id"]: each for each in json.loads(headrace("runs", "list", "-o", "json").out)}
     assert {found[run_id]["retry_count"] for run_id in ids} == {3}
     assert found[good]["retry_count"] == 0
-    assert "no run that is over matches" in headrace("runs", "replay", "--workflow", "parent", "--yes").out
+    assert "no run to replay matches" in headrace("runs", "replay", "--workflow", "parent", "--yes").out
     assert headrace("runs", "replay").code == 2
     assert headrace("runs", "replay", "--status", "RUNNING", "--yes").code == 1

@@ -22,7 +22,8 @@ from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus
 from headrace.core.table import input_key, run_key
 from headrace.engine.catalog.workflows import Published, publish_workflows
-from headrace.errors import NotSupportedError
+from headrace.errors import AccessDenied, NotSupportedError
+from headrace.memory.faults import NoFaults
 from headrace.memory.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -359,3 +360,25 @@ def test_either_ids_or_filters(given: dict[str, Any]) -> None:
 def test_not_there_yet(runs: RunsClient) -> None:
     with pytest.raises(NotSupportedError, match="cannot be reset yet: replay the run"):
         runs.reset_durable_task("r", 1)
+
+
+class ReadOnly:
+    """A role that may not write."""
+
+    def before(self, port: str, call: str) -> None:
+        if call == "write":
+            raise AccessDenied("Allow dynamodb:UpdateItem on the table")
+
+    def after(self, port: str, call: str) -> None:
+        """Nothing goes wrong."""
+
+
+def test_a_role_that_may_only_read_sees_an_overdue_run_as_it_is(desk: Desk, runs: RunsClient) -> None:
+    desk.keep(solo(desk, "late", 0))
+    desk.clock.advance(12 * 3_600_000)
+    assert isinstance(desk.engine.store, MemoryStore)
+    desk.engine.store.faults = ReadOnly()
+    assert listed(runs) == ["late"]
+    assert runs.get_status("late") is RunStatus.QUEUED
+    desk.engine.store.faults = NoFaults()
+    assert runs.get_status("late") is RunStatus.CANCELLED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.core.run.graph import run_status
@@ -15,7 +16,9 @@ from headrace_infra.cli.listing import Filter, matching
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.clients.models import V1TaskSummary
 
+DONE = {"cancel": "cancelled", "replay": "replayed"}
 OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
@@ -38,31 +41,33 @@ def cancel_matching(app: Headrace, wanted: Filter, *, sure: bool) -> None:
     """Cancel all that match and have not ended; asks first, on a terminal."""
     from headrace.clients.models import BulkCancelReplayOpts
 
-    open_ones = Filter(
-        since=wanted.since,
-        statuses=[status for status in wanted.statuses if status in OPEN],
-        workflow=wanted.workflow,
-        metadata=wanted.metadata,
-    )
-    if not open_ones.statuses:
-        raise NotConfigured("only QUEUED and RUNNING runs can be cancelled")
-    rows = matching(app, open_ones, limit=None)
+    rows = chosen(app, wanted, among=OPEN, verb="cancel", sure=sure)
     if not rows:
-        say("no run that is QUEUED or RUNNING matches")
         return
-    agreed(
-        f"Cancel {counted(len(rows), 'run')}?", f"{counted(len(rows), 'run')} would be cancelled", sure=sure
-    )
     app.runs.bulk_cancel(BulkCancelReplayOpts(ids=[row.metadata.id for row in rows]))
     say(f"{counted(len(rows), 'run')} cancelled")
 
 
-def agreed(question: str, what: str, *, sure: bool) -> None:
-    """Ask on a terminal, unless --yes was given; NotConfigured elsewhere."""
+def chosen(
+    app: Headrace, wanted: Filter, *, among: Sequence[RunStatus], verb: str, sure: bool
+) -> list[V1TaskSummary]:
+    """The runs that match and have one of the statuses that the command is for, once --yes or the person at the terminal has agreed.
+
+    Empty, which is said, where none matches. NotConfigured where no status of the filter will do, or where no one can be asked.
+    """
+    statuses = [status for status in wanted.statuses if status in among]
+    names = f"{', '.join(among[:-1])} and {among[-1]}"
+    if not statuses:
+        raise NotConfigured(f"only {names} runs can be {DONE[verb]}")
+    rows = matching(app, replace(wanted, statuses=statuses), limit=None)
+    if not rows:
+        say(f"no run to {verb} matches: only {names} runs can be {DONE[verb]}")
+        return []
     if sure:
-        return
+        return rows
     if not sys.stdin.isatty():
-        raise NotConfigured(f"{what}: add --yes to do it")
+        raise NotConfigured(f"{counted(len(rows), 'run')} would be {DONE[verb]}: add --yes to do it")
     import typer
 
-    typer.confirm(question, abort=True)
+    typer.confirm(f"{verb.capitalize()} {counted(len(rows), 'run')}?", abort=True)
+    return rows

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotConfigured, RunNotOver
-from headrace_infra.cli.cancelling import agreed
+from headrace_infra.cli.cancelling import chosen
 from headrace_infra.cli.console import counted, errors, painted, say
 from headrace_infra.cli.found import record_of_run
-from headrace_infra.cli.listing import Filter, matching
+from headrace_infra.cli.listing import Filter
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -56,21 +56,9 @@ OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 def replay_matching(app: Headrace, wanted: Filter, *, sure: bool, only_failed: bool) -> None:
     """Replay all that match and are over; asks first, on a terminal. Stopped in between, it can be called again: what goes on already is
     left alone."""
-    over = Filter(
-        since=wanted.since,
-        statuses=[status for status in wanted.statuses if status in OVER],
-        workflow=wanted.workflow,
-        metadata=wanted.metadata,
-    )
-    if not over.statuses:
-        raise NotConfigured("only COMPLETED, FAILED and CANCELLED runs can be replayed")
-    rows = matching(app, over, limit=None)
+    rows = chosen(app, wanted, among=OVER, verb="replay", sure=sure)
     if not rows:
-        say("no run that is over matches")
         return
-    agreed(
-        f"Replay {counted(len(rows), 'run')}?", f"{counted(len(rows), 'run')} would be replayed", sure=sure
-    )
     done = 0
     with progress("replaying", len(rows)) as step, ThreadPoolExecutor(PARALLEL) as pool:
         for replayed in pool.map(lambda row: _replayed(app, row.metadata.id, only_failed), rows):

@@ -88,7 +88,7 @@ def _mapping(unit: Unit) -> Block:
 
 
 def dead_letters_function(units: list[Unit], source: Source) -> Block:
-    """Ends the task of a message that nobody could process as FAILED, with the reason."""
+    """Fails the task of a message that no worker could process, with the reason."""
     function = "DeadLettersFunction"
     first = model(units)
     properties = {

@@ -87,7 +87,7 @@ def dashboard_policy(units: list[Unit], *, may_act: bool, events: bool = False) 
 
 
 def clock_policy(units: list[Unit]) -> Block:
-    """It reads timers and the gates that somebody waits at, which an index holds; cancels, wakes, sends, and publishes. It removes the
+    """It reads timers and the limits that tasks wait at, which an index holds; cancels, wakes, sends, and publishes. It removes the
     reply queues of processes that have ended."""
     sweeps = _allow("ReplyQueues", ["sqs:DeleteQueue", "sqs:GetQueueUrl"], REPLY_QUEUES)
     return _policy(_items(), _indexes("listing"), *_sends(units), sweeps, _key())

@@ -7,7 +7,7 @@ from headrace.aws.transport import Refusal, Transport
 
 ATTRIBUTES = {"MessageRetentionPeriod": "60", "VisibilityTimeout": "43200"}
 """The shortest retention and the longest invisibility that SQS has: what was received once is never seen again, so it need not be
-deleted; what nobody received within a minute is gone."""
+deleted; what was not received within a minute is gone."""
 
 
 class AwsReplyQueues:

@@ -1,4 +1,4 @@
-"""Gates as people look at them: who is in, who waits, what is left of a rate limit."""
+"""What people see of limits: holders, waiters, and the units left of a rate limit."""
 
 from __future__ import annotations
 

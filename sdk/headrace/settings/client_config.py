@@ -29,7 +29,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class _Healthcheck(BaseModel):
     enabled: bool = False
     port: int = Field(default=8001, ge=1, le=65_535)
-    bind_address: str = "0.0.0.0"
+    bind_address: str = "127.0.0.1"
     event_loop_block_threshold_seconds: Seconds = timedelta(seconds=5)
 
 

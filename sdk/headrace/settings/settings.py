@@ -13,11 +13,14 @@ from typing import Any, Literal
 
 @dataclass(slots=True, kw_only=True)
 class HealthcheckConfig:
-    """The worker process's health endpoint: `GET /health` and `/metrics` (PARITY H17)."""
+    """The worker process's health endpoint: `GET /health`, off unless `enabled`.
+
+    It answers on this machine only: a container's probe comes from outside of it, and needs `bind_address="0.0.0.0"`.
+    """
 
     enabled: bool = False
     port: int = 8001
-    bind_address: str = "0.0.0.0"
+    bind_address: str = "127.0.0.1"
     event_loop_block_threshold_seconds: timedelta = timedelta(seconds=5)
 
 

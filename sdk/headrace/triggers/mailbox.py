@@ -34,7 +34,7 @@ LOST_TRIES = 3
 """How often in a row the queue must be missing before it counts as removed: a new one is not known everywhere at once."""
 
 MOST_EARLY = 10_000
-"""How many ends are remembered that nobody waits for yet: those of runs that were quicker than the call that started them."""
+"""How many ends are remembered that are not waited for yet: those of runs that were quicker than the call that started them."""
 
 Wake = Callable[[], None]
 

@@ -42,7 +42,7 @@ def wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | None]:
 
 
 class _Waiting:
-    """The runs that one thread waits for. Time is the engine's clock where nobody is told of anything: it may be a virtual one."""
+    """The runs that one thread waits for. Time is the engine's clock where no mailbox is told of ends: it may be a virtual one."""
 
     def __init__(self, app: Connected) -> None:
         self._engine = app.engine
@@ -158,7 +158,7 @@ class _Poller:
         self._task: asyncio.Task[None] | None = None
 
     def _woken(self) -> None:
-        """From the mailbox's thread. A loop that is closed has nobody who waits."""
+        """From the mailbox's thread. A loop that is closed has no waiter."""
         import contextlib
 
         with contextlib.suppress(RuntimeError):

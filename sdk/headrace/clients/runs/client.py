@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,7 +19,8 @@ from headrace.values.codec import input_text, metadata_of
 if TYPE_CHECKING:
     import builtins
 
-    from headrace.clients.models import BulkCancelReplayOpts, RunFilter, V1WorkflowRunDetails
+    from headrace.clients.models import BulkCancelReplayOpts, V1WorkflowRunDetails
+    from headrace.clients.runs.listing import Wanted
 
 PARALLEL = 8
 """How many runs a bulk cancel or replay works on at once."""
@@ -88,26 +89,12 @@ class RunsClient(RunsReplaying):
 
     def bulk_cancel(self, opts: BulkCancelReplayOpts) -> None:
         """Cancel runs by ids or by a filter (of those that match, the ones not settled yet). Done on return."""
-        ids = opts.ids if opts.ids is not None else self._matching(opts.filters)
+        ids = self._chosen(opts, OPEN)
         with ThreadPoolExecutor(PARALLEL) as pool:
             for _ in pool.map(self.cancel, ids):
                 pass
 
     aio_bulk_cancel = aio(bulk_cancel)
-
-    def _matching(self, filters: RunFilter | None) -> builtins.list[str]:
-        from headrace.clients.runs.listing import runs
-
-        if filters is None:
-            return []
-        wanted = self._wanted(
-            since=filters.since,
-            until=filters.until,
-            statuses=filters.statuses or OPEN,
-            additional_metadata=filters.additional_metadata,
-            workflow_ids=filters.workflow_ids,
-        )
-        return [record.run_id for record in runs(self._app.engine, wanted)]
 
     def bulk_cancel_by_filters_with_pagination(
         self,
@@ -120,9 +107,6 @@ class RunsClient(RunsReplaying):
         workflow_ids: Sequence[str] | None = None,
     ) -> None:
         """Cancel what matches, `chunk_size` runs at a time with `sleep_time` seconds between chunks."""
-        from headrace.clients.models import BulkCancelReplayOpts
-        from headrace.clients.runs.listing import runs
-
         wanted = self._wanted(
             since=since,
             until=until,
@@ -130,11 +114,7 @@ class RunsClient(RunsReplaying):
             additional_metadata=additional_metadata,
             workflow_ids=workflow_ids,
         )
-        ids = [record.run_id for record in runs(self._app.engine, wanted)]
-        for first in range(0, len(ids), chunk_size):
-            if first:
-                self._app.engine.clock.sleep(sleep_time)
-            self.bulk_cancel(BulkCancelReplayOpts(ids=ids[first : first + chunk_size]))
+        self._in_chunks(self.bulk_cancel, wanted, chunk_size, sleep_time)
 
     aio_bulk_cancel_by_filters_with_pagination = aio(bulk_cancel_by_filters_with_pagination)
 
@@ -146,7 +126,7 @@ class RunsClient(RunsReplaying):
         This process sends a replay for each; where it dies in between, call again: a run that goes on already is left alone, so none is
         replayed twice for one call after the other. RunNotFound or NotDeployed for an id that cannot be replayed, once all others were.
         """
-        ids = opts.ids if opts.ids is not None else self._over(opts.filters)
+        ids = self._chosen(opts, OVER)
         with ThreadPoolExecutor(PARALLEL) as pool:
             refused = [error for error in pool.map(self._replayed, ids) if error is not None]
         if refused:
@@ -165,9 +145,6 @@ class RunsClient(RunsReplaying):
         workflow_ids: Sequence[str] | None = None,
     ) -> None:
         """Replay what matches (default: all that is over), `chunk_size` runs at a time with `sleep_time` seconds between chunks."""
-        from headrace.clients.models import BulkCancelReplayOpts
-        from headrace.clients.runs.listing import runs
-
         wanted = self._wanted(
             since=since,
             until=until,
@@ -175,18 +152,38 @@ class RunsClient(RunsReplaying):
             additional_metadata=additional_metadata,
             workflow_ids=workflow_ids,
         )
-        ids = [record.run_id for record in runs(self._app.engine, wanted)]
-        for first in range(0, len(ids), chunk_size):
-            if first:
-                self._app.engine.clock.sleep(sleep_time)
-            self.bulk_replay(BulkCancelReplayOpts(ids=ids[first : first + chunk_size]))
+        self._in_chunks(self.bulk_replay, wanted, chunk_size, sleep_time)
 
     aio_bulk_replay_by_filters_with_pagination = aio(bulk_replay_by_filters_with_pagination)
 
-    def _over(self, filters: RunFilter | None) -> builtins.list[str]:
-        if filters is None:
-            return []
-        return self._matching(filters.model_copy(update={"statuses": filters.statuses or list(OVER)}))
+    def _chosen(self, opts: BulkCancelReplayOpts, default: Sequence[RunStatus]) -> Sequence[str]:
+        """The ids that are given, or those of the runs that match: of the `default` statuses, where the filter names none."""
+        if opts.ids is not None or opts.filters is None:
+            return opts.ids or []
+        wanted = self._wanted(
+            since=opts.filters.since,
+            until=opts.filters.until,
+            statuses=opts.filters.statuses or default,
+            additional_metadata=opts.filters.additional_metadata,
+            workflow_ids=opts.filters.workflow_ids,
+        )
+        return self._ids_of(wanted)
+
+    def _ids_of(self, wanted: Wanted) -> builtins.list[str]:
+        from headrace.clients.runs.listing import runs
+
+        return [record.run_id for record in runs(self._app.engine, wanted)]
+
+    def _in_chunks(
+        self, act: Callable[[BulkCancelReplayOpts], None], wanted: Wanted, chunk_size: int, sleep_time: int
+    ) -> None:
+        from headrace.clients.models import BulkCancelReplayOpts
+
+        ids = self._ids_of(wanted)
+        for first in range(0, len(ids), chunk_size):
+            if first:
+                self._app.engine.clock.sleep(sleep_time)
+            act(BulkCancelReplayOpts(ids=ids[first : first + chunk_size]))
 
     def _replayed(self, run_id: str) -> Exception | None:
         """Replay it; None also where it goes on already."""

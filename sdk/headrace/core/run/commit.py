@@ -261,7 +261,7 @@ def judge_claim(
 def judge_record(
     record: RunRecord, message: TaskMessage, *, owner: str, now_ms: int, max_crashes: int = MAX_CRASHES
 ) -> RecordVerdict:
-    """What the record says to whoever holds `message` and could not claim with it."""
+    """What the record says about `message`, which could not claim."""
     if record.cancelled_at_ms is not None:
         return Stale(record)
     for name in (message.task, *riders(record, message)):
@@ -391,7 +391,7 @@ def fail(
 
 
 def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now_ms: int) -> Update:
-    """RUNNING (whoever holds it as `row` says) -> FAILED. The run enters the index of failures in the same write."""
+    """RUNNING (held as `row` says) -> FAILED. The run enters the index of failures in the same write."""
     failed = replace(
         row,
         status=TaskStatus.FAILED,

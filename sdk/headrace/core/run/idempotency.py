@@ -1,6 +1,6 @@
 """Idempotency keys: an item that names the run it admitted, and carries that run's start messages.
 
-A collision with a run that has no record sends its start again, so a client that died between key and message blocks nobody.
+A collision with a run that has no record sends its start again, so a client that died between key and message blocks no other.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class EndOperations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack:
-    """`ticket` of a task has ended: the places that it took are free, and whoever waits for them is to be woken.
+    """`ticket` of a task has ended: the permits that it took are free, and tasks that wait for them are to be woken.
 
     `suspended`: the task has started and waits. It keeps the places of its keys and gives up those of its worker."""
 
@@ -88,7 +88,7 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineUp:
-    """A task is parked at a gate: its waiter must be there, and the mark that somebody waits."""
+    """A task is parked at a limit: its waiter must be there, and the mark."""
 
     task: str
 
@@ -147,7 +147,7 @@ def owed_after(record: RunRecord, task: str) -> tuple[Effect, ...]:
 
 
 def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
-    """What the record owes on account of `message`, whatever was paid of it: for whoever receives it again."""
+    """What the record owes on account of `message`, whatever was paid of it: for its next delivery."""
     row = record.tasks.get(message.task)
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == message.ticket
     out: list[Effect] = []
@@ -170,7 +170,7 @@ def owed_by_starter(record: RunRecord, task: str) -> tuple[Effect, ...]:
 
 
 def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
-    """What a run owes that was cancelled: nobody else may come by for those of its tasks that wait."""
+    """What a cancelled run owes: nothing else may look at those of its tasks that wait."""
     out: list[Effect] = []
     for name, row in record.tasks.items():
         if row.status is TaskStatus.SUSPENDED:
@@ -271,7 +271,7 @@ def gatekeeper(record: RunRecord) -> str | None:
 
 
 def waiting_roots(record: RunRecord) -> tuple[str, ...]:
-    """The roots that nobody has claimed, but for the gatekeeper."""
+    """The roots that are not claimed, but for the gatekeeper."""
     first = gatekeeper(record)
     return tuple(
         task.name

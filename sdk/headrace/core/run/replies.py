@@ -38,7 +38,7 @@ def queue_named(name: str) -> str:
 
 
 def ask(run_id: str, queue: str) -> Update:
-    """`queue` wants to be told. The answer is the record: a run that is over then will tell nobody any more."""
+    """`queue` wants to be told. The answer is the record: a run that is over by then sends no reply any more."""
     return Update(key=run_key(run_id), require=ITEM_EXISTS, sets={(WAITER + queue,): 1})
 
 

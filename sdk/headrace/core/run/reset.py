@@ -1,7 +1,7 @@
 """Replay: a run that is over goes on, all of it or some of its tasks, under the same id. Pure.
 
 Each task that is to run again waits for the ticket after its last one, so that no message of an earlier generation can claim. The
-order of a replay is in its messages: whoever receives one and finds the record as the client found it makes the client's write.
+order of a replay is in its messages: a process that receives one and finds the record as the client found it makes the client's write.
 """
 
 from __future__ import annotations

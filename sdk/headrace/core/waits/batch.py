@@ -1,4 +1,4 @@
-"""The line of a batch task, as batches that fill up: who is in which, and whose turn it is.
+"""The line of a batch task, as batches that fill up: the members of each, and which batch runs next.
 
 A line has a partition: an item that says which batch is filling, and the pages of its batches. A page holds up to PAGE_MEMBERS
 members, so that joining is one write of one unit, and the next page is opened by a member that saw the last one full. Joining and
@@ -150,7 +150,7 @@ def open_page(line: str, at: At, who: Joining, *, before_bytes: int, due_ms: int
 
 
 def seal(line: str, at: At) -> Update:
-    """Nobody joins this page, or one after it, any more."""
+    """No member joins this page, or one after it, any more."""
     return Update(key=batch_page_key(line, at.number, at.page), require=ITEM_EXISTS, sets={("c",): True})
 
 

@@ -1,7 +1,7 @@
-"""Gates: who is in, who may enter, who is put out. Every change of a gate is one conditional write on its item.
+"""Concurrency limits: the holders, which task may enter, which one is evicted. Each change is one conditional write on the limit's item.
 
 A holder is an attribute of the item and the places taken are counted in the same write, so that both are always right together.
-`w` says that somebody may wait: a nonce, set by whoever parks. While it is there, newcomers park behind. See `line`.
+`w` is the mark, which says that a task may wait: a nonce, set by each task that parks. While it is there, newcomers park behind. See `line`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Pass:
 
     @property
     def widest(self) -> int:
-        """Over how many items whoever entered under another limit may be spread."""
+        """Over how many items the holders that entered under another limit may be spread."""
         return max(self.items, items_of(self.planned)) if self._splits else 1
 
     @property
@@ -115,7 +115,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateState:
-    """A gate's item, decoded. `limit` is that of the last who entered; `waiting` the mark that somebody may wait."""
+    """A gate's item, decoded. `limit` is that of the last holder that entered; `waiting` the mark that a task may wait."""
 
     holders: Mapping[str, Holder]
     taken: int
@@ -274,7 +274,7 @@ def _entry(of: Pass, now_ms: int) -> Value:
 
 
 def enter(of: Pass, number: int, *, waited: bool, now_ms: int, expires_at_s: int) -> Update:
-    """Take the places, if there are so many, and nobody waits for them but those who waited themselves.
+    """Take the permits, if there are so many, and no task waits for them but this one.
 
     Whose run was put out, and is not cancelled yet, does not come back.
     """

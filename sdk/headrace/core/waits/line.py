@@ -1,8 +1,8 @@
 """The line before a gate, a rate limit, a paused workflow, or for a worker with the right labels.
 
-A waiter is an item of its own, whose sort key is its place. The mark on the gate's item says that somebody may wait: a nonce, set
-after the waiter was put and removed by whoever finds nobody waiting, if it is still the one from before the look. (A count would do
-only if it never began again: two marks must never look the same to somebody who slept in between.)
+A waiter is an item of its own, whose sort key is its place. The mark on the gate's item says that a task may wait: a nonce, set
+after the waiter was put and removed by a process that finds no waiter, if it is still the one from before the look. (A count would do
+only if it never began again: two marks must never look the same to a process that slept in between.)
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def unwait(gate: str, sk: str, ticket: int) -> Delete:
 
 
 def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) -> Update:
-    """Somebody waits. The gate enters the index of those that the clock looks at. `limit`: of its places, where it has any."""
+    """A task waits. The gate enters the index of those that the clock looks at. `limit`: of its places, where it has any."""
     sets: dict[Path, Value] = {
         ("w",): nonce,
         ("lpk",): gates_listed(gate_shard(gate)),
@@ -159,12 +159,12 @@ def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) 
 
 
 def clear(gate: str, seen: str) -> Update:
-    """Nobody waits, if nobody has parked since `seen`. The index keeps the gate: the clock takes it out."""
+    """No task waits, if none has parked since `seen`. The index keeps the gate: the clock removes it."""
     return Update(key=gate_key(gate), require=Equal(("w",), seen), removes=(("w",),))
 
 
 def unlisted(gate: str) -> Update:
-    """Nobody waits: the clock need not look any more."""
+    """No task waits: the clock need not look any more."""
     return Update(
         key=gate_key(gate),
         require=every(ITEM_EXISTS, Missing(("w",))),

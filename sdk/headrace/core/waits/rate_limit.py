@@ -1,8 +1,8 @@
 """Rate limits: units of a shared allowance per fixed window, taken by one conditional write.
 
-Windows begin at multiples of their length since the epoch, so whoever looks agrees on where one ends, without asking.
+Windows begin at multiples of their length since the epoch, so all processes agree on where one ends, without asking.
 An item holds one window: its start `n`, what is `left` of it, its limit `max` and its length `win` in milliseconds; the mark `w`
-that somebody may wait; and `sched`, the window whose beginning a message is due at.
+that a task may wait; and `sched`, the window whose beginning a message is due at.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Window:
     waiting: str | None = None
     scheduled_ms: int | None = None
     scheduled_by: str = ""  # the message that owes the refill
-    static: bool = False  # somebody has put the limit: what tasks say of it does not count
+    static: bool = False  # the limit was put: what tasks say of it does not count
 
     def room(self, now_ms: int) -> int:
         """The units that could be taken now."""
@@ -139,7 +139,7 @@ def _take(rate: RatePlan, found: Units) -> Take:
 
 
 def in_force(of: Take, seen: Window) -> Window:
-    """The window as this task sees it: a dynamic key's limit and length are what the task says, unless somebody has put that key."""
+    """The window as this task sees it: a dynamic key's limit and length are what the task says, unless that key was put."""
     if seen.static or of.limit is None or of.window_ms is None:
         return seen
     start_ms = seen.start_ms if seen.window_ms == of.window_ms else None
@@ -212,9 +212,9 @@ def give_back(of: Take, start_ms: int) -> Update:
 
 
 def mark(gate: str, nonce: str, *, due_ms: int | None, by: str = "") -> Update:
-    """Somebody waits, and a refill is due at `due_ms`; None: where one is due already, which stays.
+    """A task waits, and a refill is due at `due_ms`; None: where one is due already, which stays.
 
-    Were it moved, the one that is on its way would be passed by, and wake nobody.
+    If it moved, the one that is on its way would be stale, and wake no waiter.
     """
     sets: dict[Path, Value] = {("w",): nonce, ("lpk",): gates_listed(gate_shard(gate)), ("lsk",): gate}
     if due_ms is not None:
@@ -246,7 +246,7 @@ def send_again(gate: str, scheduled_ms: int, *, minute: int) -> Update:
 
 
 def close(gate: str, seen: str | None) -> Update:
-    """Nobody waits, if nobody has parked since `seen`: no further message is due."""
+    """No task waits, if none has parked since `seen`: no further message is due."""
     require = Missing(("w",)) if seen is None else Equal(("w",), seen)
     return Update(key=gate_key(gate), require=require, removes=(("w",), ("sched",)))
 
@@ -257,7 +257,7 @@ def close(gate: str, seen: str | None) -> Update:
 def put_limit(key: str, limit: int, window_ms: int, *, seen: Window, declared: str | None = None) -> Update:
     """Set a static limit, which does not expire; what is left of the window is no more than the limit.
 
-    Where the window's length changes, the schedule goes: whoever puts the limit has to see that a refill is due.
+    Where the window's length changes, the schedule is removed: the caller has to make sure that a refill is due.
     """
     clamped = seen.left > limit
     sets: dict[Path, Value] = {("max",): limit, ("win",): window_ms, ("key",): key}

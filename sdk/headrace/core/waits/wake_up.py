@@ -2,7 +2,7 @@
 
 A note on a waiter says that its message is owed or on its way. It holds until that message arrives, however long the queue is: a
 look passes over a noted waiter and counts the room that it will take. The message on whose account a note was written owes the
-send; if its handler dies in between, the next delivery of that message finds the note and sends again. A note that nobody answers
+send; if its handler dies in between, the next delivery of that message finds the note and sends again. A note that is not answered
 for (a client that died, a zombie) is left to the clock: `overdue`.
 """
 
@@ -34,7 +34,7 @@ class Account:
     def repairs(self, waiter: Waiter) -> bool:
         """Whether the note is of an earlier delivery of this message, which may have died before it sent the wake-up.
 
-        A first delivery repairs only what nobody has repaired: it may be one of two copies, and would beget a third.
+        A first delivery repairs only what was not repaired yet: it may be one of two copies, and would make a third.
         """
         mine = bool(self.message) and waiter.woken_by == self.message and waiter.name not in self.sent
         return mine and (self.redelivered or not waiter.repeats)
@@ -43,7 +43,7 @@ class Account:
 def who_to_wake(
     waiters: Sequence[Waiter], *, inside: Container[str], room: int, account: Account, most: int
 ) -> list[Waiter]:
-    """Of the head of a line: those whose wake-up this message owes, then as many new ones as fit. Nobody overtakes.
+    """Of the head of a line: those whose wake-up this message owes, then as many new ones as fit, in order.
 
     `inside`: the members that hold a permit already, and have yet to leave the line.
     """

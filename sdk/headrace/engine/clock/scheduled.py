@@ -1,6 +1,6 @@
 """Scheduled and debounced runs: an item each until its run has started, which says when that is due.
 
-The item holds the truth; timers and messages only point to it. Whoever receives the message marks the item as started on condition
+The item holds the truth; timers and messages only point to it. The process that receives the message marks the item as started on condition
 that it is still due then, which update and delete require it not to be; then it starts the run, whose id the item names.
 """
 

@@ -1,4 +1,4 @@
-"""What the clock does once a minute: send the timers that are due soon, and look after the gates that somebody waits at."""
+"""What the clock does once a minute: send the timers that are due soon, and look after the gates that tasks wait at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headrace.engine.waits.sweep import tend_gates
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 FIRST_LOOK_BACK_MINUTES = 60
-"""Where no cursor is: nobody has published, as a deployment does, so the clock was not begun."""
+"""Where no cursor is: nothing was published, as a deployment does, so the clock was not begun."""
 
 STRIDE_MINUTES = 10
 """How far the clock goes, while it catches up, before it moves its cursor."""
@@ -117,7 +117,7 @@ def go_on_sending(
 ) -> None:
     """Send a shard's timers page by page for SEND_FOR_MS, or as long as there is time; then hand the rest on by the same message.
 
-    What was sent is gone, so whoever goes on, also after a death in between, begins with what is left.
+    What was sent is deleted, so the next delivery, also after a death in between, begins with what is left.
     """
     until_ms = engine.clock.now_ms() + min(SEND_FOR_MS, time_left_ms() - MARGIN_MS)
     while timers := _page(engine, message.minute, message.shard, PAGE):

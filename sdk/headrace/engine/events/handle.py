@@ -1,4 +1,4 @@
-"""Handle an event: store it with the runs that it starts, start them, satisfy who waits for it.
+"""Handle an event: store it with the runs that it starts, start them, satisfy the tasks that wait for it.
 
 Delivered again, it does the same again: the runs stand in the item, their ids follow from the event, a subscription is satisfied once.
 """

@@ -418,7 +418,7 @@ def _tell(engine: Engine, host: Host, kind: str, each: Claimed) -> None:
         host.observer.event(kind, each.record, each.attempt.task, queue_ms=queue_ms, run_ms=run_ms)
 
 
-# ---------------------------------------------------------------- a message that nobody could process
+# ---------------------------------------------------------------- a message that no worker could process
 
 
 def bury_batch(engine: Engine, received: Received, message: BatchMessage, error: ErrorInfo) -> Disposition:

@@ -1,4 +1,4 @@
-"""The end of a message that nobody could process: its task is FAILED with the reason."""
+"""Fails the task of a message that no worker could process, with the reason."""
 
 from __future__ import annotations
 

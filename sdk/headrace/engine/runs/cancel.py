@@ -47,7 +47,7 @@ def _pay_if_cancelled(engine: Engine, written: Written) -> bool:
 
 
 def pay_for_cancelling(engine: Engine, run_id: str) -> None:
-    """Whoever cancelled the run may have died before it paid what that owes: pay it, once more or at last."""
+    """The process that cancelled the run may have died before it paid what that owes: pay it, possibly a second time."""
     item = engine.store.get(run_key(run_id))
     if item is not None and "x" in item:
         record = record_in(engine, item)

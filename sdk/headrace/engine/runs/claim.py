@@ -153,7 +153,7 @@ def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:
 
 
 def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
-    """The ticket was used: pay what the record owes on its account. The waiter that the message woke goes, and whoever had it may have
+    """The ticket was used: pay what the record owes on its account. The waiter that the message woke is removed; the process that had it may have
     died before it looked for the next one."""
     if message.place is not None:
         from headrace.engine.waits.park import forget_waiter

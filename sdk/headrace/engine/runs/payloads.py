@@ -18,7 +18,7 @@ MOST_INSIDE_BYTES = 4_096
 """Up to this weight of the record an output may sit in it at the price of later writes."""
 
 MOST_PLAIN_BYTES = 16_384
-"""Up to this size a payload may sit in the record because it is small when compressed: whoever reads the record decompresses it, and a
+"""Up to this size a payload may sit in the record because it is small when compressed: each reader of the record decompresses it, and a
 start message carries an input as it is."""
 
 

@@ -15,7 +15,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input, load_output
-from headrace.errors import RequestRefused
+from headrace.errors import AccessDenied, RequestRefused
 
 UNKNOWN_TRIES = 10
 """How often an id is looked for before it counts as unknown (Hatchet does 10)."""
@@ -39,7 +39,8 @@ def read_many(engine: Engine, run_ids: Sequence[str], *, consistent: bool = True
 
 
 def _expire(engine: Engine, record: RunRecord) -> RunRecord:
-    """Cancel what waited past its schedule timeout: nobody else may look at it."""
+    """Cancel tasks that waited past their schedule timeout: nothing else may look at them. A role that may only read sees them as they
+    are: another reader, or a worker, cancels them."""
     now_ms = engine.clock.now_ms()
     for name, state in states(record).items():
         since = _waits_since_ms(state)
@@ -50,8 +51,8 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
         expiry = settle_unrun(record, name, TaskStatus.CANCELLED, error, ticket=ticket, now_ms=now_ms)
         try:
             written = engine.store.write(expiry)
-        except RequestRefused:
-            return record  # a record that can hold no more can be read all the same
+        except (RequestRefused, AccessDenied):
+            return record  # a record that can hold no more, or may not be written here, can be read all the same
         if written.item is not None:
             record = record_in(engine, written.item)
         if isinstance(written, Applied):

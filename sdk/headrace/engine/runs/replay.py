@@ -1,6 +1,6 @@
 """Replay a run: send first, then write.
 
-The messages of the first tasks carry the order. The record is written after that, by the client or, if it died, by whoever receives a
+The messages of the first tasks carry the order. The record is written after that, by the client or, if it died, by the process that receives a
 message. So nothing is lost between the two, and a refused write tells who was first.
 """
 

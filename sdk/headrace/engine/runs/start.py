@@ -2,7 +2,7 @@
 
 The plan of a run is in the table before anything names it. The start messages carry the rest of the trigger, so a run exists once SQS
 took them. The record is put after that, by the client
-or, if it died, by whoever receives a message. A payload too large for the message is written before it is sent.
+or, if it died, by the process that receives a message. A payload too large for the message is written before it is sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who of a line need not wait any more, and who is in for good reason: what the clock goes by."""
+"""Which waiters of a line can go on, and which holders are still alive: what the clock decides by."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _able_at_limit(engine: Engine, gate: str, item: Item | None, waiting: Sequen
 
 def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
     """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
-    just been woken by them and has not taken its places over. Whoever waits for children has no slot of its worker."""
+    just been woken by them and has not taken its places over. A task that waits for children has no slot of its worker."""
     if record is None or record.cancelled_at_ms is not None:
         return False
     if held.task is None:

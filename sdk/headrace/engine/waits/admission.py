@@ -56,7 +56,7 @@ def _has_started(record: RunRecord, task: str) -> bool:
 def hand_on(engine: Engine, host: Host, received: Received, message: TaskMessage) -> Disposition | None:
     """A process whose labels do not meet the task's wishes sends it on, where another one is alive that can take it.
 
-    Before the claim, so that it costs no ticket. None: it is for this process, or for nobody yet.
+    Before the claim, so that it costs no ticket. None: it is for this process, or for none yet.
     """
     if not message.wishes or host.labels is None or meets(decode_wishes(message.wishes), host.labels()):
         return None

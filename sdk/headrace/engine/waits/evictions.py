@@ -1,4 +1,4 @@
-"""Cancel in progress: whoever sees that a run was put out of its place cancels it, and then takes it off the list."""
+"""CANCEL_IN_PROGRESS: a process that sees an evicted run cancels it, then removes it from the list."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cancel_victims(engine: Engine, gate: str, run_ids: Iterable[str]) -> None:
 
 
 def _pay_again(engine: Engine, run_id: str) -> None:
-    """Whoever cancelled the run may have died before it paid what that owes: no message of the run need be left to repair it.
+    """The process that cancelled the run may have died before it paid what that owes, and no message of the run may be left to repair it.
 
     Places are given back without looking for further victims: that would lead back here.
     """

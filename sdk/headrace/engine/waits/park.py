@@ -88,7 +88,7 @@ def _known_takes(record: RunRecord, task: str) -> tuple[Take, ...]:
 
 
 def after_leaving(engine: Engine, of: Pass, state: GateState | None) -> None:
-    """Whoever sees that a run was put out, and not yet cancelled, cancels it."""
+    """Cancel a run that was evicted and is not cancelled yet."""
     if state is not None and of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
         from headrace.engine.waits.evictions import cancel_victims  # it cancels, which pays, which comes here
 
@@ -133,7 +133,7 @@ def _cost(engine: Engine, record: RunRecord, task: str, point: AdmissionPoint) -
 
 
 def line_up(engine: Engine, record: RunRecord, task: str) -> None:
-    """Put the waiter, mark that somebody waits, and look once more: a place may have been freed in between."""
+    """Put the waiter, set the mark, and look once more: a permit may have been released in between."""
     point = _point_of(record.tasks[task])
     if isinstance(point, AtBatch):
         from headrace.engine.waits.kinds import batch
@@ -233,4 +233,4 @@ def look_again(engine: Engine, gate: str) -> None:
             for waiter in heads(engine, gate, limit=1):
                 tend(engine, gate, waiter.worker)
         case AtPause() | AtLabels() | AtBatch():
-            pass  # nothing is taken there: whoever waits needs nobody to leave
+            pass  # nothing is taken there: no permit has to be released first

@@ -1,7 +1,7 @@
 """What the clock does for gates, once a minute: end what waited too long, put out the dead, wake who can enter.
 
-Of these only the first has no other place: a waiter has no message, so nobody looks at its schedule timeout before. The rest repairs
-what zombies left behind. It looks at gates that somebody waits at, or has waited at lately: the index holds them. They are read by
+Of these only the first has no other place: a waiter has no message, so nothing looks at its schedule timeout before. The rest repairs
+what zombies left behind. It looks at limits that a task waits at, or has waited at lately: the index holds them. They are read by
 pages, many in one call or in parallel, and nothing is written where nothing is late; where the time of one clock is over, the next one
 goes on behind the last gate, so that none starves however many there are.
 """
@@ -100,7 +100,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Some gates, looked at together: first who is dead goes, then the mark is seen, then the line is read. Whoever parks meanwhile
+    """Some gates, looked at together: remove dead holders, read the mark, then the line. A task that parks meanwhile
     marks after that, and looks for itself."""
 
     engine: Engine
@@ -172,7 +172,7 @@ class _Page:
 
 
 def _closed(seen: Seen) -> list[Write]:
-    """Nobody waits: the mark goes that was seen before, and the next time the entry in the index."""
+    """No task waits: remove the mark that was seen before, and the next time the entry in the index."""
     mark = seen.first.waiting
     if mark is not None:
         return [close(seen.gate, mark) if isinstance(seen.point, AtRateLimit) else clear(seen.gate, mark)]

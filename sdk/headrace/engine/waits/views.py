@@ -1,6 +1,6 @@
 """Who is in, who waits, and for what: what people and metrics are shown of gates. Read only; as consistent as the reads it says.
 
-A gate that somebody waits at, or has waited at lately, is in the index. One with holders and no line is in none: its name has to be
+A limit that a task waits at, or has waited at lately, is in the index. One with holders and no line is in none: its name has to be
 known.
 """
 
@@ -56,7 +56,7 @@ class WaiterView:
 class LimitView:
     """A rate limit: what is `left` of `limit` units in this window of `window_ms`, and when the next one begins.
 
-    `limit` None: nobody has set it."""
+    `limit` None: it is not set."""
 
     limit: int | None
     left: int
@@ -91,7 +91,7 @@ class GateView:
 
 
 def waited_at(engine: Engine) -> list[str]:
-    """The gates that somebody waits at, or has waited at within the last minutes: a query a shard of the index, eventually consistent."""
+    """The limits that a task waits at, or has waited at within the last minutes: a query a shard of the index, eventually consistent."""
     found = {
         str(item["lsk"])
         for shard in range(GATE_SHARDS)

@@ -43,9 +43,9 @@ def not_woken(engine: Engine, gate: str, *, most: int) -> list[Waiter]:
 
 
 def wake(engine: Engine, waiters: Sequence[Waiter]) -> bool:
-    """Note each as woken, then send it its message; not to one that somebody else has noted meanwhile.
+    """Note each as woken, then send it its message; not to one that another process has marked meanwhile.
 
-    True: one had left the line, so whoever looks for the next in line looks once more.
+    True: one had left the line, so the caller looks once more for the next in line.
     """
     gone = False
     for first in range(0, len(waiters), NOTED_AT_ONCE):

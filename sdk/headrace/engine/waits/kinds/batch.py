@@ -289,7 +289,7 @@ class _Line:
         return self._next_batch(page.at)
 
     def _open(self, at: At, *, before_bytes: int = 0, due_ms: int | None = None) -> At | None:
-        """Open a page, as its first member. Somebody else has: join that one."""
+        """Open a page, as its first member. Where another run has opened it, join that one."""
         engine, who = self._engine, self._who
         due_ms = self._due_ms if due_ms is None else due_ms
         put = batch.open_page(self._line, at, who, before_bytes=before_bytes, due_ms=due_ms)

@@ -52,7 +52,7 @@ def _put_once(name: str, item: Item) -> Put:
 
 
 def leave_join(engine: Engine, name: str, index: int) -> None:
-    """Take `index` out; whoever empties a leaf takes it out of the root, whoever empties the root wakes the parent."""
+    """Remove `index`; the commit that empties a leaf removes it from the root, the one that empties the root wakes the parent."""
     written = engine.store.write(
         Update(key=join_key(name), require=ITEM_EXISTS, takes={("left",): frozenset({index})})
     )

@@ -1,8 +1,8 @@
-"""The places of gates: enter, leave, and look whether somebody who waits can enter.
+"""Permits of concurrency limits: take, release, and wake a waiter where there is room.
 
 enter ── in                leave ── look
   │ full or not its turn              │ a mark, and room
-  └── (admission parks it)            └── wake the head, or take the mark away where nobody waits
+  └── (admission parks it)            └── wake the head, or remove the mark where none waits
 """
 
 from __future__ import annotations
@@ -124,14 +124,14 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
 
 
 def _some_were_dead(engine: Engine, gate: str, number: int, state: GateState) -> bool:
-    """Put out holders that a zombie left behind: nobody waits where all who come are turned away, so the clock never looks there."""
+    """Remove holders that a zombie left behind. No task waits at a limit that turns newcomers away, so the clock never looks there."""
     from headrace.engine.waits.sweep import without_dead  # it looks at gates, as this does
 
     return without_dead(engine, gate, number, state).taken < state.taken
 
 
 def _nobody_waits(engine: Engine, gate: str, seen: str) -> bool:
-    """Look who the mark is for, and take it away where that is nobody."""
+    """Look which waiters the mark is for, and remove it where there is none."""
     if heads(engine, gate, limit=1):
         return False
     engine.store.write(clear(gate, seen))
@@ -201,7 +201,7 @@ def give_places_back(engine: Engine, of: Pass) -> GateState | None:
 
 
 def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
-    """If there is room and somebody may wait, wake who can enter; or take the mark away. `states`: the items, as just seen.
+    """If there is room and the mark is set, wake the waiters that can enter, or remove the mark. `states`: the items, as just seen.
 
     A waiter that was woken stays in the line until it is in: its note says so, and a look passes over it. See `wake_up`.
     A redelivered message looks although there is no room: a note that it wrote before is answered for by no other message.

@@ -1,10 +1,10 @@
 """Rate limits at work: take units, and at the beginning of each window wake as many as it admits.
 
-    take ── taken              refill of a window ── nobody waits: close
-      │ nothing left, or not its turn              └─ somebody does: send the next refill, then move the schedule to it; whoever
+    take ── taken              refill of a window ── none waits: close
+      │ nothing left, or not its turn              └─ one does: send the next refill, then move the schedule to it; the one who
       └── (admission parks it)                        moved it wakes those whom the window has units for
 
-While somebody may wait, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed answers for the
+While the mark is set, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed answers for the
 notes that it wrote, and is dropped, so no duplicate lives long. The schedule is moved after the next refill was sent, so that no crash leaves a schedule without a message.
 """
 
@@ -59,7 +59,7 @@ class NothingLeft:
 
 @dataclass(frozen=True, slots=True)
 class Never:
-    """No window will have so many units, or nobody has set the limit; and which."""
+    """No window will have so many units, or no limit is set; says which."""
 
     reason: str
 
@@ -112,7 +112,7 @@ def _refused(of: Take, seen: Window, *, waited: bool, now_ms: int) -> NothingLef
 
 
 def _nobody_waits(engine: Engine, gate: str, seen: Window) -> bool:
-    """Look who the mark is for, and take it away where that is nobody."""
+    """Look which waiters the mark is for, and remove it where there is none."""
     if heads(engine, gate, limit=1):
         return False
     engine.store.write(close(gate, seen.waiting))
@@ -128,7 +128,7 @@ def return_units(engine: Engine, of: Take, taken: Taken) -> None:
 
 
 def mark_limit(engine: Engine, gate: str, worker: str, *, parked: str | None = None) -> None:
-    """Somebody waits: see that a refill is due, and wake who can take units after all.
+    """A task waits: make sure that a refill is due, and wake the waiters that can take units already.
 
     `parked`: the place in the line of the task that has just parked.
     """
@@ -149,7 +149,7 @@ def mark_limit(engine: Engine, gate: str, worker: str, *, parked: str | None = N
 
 
 def limit_changed(engine: Engine, gate: str) -> None:
-    """Somebody has put a limit: wake those who fit by now, and see that a refill is due for the others."""
+    """A limit was put: wake the waiters that fit now, and make sure that a refill is due for the others."""
     window = window_of(engine.store.get(gate_key(gate)))
     if window.waiting is None:
         return
@@ -183,7 +183,7 @@ def repeat_refill(engine: Engine, gate: str, scheduled_ms: int, worker: str) -> 
 
 
 def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
-    """Wake the head if the window has units for it, unless somebody has just done so. parked: that one in its place, if there are units
+    """Wake the head if the window has units for it, unless it has just been woken. parked: that one in its place, if there are units
     for all ahead of it too, who were woken by the refill or have looked for themselves."""
     room = window.room(engine.clock.now_ms())
     if window.waiting is None:
