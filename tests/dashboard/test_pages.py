@@ -69,6 +69,7 @@ def test_the_log_of_a_durable_task() -> None:
     assert [part in table for part in ("MEMO", "SATISFIED", "WAIT_FOR", "OPEN", "event order:paid")] == [
         True
     ] * 5
+    assert "/reset" not in text, "resetting is refused in this version: no button that fails"
     assert ATTACK not in text
 
 

@@ -30,8 +30,6 @@ from headrace.ports import Outgoing
 
 SECOND_MS = 1_000
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @dataclass(slots=True)
 class Batches:

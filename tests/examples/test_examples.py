@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -25,7 +23,7 @@ def run(*command: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=110,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr[-4000:]

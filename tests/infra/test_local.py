@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from headrace import (
     RunStatus,
 )
 from headrace.core.run.graph import run_status
+from headrace_infra.cost.meter import Meter
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -89,6 +90,18 @@ def test_a_schedule_timeout_passes_in_virtual_time(stack: LocalStack) -> None:
     stack.advance(timedelta(minutes=2))
     stack.drain()
     assert app.runs.get_status(ref.workflow_run_id) is RunStatus.CANCELLED
+
+
+def test_a_jump_of_a_month_costs_no_look_at_each_minute_and_misses_nothing(stack: LocalStack) -> None:
+    at = stack.clock.now_ms() / 1000 + timedelta(days=10).total_seconds()
+    hurried.schedule(datetime.fromtimestamp(at, UTC))
+    with Meter() as meter:
+        stack.advance(timedelta(days=9))
+    assert len(meter.calls) < 200, "one query a minute and shard would be 207,360"
+    stack.advance(timedelta(days=1, minutes=1))
+    stack.drain()
+    [run] = app.runs.list(until=datetime.now(UTC) + timedelta(days=30)).rows
+    assert run.status is RunStatus.COMPLETED
 
 
 def test_what_is_no_exception_ends_the_task_once_and_its_worker_lives(stack: LocalStack) -> None:

@@ -62,8 +62,7 @@ def _workflow(details: V1WorkflowRunDetails) -> str:
 
 def _durable(tasks: list[V1TaskSummary]) -> list[tuple[V1TaskSummary, Any]]:
     """The logs of durable tasks, where there are any."""
-    logs = [(task, getattr(task, "durable_log", None)) for task in tasks]
-    return [(task, log) for task, log in logs if log]
+    return [(task, task.durable_log) for task in tasks if task.durable_log]
 
 
 def cancel(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
@@ -75,12 +74,4 @@ def cancel(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
 def replay(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
     """Run it again, under its own id."""
     hatchet.runs.replay(path["run_id"])
-    return f"/runs/{path['run_id']}"
-
-
-def reset(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
-    """Run a durable task again from an entry of its log on."""
-    hatchet.runs.reset_durable_task(
-        str(form["task"]), int(str(form["node_id"])), int(str(form.get("branch_id") or 0))
-    )
     return f"/runs/{path['run_id']}"

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from headrace.core.changes import Item
 from headrace.core.run.message import FiringKind
-from headrace.core.table import TIMERS
+from headrace.core.table import TIMERS, timer_minute
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import NotConfigured
 from headrace_infra.local.clock import CRON_TICK, OffsetClock
@@ -64,6 +64,10 @@ class Backend(Protocol):
         """When the next timer is due; None: there is none."""
         ...
 
+    def first_timer_minute(self) -> int | None:
+        """The minute, since 1970, of the first timer of any kind; None: there is none."""
+        ...
+
     def run_items(self) -> list[Item]:
         """The records of every run, as they are stored."""
         ...
@@ -110,6 +114,9 @@ class Memory:
         found = (item for item in self._store.items(TIMERS) if item.get("look") != FiringKind.CRON.value)
         return min((int(str(item["due"])) for item in found), default=None)
 
+    def first_timer_minute(self) -> int | None:
+        return min((timer_minute(str(item["pk"])) for item in self._store.items(TIMERS)), default=None)
+
     def run_items(self) -> list[Item]:
         return [item for item in self._store.items("run#") if item["sk"] == "run"]
 
@@ -140,6 +147,10 @@ class _Emulated:
         items = self._scan("begins_with(pk, :found)", TIMERS)
         cron = {"S": FiringKind.CRON.value}
         return min((int(item["due"]["N"]) for item in items if item.get("look") != cron), default=None)
+
+    def first_timer_minute(self) -> int | None:
+        items = self._scan("begins_with(pk, :found)", TIMERS)
+        return min((timer_minute(item["pk"]["S"]) for item in items), default=None)
 
     def run_items(self) -> list[Item]:
         from headrace.aws.items import item_from_wire

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from headrace.app import Headrace
 from headrace.core.run.record import RunRecord
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.clock.tick import tick
+from headrace.engine.clock.tick import skip_to, tick
 from headrace.engine.engine import Engine
 from headrace.engine.events.handle import Handled
 from headrace.engine.events.push import EVENTS_QUEUE
@@ -153,8 +153,16 @@ class LocalStack:
         """The clock, where a minute has passed since it came by."""
         with self._ticking:
             if self.clock.now_ms() >= self._next_tick_ms:
+                if self._backend.moves_time:
+                    self._pass_over_minutes_without_timers()
                 tick(self.engine)
                 self._next_tick_ms = self.clock.now_ms() + MINUTE_MS
+
+    def _pass_over_minutes_without_timers(self) -> None:
+        """A jump of a day would else be looked through minute by minute, shard by shard."""
+        now_minute = self.clock.now_ms() // MINUTE_MS
+        first = self._backend.first_timer_minute()
+        skip_to(self.engine, now_minute if first is None else min(first, now_minute))
 
     def keep_ticking(self, stop: threading.Event) -> None:
         """The clock comes by once a minute, until `stop`: for who waits and is told of nothing else."""

@@ -176,6 +176,11 @@ def timer_partition(minute: int, shard: int) -> str:
     return f"{TIMERS}{minute}#{shard}"
 
 
+def timer_minute(partition: str) -> int:
+    """The minute of a partition of timers."""
+    return int(partition.removeprefix(TIMERS).partition("#")[0])
+
+
 def timer_key(due_at_ms: int, shard: int, name: str) -> Key:
     """A timer: a message that the clock sends when it is due, or a pointer to a cron or a scheduled run."""
     return Key(timer_partition(due_at_ms // 60_000, shard), f"{due_at_ms:013d}#{name}")

@@ -52,7 +52,9 @@ def _expire(engine: Engine, record: RunRecord) -> RunRecord:
         try:
             written = engine.store.write(expiry)
         except (RequestRefused, AccessDenied):
-            return record  # a record that can hold no more, or may not be written here, can be read all the same
+            return (
+                record  # a record that can hold no more, or may not be written here, can be read all the same
+            )
         if written.item is not None:
             record = record_in(engine, written.item)
         if isinstance(written, Applied):
