@@ -168,7 +168,11 @@ def test_a_process_that_drains_is_not_announced_again(worker: Worker) -> None:
 
 def test_the_workers_client_tells_whether_a_process_is_alive(worker: Worker) -> None:
     app = worker.app
-    app.worker("fn", labels={"a": 1})
+
+    @app.task(name="by_function")
+    def by_function(input: EmptyModel, ctx: Context) -> None: ...
+
+    app.worker("fn", labels={"a": 1}, workflows=[by_function])
     assert [(row.name, row.status) for row in app.workers.list().rows] == [
         ("fn", "ACTIVE"),
         ("gpu", "INACTIVE"),

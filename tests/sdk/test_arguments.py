@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from headrace.app import _DAG, _DURABLE, _STANDALONE, Headrace
 from headrace.definitions.arguments import (
+    BatchArguments,
     DagArguments,
     DagTaskArguments,
     DurableArguments,
@@ -17,6 +18,7 @@ from headrace.definitions.arguments import (
 from headrace.definitions.base import WorkflowConfig
 from headrace.definitions.task import TaskOptions
 from headrace.definitions.workflow import _ENDING, _TASK
+from headrace.options.batch import BatchOptions
 from headrace.triggers.options import RunArguments, TriggerWorkflowOptions
 from headrace.triggers.triggered import _RUN_OPTIONS, Triggered
 
@@ -35,12 +37,20 @@ def test_options_of_run_are_those_of_an_item() -> None:
 
 
 def test_options_of_tasks() -> None:
-    known = {each.name for each in fields(TaskOptions)}
+    known = {each.name for each in fields(TaskOptions)} - {"batch"}  # what batch_task makes of its own
     assert set(names_of(DagTaskArguments)) | {"eviction_policy"} == known | {"parents"}
     assert sorted(_TASK) == sorted(names_of(DagTaskArguments))
     assert sorted(_ENDING) == sorted(names_of(TaskArguments))
     assert sorted(_STANDALONE) == sorted(names_of(StandaloneArguments))
     assert sorted(_DURABLE) == sorted(names_of(DurableArguments))
+
+
+def test_options_of_batch_tasks() -> None:
+    """`broadcast_output` is apart: it decides what the function returns."""
+    of_batches = {each.name for each in fields(BatchOptions)} - {"broadcast_output"}
+    known = {each.name for each in fields(TaskOptions)}
+    assert {name for name in names_of(BatchArguments) if name.startswith("batch_")} == of_batches
+    assert {name for name in names_of(BatchArguments) if not name.startswith("batch_")} <= known
 
 
 def test_options_of_workflows() -> None:

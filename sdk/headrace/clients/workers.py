@@ -68,7 +68,8 @@ class WorkersClient:
         self._app = app
 
     def list(self) -> WorkerList:
-        """Every worker, by name: those that the stack has published, and those that this app declares."""
+        """Every worker, by name: those that the stack has published; where it has published none yet, those that this app declares with
+        workflows."""
         from headrace.clients.models import WorkerList
 
         workers = self._known()
