@@ -124,7 +124,7 @@ def _places_kept_while_parked() -> list[Any]:
 
 
 def _victims_are_not_paid() -> list[Any]:
-    return [patch.object(module, "after_leaving", _nothing) for module in (parking, passing)]
+    return [patch.object(module, "evictions_at", lambda *of: ()) for module in (parking, passing)]
 
 
 def _victims_are_not_listed() -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -11,6 +11,7 @@ from headrace.core.changes import ALWAYS, ITEM_EXISTS, All, Applied, Equal, Exis
 from headrace.core.run import commit as transitions
 from headrace.core.run.owed import EndRun, GiveBack, LineUp, owed_after
 from headrace.core.run.record import TaskStatus
+from headrace.core.table import run_key
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
@@ -32,15 +33,13 @@ def _never(*arguments: Any, **options: Any) -> None:
 
 
 def _not_paid(kind: type, *, stale: bool | None = None) -> list[Any]:
-    original = parking.pay_gates
+    original = parking.pay_at_limits
 
-    def pay_gates(engine: Any, record: Any, effects: Iterable[Any]) -> None:
-        def dropped(each: Any) -> bool:
-            return isinstance(each, kind) and (stale is None or each.stale is stale)  # type: ignore[attr-defined]  # of GiveBack
+    def pay_at_limits(engine: Any, record: Any, effect: Any) -> Any:
+        dropped = isinstance(effect, kind) and (stale is None or effect.stale is stale)  # type: ignore[attr-defined]  # of GiveBack
+        return () if dropped else original(engine, record, effect)
 
-        original(engine, record, [each for each in effects if not dropped(each)])
-
-    return [patch.object(parking, "pay_gates", pay_gates)]
+    return [patch.object(parking, "pay_at_limits", pay_at_limits)]
 
 
 def _release_without_ticket() -> list[Any]:
@@ -82,7 +81,16 @@ def _newcomers_do_not_wait() -> list[Any]:
 
 
 def _victims_not_paid() -> list[Any]:
-    return [patch.object(module, "cancel_victims", _never) for module in (evictions, passing)]
+    return [patch.object(evictions, "cancel_evicted", _never)]
+
+
+def _victims_paid_once() -> list[Any]:
+    def cancel_evicted(engine: Any, run_id: str) -> Any:
+        marked = engine.store.get(run_key(run_id))
+        return original(engine, run_id) if marked is not None and "x" not in marked else None
+
+    original = evictions.cancel_evicted
+    return [patch.object(evictions, "cancel_evicted", cancel_evicted)]
 
 
 def _victims_come_back() -> list[Any]:
@@ -152,7 +160,7 @@ GATE_MUTATIONS: dict[str, Mutation] = {
 RARE_GATE_MUTATIONS: dict[str, Mutation] = {
     "only the last gate is remembered": _only_the_last_gate_is_remembered,
     "a redelivered message sends no refill": lambda: [patch.object(parking, "tend", _never)],
-    "who was put out is paid for once": lambda: [patch.object(evictions, "_pay_again", _never)],
+    "who was put out is paid for once": _victims_paid_once,
     "a place that an earlier ticket took is kept": _only_its_own_ticket,
     "a mark is cleared whoever set it": _any_mark_is_cleared,
     "who was woken passes no baton": lambda: [patch.object(passing, "_baton", _never)],

@@ -104,8 +104,6 @@ class StepOut:
 class EndRun:
     """The run is over: what it held as a whole is free."""
 
-    stale: bool = False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepDeadLetter:
@@ -121,21 +119,38 @@ class SendReply:
     queue: str
 
 
-Effect: TypeAlias = (
-    SendTask
-    | AwaitEvents
+PaidAlone: TypeAlias = (
+    AwaitEvents
     | TellParent
     | ReleaseKey
     | LookAtJoin
     | LookAtOperations
     | EndOperations
-    | GiveBack
-    | LineUp
-    | StepOut
-    | EndRun
     | KeepDeadLetter
     | SendReply
 )
+PaidAtLimits: TypeAlias = GiveBack | LineUp | StepOut | EndRun
+Effect: TypeAlias = SendTask | PaidAlone | PaidAtLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelEvicted:
+    """A newer run took the place of `run_id` at a concurrency limit: that run is cancelled, and what its end owes is paid."""
+
+    gate: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetEviction:
+    """An evicted run was cancelled and all of that was paid: the limit need not remember it any more."""
+
+    gate: str
+    run_id: str
+
+
+LimitEffect: TypeAlias = CancelEvicted | ForgetEviction
+"""What a concurrency limit owes. It remembers the runs that were evicted from it until they are cancelled."""
 
 LOST_WORKER, DEAD_LETTER = "LostWorkerError", "DeadLetterError"
 """The errors of tasks that did not end by what their own code did."""
@@ -158,7 +173,7 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     for task in (message.task, *riders(record, message)):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
-    out.extend(owed_at_the_end(record, stale=True))
+    out.extend(owed_at_the_end(record))
     return tuple(dict.fromkeys(out))
 
 
@@ -181,7 +196,7 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
     return (*out, *owed_at_the_end(record))
 
 
-def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, ...]:
+def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
     """What a run owes once all its tasks are settled."""
     held = record.routing.held_key
     joined = record.parent is not None and record.parent.join is not None
@@ -195,7 +210,7 @@ def owed_at_the_end(record: RunRecord, *, stale: bool = False) -> tuple[Effect, 
     if record.parent is not None and record.parent.join is not None:
         out.append(TellParent(join=record.parent.join, index=record.parent.index))
     if gated:
-        out.append(EndRun(stale=stale))
+        out.append(EndRun())
     out.extend(SendReply(queue=queue) for queue in waited_for)
     return tuple(out)
 

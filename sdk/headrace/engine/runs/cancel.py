@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headrace.core.changes import Applied, Refused, Written
+from headrace.core.changes import Applied
 from headrace.core.run.commit import cancel_run
 from headrace.core.run.graph import finished
 from headrace.core.run.owed import owed_by_cancelling
@@ -20,30 +20,14 @@ def cancel(engine: Engine, run_id: str, *, reason: str = "CANCELLED_BY_USER") ->
     now_ms = engine.clock.now_ms()
     written = engine.store.write(cancel_run(run_id, now_ms=now_ms, reason=reason))
     item = written.item
-    if (
-        isinstance(written, Refused)
-        and item is not None
-        and (item.get("x"), item.get("xr")) == (now_ms, reason)
-    ):
-        record = record_in(engine, item)  # it is ours: the response was lost
-        pay(engine, record, owed_by_cancelling(record))
-    return _pay_if_cancelled(engine, written)
-
-
-def cancel_once(engine: Engine, run_id: str, *, reason: str) -> bool:
-    """As `cancel`; False also where the response was lost. For who pays again by itself, and may be called by what it pays."""
-    return _pay_if_cancelled(
-        engine, engine.store.write(cancel_run(run_id, now_ms=engine.clock.now_ms(), reason=reason))
-    )
-
-
-def _pay_if_cancelled(engine: Engine, written: Written) -> bool:
-    """Pay what this write made owed. Whether the run was not over."""
-    if not isinstance(written, Applied) or written.item is None:
+    if item is None:
         return False
-    record = record_in(engine, written.item)
-    pay(engine, record, owed_by_cancelling(record))
-    return not finished(replace(record, cancelled_at_ms=None))
+    applied = isinstance(written, Applied)
+    if applied or (item.get("x"), item.get("xr")) == (now_ms, reason):  # ours: the response was lost
+        record = record_in(engine, item)
+        pay(engine, record, owed_by_cancelling(record))
+        return applied and not finished(replace(record, cancelled_at_ms=None))
+    return False
 
 
 def pay_for_cancelling(engine: Engine, run_id: str) -> None:

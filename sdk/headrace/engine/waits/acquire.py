@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from headrace.core.changes import Applied, Update
 from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, unclaim
 from headrace.core.run.message import TaskMessage
-from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
+from headrace.core.run.owed import (
+    CancelEvicted,
+    first_message,
+    gatekeeper,
+    owed_after,
+    owed_to,
+    waiting_roots,
+)
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
@@ -27,9 +34,9 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.pay import pay
+from headrace.engine.runs.pay import pay, pay_evictions
 from headrace.engine.runs.ports import Disposition, Done, Host, Later
-from headrace.engine.waits.evictions import cancel_victims
+from headrace.engine.waits.evictions import evictions_at
 from headrace.engine.waits.kinds.concurrency import (
     Full,
     Inside,
@@ -42,7 +49,7 @@ from headrace.engine.waits.kinds.concurrency import (
     take_places,
 )
 from headrace.engine.waits.kinds.rate_limit import Never, NothingLeft, Taken, return_units, take_units
-from headrace.engine.waits.park import after_leaving, line_up, look_again, passes_of, waiter_of
+from headrace.engine.waits.park import line_up, look_again, passes_of, waiter_of
 from headrace.engine.waits.wake import wake
 
 
@@ -104,7 +111,7 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
         match entry:
             case Inside(state):
                 way.inside.append(of)
-                after_leaving(way.engine, of, state)
+                pay_evictions(way.engine, evictions_at(of.gate, state))
                 if of.of_run and of.point in row.lined_up:
                     _let_the_run_in(way, of.point)
             case Full():
@@ -112,9 +119,8 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
             case Outrun():
                 return _stale(way)
             case PutOut():
-                cancel_victims(
-                    way.engine, of.gate, [way.record.run_id]
-                )  # who put it out may have died before
+                eviction = CancelEvicted(gate=of.gate, run_id=way.record.run_id)
+                pay_evictions(way.engine, [eviction])  # the process that evicted it may have died before
                 return _stale(way)
             case TurnedAway(reason):
                 return _turned_away(way, of, reason)
@@ -192,7 +198,7 @@ def _park(way: _Passing, point: AdmissionPoint) -> Disposition:
         way.host.observer.event("parked", record, way.task)
     for of in reversed(way.inside):
         if not of.of_run:
-            after_leaving(way.engine, of, give_places_back(way.engine, of))
+            pay_evictions(way.engine, evictions_at(of.gate, give_places_back(way.engine, of)))
     for other in _leave_lines(
         way, but=(encode_point(point), place_of(record, way.task, record.tasks[way.task]))
     ):

@@ -1,50 +1,36 @@
-"""CANCEL_IN_PROGRESS: a process that sees an evicted run cancels it, then removes it from the list."""
+"""CANCEL_IN_PROGRESS: a process that sees an evicted run cancels it, then removes it from the list.
+
+The process that evicted the run may have died before it cancelled it, or before it had paid what that owes, and no message of the run may
+be left to repair it. So every step is taken again until the limit has forgotten the run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-from headrace.core.run.owed import EndRun, GiveBack, owed_by_cancelling
+from headrace.core.run.commit import cancel_run
+from headrace.core.run.owed import CancelEvicted
 from headrace.core.run.record import RunRecord
-from headrace.core.table import gate_key, run_key
-from headrace.core.waits.concurrency import Pass, eviction_paid, run_passes
+from headrace.core.table import gate_key
+from headrace.core.waits.concurrency import GateState, eviction_paid
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.cancel import cancel_once
-from headrace.engine.runs.pay import pay
-from headrace.engine.waits.kinds.concurrency import give_places_back
-from headrace.engine.waits.park import known_passes
 
 REASON = "CONCURRENCY: a newer run of its key took its place (CANCEL_IN_PROGRESS)"
 
 
-def cancel_victims(engine: Engine, gate: str, run_ids: Iterable[str]) -> None:
-    """A run that is over keeps its outcome."""
-    for run_id in run_ids:
-        if not cancel_once(engine, run_id, reason=REASON):
-            _pay_again(engine, run_id)
-        engine.store.write(eviction_paid(gate_key(gate), run_id))
+def evictions_at(gate: str, state: GateState | None) -> tuple[CancelEvicted, ...]:
+    """The runs that were evicted from a limit and may not be cancelled yet. `state`: its item, where that was seen."""
+    return (
+        tuple(CancelEvicted(gate=gate, run_id=run_id) for run_id in state.evicted)
+        if state is not None
+        else ()
+    )
 
 
-def _pay_again(engine: Engine, run_id: str) -> None:
-    """The process that cancelled the run may have died before it paid what that owes, and no message of the run may be left to repair it.
-
-    Places are given back without looking for further victims: that would lead back here.
-    """
-    item = engine.store.get(run_key(run_id))
-    if item is None or "x" not in item:
-        return
-    record = record_in(engine, item)
-    owed = owed_by_cancelling(record)
-    pay(engine, record, [each for each in owed if not isinstance(each, GiveBack | EndRun)])
-    for of in _held(engine, record):
-        give_places_back(engine, of)
+def cancel_evicted(engine: Engine, run_id: str) -> RunRecord | None:
+    """Mark the run as cancelled. None: there is no such run any more. A run that was over keeps its outcome, and owes what its end owes."""
+    written = engine.store.write(cancel_run(run_id, now_ms=engine.clock.now_ms(), reason=REASON))
+    return record_in(engine, written.item)
 
 
-def _held(engine: Engine, record: RunRecord) -> Iterator[Pass]:
-    """What the run may still hold: as a whole, and through tasks that wait for their children."""
-    for each in owed_by_cancelling(record):
-        if isinstance(each, GiveBack):
-            yield from (of for of in known_passes(engine, record, each.task, each.ticket) if not of.of_run)
-        elif isinstance(each, EndRun):
-            yield from run_passes(record, limits=engine.gate_limits())
+def forget(engine: Engine, gate: str, run_id: str) -> None:
+    engine.store.write(eviction_paid(gate_key(gate), run_id))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from headrace.core.run.owed import EndRun, GiveBack, LineUp, StepOut, worker_of
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.owed import CancelEvicted, EndRun, GiveBack, LineUp, PaidAtLimits, StepOut, worker_of
 from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import GateState, KeyFailed, Pass, items_of, passes, run_passes, state_of
@@ -29,42 +28,37 @@ from headrace.core.waits.points import (
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.pay import group_for
+from headrace.engine.waits.evictions import evictions_at
 from headrace.engine.waits.kinds.concurrency import give_places_back, look, states_of
 from headrace.engine.waits.kinds.rate_limit import mark_limit, tend
 from headrace.engine.waits.wake import heads, wake
 
 
-def pay_gates(
-    engine: Engine, record: RunRecord, effects: Iterable[GiveBack | LineUp | StepOut | EndRun]
-) -> None:
-    """Free what was held, then line up: in the order in which the record owes it."""
-    for effect in effects:
-        _pay(engine, record, effect)
-
-
-def _pay(engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun) -> None:
+def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tuple[CancelEvicted, ...]:
+    """Free what was held, or line up, or leave a line. The evicted runs that were seen there, which are to be cancelled."""
     match effect:
         case GiveBack(task=task, ticket=ticket):
             passes = (of for of in known_passes(engine, record, task, ticket) if not of.of_run)
             kept = effect.suspended  # a suspended task keeps all but its worker's slots
-            _leave_all(engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)))
+            seen = _leave_all(engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)))
             if effect.stale:
                 for each in _known_takes(record, task):
                     tend(engine, each.gate, worker_of(record, task))
+            return seen
         case LineUp(task=task):
             line_up(engine, record, task)
         case StepOut(task=task):
             step_out(engine, record, task)
         case EndRun():
-            _leave_all(engine, run_passes(record, limits=engine.gate_limits()))
+            return _leave_all(engine, run_passes(record, limits=engine.gate_limits()))
         case _:
             assert_never(effect)
+    return ()
 
 
-def _leave_all(engine: Engine, passes: Iterable[Pass]) -> None:
-    """Leave every gate that the ticket, or the run, may be in, and wake who can enter."""
-    for of in passes:
-        after_leaving(engine, of, give_places_back(engine, of))
+def _leave_all(engine: Engine, passes: Iterable[Pass]) -> tuple[CancelEvicted, ...]:
+    """Leave every gate that the ticket, or the run, may be in, and wake the waiters that can enter."""
+    return tuple(each for of in passes for each in evictions_at(of.gate, give_places_back(engine, of)))
 
 
 def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:
@@ -85,14 +79,6 @@ def _known_takes(record: RunRecord, task: str) -> tuple[Take, ...]:
         return takes(record, task)
     except KeyFailed:
         return ()
-
-
-def after_leaving(engine: Engine, of: Pass, state: GateState | None) -> None:
-    """Cancel a run that was evicted and is not cancelled yet."""
-    if state is not None and of.strategy is GateStrategy.CANCEL_IN_PROGRESS:
-        from headrace.engine.waits.evictions import cancel_victims  # it cancels, which pays, which comes here
-
-        cancel_victims(engine, of.gate, state.evicted)
 
 
 # ---------------------------------------------------------------- lining up

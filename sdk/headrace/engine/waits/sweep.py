@@ -142,7 +142,7 @@ class _Page:
         return [first, *(state_of(each) for each in (self.engine.store.get_many(keys) if keys else []))]
 
     def _without_the_dead(self, seen: list[Seen]) -> list[Seen]:
-        """Whose run, or whose ticket, is over has no place any more; one read for all of them."""
+        """Holders whose run, or whose ticket, is over lose their places; one read for all of them."""
         old = {held.run_id for each in seen for state in each.states for held in _old(self.engine, state)}
         records = _records(self.engine, sorted(old)) if old else {}
         out: list[Seen] = []
@@ -153,14 +153,15 @@ class _Page:
             ]
             for state in states:
                 if state.evicted:
-                    from headrace.engine.waits.evictions import cancel_victims
+                    from headrace.engine.runs.pay import pay_evictions
+                    from headrace.engine.waits.evictions import evictions_at
 
-                    cancel_victims(self.engine, each.gate, state.evicted)
+                    pay_evictions(self.engine, evictions_at(each.gate, state))
             out.append(Seen(gate=each.gate, point=each.point, item=each.item, states=states))
         return out
 
     def _due(self, seen: Seen, waiters: Sequence[Waiter]) -> list[Waiter]:
-        """Who waited too long, and who need not wait any more; unless its message is on its way."""
+        """The waiters that waited too long, and those that need not wait any more, but for those with a message on its way."""
         if not waiters:
             return []
         now_ms = self.engine.clock.now_ms()
