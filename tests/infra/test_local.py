@@ -104,6 +104,29 @@ def test_a_jump_of_a_month_costs_no_look_at_each_minute_and_misses_nothing(stack
     assert run.status is RunStatus.COMPLETED
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_every_tick_of_a_cron_on_the_way_fires_at_its_time(background: bool) -> None:
+    crons = Headrace()
+    fired: list[datetime] = []
+
+    @crons.task(on_crons=["0 */6 * * *"])
+    def tick(input: EmptyModel, ctx: Context) -> None:
+        fired.append(datetime.fromisoformat(ctx.additional_metadata["hatchet__cron_scheduled_at"]))
+
+    with local(crons, backend="memory", background=background) as stack:
+        stack.advance(timedelta(days=2))
+        until = datetime.fromtimestamp(stack.clock.now_ms() / 1000, UTC)
+        runs = crons.runs.list(since=datetime.now(UTC) - timedelta(days=1), until=until).rows
+    assert fired == sorted(fired)
+    assert len(fired) == len(set(fired)) == 8
+    assert {each.hour for each in fired} == {0, 6, 12, 18}
+    late = [
+        run.created_at - due
+        for run, due in zip(sorted(runs, key=lambda run: run.created_at), fired, strict=True)
+    ]
+    assert max(late) < timedelta(seconds=5)
+
+
 def test_what_is_no_exception_ends_the_task_once_and_its_worker_lives(stack: LocalStack) -> None:
     ref = deadly.run(wait_for_result=False)
     stack.drain()

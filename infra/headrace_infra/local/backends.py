@@ -61,7 +61,11 @@ class Backend(Protocol):
         ...
 
     def next_timer_ms(self) -> int | None:
-        """When the next timer is due; None: there is none."""
+        """When the next timer is due, ticks of crons left out; None: there is none."""
+        ...
+
+    def next_cron_ms(self) -> int | None:
+        """When the next tick of a cron is due, be it a timer or a message already; None: there is none."""
         ...
 
     def first_timer_minute(self) -> int | None:
@@ -111,8 +115,17 @@ class Memory:
         return self._queues.depth(name)
 
     def next_timer_ms(self) -> int | None:
-        found = (item for item in self._store.items(TIMERS) if item.get("look") != FiringKind.CRON.value)
-        return min((int(str(item["due"])) for item in found), default=None)
+        return min(self._timers(crons=False), default=None)
+
+    def next_cron_ms(self) -> int | None:
+        message = self._queues.next_visible_ms(lambda body: body.startswith(CRON_TICK), visible_too=False)
+        return min([*self._timers(crons=True), *([] if message is None else [message])], default=None)
+
+    def _timers(self, *, crons: bool) -> list[int]:
+        found = self._store.items(TIMERS)
+        return [
+            int(str(item["due"])) for item in found if (item.get("look") == FiringKind.CRON.value) is crons
+        ]
 
     def first_timer_minute(self) -> int | None:
         return min((timer_minute(str(item["pk"])) for item in self._store.items(TIMERS)), default=None)
@@ -144,9 +157,12 @@ class _Emulated:
         return replace(connect(settings), clock=self._clock)
 
     def next_timer_ms(self) -> int | None:
+        return min(self._timers(crons=False), default=None)
+
+    def _timers(self, *, crons: bool) -> list[int]:
         items = self._scan("begins_with(pk, :found)", TIMERS)
         cron = {"S": FiringKind.CRON.value}
-        return min((int(item["due"]["N"]) for item in items if item.get("look") != cron), default=None)
+        return [int(item["due"]["N"]) for item in items if (item.get("look") == cron) is crons]
 
     def first_timer_minute(self) -> int | None:
         items = self._scan("begins_with(pk, :found)", TIMERS)
@@ -189,6 +205,12 @@ class Moto(_Emulated):
 
         return moto_backend.next_visible_ms(self.region, clock.now_ms())
 
+    def next_cron_ms(self) -> int | None:
+        from headrace_infra.local import moto_backend
+
+        times = [*self._timers(crons=True), *moto_backend.cron_ticks_ms(self.region)]
+        return min(times, default=None)
+
     def queued(self, name: str | None = None) -> int:
         from headrace_infra.local import moto_backend
 
@@ -219,6 +241,9 @@ class MiniStack(_Emulated):
 
     def next_visible_ms(self, clock: OffsetClock) -> int | None:
         return clock.now_ms() + LOOK_AGAIN_MS if self.queued() else None
+
+    def next_cron_ms(self) -> int | None:
+        return min(self._timers(crons=True), default=None)
 
     def queued(self, name: str | None = None) -> int:
         urls = self._sqs.list_queues().get("QueueUrls", [])

@@ -72,15 +72,27 @@ def _moved_time(clock: OffsetClock) -> Iterator[None]:
 
 def next_visible_ms(region: str, now_ms: int) -> int | None:
     """When the next message of any queue can be received, ticks of crons that are not due left out; None: there is no message."""
-    from moto.sqs.models import sqs_backends
-
     times = [
-        max(float(message.visible_at), float(message.delayed_until))
-        for queue in sqs_backends[ACCOUNT][region].queues.values()
-        for message in queue._messages
+        _visible_ms(message)
+        for message in _messages(region)
         if float(message.delayed_until) <= now_ms or not message.body.startswith(CRON_TICK)
     ]
-    return int(min(times)) + 1 if times else None
+    return min(times, default=None)
+
+
+def cron_ticks_ms(region: str) -> list[int]:
+    """When each tick of a cron that is a message already can be received."""
+    return [_visible_ms(message) for message in _messages(region) if message.body.startswith(CRON_TICK)]
+
+
+def _messages(region: str) -> list[Any]:
+    from moto.sqs.models import sqs_backends
+
+    return [message for queue in sqs_backends[ACCOUNT][region].queues.values() for message in queue._messages]
+
+
+def _visible_ms(message: Any) -> int:
+    return int(max(float(message.visible_at), float(message.delayed_until))) + 1
 
 
 def queued(region: str, name: str | None = None) -> int:

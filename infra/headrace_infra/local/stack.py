@@ -84,13 +84,36 @@ class LocalStack:
         return self.app.engine
 
     def advance(self, by: timedelta) -> None:
-        """Move time forward: delays, visibility timeouts and schedule timeouts pass. NotSupportedError on MiniStack."""
+        """Move time forward: delays, visibility timeouts and schedule timeouts pass, and each tick of a cron on the way fires at its time.
+
+        Where crons tick, what can be received at that time is delivered, on the calling thread if there are no background threads.
+        Everything else that falls due is delivered afterwards: in the background, or by `drain`. NotSupportedError on MiniStack.
+        """
         if not self._backend.moves_time:
             raise NotSupportedError(
                 "MiniStack runs in real time: local(app) can advance in memory and on moto"
             )
-        self.clock.advance(int(by.total_seconds() * 1000))
+        until_ms = self.clock.now_ms() + int(by.total_seconds() * 1000)
+        while (due_ms := self._backend.next_cron_ms()) is not None and due_ms <= until_ms:
+            self._pass_tick_of_cron(due_ms)
+        self.clock.advance(until_ms - self.clock.now_ms())
         self._tick()
+
+    def _pass_tick_of_cron(self, due_ms: int) -> None:
+        """A tick that is a timer becomes a message in the minute before; its message is received when it is due."""
+        self.clock.advance(due_ms - MINUTE_MS - self.clock.now_ms())
+        self._tick(at_once=True)
+        self.clock.advance(due_ms - self.clock.now_ms())
+        self._tick()
+        while self._is_delivering():
+            if self._dispatcher.running:
+                sleep(0.002)
+            else:
+                self._dispatcher.deliver_one()
+
+    def _is_delivering(self) -> bool:
+        next_ms = self._backend.next_visible_ms(self.clock)
+        return self._dispatcher.is_busy() or (next_ms is not None and next_ms <= self.clock.now_ms())
 
     def drain(self, timeout: timedelta | float = 60.0) -> None:
         """Deliver until no message, delayed message or timer is left, moving time to whatever is due next.
@@ -149,10 +172,10 @@ class LocalStack:
         ]
         return min(times, default=None)
 
-    def _tick(self) -> None:
-        """The clock, where a minute has passed since it came by."""
+    def _tick(self, *, at_once: bool = False) -> None:
+        """The clock, where a minute has passed since it came by, or at once."""
         with self._ticking:
-            if self.clock.now_ms() >= self._next_tick_ms:
+            if at_once or self.clock.now_ms() >= self._next_tick_ms:
                 if self._backend.moves_time:
                     self._pass_over_minutes_without_timers()
                 tick(self.engine)

@@ -162,15 +162,21 @@ class MemoryQueues:
 
     # ---- for tests and the simulation
 
-    def next_visible_ms(self, waited_for: Callable[[str], bool] = lambda body: True) -> int | None:
+    def next_visible_ms(
+        self, waited_for: Callable[[str], bool] = lambda body: True, *, visible_too: bool = True
+    ) -> int | None:
         """When the next message, of any queue, can be received; None: there is no message.
 
-        Of those that are not due yet, only what is `waited_for` counts, by its body.
+        Of those that are not due yet, only what is `waited_for` counts, by its body; with visible_too=False of all.
         """
         now_ms = self._clock.now_ms()
         with self._lock:
             messages = [m for q in self._queues.values() for m in q.messages.values()]
-        times = [m.visible_at_ms for m in messages if m.visible_at_ms <= now_ms or waited_for(m.body)]
+        times = [
+            m.visible_at_ms
+            for m in messages
+            if (visible_too and m.visible_at_ms <= now_ms) or waited_for(m.body)
+        ]
         return min(times, default=None)
 
     def depth(self, queue: str | None = None) -> int:
