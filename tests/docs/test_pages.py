@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,45 +17,58 @@ import headrace.errors
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TEST = re.compile(r"^(def test_\w+)\(\) -> None:", re.MULTILINE)
 EXPECTED = re.compile(r"^\s*print\(.*\)   # (.+)$", re.MULTILINE)
 
 
 def programs() -> list[tuple[str, str]]:
-    """Each block that stands alone: it makes an app, and runs it with `local`."""
+    """Each block that stands alone: it makes an app, and runs it with `local`, at the end or in a test."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     return [
         (f"{page.stem}-{number}", block)
         for page in pages
         for number, block in enumerate(BLOCK.findall(page.read_text()), start=1)
-        if "import" in block and re.search(r"^with local\(", block, re.MULTILINE) and EXPECTED.search(block)
+        if "import" in block
+        and (
+            (re.search(r"^with local\(", block, re.MULTILINE) and EXPECTED.search(block))
+            or TEST.search(block)
+        )
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "program"), programs(), ids=lambda value: value if "\n" not in value else ""
 )
-def test_a_program_prints_what_its_page_says(name: str, program: str, tmp_path: Path) -> None:
-    (tmp_path / "page.py").write_text(program)
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HEADRACE_"))
-    }
-    environment["PYTHONPATH"] = os.pathsep.join(str(ROOT / part) for part in ("sdk", "handlers", "infra"))
-    done = subprocess.run(
-        [sys.executable, "page.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines() == EXPECTED.findall(program)
+def test_a_program_prints_what_its_page_says(
+    name: str,
+    program: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As a module of its own in this process; the README's first one is also run in a process without anything else."""
+    for key in [key for key in os.environ if key.startswith(("AWS_", "HEADRACE_"))]:
+        monkeypatch.delenv(key)
+    monkeypatch.chdir(tmp_path)
+    calls = "".join(f"\n{name.removeprefix('def ')}()" for name in TEST.findall(program))
+    path = tmp_path / f"page_{name.replace('-', '_')}.py"
+    path.write_text(program + calls)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, module)
+    spec.loader.exec_module(module)
+    assert capsys.readouterr().out.splitlines() == EXPECTED.findall(program)
 
 
-def test_the_pages_for_newcomers_have_programs() -> None:
+NEWCOMERS = {"README", "tutorial", "from-celery", "from-sqs"}
+FEATURES = {"admission", "batch", "concepts", "events", "operate", "test", "triggers"}
+
+
+def test_the_pages_for_newcomers_and_on_features_have_programs() -> None:
     pages = {name.rsplit("-", 1)[0] for name, _ in programs()}
-    assert {"README", "tutorial", "from-celery", "from-sqs"} <= pages
+    assert (NEWCOMERS | FEATURES) - pages == set()
 
 
 MESSAGES = re.compile(r"`([^`]+)`")

@@ -53,15 +53,17 @@ def place(run_id: str, now_ms: int) -> str:
 
 
 def busy(count: int, faults: Faults | None = None, *, late: bool = False) -> Engine:
-    """So many keys with one place each: who has it has just come in, and one waits; `late`: past its schedule timeout."""
+    """So many keys with one place each: the one that has it comes in an hour from now, so that no sweep of this test takes it for dead, and
+    one waits; `late`: past its schedule timeout."""
     ports = connect(faults=faults)
     engine = Engine.on(ports)
     begin(engine)
     now_ms, expires_at_s = engine.clock.now_ms(), engine.clock.now_ms() // 1000 + 86_400
+    fresh_ms = now_ms + 3_600_000
     start_by_ms = now_ms - 1 if late else now_ms + 86_400_000
     for number in range(count):
         name = gate(number)
-        held = {f"h:holder{number}/flow": {"t": 1, "a": now_ms, "b": now_ms}, "c": 1, "n": 1}
+        held = {f"h:holder{number}/flow": {"t": 1, "a": fresh_ms, "b": fresh_ms}, "c": 1, "n": 1}
         engine.store.write(Put(key=gate_key(name), item=held))  # type: ignore[arg-type]  # an item
         waiter = Waiter(
             gate=name, sk=place(f"r{number}", now_ms), run_id=f"r{number}", task="flow", number=0, ticket=1,
