@@ -72,12 +72,12 @@ def test_a_standalone_run_is_its_task() -> None:
 
 
 def test_a_task_that_waits_for_its_children_runs_and_is_evicted() -> None:
-    waiting = suspended(born(SOLO), "solo", first=3)
+    waiting = suspended(born(SOLO), "solo", child="c1")
     summary, task_row = run_summary(Loaded(record=waiting)), task_summary(Loaded(record=waiting), "solo")
     (detail,) = run_detail(Loaded(record=waiting)).task_runs.values()
     for shown in (summary, task_row, detail):
         assert (shown.status, shown.is_evicted) == (RunStatus.RUNNING, True)
-    assert task_row.waits_for == detail.waits_for == "its children"
+    assert task_row.waits_for == detail.waits_for == "a child run"
     ended = cancelled(waiting)
     assert run_summary(Loaded(record=ended)).is_evicted is False
     assert task_summary(Loaded(record=ended), "solo").waits_for is None

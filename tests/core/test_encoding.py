@@ -23,7 +23,7 @@ from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, Place, RunRecord, TaskRow, TaskStatus
 from headrace.core.sizes import item_bytes, value_bytes
-from headrace.core.waits.points import AtChildren, AtConcurrency, AtPause
+from headrace.core.waits.points import AtConcurrency, AtOperations, AtPause
 
 DONE = TaskRow(
     status=TaskStatus.COMPLETED,
@@ -73,7 +73,7 @@ ROWS: dict[str, TaskRow] = {
         lined_up=(AtPause("pay"),),
     ),
     "suspended": TaskRow(
-        status=TaskStatus.SUSPENDED, ticket=2, queued_at_ms=T0, waits_at=AtChildren(7), started=True
+        status=TaskStatus.SUSPENDED, ticket=2, queued_at_ms=T0, waits_at=AtOperations(), started=True
     ),
 }
 

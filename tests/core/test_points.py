@@ -6,9 +6,9 @@ import pytest
 
 from headrace.core.run.routing import NotEvaluated, RateUnits, Routing, decode_routing, encode_routing
 from headrace.core.waits.points import (
-    AtChildren,
     AtConcurrency,
     AtLabels,
+    AtOperations,
     AtPause,
     AtRateLimit,
     AtSlots,
@@ -27,7 +27,7 @@ SPELT: list[tuple[WaitPoint, str]] = [
     (AtRateLimit("api#1"), "rate#api#1"),
     (AtPause("shop"), "pause#shop"),
     (AtLabels("gpu"), "labels#gpu"),
-    (AtChildren(12), "join#12"),
+    (AtOperations(), "durable"),
 ]
 
 

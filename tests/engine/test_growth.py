@@ -16,7 +16,6 @@ from headrace.core.run.message import decode_message
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import run_key
-from headrace.core.waits.points import AtChildren
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.start import NewRun, start_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join
@@ -86,7 +85,7 @@ def test_the_last_of_many_children_wakes_the_parent_and_no_partition_is_hot(size
         for n in range(size)
     ]
     start_many(w.engine, news)
-    store.write(suspend(record, attempt, point=AtChildren(0), now_ms=now))
+    store.write(suspend(record, attempt, now_ms=now))
     wakes = []
     while batch := w.queues.receive("default", limit=10, wait_s=0):
         for received in batch:

@@ -18,7 +18,7 @@ from headrace.core.events.subscription import Subscription, subscription_key
 from headrace.core.run.commit import create
 from headrace.core.run.record import TaskRow, TaskStatus
 from headrace.core.sizes import item_bytes
-from headrace.core.waits.points import AtChildren
+from headrace.core.waits.points import AtOperations
 from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up
 
 WAITER = plan(task("wait"), workflow="waiter")
@@ -74,7 +74,7 @@ def test_what_an_event_satisfies(
 
 def suspended(w: EventWorld, run_id: str = "r") -> None:
     """A run whose task is suspended, with ticket 2."""
-    row = TaskRow(status=TaskStatus.SUSPENDED, ticket=2, waits_at=AtChildren(0))
+    row = TaskRow(status=TaskStatus.SUSPENDED, ticket=2, waits_at=AtOperations())
     w.store.write(create(replace(record(WAITER, wait=row), run_id=run_id)))
 
 

@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
 from headrace.core.run import commit as transitions
-from headrace.engine.runs import attempt, bury, deliver, pay
+from headrace.engine.durable import operations
+from headrace.engine.runs import attempt, bury, deliver
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import start as trigger
 from headrace.engine.runs.ports import Done
@@ -155,12 +156,12 @@ def _join_fires_early() -> list[Any]:
 
 
 def _wakes_nobody() -> list[Any]:
-    return [patch.object(joins, "wake_parent", lambda *arguments: None)]
+    return [patch.object(joins, "wake_suspended", lambda *arguments: None)]
 
 
 def _does_not_look_again() -> list[Any]:
     """A parent that parks does not look whether its last child has left meanwhile."""
-    return [patch.object(pay, "is_empty", lambda engine, name: False)]
+    return [patch.object(operations, "is_empty", lambda engine, name: False)]
 
 
 def _join_opened_again() -> list[Any]:

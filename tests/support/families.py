@@ -6,12 +6,12 @@ import json
 import uuid
 from dataclasses import dataclass
 
+from headrace.core.durable.log import ChildRun, Entry, Kind
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import ParentLink, RunStatus
-from headrace.core.waits.points import AtChildren
 from headrace.engine.engine import Engine
-from headrace.engine.runs.ports import Outcome, Succeeded, Suspended, Work
+from headrace.engine.runs.ports import Outcome, Succeeded, SuspendedOnOperations, Work
 from headrace.engine.runs.read import read_many
 from headrace.engine.runs.start import NewRun, start_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join
@@ -36,7 +36,13 @@ class Family:
         elif all(each is not None and finished(each) for each in known):
             done = sum(each is not None and run_status(each) is RunStatus.COMPLETED for each in known)
             return Succeeded(json.dumps({"n": done, "pad": ""}))
-        return Suspended(AtChildren(0))
+        log = work.durable_log()
+        if not log.load():
+            log.put(
+                Entry(node=n, kind=Kind.RUN, asked="", child=ChildRun(each, 0))
+                for n, each in enumerate(ids, start=1)
+            )
+        return SuspendedOnOperations(log.before_suspension())
 
     def _child(self, run_id: str, task: str, n: int, child_id: str) -> NewRun:
         link = ParentLink(run_id=run_id, task=task, index=n, join=leaf_for(run_id, task, 0, n))

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from headrace.core.changes import Applied, Write, apply
+from headrace.core.durable.log import ChildRun, Entry, Kind, Tail, encode_tail
 from headrace.core.run.commit import (
     Attempt,
     cancel_run,
@@ -21,7 +22,6 @@ from headrace.core.run.commit import (
 from headrace.core.run.encoding import encode_record, record_of
 from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
-from headrace.core.waits.points import AtChildren
 from support.records import T0
 
 
@@ -119,9 +119,9 @@ def item_of(record: RunRecord) -> dict[str, object]:
     return {**encode_record(record), "pk": record.key.pk, "sk": record.key.sk}
 
 
-def suspended(record: RunRecord, task: str, *, first: int, at_ms: int = T0 + 20) -> RunRecord:
-    """The run after a started task has ended its invocation to wait for the children from index `first` on."""
+def suspended(record: RunRecord, task: str, *, child: str, at_ms: int = T0 + 20) -> RunRecord:
+    """The run after a started task has ended its invocation to wait for a child run."""
     record = started(record, task) if task not in record.tasks else record
-    return after(
-        record, suspend(record, _attempt(record, task, at_ms), point=AtChildren(first), now_ms=at_ms)
-    )
+    waits = Entry(node=1, kind=Kind.RUN, asked="", child=ChildRun(child, 0))
+    row = replace(record.tasks[task], log=encode_tail(Tail(entries=(waits,))))
+    return after(record, suspend(record.with_row(task, row), _attempt(record, task, at_ms), now_ms=at_ms))

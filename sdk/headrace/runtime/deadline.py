@@ -29,7 +29,6 @@ from headrace.engine.runs.ports import (
     Raised,
     Runnable,
     Succeeded,
-    Suspended,
     SuspendedOnOperations,
     TaskTimeout,
     Work,
@@ -57,9 +56,7 @@ class Interrupted:
     """The run was cancelled or the attempt fenced, and the code has ended because of it."""
 
 
-Ending: TypeAlias = (
-    Succeeded | Raised | Suspended | SuspendedOnOperations | EachEnded | TimedOut | Interrupted
-)
+Ending: TypeAlias = Succeeded | Raised | SuspendedOnOperations | EachEnded | TimedOut | Interrupted
 LastWords: TypeAlias = Callable[[TimedOut], None]
 
 

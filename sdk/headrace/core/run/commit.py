@@ -39,7 +39,7 @@ from headrace.core.run.record import (
     index_entry,
 )
 from headrace.core.table import run_key
-from headrace.core.waits.points import AdmissionPoint, AtPause, WaitPoint
+from headrace.core.waits.points import AdmissionPoint, AtOperations, AtPause
 
 MAX_CRASHES = 3
 """How often a task whose worker crashed is taken over before it is FAILED, where no setting says otherwise: so code without retries runs
@@ -409,12 +409,10 @@ def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now
     )
 
 
-def suspend(
-    record: RunRecord, attempt: Attempt, *, point: WaitPoint, now_ms: int, due_at_ms: int | None = None
-) -> Update:
-    """RUNNING -> SUSPENDED with the next ticket: what the task waits for owes that ticket's message once it is there.
+def suspend(record: RunRecord, attempt: Attempt, *, now_ms: int, due_at_ms: int | None = None) -> Update:
+    """RUNNING -> SUSPENDED with the next ticket: the first answer to one of the task's durable operations sends that ticket's message.
 
-    `due_at_ms`: when it is there at the latest, as time alone brings it.
+    `due_at_ms`: when time alone gives an answer.
     """
     row = record.tasks[attempt.task]
     suspended = replace(
@@ -425,7 +423,7 @@ def suspend(
         lease_until_ms=None,
         queued_at_ms=now_ms,
         due_at_ms=due_at_ms,
-        waits_at=point,
+        waits_at=AtOperations(),
         lined_up=(),
         started=True,
     )

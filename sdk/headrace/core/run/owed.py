@@ -14,7 +14,7 @@ from headrace.core.run.message import Conditions, TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.waits.conditions import events_of, first_due_ms
-from headrace.core.waits.points import AtChildren, AtOperations
+from headrace.core.waits.points import AtOperations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,6 @@ class ReleaseKey:
     """The run is over and held an idempotency key until then."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookAtJoin:
-    """A task is suspended until its children are done: wake it if they all are already."""
-
-    task: str
-    first: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +112,7 @@ class SendReply:
 
 
 PaidAlone: TypeAlias = (
-    AwaitEvents
-    | TellParent
-    | ReleaseKey
-    | LookAtJoin
-    | LookAtOperations
-    | EndOperations
-    | KeepDeadLetter
-    | SendReply
+    AwaitEvents | TellParent | ReleaseKey | LookAtOperations | EndOperations | KeepDeadLetter | SendReply
 )
 PaidAtLimits: TypeAlias = GiveBack | LineUp | StepOut | EndRun
 Effect: TypeAlias = SendTask | PaidAlone | PaidAtLimits
@@ -241,8 +226,6 @@ def _owed_while_waiting(record: RunRecord, task: str, row: TaskRow, *, now: bool
         return [*out, _next_message(record, task)]
     if row.status is TaskStatus.PARKED:
         return [*out, LineUp(task=task)]
-    if isinstance(row.waits_at, AtChildren):
-        out.append(LookAtJoin(task=task, first=row.waits_at.first))
     if isinstance(row.waits_at, AtOperations):
         out.append(LookAtOperations(task=task))
         if row.due_at_ms is not None:
@@ -259,7 +242,7 @@ def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool)
     out: list[Effect] = []
     if now:
         out.append(GiveBack(task=task, ticket=row.ticket))
-    if row.waits_at is not None and not isinstance(row.waits_at, AtChildren | AtOperations):
+    if row.waits_at is not None and not isinstance(row.waits_at, AtOperations):
         out.append(StepOut(task=task))
     out.extend(_end_operations(task, row))
     if row.error is not None and row.error.type in (LOST_WORKER, DEAD_LETTER):

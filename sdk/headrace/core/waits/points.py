@@ -13,7 +13,6 @@ from headrace.core.table import BATCH, GATE, LABELS, PAUSE, RATE
 WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""
 
-_CHILDREN = "join#"
 _OPERATIONS = "durable"
 
 
@@ -63,13 +62,6 @@ class AtBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class AtChildren:
-    """The children of the task's call whose first child has index `first`: the task has started, and is suspended."""
-
-    first: int
-
-
-@dataclass(frozen=True, slots=True)
 class AtOperations:
     """The durable operations that are open in the task's log: it has started, and is suspended until one of them is answered."""
 
@@ -77,7 +69,7 @@ class AtOperations:
 AdmissionPoint: TypeAlias = AtConcurrency | AtSlots | AtRateLimit | AtPause | AtLabels | AtBatch
 """What a task waits for before it runs. Each has a line, in a partition of its own."""
 
-WaitPoint: TypeAlias = AdmissionPoint | AtChildren | AtOperations
+WaitPoint: TypeAlias = AdmissionPoint | AtOperations
 
 
 def encode_point(point: WaitPoint) -> str:
@@ -95,8 +87,6 @@ def encode_point(point: WaitPoint) -> str:
             return f"{LABELS}{worker}"
         case AtBatch(workflow, task, key):
             return f"{BATCH}{workflow}#{task}#{key}"
-        case AtChildren(first):
-            return f"{_CHILDREN}{first}"
         case AtOperations():
             return _OPERATIONS
         case _:
@@ -110,9 +100,7 @@ def limit_name(point: AtConcurrency | AtSlots) -> str:
 
 def decode_point(text: str) -> WaitPoint:
     """The point that `encode_point` wrote. ValueError where the text is none."""
-    if text == _OPERATIONS:
-        return AtOperations()
-    return AtChildren(int(text.removeprefix(_CHILDREN))) if text.startswith(_CHILDREN) else point_at(text)
+    return AtOperations() if text == _OPERATIONS else point_at(text)
 
 
 def point_at(partition: str) -> AdmissionPoint:

@@ -25,13 +25,13 @@ from headrace.core.run.commit import Attempt, Resumed, save_log
 from headrace.core.run.graph import finished, finished_at_ms
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.table import join_partition, log_part_key, run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.children import is_empty
-from headrace.ports import Outgoing
+from headrace.engine.waits.wake import send_now
 
 if TYPE_CHECKING:
     from headrace.core.events.subscription import Subscription
@@ -178,8 +178,8 @@ def look_after(engine: Engine, record: RunRecord, task: str) -> None:
     Paid again by every later delivery on this account, so a crash between the suspension and this look loses nothing.
     """
     row = record.tasks[task]
-    if row.status is TaskStatus.SUSPENDED and _any_answer(engine, record, task, row):
-        wake(engine, record, task)
+    if row.resumes and record.cancelled_at_ms is None and _any_answer(engine, record, task, row):
+        send_now(engine, record, task)
 
 
 def _any_answer(engine: Engine, record: RunRecord, task: str, row: TaskRow) -> bool:
@@ -201,25 +201,6 @@ def _any_answer(engine: Engine, record: RunRecord, task: str, row: TaskRow) -> b
             ),
         )
     )
-
-
-def wake(engine: Engine, record: RunRecord, task: str) -> None:
-    """Send the current ticket of a suspended task, by the record at hand."""
-    row = record.tasks.get(task)
-    if row is None or not row.resumes or record.cancelled_at_ms is not None:
-        return
-    now_ms = engine.clock.now_ms()
-    message = TaskMessage(
-        run_id=record.run_id,
-        task=task,
-        number=record.plan.numbers[task],
-        ticket=row.ticket,
-        queued_at_ms=now_ms,
-        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.routing.required_labels.get(task),
-        resumes=True,
-    )
-    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

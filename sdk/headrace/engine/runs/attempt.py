@@ -28,7 +28,6 @@ from headrace.core.run.plan import Json, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key
-from headrace.core.waits.points import AtOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
@@ -40,7 +39,6 @@ from headrace.engine.runs.ports import (
     Raised,
     Runnable,
     Succeeded,
-    Suspended,
     SuspendedOnOperations,
     Work,
 )
@@ -286,10 +284,8 @@ def commit_write(
             return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
         case TimedOut(limit_s):
             return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
-        case Suspended(point):
-            return suspend(record, attempt, point=point, now_ms=now_ms)
         case SuspendedOnOperations(due_at_ms):
-            return suspend(record, attempt, point=AtOperations(), now_ms=now_ms, due_at_ms=due_at_ms)
+            return suspend(record, attempt, now_ms=now_ms, due_at_ms=due_at_ms)
         case Interrupted() | EachEnded():
             raise TypeError(f"{type(ran.ending).__name__} is no end of one task")
         case _:

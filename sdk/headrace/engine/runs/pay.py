@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from headrace.core.run.idempotency import release
-from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.message import encode_message
+from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import (
     AwaitEvents,
     CancelEvicted,
@@ -20,7 +21,6 @@ from headrace.core.run.owed import (
     KeepDeadLetter,
     LimitEffect,
     LineUp,
-    LookAtJoin,
     LookAtOperations,
     PaidAlone,
     PaidAtLimits,
@@ -33,11 +33,10 @@ from headrace.core.run.owed import (
     worker_of,
 )
 from headrace.core.run.record import RunRecord
-from headrace.core.table import join_partition
-from headrace.core.waits.points import WORKER_GATE, AtChildren
+from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.children import is_empty, leave_join, wake_parent
+from headrace.engine.waits.kinds.children import leave_join
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 
@@ -151,9 +150,6 @@ def _pay_alone(engine: Engine, record: RunRecord, effect: PaidAlone) -> None:
             await_events(engine, record, task)
         case TellParent(join=join, index=index):
             leave_join(engine, join, index)
-        case LookAtJoin(task=task, first=first):
-            if is_empty(engine, join_partition(record.run_id, task, first)):
-                wake_parent(engine, record.run_id, task, AtChildren(first))
         case LookAtOperations(task=task):
             from headrace.engine.durable.operations import look_after
 
@@ -217,18 +213,3 @@ def _send(engine: Engine, record: RunRecord, worker: str, sends: Sequence[SendTa
             soon.append(Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group))
     if soon:
         engine.queues.send(worker, soon)
-
-
-def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
-    return TaskMessage(
-        run_id=record.run_id,
-        task=send.task,
-        number=record.plan.numbers[send.task],
-        ticket=send.ticket,
-        queued_at_ms=send.queued_at_ms,
-        start_by_ms=send.start_by_ms,
-        wishes=record.routing.required_labels.get(send.task),
-        resumes=send.task in record.tasks and record.tasks[send.task].resumes,
-        conditions=send.conditions,
-        batched=record.plan.task(send.task).batch is not None,
-    )

@@ -11,7 +11,6 @@ from headrace.core.durable.log import Entry
 from headrace.core.run.commit import Attempt
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ErrorInfo, RunRecord
-from headrace.core.waits.points import AtChildren
 
 if TYPE_CHECKING:
     from headrace.engine.clock.starts import Start
@@ -37,13 +36,6 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspended:
-    """The task ends its invocation, and goes on once what it waits for at `point` is there."""
-
-    point: AtChildren
-
-
-@dataclass(frozen=True, slots=True)
 class SuspendedOnOperations:
     """A durable task ends its invocation, and goes on once one of its operations is answered: by time alone at `due_at_ms`."""
 
@@ -57,7 +49,7 @@ class EachEnded:
     endings: Mapping[str, Succeeded | Raised]
 
 
-Outcome: TypeAlias = Succeeded | Raised | Suspended | SuspendedOnOperations | EachEnded
+Outcome: TypeAlias = Succeeded | Raised | SuspendedOnOperations | EachEnded
 
 
 class DurableLog(Protocol):

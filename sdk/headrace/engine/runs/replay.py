@@ -14,6 +14,7 @@ from headrace.core.changes import Applied
 from headrace.core.run.generation import Generation
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import SendTask, first_messages, owed_by_starter
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import Payload, RunRecord
@@ -22,7 +23,7 @@ from headrace.core.table import input_key, run_key
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine, PlanOf
 from headrace.engine.runs.idempotency import admit_again
-from headrace.engine.runs.pay import group_for, message_for, pay
+from headrace.engine.runs.pay import group_for, pay
 from headrace.engine.runs.payloads import place_input, save
 from headrace.errors import NotDeployed, RunNotFound, RunNotOver
 from headrace.ports import Outgoing

@@ -15,6 +15,7 @@ from headrace.core.changes import Applied, Write, Written
 from headrace.core.run.commit import create
 from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.message import encode_message
+from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import first_messages
 from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
@@ -24,7 +25,7 @@ from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
-from headrace.engine.runs.pay import delay_until, group_for, message_for
+from headrace.engine.runs.pay import delay_until, group_for
 from headrace.engine.runs.payloads import place_input, save
 from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
 from headrace.ports import Outgoing

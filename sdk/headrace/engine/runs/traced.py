@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.run.record import ErrorInfo, RunRecord
-from headrace.engine.runs.ports import EachEnded, Host, Raised, Succeeded, Suspended, SuspendedOnOperations
+from headrace.engine.runs.ports import EachEnded, Host, Raised, Succeeded, SuspendedOnOperations
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry.tracing import (
     AttemptSpan,
@@ -61,7 +61,7 @@ def _ended(ending: Ending) -> Ended:
             return Failed(error)
         case TimedOut(limit_s):
             return Failed(ErrorInfo(type="HatchetError", message=f"Task exceeded timeout of {limit_s:g}s"))
-        case Suspended() | SuspendedOnOperations():
+        case SuspendedOnOperations():
             return WentToSleep()
         case Interrupted():
             return Stopped()

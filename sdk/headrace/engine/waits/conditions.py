@@ -38,7 +38,8 @@ from headrace.engine.runs.claim import claim_message, in_the_clients_stead
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import save
 from headrace.engine.runs.ports import Disposition, Done, Host, Later
-from headrace.ports import Outgoing, Received
+from headrace.engine.waits.wake import send_now
+from headrace.ports import Received
 
 MAX_TRIES = 10
 """How often a decision is tried to be written against a record that keeps changing before the message is left for later."""
@@ -200,15 +201,4 @@ def wake_waiting(engine: Engine, record: RunRecord, task: str) -> None:
     state = states(record).get(task)
     if state is None or not state.pending:
         return
-    now_ms = engine.clock.now_ms()
-    message = TaskMessage(
-        run_id=record.run_id,
-        task=task,
-        number=record.plan.numbers[task],
-        ticket=record.first_ticket(task),
-        queued_at_ms=now_ms,
-        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.routing.required_labels.get(task),
-        conditions=Conditions.EVENT,
-    )
-    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
+    send_now(engine, record, task, conditions=Conditions.EVENT)

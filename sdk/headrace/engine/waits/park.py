@@ -14,7 +14,6 @@ from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.points import (
     AdmissionPoint,
     AtBatch,
-    AtChildren,
     AtConcurrency,
     AtLabels,
     AtOperations,
@@ -107,7 +106,7 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
 
 
 def _point_of(row: TaskRow) -> AdmissionPoint:
-    if row.waits_at is None or isinstance(row.waits_at, AtChildren | AtOperations):
+    if row.waits_at is None or isinstance(row.waits_at, AtOperations):
         raise ValueError(f"a {row.status} task has no line: {row.waits_at}")
     return row.waits_at
 

@@ -13,7 +13,6 @@ from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.waits.points import (
     WORKER_GATE,
     AtBatch,
-    AtChildren,
     AtConcurrency,
     AtLabels,
     AtOperations,
@@ -108,8 +107,6 @@ def described(point: WaitPoint) -> str:
             return f"a process of worker {worker} with the right labels"
         case AtBatch(key=key):
             return f"its batch, key {key!r}" if key else "its batch"
-        case AtChildren():
-            return "its children"
         case AtOperations():
             return "a durable operation"
         case _:

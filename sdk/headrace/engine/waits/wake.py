@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from headrace.core.changes import Applied, Written
 from headrace.core.run.graph import finished
-from headrace.core.run.message import TaskMessage, encode_message
+from headrace.core.run.message import Conditions, TaskMessage, encode_message
+from headrace.core.run.outgoing import message_now
 from headrace.core.run.owed import worker_of
-from headrace.core.run.record import TaskStatus
+from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import WAIT, run_key
 from headrace.core.waits.line import Waiter, decode_waiter, woken
 from headrace.engine.catalog.plans import record_in
@@ -112,16 +113,11 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
         return True
     if row.status is not TaskStatus.SUSPENDED:
         return True
-    now_ms = engine.clock.now_ms()
-    message = TaskMessage(
-        run_id=run_id,
-        task=task,
-        number=record.plan.numbers[task],
-        ticket=row.ticket,
-        queued_at_ms=now_ms,
-        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.routing.required_labels.get(task),
-        resumes=row.resumes,
-    )
-    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
+    send_now(engine, record, task)
     return True
+
+
+def send_now(engine: Engine, record: RunRecord, task: str, *, conditions: Conditions | None = None) -> None:
+    """Send the current ticket of a task that may go on, by the record at hand."""
+    message = message_now(record, task, now_ms=engine.clock.now_ms(), conditions=conditions)
+    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Put, Update
-from headrace.core.run.message import TaskMessage, encode_message
-from headrace.core.run.owed import worker_of
-from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.table import join_key, join_partition, run_key
-from headrace.core.waits.points import AtChildren, AtOperations
-from headrace.engine.catalog.plans import record_in
+from headrace.core.run.record import RunRecord
+from headrace.core.table import join_key, join_partition
 from headrace.engine.engine import Engine
-from headrace.ports import Outgoing
+from headrace.engine.waits.wake import wake_suspended
 
 LEAF_SIZE = 100
 
@@ -37,7 +33,6 @@ def open_join(engine: Engine, record: RunRecord, task: str, indexes: Sequence[in
         "left": frozenset(leaves),
         "run": record.run_id,
         "task": task,
-        "first": first,
         "expires_at": record.expires_at_s,
     }
     puts = [_put_once(root, body)]
@@ -62,39 +57,10 @@ def leave_join(engine: Engine, name: str, index: int) -> None:
     if isinstance(above, str) and isinstance(number, int):
         leave_join(engine, above, number)
     else:
-        item = written.item
-        wake_parent(engine, str(item["run"]), str(item["task"]), AtChildren(int(str(item["first"]))))
+        wake_suspended(engine, str(written.item["run"]), str(written.item["task"]))
 
 
 def is_empty(engine: Engine, name: str) -> bool:
-    """Whether everybody has left the join."""
+    """Whether all children have left the join."""
     item = engine.store.get(join_key(name))
     return item is not None and not item.get("left")
-
-
-def wake_parent(engine: Engine, run_id: str, task: str, point: AtChildren) -> None:
-    """Send the ticket of a task that is suspended at `point`. One that is not suspended yet looks for itself."""
-    item = engine.store.get(run_key(run_id))
-    if item is None:
-        return
-    record = record_in(engine, item)
-    row = record.tasks.get(task)
-    if (
-        row is None
-        or row.status is not TaskStatus.SUSPENDED
-        or row.waits_at not in (point, AtOperations())
-        or record.cancelled_at_ms is not None
-    ):
-        return
-    now_ms = engine.clock.now_ms()
-    message = TaskMessage(
-        run_id=run_id,
-        task=task,
-        number=record.plan.numbers[task],
-        ticket=row.ticket,
-        queued_at_ms=now_ms,
-        start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.routing.required_labels.get(task),
-        resumes=row.resumes,
-    )
-    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
