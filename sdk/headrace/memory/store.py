@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headrace.core.changes import Applied, Item, Key, PathError, Refused, Value, Write, Written, apply
 from headrace.core.table import INDEXES
@@ -22,6 +22,11 @@ def _copied_value(value: Value) -> Value:
     if isinstance(value, list):
         return [_copied_value(each) for each in value]
     return value
+
+
+def _page(rows: Mapping[str, Item], prefix: str, after: str | None, limit: int | None) -> list[Item]:
+    names = sorted(sk for sk in rows if sk.startswith(prefix) and (after is None or sk > after))
+    return [_copied(rows[sk]) for sk in names[:limit]]
 
 
 def _entry(item: Item | None, partition: str, order: str) -> tuple[str, str] | None:
@@ -110,9 +115,8 @@ class MemoryStore:
     ) -> list[Item]:
         self.faults.before("store", "query")
         with self._lock:
-            rows = self._partitions.get(pk, {})
-            names = sorted(sk for sk in rows if sk.startswith(prefix) and (after is None or sk > after))
-            found = [_copied(rows[sk]) for sk in names[:limit]]
+            rows = self._partitions.get(pk)
+            found = _page(rows, prefix, after, limit) if rows else []
         self.faults.after("store", "query")
         return found
 
