@@ -103,6 +103,11 @@ class Watched(MemoryStore):
                 self._found = f"{name} of run {now.run_id} was {row.status} and has changed to {after.status}"
             elif after.ticket < row.ticket or after.app_retry_count < row.app_retry_count:
                 self._found = f"{name} of run {now.run_id}: its ticket or retry count went back"
+            elif before.cancelled_at_ms is not None and after.status not in (
+                row.status,
+                TaskStatus.CANCELLED,
+            ):
+                self._found = f"{name} of run {now.run_id} is {after.status}, though the run was cancelled"
 
 
 def at_rest(sim: Simulation) -> None:

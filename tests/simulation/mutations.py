@@ -44,8 +44,8 @@ def _no_pay_after_commit() -> list[Any]:
 def _ignore_the_ticket() -> list[Any]:
     original = transitions.claim
 
-    def claim(at: Any, *, queued_at_ms: int) -> Update:
-        update = original(at, queued_at_ms=queued_at_ms)
+    def claim(at: Any, **options: Any) -> Update:
+        update = original(at, **options)
         return replace(update, require=every(ITEM_EXISTS, transitions.NOT_CANCELLED))
 
     return [patch.object(claiming, "claim", claim)]
@@ -72,9 +72,9 @@ def _commit_ignores_cancel() -> list[Any]:
     def complete(*arguments: Any, **options: Any) -> Update:
         update = transitions.complete(*arguments, **options)
         at = arguments[1]
-        return replace(update, require=every(*transitions._fence(at.task, at.owner)))
+        return replace(update, require=every(*transitions._fence(at.number, at.owner)))
 
-    return [patch.object(attempt, "complete", complete), patch.object(transitions, "NOT_CANCELLED", ALWAYS)]
+    return [patch.object(attempt, "complete", complete)]
 
 
 def _put_blindly() -> list[Any]:
