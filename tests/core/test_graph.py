@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 from support.records import T0, plan, record, task
 
-from headrace.core.run.graph import ancestors, finished, made_ready_by, ready, run_status, states
+from headrace.core.run.graph import ancestors, finished, made_ready_by, ready, run_status, state_of, states
 from headrace.core.run.plan import ParentLeaf, TaskKind
-from headrace.core.run.record import RunStatus, TaskRow, TaskStatus
+from headrace.core.run.record import RunRecord, RunStatus, TaskRow, TaskStatus
 
 C, F, X, S, R = (
     TaskStatus.COMPLETED,
@@ -145,3 +146,48 @@ def test_a_failure_outranks_a_cancelled_sibling() -> None:
 def test_ancestors_reach_over_generations() -> None:
     chain = plan(task("a"), task("b", "a"), task("c", "b"), task("other"))
     assert ancestors(chain, "c") == {"a", "b"}
+
+
+# ---------------------------------------------------------------- large graphs: what is asked of a few tasks looks at few
+
+
+def some_record(seed: int) -> RunRecord:
+    """A run of up to 14 tasks, as far as it may have got: most rows COMPLETED, parents first."""
+    dice = random.Random(seed)
+    names = [f"t{number}" for number in range(dice.randint(2, 14))]
+    tasks = [
+        task(name, *dice.sample(names[:at], min(at, dice.randint(0, 3)))) for at, name in enumerate(names)
+    ]
+    if dice.random() < 0.3:
+        tasks.append(task("handler", kind=TaskKind.ON_FAILURE))
+    if dice.random() < 0.3 and tasks[1].parents:
+        tasks[1] = replace(tasks[1], skip_if=_leaf(0))
+    usual = (C, C, C, C, C, C, R, TaskStatus.QUEUED)
+    odd = (F, X, S) if dice.random() < 0.5 else ()
+    rows: dict[str, TaskStatus] = {}
+    for each in tasks:
+        reached = all(rows.get(parent) in (C, S) for parent in each.parents)
+        if reached and each.kind is TaskKind.NORMAL and dice.random() < 0.8:
+            rows[each.name] = dice.choice((*usual, *odd))
+    found = record(plan(*tasks), **rows)
+    return replace(found, cancelled_at_ms=T0 + 9) if dice.random() < 0.1 else found
+
+
+def test_one_state_and_what_a_task_made_ready_are_what_all_states_say() -> None:
+    seen_ready, seen_finished = 0, 0
+    for seed in range(600):
+        found = some_record(seed)
+        names = [each.name for each in found.plan.tasks]
+        alone = {name: state_of(replace(found), name) for name in reversed(names)}
+        assert alone == {name: states(found).get(name) for name in names}, seed
+        done = all(state.settled for state in states(found).values())
+        assert finished(replace(found)) == done, seed
+        for name, row in found.tasks.items():
+            if row.settled:
+                unsettled = found.with_row(name, TaskRow(status=R))
+                now = {each for each in ready(found) if each not in ready(unsettled)}
+                assert set(made_ready_by(replace(found), name)) == now, seed
+                seen_ready += bool(now)
+        seen_finished += done
+    assert seen_ready > 200
+    assert seen_finished > 10

@@ -83,6 +83,9 @@ class World:
     engine: Engine = field(init=False)
     store: MemoryStore = field(init=False)
     queues: MemoryQueues = field(init=False)
+    _hosted: dict[tuple[str, int, int], dict[tuple[str, str], Runnable]] = field(
+        default_factory=dict, init=False
+    )
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.faults)
@@ -111,13 +114,20 @@ class World:
     # ---- the workers
 
     def host(self, worker: str) -> Host:
-        runnables = {
-            (plan.workflow, task.name): Code(self._noted(task.name))
-            for plan in self.plans.values()
-            for task in plan.tasks
-            if task.worker == worker and task.name in self.code
-        }
-        return Host(worker=worker, runnables={**runnables, **self.runnables(worker)}, visibility_s=60)
+        runnables = {**self._noted_code(worker), **self.runnables(worker)}
+        return Host(worker=worker, runnables=runnables, visibility_s=60)
+
+    def _noted_code(self, worker: str) -> dict[tuple[str, str], Runnable]:
+        """The code of a worker, made once as a process makes it, or again where plans or code were added."""
+        key = (worker, len(self.plans), len(self.code))
+        if key not in self._hosted:
+            self._hosted[key] = {
+                (plan.workflow, task.name): Code(self._noted(task.name))
+                for plan in self.plans.values()
+                for task in plan.tasks
+                if task.worker == worker and task.name in self.code
+            }
+        return self._hosted[key]
 
     def runnables(self, worker: str) -> dict[tuple[str, str], Runnable]:
         """More code, by (workflow, task): set `more` to give a task's outcome itself."""

@@ -193,28 +193,39 @@ class PathError(Exception):
     """A path that goes through something that is no map: DynamoDB answers with a ValidationException."""
 
 
-def _copy(value: Value) -> Value:
+def copied(value: Value) -> Value:
+    """A value that shares nothing with the one given that can be changed."""
     if isinstance(value, dict):
-        return {k: _copy(v) for k, v in value.items()}
+        return copied_item(value)
     if isinstance(value, list):
-        return [_copy(v) for v in value]
+        return [each if type(each) in _FIXED else copied(each) for each in value]
     return value
 
 
+def copied_item(item: Item) -> Item:
+    """The same of an item, or of a map in one. A large record is a map of some hundred strings: those are passed over at once."""
+    return {name: each if type(each) in _FIXED else copied(each) for name, each in item.items()}
+
+
+_FIXED = frozenset({str, int, bool, bytes, frozenset, type(None)})
+
+
 def _map_at(item: Item, path: Path) -> Item:
-    at: Value = item
+    """The map that holds the last name of `path`: a copy, as are all on the way to it. What is beside them stays shared."""
+    at = item
     for name in path[:-1]:
-        at = at.get(name) if isinstance(at, dict) else None
-    if not isinstance(at, dict):
-        raise PathError(f"no map at {'.'.join(path[:-1])}")
+        inner = at.get(name)
+        if not isinstance(inner, dict):
+            raise PathError(f"no map at {'.'.join(path[:-1])}")
+        at[name] = at = dict(inner)
     return at
 
 
 def _updated(update: Update, item: Item | None) -> Item:
-    after = {name: _copy(value) for name, value in (item or {}).items()}
+    after: Item = dict(item or {})
     after["pk"], after["sk"] = update.key.pk, update.key.sk
     for path, value in update.sets.items():
-        _map_at(after, path)[path[-1]] = _copy(value)
+        _map_at(after, path)[path[-1]] = copied(value)
     for path in update.removes:
         _map_at(after, path).pop(path[-1], None)
     for path, amount in update.adds.items():
@@ -244,7 +255,7 @@ def apply(write: Write, item: Item | None) -> Written:
         case Update():
             return Applied(_updated(write, item))
         case Put(key=key, item=body):
-            return Applied({**{k: _copy(v) for k, v in body.items()}, "pk": key.pk, "sk": key.sk})
+            return Applied({**copied_item(body), "pk": key.pk, "sk": key.sk})
         case Delete():
             return Applied(None)
         case _:

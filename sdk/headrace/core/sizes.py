@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headrace.core.changes import Item, Value
 
 
@@ -21,9 +23,19 @@ def value_bytes(value: Value) -> int:
         case list():
             return 3 + sum(1 + value_bytes(each) for each in value)
         case dict():
-            return 3 + sum(1 + len(name.encode()) + value_bytes(each) for name, each in value.items())
+            return 3 + len(value) + item_bytes(value)
 
 
 def item_bytes(item: Item) -> int:
     """Bytes of an item: its attributes' names and values. A write unit is 1,024 of them, begun ones counted."""
-    return sum(len(name.encode()) + value_bytes(value) for name, value in item.items())
+    texts = [value for value in item.values() if type(value) is str]
+    size = _text_bytes(item) + _text_bytes(texts)
+    if len(texts) < len(item):
+        size += sum(value_bytes(value) for value in item.values() if type(value) is not str)
+    return size
+
+
+def _text_bytes(texts: Iterable[str]) -> int:
+    """Bytes of many texts together: rows of a large record are some hundred."""
+    joined = "".join(texts)
+    return len(joined) if joined.isascii() else len(joined.encode())

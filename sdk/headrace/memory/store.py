@@ -6,27 +6,15 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
-from headrace.core.changes import Applied, Item, Key, PathError, Refused, Value, Write, Written, apply
+from headrace.core.changes import Applied, Item, Key, PathError, Refused, Write, Written, apply, copied_item
 from headrace.core.table import INDEXES
 from headrace.memory.faults import Faults, NoFaults
 from headrace.memory.validity import InvalidWrite, check_operands, check_request, check_size
 
 
-def _copied(item: Item) -> Item:
-    return {name: _copied_value(value) for name, value in item.items()}
-
-
-def _copied_value(value: Value) -> Value:
-    if isinstance(value, dict):
-        return {name: _copied_value(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_copied_value(each) for each in value]
-    return value
-
-
 def _page(rows: Mapping[str, Item], prefix: str, after: str | None, limit: int | None) -> list[Item]:
     names = sorted(sk for sk in rows if sk.startswith(prefix) and (after is None or sk > after))
-    return [_copied(rows[sk]) for sk in names[:limit]]
+    return [copied_item(rows[sk]) for sk in names[:limit]]
 
 
 def _entry(item: Item | None, partition: str, order: str) -> tuple[str, str] | None:
@@ -55,7 +43,7 @@ class MemoryStore:
         check_request(write)
         with self._lock:
             result = self._apply(write)
-            copy = _copied(result.item) if result.item is not None else None
+            copy = copied_item(result.item) if result.item is not None else None
         self.faults.after("store", "write")
         return Applied(copy) if isinstance(result, Applied) else Refused(copy)
 
@@ -97,7 +85,7 @@ class MemoryStore:
         self.faults.before("store", "get")
         with self._lock:
             found = self._partitions.get(key.pk, {}).get(key.sk)
-            copy = _copied(found) if found is not None else None
+            copy = copied_item(found) if found is not None else None
         self.faults.after("store", "get")
         return copy
 
@@ -161,4 +149,4 @@ class MemoryStore:
         """Everything in the table, or in the partitions that begin so, in no order: for checks and local stacks."""
         with self._lock:
             found = (rows for pk, rows in self._partitions.items() if pk.startswith(prefix))
-            return [_copied(item) for rows in found for item in rows.values()]
+            return [copied_item(item) for rows in found for item in rows.values()]

@@ -308,11 +308,16 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
     """The record that `encode_record` wrote. UnknownPlan: read its plan first. KeyError / ValueError where the item is none."""
     parent = json.loads(item["par"]) if "par" in item else None
     plan, created_at_ms, stored = known_plan(item["ph"]), item["c"], item["tasks"]
+    tasks = plan.tasks
     rows = {
-        plan.tasks[int(number)].name: decode_row(row, created_at_ms=created_at_ms)
+        tasks[int(number)].name: _unpacked(row, created_at_ms)
+        if type(row) is str
+        else decode_row(row, created_at_ms=created_at_ms)
         for number, row in stored.items()
     }
-    again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}
+    again: dict[str, TaskRow] = {}
+    if "rp" in item:
+        again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}
     return RunRecord(
         run_id=run_id,
         plan=plan,
@@ -340,8 +345,8 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
 def _weight(item: Mapping[str, Any]) -> int:
     """About what the item weighs (bytes): characters of its texts, and a span for each row that is not settled."""
     rows = item["tasks"]
-    settled = [row for row in rows.values() if isinstance(row, str)]
-    others = [row for row in rows.values() if not isinstance(row, str)] if len(settled) < len(rows) else []
+    settled = [row for row in rows.values() if type(row) is str]
+    others = [row for row in rows.values() if type(row) is not str] if len(settled) < len(rows) else []
     weight = 3 * len(rows) + sum(map(len, settled))
     weight += sum(80 if isinstance(row, dict) else sum(map(len, row)) for row in others)
     texts = sum(len(item[name]) for name in ("in", "md", "ex", "par", "xr", "lsk") if name in item)

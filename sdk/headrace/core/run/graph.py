@@ -51,6 +51,46 @@ def states(record: RunRecord) -> States:
     return known
 
 
+def state_of(record: RunRecord, task: str) -> TaskState | None:
+    """The state of one task, as `states` has it, without that of every other: of a large graph it looks no further than the nearest
+    ancestors that have a row. None: the run does not need it."""
+    known: States | None = record.derived.get("states")
+    if known is not None or record.plan.task(task).kind is not TaskKind.NORMAL:
+        return states(record).get(task)
+    some: States = record.derived.setdefault("some", {})
+    for each in _underived(record, task, some):
+        some[each.name] = _state(record, each, some)
+    return some[task]
+
+
+def _underived(record: RunRecord, task: str, some: States) -> list[TaskPlan]:
+    """The task and those of its ancestors that its state follows from and that are not in `some` yet, parents first."""
+    found: dict[int, TaskPlan] = {}
+    todo = [task]
+    while todo:
+        name = todo.pop()
+        number = record.plan.numbers[name]
+        if name in some or number in found:
+            continue
+        found[number] = record.plan.tasks[number]
+        if name not in record.tasks:
+            todo.extend(found[number].parents)
+    return [found[number] for number in sorted(found)]
+
+
+def _state(record: RunRecord, task: TaskPlan, known: States) -> TaskState:
+    """The state of a task of kind NORMAL, those of its parents being known, where it has no row."""
+    row = record.tasks.get(task.name)
+    if row is not None:
+        return _of_row(record, row)
+    if record.cancelled_at_ms is not None:
+        return _cancelled_run(record)
+    found = [known[name].status for name in task.parents]
+    if LOST.isdisjoint(found) and not SETTLED.issuperset(found):
+        return WAITING
+    return _by_parents(record, task, known)
+
+
 def _states(record: RunRecord) -> States:
     """`open` and `lost` are the names of the tasks so far that are not settled, and of those that take their children with them."""
     known: States = {}
@@ -193,7 +233,7 @@ def pending(record: RunRecord) -> tuple[str, ...]:
 def made_pending_by(record: RunRecord, task: str) -> tuple[str, ...]:
     """The tasks that wait for time or for events since `task` was settled: its settlement owes that they are found by them."""
     row = record.tasks.get(task)
-    if row is None or not row.settled or not any(each.waits for each in record.plan.tasks):
+    if row is None or not row.settled or not record.plan.waits:
         return ()
     before = pending(record.with_row(task, TaskRow(status=TaskStatus.RUNNING)))
     return tuple(name for name in pending(record) if name not in before)
@@ -204,7 +244,35 @@ def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:
     row = record.tasks.get(task)
     if row is None or not row.settled or len(record.plan.tasks) == 1:
         return ()
+    if _as_planned(record):
+        children = record.plan.children.get(task, ())
+        return tuple(name for name in children if _parents_completed(record, name))
     return tuple(name for name in ready(record) if _waited_for(record, name, task))
+
+
+def _as_planned(record: RunRecord) -> bool:
+    """Whether nothing but rows settles a task of this run as it stands: no condition, no on-failure task, nothing cancelled, failed or
+    skipped. Then a task without a row is ready once all its parents are COMPLETED, and waits until then."""
+    known: bool | None = record.derived.get("as_planned")
+    if known is None:
+        plain = record.plan.plain and record.cancelled_at_ms is None
+        known = plain and UNPLANNED.isdisjoint([row.status for row in record.tasks.values()])
+        record.derived["as_planned"] = known
+    return known
+
+
+UNPLANNED = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED})
+"""The statuses of a task from which follows what others are that have no row."""
+
+
+def _parents_completed(record: RunRecord, name: str) -> bool:
+    if name in record.tasks:
+        return False
+    for parent in record.plan.task(name).parents:
+        row = record.tasks.get(parent)
+        if row is None or row.status is not TaskStatus.COMPLETED:
+            return False
+    return True
 
 
 def _waited_for(record: RunRecord, name: str, task: str) -> bool:
@@ -226,6 +294,8 @@ def _waited_for(record: RunRecord, name: str, task: str) -> bool:
 
 def finished(record: RunRecord) -> bool:
     """Whether every task of the run is settled."""
+    if _as_planned(record) and len(record.tasks) < len(record.plan.tasks):
+        return False
     return all(state.settled for state in states(record).values())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from headrace.core.run.graph import finished, made_pending_by, made_ready_by, pending, ready, states
+from headrace.core.run.graph import finished, made_pending_by, made_ready_by, pending, ready, state_of
 from headrace.core.run.message import Conditions, TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
@@ -286,7 +286,9 @@ def waiting_roots(record: RunRecord) -> tuple[str, ...]:
 
 def first_message(record: RunRecord, task: str) -> SendTask:
     """The message of a task that has become ready, or of a root that waits for time or for events."""
-    state = states(record)[task]
+    state = state_of(record, task)
+    if state is None:
+        raise KeyError(task)
     since = state.due_since_ms
     send = SendTask(
         task=task,

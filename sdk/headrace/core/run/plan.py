@@ -155,12 +155,25 @@ class RunPlan:
     leaves_by_parent: dict[str, tuple[ParentLeaf, ...]] | None = field(
         default=None, init=False, repr=False, compare=False
     )
+    children: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)  # in plan order
+    waits: bool = field(
+        init=False, repr=False, compare=False
+    )  # whether any task waits for time or for events
+    plain: bool = field(init=False, repr=False, compare=False)  # no conditions and no on-failure task
     text: str = field(default="", init=False, repr=False, compare=False)  # its encoding, once it was made
     hash: str = field(default="", init=False, repr=False, compare=False)  # see `plan_hash`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {task.name: task for task in self.tasks})
         object.__setattr__(self, "numbers", {task.name: number for number, task in enumerate(self.tasks)})
+        children: dict[str, list[str]] = {}
+        for task in self.tasks:
+            for parent in dict.fromkeys(task.parents):
+                children.setdefault(parent, []).append(task.name)
+        object.__setattr__(self, "children", {name: tuple(each) for name, each in children.items()})
+        object.__setattr__(self, "waits", any(task.waits for task in self.tasks))
+        plain = all(task.kind is TaskKind.NORMAL and not task.leaves for task in self.tasks)
+        object.__setattr__(self, "plain", plain)
 
     def task(self, name: str) -> TaskPlan:
         """The task of that name; KeyError if the plan has none."""

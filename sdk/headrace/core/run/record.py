@@ -207,11 +207,15 @@ class RunRecord:
 
     def with_row(self, task: str, row: TaskRow | None) -> RunRecord:
         """The record with that row in place (None: without it)."""
-        rows = {name: each for name, each in self.tasks.items() if name != task}
+        rows = dict(self.tasks)
+        rows.pop(task, None)
         if row is None:
             return replace(self, tasks=rows)
+        rows[task] = row
+        if task not in self.again:
+            return replace(self, tasks=rows)
         again = {name: each for name, each in self.again.items() if name != task}
-        return replace(self, tasks={**rows, task: row}, again=again)
+        return replace(self, tasks=rows, again=again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from headrace.core.run.commit import (
 )
 from headrace.core.run.encoding import encode_record
 from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
-from headrace.core.run.graph import ancestors, states
+from headrace.core.run.graph import ancestors, state_of
 from headrace.core.run.history import encode_error_item
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
@@ -169,12 +169,12 @@ def work_of(
     """An attempt as its code sees it."""
     record, task = claimed.record, claimed.attempt.task
 
-    readable = record.plan.by_name.keys() if _is_on_failure(claimed) else ancestors(record.plan, task)
-
     def output_of(name: str) -> str | None:
-        if name not in readable:
+        if not _readable(claimed, name):
             raise KeyError(name)
-        state = states(record)[name]
+        state = state_of(record, name)
+        if state is None:
+            raise KeyError(name)
         if state.status is TaskStatus.SKIPPED:
             return SKIPPED_OUTPUT
         if state.row is None or state.status is not TaskStatus.COMPLETED:
@@ -194,9 +194,13 @@ def work_of(
     )
 
 
-def _is_on_failure(claimed: Claimed) -> bool:
-    """An on-failure task comes after all others and may read what any of them returned."""
-    return claimed.plan.kind is TaskKind.ON_FAILURE
+def _readable(claimed: Claimed, name: str) -> bool:
+    """Whether the attempt's code may read what task `name` returned: an ancestor's output. An on-failure task comes after all others, and
+    may read any of theirs."""
+    plan = claimed.record.plan
+    if claimed.plan.kind is TaskKind.ON_FAILURE:
+        return name in plan.by_name
+    return name in claimed.plan.parents or name in ancestors(plan, claimed.attempt.task)
 
 
 def stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
