@@ -51,7 +51,7 @@ class Counting(MemoryStore):
         return super().write(write)
 
 
-@pytest.mark.parametrize("size", [1, 100, 101, 10_000])
+@pytest.mark.parametrize("size", [1, 100, 101, 2_000, pytest.param(10_000, marks=pytest.mark.scale)])
 def test_the_last_of_many_children_wakes_the_parent_and_no_partition_is_hot(size: int) -> None:
     child, parent = plan(task("child"), workflow="child"), plan(task("parent"), workflow="parent")
     w = World(plans={"child": child, "parent": parent}, code={"child": lambda work: None})
