@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from headrace.core.changes import Applied, Item, Key, Refused, Write, Written
+from headrace.core.changes import Applied, Item, Key, Refused, Write, Written, copied_item
 from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import finished, states
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.memory.store import MemoryStore, _copied
+from headrace.memory.store import MemoryStore
 from headrace.memory.validity import check_request
 from simulation.admission_checks import CONCURRENCY, admission_at_rest, rightly_turned_away, turned_away
 from simulation.gate_watch import GateWatch, Violation
@@ -42,7 +42,7 @@ class Watched(MemoryStore):
             if not self._retried():
                 break  # else the response was lost, and the client library tries again by itself
         self.faults.after("store", "write")
-        item = _copied(written.item) if written.item is not None else None
+        item = copied_item(written.item) if written.item is not None else None
         return Applied(item) if isinstance(written, Applied) else Refused(item)
 
     def _apply(self, write: Write) -> Written:
