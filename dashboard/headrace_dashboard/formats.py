@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.core.sealed import readable, readable_text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -50,12 +51,12 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 def pretty(value: Any) -> str:
     """JSON, indented."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(readable(value), indent=2, ensure_ascii=False, default=str)
 
 
 def plain(text: str | None) -> str:
     """Text without control characters: what a terminal escape would do, a page does not show."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text or "")
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", readable_text(text or ""))
 
 
 FILTERS = {"when": when, "clock": clock, "took": took, "count": count, "pretty": pretty, "plain": plain}

@@ -40,7 +40,7 @@ def __getattr__(name: str) -> Any:
         from headrace_handlers import boot, logs
 
         logs.set_up()
-        hatchet = Headrace(config=boot.settings())
+        hatchet = boot.app_without_code()
         found = globals()["handler"] = make_handler(hatchet, may_act=may_act(dict(os.environ)))
         return found
     raise AttributeError(name)

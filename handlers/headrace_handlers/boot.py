@@ -32,6 +32,12 @@ def app_from_environment() -> Headrace:
     return load_app(path)
 
 
+def app_without_code() -> Headrace:
+    """An app that goes by what is published. Where payloads are sealed it has the codec of the stack's app, whose code it loads for that."""
+    codec = app_from_environment().codec if settings().sealed else None
+    return Headrace(config=settings(), codec=codec)
+
+
 def load_app(path: str) -> Headrace:
     """The app at module:attribute. NotConfigured, with the reason, where there is none."""
     module_name, _, attribute = path.partition(":")

@@ -29,7 +29,7 @@ def make_handler(app: Headrace) -> Handler:
     """Ends what failed for good. A message that names no run and is no event is logged, and kept for `headrace dead-letters`."""
 
     def end(record: dict[str, Any]) -> Disposition:
-        message = received(record, QUEUE)
+        message = app.engine.opened(received(record, QUEUE))
         if message.source is not None:
             message = replace(message, source=message.source.removeprefix(f"{app.settings.stack}-"))
         outcome = bury(app.engine, message, reason=REASON)

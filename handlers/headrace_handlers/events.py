@@ -34,7 +34,7 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
 
     def take(record: dict[str, Any], left_ms: int, done: list[Handled]) -> Disposition:
         try:
-            done += handle_message(app, received(record, EVENTS_QUEUE), left_ms)
+            done += handle_message(app, app.engine.opened(received(record, EVENTS_QUEUE)), left_ms)
         except BadEvent as error:
             logs.error(
                 "dropped a message that is no event", reason=str(error), message_id=record["messageId"]
@@ -67,6 +67,6 @@ def handle_message(app: Headrace, message: Received, left_ms: int) -> list[Handl
 def __getattr__(name: str) -> Any:
     if name == "handler":
         logs.set_up()
-        found = globals()["handler"] = make_handler(Headrace(config=boot.settings()))
+        found = globals()["handler"] = make_handler(boot.app_without_code())
         return found
     raise AttributeError(name)

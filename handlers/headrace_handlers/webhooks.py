@@ -88,6 +88,6 @@ def _body(request: dict[str, Any]) -> bytes:
 def __getattr__(name: str) -> Any:
     if name == "handler":
         logs.set_up()
-        found = globals()["handler"] = make_handler(Headrace(config=boot.settings()))
+        found = globals()["handler"] = make_handler(boot.app_without_code())
         return found
     raise AttributeError(name)

@@ -52,7 +52,9 @@ def make_handler(
         if time_left_ms is not None:
             host = replace(host, time_left_ms=time_left_ms)
         try:
-            return answer(event, lambda record: deliver(engine, host, received(record, worker_name)))
+            return answer(
+                event, lambda record: deliver(engine, host, engine.opened(received(record, worker_name)))
+            )
         finally:
             metrics.flush()
             tracing.flush()

@@ -31,6 +31,7 @@ from headrace_infra.template.outputs import outputs
 from headrace_infra.template.parameters import conditions, parameters
 from headrace_infra.template.queues import queues
 from headrace_infra.template.reach import reach, ties
+from headrace_infra.template.roles import opening
 from headrace_infra.template.schedules import catalog, clock_events
 from headrace_infra.template.tables import table
 from headrace_infra.template.unit import Unit, logical_id, unit_of
@@ -51,6 +52,9 @@ class AppLike(Protocol):
 
     @property
     def settings(self) -> Any: ...
+
+    @property
+    def codec(self) -> Any: ...
 
     @property
     def _workflows_by_name(self) -> Mapping[str, Any]: ...
@@ -88,6 +92,7 @@ def compile_app(
         namespace=app.settings.namespace,
         events=events is not None,
         max_crashes=app.settings.max_crashes,
+        sealed=app.codec is not None,
     )
     resources = {
         **table(ephemeral=ephemeral),
@@ -112,7 +117,7 @@ def compile_app(
             **(webhooks_parameters() if _has_webhooks(app) else {}),
         },
         "Conditions": {**conditions(), **(webhooks_conditions() if _has_webhooks(app) else {})},
-        "Resources": resources,
+        "Resources": opening(resources, sorted(getattr(app.codec, "kms_keys", ()))),
         "Outputs": {
             **outputs(units, events=events is not None),
             **client_outputs(units),

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from headrace.context.context import Context
     from headrace.ports import Ports
     from headrace.values.empty import EmptyModel
+    from headrace.values.sealing import PayloadCodec
 
 I = TypeVar("I")  # noqa: E741  # the input
 
@@ -76,12 +77,20 @@ class Headrace(Clients):
 
     Apps of one stack and namespace whose workflows are registered on one worker become one: a project may make one in each module.
     `debug` logs at DEBUG what Headrace logs (deprecated, as in Hatchet: `ClientConfig(debug=True)`); `client` is refused.
+    `codec` seals inputs, outputs, errors, logs, events and streams before they leave the process: see `headrace.crypto.AesGcmCodec`.
     """
 
-    def __init__(self, debug: bool | None = None, client: Any = None, config: Settings | None = None) -> None:
+    def __init__(
+        self,
+        debug: bool | None = None,
+        client: Any = None,
+        config: Settings | None = None,
+        codec: PayloadCodec | None = None,
+    ) -> None:
         if client is not None:
             raise NotSupportedError("Headrace has no client object to be given: leave client out")
         self._config = config
+        self._codec = codec
         self._settings: Settings | None = None
         self._debug = debug
         self._registry = Registry(self)
@@ -105,6 +114,11 @@ class Headrace(Clients):
             if self._debug or self._settings.debug:
                 logging.getLogger("headrace").setLevel(logging.DEBUG)
         return self._settings
+
+    @property
+    def codec(self) -> PayloadCodec | None:
+        """What seals the payloads; None: they are stored in the clear."""
+        return self._codec
 
     @property
     def config(self) -> Settings:
@@ -150,12 +164,20 @@ class Headrace(Clients):
         limits = limits or Limits(
             retention_s=self.settings.retention_days * 86_400, max_crashes=self.settings.max_crashes
         )
+        opened: dict[str, Any] = {}
+        if self._codec is not None:
+            from headrace.values.sealed import SealedQueues, sealed_limits, sealed_ports
+
+            ports, limits = sealed_ports(ports, self._codec), sealed_limits(limits)
+            if isinstance(ports.queues, SealedQueues):
+                opened["opened"] = ports.queues.opened
         return Engine.on(
             ports,
             expressions=LazyExpressions(),
             limits=limits,
             gate_limits=lambda: self._registry.gate_limits,
             own_plans=lambda: [workflow.plan() for workflow in self._registry.served()],
+            **opened,
         )
 
     # ---- what is declared: for the library's other parts
@@ -198,6 +220,10 @@ class Headrace(Clients):
                 raise DefinitionError(
                     f"a worker of {name} {ours!r} cannot run workflows of {name} {theirs!r}: give both apps the same settings"
                 )
+        if self._codec is not other._codec:
+            raise DefinitionError(
+                "a worker cannot run workflows of an app with another payload codec: give both apps the same object as codec="
+            )
         if not self._is_connected:
             self._connection.engine = other._connection.engine
         self._registry.merge(other._registry)

@@ -6,6 +6,7 @@
     │   │   └── CompileError                ... found when the app is compiled
     │   ├── RequestRefused                      a request that AWS never takes
     │   ├── PayloadTooLargeError (ValueError)   a payload over a limit, refused before anything is written
+    │   ├── PayloadSealedError (ValueError)     a payload that this process has no codec or key to open
     │   ├── ExpressionError (ValueError)    a CEL expression that does not parse or cannot be evaluated
     │   ├── RunNotFound (ValueError)            there is no run of that id: never was, or its retention is over
     │   ├── RunNotOver (ValueError)             the run goes on: only one that is over can be replayed
@@ -62,6 +63,14 @@ class PayloadTooLargeError(HeadraceError, ValueError):
         super().__init__(f"{what} is {size_bytes:,} bytes; the limit is {limit_bytes:,} bytes")
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
+
+
+class PayloadSealedError(HeadraceError, ValueError):
+    """A payload was sealed by a codec, and cannot be opened here: there is no codec, not the key, or it was changed."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what} is sealed by a payload codec and cannot be opened: {reason}")
+        self.reason = reason
 
 
 class ExpressionError(HeadraceError, ValueError):

@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from headrace.app import Headrace
 from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
 from headrace.core.run.record import RunStatus
+from headrace.core.sealed import readable
 from headrace.engine.records.logs import read_chunks
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.pictures import graph, waterfall
@@ -43,7 +44,7 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "stream": _stream(hatchet, details.run.metadata.id),
         "over": details.run.status in OVER,
         "parent": details.run.parent_task_external_id,
-        "input_text": json.dumps(details.run.input, indent=2, ensure_ascii=False),
+        "input_text": json.dumps(readable(details.run.input), indent=2, ensure_ascii=False),
         "durable": _durable(details.tasks),
         "now": now,
     }

@@ -9,6 +9,7 @@ import typer
 
 from headrace_infra.cli.dead_letters import dead_letters
 from headrace_infra.cli.event_commands import events, filters, webhooks
+from headrace_infra.cli.keys import keys
 from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
 from headrace_infra.cli.run_commands import runs
 from headrace_infra.cli.time_commands import crons, schedules
@@ -29,6 +30,7 @@ app.add_typer(events, name="events")
 app.add_typer(filters, name="filters")
 app.add_typer(webhooks, name="webhooks")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(keys, name="keys")
 
 
 def _version(wanted: bool) -> None:

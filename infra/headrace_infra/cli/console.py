@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace.core.run.record import RunStatus
+from headrace.core.sealed import readable_text
 
 PIPED_COLUMNS = 1_000
 """A pipe has no width: nothing is cut or wrapped for a reader that is a program."""
@@ -50,7 +51,7 @@ def print_data(data: Mapping[str, object] | Sequence[object]) -> None:
 
 def say(text: str) -> None:
     """A line of markup for a person, not wrapped."""
-    out.print(text, highlight=False, soft_wrap=True)
+    out.print(readable_text(text), highlight=False, soft_wrap=True)
 
 
 def counted(count: int, noun: str) -> str:

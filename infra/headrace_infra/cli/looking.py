@@ -13,6 +13,7 @@ from rich.markup import escape
 from headrace.core.durable.views import OperationState
 from headrace.core.run.graph import finished_at_ms, run_status, states
 from headrace.core.run.record import RunRecord, RunStatus
+from headrace.core.sealed import readable
 from headrace.engine.records.logs import LogLine, read_lines
 from headrace.engine.waits.points import waited_for
 from headrace.engine.waits.views import places_in_line
@@ -80,7 +81,7 @@ def _head(record: RunRecord) -> None:
 
 
 def _payload(name: str, value: object) -> None:
-    say(f"[bold]{name}[/] {escape(json.dumps(value, ensure_ascii=False, default=str))}")
+    say(f"[bold]{name}[/] {escape(json.dumps(readable(value), ensure_ascii=False, default=str))}")
 
 
 def _show_waiting(app: Headrace, record: RunRecord) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace_infra.template.functions import (
+    SEALED,
     SUPPORT_MEMORY,
     Source,
     common,
@@ -47,6 +48,8 @@ def _properties(kind: str, name: str, units: list[Unit], source: Source) -> Bloc
         "HEADRACE_DASHBOARD": kind,
         "POWERTOOLS_SERVICE_NAME": service,
     }
+    if kind == "look":
+        variables.pop(SEALED, None)  # it shows payloads as they are stored
     return {
         **shared,
         "Handler": "headrace_dashboard.function.handler",

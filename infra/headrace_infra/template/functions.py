@@ -17,17 +17,21 @@ from headrace_infra.template.unit import Unit, queue_urls
 ALIAS = "live"
 SUPPORT_MEMORY = 512
 SUPPORT_TIMEOUT_S = 60
+SEALED = "HEADRACE_SEALED"
+"""Has the functions that do without the app's code load it for its payload codec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the code is: the folder that `sam build` packs, and the app in it as module:attribute. `events`: whether it uses events."""
+    """Where the code is: the folder that `sam build` packs, and the app in it as module:attribute. `events`: whether it uses events.
+    `sealed`: whether it has a payload codec."""
 
     code_uri: str
     app: str
     namespace: str = ""
     events: bool = False
     max_crashes: int = MAX_CRASHES
+    sealed: bool = False
 
 
 def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
@@ -169,6 +173,8 @@ def environment(units: list[Unit], source: Source) -> dict[str, Any]:
     }
     if source.max_crashes != MAX_CRASHES:
         variables["HEADRACE_MAX_CRASHES"] = str(source.max_crashes)
+    if source.sealed:
+        variables[SEALED] = "1"
     if source.namespace:
         variables["HEADRACE_NAMESPACE"] = source.namespace
     return variables

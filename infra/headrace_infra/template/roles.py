@@ -46,6 +46,37 @@ def role(function: str, policy: Block, *, others: Sequence[Any] = (), network: b
     return {role_of(function): {"Type": "AWS::IAM::Role", "Properties": properties}}
 
 
+CLIENTS_THAT_OPEN = ("TriggerPolicy", "OperatePolicy", "ProcessPolicy")
+LOOKS = frozenset({"ReadPolicy", "DashboardLookFunction"})
+"""Those see payloads as they are stored."""
+
+
+def opening(resources: Block, keys: Sequence[str]) -> Block:
+    """The resources, with roles and policies that may unwrap the data keys of the app's payload codec. No key of KMS: as they are.
+
+    keys: the ARNs of the keys of KMS. What only looks may not: it shows payloads as they are stored.
+    """
+    if not keys:
+        return resources
+    statement = {"Sid": "PayloadKeys", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": sorted(keys)}
+    out = dict(resources)
+    for name, block in resources.items():
+        if name.removesuffix("Role") in LOOKS:
+            continue
+        if block["Type"] == "AWS::IAM::Role":
+            first, *others = block["Properties"]["Policies"]
+            policies = [_with(first, statement), *others]
+            out[name] = {**block, "Properties": {**block["Properties"], "Policies": policies}}
+        elif block["Type"] == "AWS::IAM::ManagedPolicy" and name.endswith(CLIENTS_THAT_OPEN):
+            out[name] = {**block, "Properties": _with(block["Properties"], statement)}
+    return out
+
+
+def _with(policy: Block, statement: Block) -> Block:
+    document = policy["PolicyDocument"]
+    return {**policy, "PolicyDocument": {**document, "Statement": [*document["Statement"], statement]}}
+
+
 def check_policies(worker: str, policies: Sequence[Any]) -> None:
     """CompileError for a policy that can be neither attached nor written into the worker's role."""
     for each in policies:

@@ -49,10 +49,11 @@ class LogsClient:
 def _line(line: LogLine) -> V1LogLine:
     from headrace.clients.models import V1LogLine
     from headrace.clients.runs.details import at
+    from headrace.core.sealed import readable_text
 
     return V1LogLine(
         created_at=at(line.at_ms),
-        message=line.line,
+        message=readable_text(line.line),
         level=line.level,
         retry_count=line.retry_count,
         attempt=line.retry_count + 1,

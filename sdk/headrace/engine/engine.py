@@ -91,12 +91,16 @@ def _no_limits() -> Mapping[str, int]:
     return {}
 
 
+def _as_it_is(message: Received) -> Received:
+    return message
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
     slots of a worker. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
     table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
-    is published. `account`: the message in hand."""
+    is published. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
 
     store: Store
     queues: Queues
@@ -108,6 +112,7 @@ class Engine:
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
     own_plans: Callable[[], Iterable[RunPlan]] = tuple
+    opened: Callable[[Received], Received] = _as_it_is
     plans: dict[str, int] = field(default_factory=dict)
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
@@ -131,6 +136,7 @@ class Engine:
         limits: Limits | None = None,
         gate_limits: Callable[[], Mapping[str, int]] = _no_limits,
         own_plans: Callable[[], Iterable[RunPlan]] = tuple,
+        opened: Callable[[Received], Received] = _as_it_is,
     ) -> Engine:
         return Engine(
             store=ports.store,
@@ -143,6 +149,7 @@ class Engine:
             limits=limits or Limits(),
             gate_limits=gate_limits,
             own_plans=own_plans,
+            opened=opened,
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.context.context import Context
 from headrace.core.run.record import ErrorInfo
+from headrace.core.sealed import opened
 from headrace.engine.runs.ports import EachEnded, Outcome, Raised, Succeeded, TaskTimeout, Work
 from headrace.runtime.code import aio_invoke, invalid_input, invoke, raised, running
 from headrace.values.codec import output_text
@@ -76,7 +77,7 @@ class _Members:
         self._works: dict[str, Work] = {}
         for work in works:
             try:
-                value = task.input_codec.parse(work.input)
+                value = task.input_codec.parse(opened("the input", work.input))
             except TaskTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # a validator is user code

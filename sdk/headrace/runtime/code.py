@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.context.context import Context
 from headrace.context.depends import aio_resolve, resolve
+from headrace.core.sealed import opened
 from headrace.engine.runs.ports import Outcome, Raised, Succeeded, TaskTimeout, Work
 from headrace.triggers.children import Spawner, current
 from headrace.values.codec import is_validation_error, output_text
@@ -37,7 +38,7 @@ class TaskRunnable:
 
     def call(self, work: Work) -> Outcome:
         try:
-            value = self.task.input_codec.parse(work.input)
+            value = self.task.input_codec.parse(opened("the input", work.input))
         except TaskTimeout:
             raise
         except BaseException as error:  # noqa: BLE001  # a validator is user code
@@ -55,7 +56,7 @@ class TaskRunnable:
         import asyncio
 
         try:
-            value = self.task.input_codec.parse(work.input)
+            value = self.task.input_codec.parse(opened("the input", work.input))
         except BaseException as error:  # noqa: BLE001  # a validator is user code
             return invalid_input(work, error)
         try:

@@ -16,9 +16,13 @@ def _transport(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> bool:
+    return text.lower() in ("1", "true")
+
+
 IN_LAMBDA: dict[str, Any] = {
     "stack": str, "namespace": str, "table": str, "bucket": str, "transport": _transport, "queues": json.loads, "app": str, "worker": str,
-    "visibility_s": int, "retention_days": int, "max_crashes": int, "log_payloads": lambda text: text.lower() in ("1", "true"),
+    "visibility_s": int, "retention_days": int, "max_crashes": int, "log_payloads": _switch, "sealed": _switch,
 }  # fmt: skip
 """What the template sets, and how it is read."""
 

@@ -83,6 +83,8 @@ class Settings:
     """The first pause between two looks while waiting for a result, in seconds."""
     longest_poll_s: float = 1.0
     """The longest such pause, in seconds."""
+    sealed: bool = False
+    """Whether the stack's app has a payload codec: functions that do without its code load it for that. The template sets it."""
     log_payloads: bool = False
     """Whether inputs and outputs may be logged."""
 

@@ -10,9 +10,16 @@ from headrace.core.run.encoding import payload_text
 from headrace.core.run.graph import States, run_status, states
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
+from headrace.core.sealed import check_opened, readable_text
 from headrace.core.table import output_key
 from headrace.engine.runs.read import output_text
-from headrace.errors import DedupeViolationError, FailedTaskRunExceptionGroup, RunCancelled, TaskRunError
+from headrace.errors import (
+    DedupeViolationError,
+    FailedTaskRunExceptionGroup,
+    PayloadSealedError,
+    RunCancelled,
+    TaskRunError,
+)
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
@@ -54,7 +61,16 @@ def outcomes_of(
     failures = [failure_of(record, lenient=lenient) for record in records]
     readable = [record for record, failure in zip(records, failures, strict=True) if failure is None]
     outputs = iter(outputs_of(app.engine, readable))
-    return [_trimmed(next(outputs), lenient) if failure is None else failure for failure in failures]
+    return [_readable(next(outputs), lenient) if failure is None else failure for failure in failures]
+
+
+def _readable(outputs: Outputs, lenient: bool) -> Outputs | Exception:
+    try:
+        for name, value in outputs.items():
+            check_opened(f"the output of task {name}", value)
+    except PayloadSealedError as error:
+        return error
+    return _trimmed(outputs, lenient)
 
 
 def _trimmed(outputs: Outputs, lenient: bool) -> Outputs:
@@ -92,7 +108,8 @@ def task_error(record: RunRecord, task: str) -> TaskRunError | None:
     run_id = task_run_id(record.plan, record.run_id, task)
     row = state.row
     if row is not None and row.settled and row.error is not None:
-        return TaskRunError(row.error.message, row.error.type, row.error.trace, run_id)
+        message, trace = readable_text(row.error.message), readable_text(row.error.trace)
+        return TaskRunError(message, row.error.type, trace, run_id)
     return TaskRunError(state.reason or state.status.value, "HatchetError", "", run_id)
 
 

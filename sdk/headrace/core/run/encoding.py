@@ -122,11 +122,11 @@ _DEFAULTS = {
 
 def encode_row(row: TaskRow, *, created_at_ms: int) -> Value:
     """A row as it is stored. `created_at_ms`: its run's."""
-    fields = _fields(row)
+    fields = encode_fields(row)
     return _pack(row, fields, created_at_ms) if row.settled else fields
 
 
-def _fields(row: TaskRow) -> dict[str, Value]:
+def encode_fields(row: TaskRow) -> dict[str, Value]:
     """A row as a map, without what is empty or as always."""
     out: dict[str, Value] = {}
     for name, short in ROW_NAMES.items():
@@ -155,10 +155,11 @@ def decode_row(stored: Any, *, created_at_ms: int) -> TaskRow:
     if isinstance(stored, list):
         head, rest, output = stored  # with long texts: such a row is not kept in mind
         return _unpack(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
-    return _row(stored)
+    return decode_fields(stored)
 
 
-def _row(raw: Mapping[str, Any]) -> TaskRow:
+def decode_fields(raw: Mapping[str, Any]) -> TaskRow:
+    """The row that `encode_fields` wrote."""
     plain = {name: raw[short] for name, short in ROW_NAMES.items() if short in raw and name != "status"}
     error = raw.get("e")
     return TaskRow(
@@ -230,7 +231,7 @@ def _unpack(text: str, created_at_ms: int) -> TaskRow:
         raw["q"] = since + int(queued, 36)
     if mark:
         raw["o"] = mark
-    return _row(raw)
+    return decode_fields(raw)
 
 
 _unpacked = lru_cache(maxsize=8_192)(_unpack)

@@ -9,6 +9,7 @@ from headrace.core.durable.answers import next_due_ms
 from headrace.core.durable.log import Entry, Tail, encode_tail
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
+from headrace.core.sealed import check_opened
 from headrace.engine.durable import operations
 from headrace.engine.engine import Engine
 
@@ -28,6 +29,8 @@ class Journal:
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
         self._tail, entries = operations.load_log(self._engine, self._record, self._attempt.task)
+        for entry in entries:
+            check_opened(f"operation {entry.node} of durable task {self._attempt.task}", entry.result)
         return entries
 
     @property

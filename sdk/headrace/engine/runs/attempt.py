@@ -26,6 +26,7 @@ from headrace.core.run.history import encode_error_item
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plan import Json, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
+from headrace.core.sealed import opened
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key
 from headrace.engine.catalog.plans import record_in
@@ -180,7 +181,7 @@ def work_of(
         if state.row is None or state.status is not TaskStatus.COMPLETED:
             raise KeyError(name)
         if name not in claimed.outputs:
-            claimed.outputs[name] = load_output(engine, record, name)
+            claimed.outputs[name] = opened(f"the output of task {name}", load_output(engine, record, name))
         return claimed.outputs[name]
 
     return Work(
