@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.errors import NotConfigured
+from headrace_infra.local.guard import HEADER
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -31,11 +32,12 @@ STOP_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ministack:
-    """A MiniStack that runs: its port on 127.0.0.1, its process and the file of its log."""
+    """A MiniStack that runs: its port on 127.0.0.1, its process and the file of its log. `key`: what requests must have, if anything."""
 
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    key: str | None = None
 
     @property
     def url(self) -> str:
@@ -45,8 +47,8 @@ class Ministack:
         """What boto3, `sam` and the `aws` command need to work on it, and on nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.key or "test",
+            "AWS_SECRET_ACCESS_KEY": self.key or "test",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -65,7 +67,7 @@ class Ministack:
     def _ask(self, method: str, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers={} if self.key is None else {HEADER: self.key})
             answer = connection.getresponse()
             answer.read()
             return answer.status
@@ -90,13 +92,14 @@ def python_with_ministack() -> Path | None:
 def ministack(
     *,
     auth: bool = False,
+    key: str | None = None,
     port: int | None = None,
     log: Path | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Ministack]:
     """A MiniStack for the time of the block, on 127.0.0.1 and with temporary files of its own, which go with it.
 
-    auth: enforce the policies of roles, as AWS does; access key "test" may do all. port: default any free one. log: a file to
+    auth: enforce the policies of roles, as AWS does; access key "test" may do all. key: the access key id that every request must have, as `local.guard` says; None: any. port: default any free one. log: a file to
     keep its log in. settings: MiniStack's own. It ends with this process, however that ends. NotConfigured where MiniStack is not installed or does not start.
     """
     python = python_with_ministack()
@@ -108,7 +111,7 @@ def ministack(
     folder = Path(tempfile.mkdtemp(prefix="headrace-ministack-"))
     try:
         running = _start(
-            python, port or free_port(), folder, log or folder / "ministack.log", auth, settings or {}
+            python, port or free_port(), folder, log or folder / "ministack.log", auth, key, settings or {}
         )
         try:
             _wait(running)
@@ -127,7 +130,7 @@ def free_port() -> int:
 
 
 def _start(
-    python: Path, port: int, folder: Path, log: Path, auth: bool, settings: Mapping[str, str]
+    python: Path, port: int, folder: Path, log: Path, auth: bool, key: str | None, settings: Mapping[str, str]
 ) -> Ministack:
     """Its functions inherit this environment: no settings of AWS, of Headrace or of Python may leak into them."""
     kept = {
@@ -149,6 +152,7 @@ def _start(
         "TMPDIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         **settings,
+        **({} if key is None else {"HEADRACE_GUARD_KEY": key}),
     }
     try:
         with log.open("wb") as out:
@@ -165,7 +169,7 @@ def _start(
         raise NotConfigured(
             f"{python} cannot be run ({error.strerror}): HEADRACE_MINISTACK_PYTHON names the Python that has MiniStack"
         ) from error
-    return Ministack(port=port, process=process, log=log)
+    return Ministack(port=port, process=process, log=log, key=key)
 
 
 def _wait(running: Ministack) -> None:

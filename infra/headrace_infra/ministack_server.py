@@ -1,6 +1,6 @@
 """MiniStack as Headrace runs it: closer to AWS where the stock server drops or delays what we rely on.
 
-It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Seven changes, each for
+It runs by its path in MiniStack's own virtual environment, so it imports nothing of Headrace. It ends with the process that started it. Eight changes, each for
 version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 
 - schedules are looked at every half second, not every ten: the clock ticks in its minute;
@@ -9,6 +9,7 @@ version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 - an alarm on metric math is kept as one on its first metric: the stock CloudFormation refuses the whole stack;
 - a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`;
 - a long poll looks for messages every MINISTACK_SQS_LOOK_S seconds, where that is set (stock: 0.1): for measurements of delays;
+- who may talk to it is checked before anything else, where a key is given (`local/guard.py`);
 - a request counts as made over TLS, which there is none of on loopback: else a bucket that insists on it is closed.
 """
 
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 TICK_S = 0.5
@@ -124,6 +127,16 @@ def quick_long_polls() -> None:
     sqs.asyncio = Sooner()
 
 
+def for_those_with_the_key() -> None:
+    key = os.environ.get("HEADRACE_GUARD_KEY")
+    if key is None:
+        return
+    from ministack import app as server  # type: ignore[import-not-found]  # is not in this environment
+
+    guard = runpy.run_path(str(Path(__file__).with_name("local") / "guard.py"))
+    server.app = guard["guarded_asgi"](server.app, key=key, port=int(os.environ["GATEWAY_PORT"]))
+
+
 def end_with_the_parent() -> None:
     """stdin is a pipe that the process which started this one holds open: its end is the sign to stop, as SIGTERM is."""
 
@@ -144,6 +157,7 @@ def main() -> None:
     batches_by_single_permission()
     all_over_tls()
     quick_long_polls()
+    for_those_with_the_key()
     from ministack.app import main as serve  # type: ignore[import-not-found]  # is not in this environment
 
     serve()

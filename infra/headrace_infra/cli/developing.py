@@ -93,7 +93,7 @@ def _run(
         stack.enter_context(_one_at_a_time(folder))
         running = stack.enter_context(emulator(kind, port, folder / FILE.parent, fresh=fresh))
         _point_to(running, stack_name)
-        here = LocalStack(endpoint=running.url, stack=stack_name, region=REGION)
+        here = LocalStack(endpoint=running.url, stack=stack_name, region=REGION, key=running.key)
         stack.enter_context(announced(folder, here, app=path))
         events: SimpleQueue[Any] = SimpleQueue()
         environment = worker_environment({"HEADRACE_DEV_ACCOUNT": running.account})

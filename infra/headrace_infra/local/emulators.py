@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import NotConfigured
+from headrace_infra.local.guard import guarded_wsgi, new_key
 from headrace_infra.local.keeping import Kept, kept_by_moto, restore_into_moto
 from headrace_infra.ministack import free_port, ministack, python_with_ministack
 
@@ -29,10 +30,11 @@ STATE = "state"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulator:
-    """One that runs. `restore` puts back what the last start held, once the stack's resources are there."""
+    """One that runs. `key`: its credentials, which nothing else is served for. `restore` puts back what the last start held, once the stack's resources are there."""
 
     kind: str
     url: str
+    key: str
     account: str
     restore: Callable[[str], None]
     keep: Callable[[str], None]
@@ -42,8 +44,8 @@ class Emulator:
         """What boto3 needs to work on it, and on nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.key,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -64,9 +66,11 @@ def emulator(kind: str, port: int, folder: Path, *, fresh: bool) -> Iterator[Emu
     if fresh:
         shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # what runs hold is in there, and the key
+    key = new_key()
     found = _port(port, folder / PORT_FILE)
     if kind == "moto":
-        with _moto(found, state) as running:
+        with _moto(found, state, key) as running:
             yield running
         return
     settings = {
@@ -75,9 +79,14 @@ def emulator(kind: str, port: int, folder: Path, *, fresh: bool) -> Iterator[Emu
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(state / "s3"),
     }
-    with ministack(port=found, log=folder / "ministack.log", settings=settings) as running_one:
+    with ministack(key=key, port=found, log=folder / "ministack.log", settings=settings) as running_one:
         yield Emulator(
-            kind=kind, url=running_one.url, account="000000000000", restore=_by_itself, keep=_by_itself
+            kind=kind,
+            url=running_one.url,
+            key=key,
+            account="000000000000",
+            restore=_by_itself,
+            keep=_by_itself,
         )
 
 
@@ -118,7 +127,7 @@ def _check_free(port: int) -> None:
 
 
 @contextmanager
-def _moto(port: int, state: Path) -> Iterator[Emulator]:
+def _moto(port: int, state: Path, key: str) -> Iterator[Emulator]:
     try:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
@@ -126,9 +135,10 @@ def _moto(port: int, state: Path) -> Iterator[Emulator]:
         raise NotConfigured("headrace dev needs an emulator: pip install 'headrace[local]'") from error
     os.environ["MOTO_ACCOUNT_ID"] = MOTO_ACCOUNT
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server(
-        HOST, port, _OneWriteAtATime(DomainDispatcherApplication(create_backend_app)), threaded=True
+    served = guarded_wsgi(
+        _OneWriteAtATime(DomainDispatcherApplication(create_backend_app)), key=key, port=port
     )
+    server = make_server(HOST, port, served, threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="headrace-moto", daemon=True)
     thread.start()
     file = state / "stack.json"
@@ -136,6 +146,7 @@ def _moto(port: int, state: Path) -> Iterator[Emulator]:
         yield Emulator(
             kind="moto",
             url=f"http://{HOST}:{port}",
+            key=key,
             account=MOTO_ACCOUNT,
             restore=lambda stack: _restore(file, stack),
             keep=lambda stack: _keep(file, stack),

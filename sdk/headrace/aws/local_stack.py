@@ -19,7 +19,6 @@ FILE = Path(".headrace") / "dev.json"
 LOOPBACK = "http://127.0.0.1:"
 DEFAULT_STACK = "headrace"
 NAMED_BY = ("HEADRACE_STACK", "HEADRACE_TABLE", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME")
-CREDENTIAL = "test"
 
 
 class Named(Protocol):
@@ -31,19 +30,20 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStack:
-    """Where it is."""
+    """Where it is, and the key that it is used with."""
 
     endpoint: str
     stack: str
     region: str
+    key: str
 
     def client_arguments(self) -> dict[str, Any]:
         """What boto3's `client` needs to work on it, and on nothing else."""
         return {
             "endpoint_url": self.endpoint,
             "region_name": self.region,
-            "aws_access_key_id": CREDENTIAL,
-            "aws_secret_access_key": CREDENTIAL,
+            "aws_access_key_id": self.key,
+            "aws_secret_access_key": self.key,
         }
 
 
@@ -68,7 +68,9 @@ def _read(path: Path) -> LocalStack | None:
             if os.fstat(file.fileno()).st_uid != os.getuid() or not is_locked(file.fileno()):
                 return None
             value = json.load(file)
-            found = LocalStack(endpoint=value["endpoint"], stack=value["stack"], region=value["region"])
+            found = LocalStack(
+                endpoint=value["endpoint"], stack=value["stack"], region=value["region"], key=value["key"]
+            )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if found.endpoint.startswith(LOOPBACK) else None
@@ -95,10 +97,16 @@ def announced(folder: Path, stack: LocalStack, **more: object) -> Iterator[Path]
 
     path = folder / FILE
     path.parent.mkdir(exist_ok=True)
-    with path.open("a+") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+") as file:
         os.fchmod(file.fileno(), 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        value = {"endpoint": stack.endpoint, "stack": stack.stack, "region": stack.region, "pid": os.getpid()}
+        value = {
+            "endpoint": stack.endpoint,
+            "stack": stack.stack,
+            "region": stack.region,
+            "key": stack.key,
+            "pid": os.getpid(),
+        }
         file.truncate(0)
         file.write(json.dumps(value | more, indent=2))
         file.flush()
