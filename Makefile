@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate examples test-browser docs architecture parity pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate audit examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 .venv-peers/.locked: requirements/peers.txt
 	$(call environment,.venv-peers,requirements/peers.txt)
+	@touch $@
+
+.venv-audit/.locked: requirements/audit.txt
+	$(call environment,.venv-audit,requirements/audit.txt)
 	@touch $@
 
 .venv-docs/.locked: requirements/docs.txt
@@ -110,6 +114,9 @@ bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked ## C
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
+audit: .venv-audit/.locked ## Audit what is locked, the code and the template; AUDIT_OFFLINE=1 leaves out vulnerabilities
+	@.venv-audit/bin/python requirements/audit.py
+
 docs: .venv-docs/.locked ## Build the documentation site into build/site; fails on a broken link
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet --site-dir build/site
 
@@ -131,6 +138,7 @@ lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index
 	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
 	$(LOCK) requirements/docs.in --output-file requirements/docs.txt
+	$(LOCK) requirements/audit.in --output-file requirements/audit.txt
 
 clean: ## Remove the environments, caches and build artefacts
-	rm -rf .venv .venv-ministack .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-ministack .venv-sam .venv-audit .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

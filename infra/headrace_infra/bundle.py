@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,11 +20,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MARK = ".headrace-bundle.json"
+LOCK = "requirements.lock"
+"""The app's requirements with hashes, if it has them."""
+
+HOW_TO_LOCK = "lock it with `uv pip compile --generate-hashes requirements.txt -o requirements.lock`"
 BUILD_DIR = "build"
 """The folder in which one run of `sam build` makes all its artefacts; SAM empties it first."""
 
 NOT_SHIPPED = ("bin", "headrace_infra", "pip", "setuptools", "__pycache__")
-NOT_SOURCE = frozenset({"Makefile", "requirements.txt", "template.yaml", "samconfig.toml", "__pycache__"})
+NOT_SOURCE = frozenset(
+    {"Makefile", "requirements.txt", "requirements.lock", "template.yaml", "samconfig.toml", "__pycache__"}
+)
 
 MAKEFILE = """\
 # `sam build` asks for one target a function: this folder and its requirements.txt, with bytecode.
@@ -76,6 +83,7 @@ def build(target: Target, into: Path) -> None:
     for name in NOT_SHIPPED:
         shutil.rmtree(into / name, ignore_errors=True)
     _compile(target, into)
+    _materials(into, source.name)
     (into / MARK).write_text(json.dumps(asdict(target) | {"source": source.name}))
 
 
@@ -104,10 +112,60 @@ def platforms(target: Target) -> list[str]:
     return [*tags, f"manylinux2014_{machine}", f"linux_{machine}"]
 
 
+def _materials(into: Path, name: str) -> None:
+    """The bill of what is in it. This file may run by its path, so its neighbour is loaded by its own."""
+    neighbour = runpy.run_path(str(Path(__file__).with_name("materials.py")))
+    neighbour["write_materials"](into, name=name)
+
+
 def _install(target: Target, source: Path, into: Path) -> None:
-    requirements = source / "requirements.txt"
+    """What is locked, by its hashes; else whatever the package index gives today, which is said."""
+    requirements, lock = source / "requirements.txt", source / LOCK
     if not requirements.exists():
         raise BundleError(f"{source} has no requirements.txt: make one that names headrace")
+    if lock.exists():
+        _pip(target, source, into, lock, "--require-hashes", "--no-deps")
+        local = [line for line in _lines(requirements) if _is_local(line)]
+        if local:  # a folder has no hash: what it needs has to be in the lock
+            own = into / ".local-requirements.txt"
+            own.write_text("\n".join(local) + "\n")
+            _pip(target, source, into, own, "--no-deps")
+            own.unlink()
+        _check_locked(into, source)
+    elif any("--hash" in line for line in _lines(requirements)):
+        _pip(target, source, into, requirements, "--require-hashes")
+    else:
+        print(f"{requirements} has no hashes, so the bundle has what the package index gives today: {HOW_TO_LOCK}", file=sys.stderr)  # fmt: skip
+        _pip(target, source, into, requirements)
+
+
+def _lines(requirements: Path) -> list[str]:
+    found = (line.strip() for line in requirements.read_text().splitlines())
+    return [line for line in found if line and not line.startswith("#")]
+
+
+def _is_local(line: str) -> bool:
+    """Whether a requirement is a folder or a file, which no index has."""
+    return line.startswith((".", "/", "file:")) or " @ file:" in line
+
+
+def _check_locked(into: Path, source: Path) -> None:
+    """BundleError where something that was installed needs what the lock has not: with `--no-deps` pip does not look."""
+    there = {_plain(each.name.partition("-")[0]) for each in into.glob("*.dist-info")}
+    for folder in into.glob("*.dist-info"):
+        for line in (folder / "METADATA").read_text(errors="replace").splitlines():
+            needed = re.match(r"Requires-Dist: *([A-Za-z0-9._-]+)([^;]*)$", line)  # those without a condition
+            if needed and _plain(needed[1]) not in there:
+                raise BundleError(
+                    f"{folder.name.partition('-')[0]} needs {needed[1]}, and {source / LOCK} has it not: {HOW_TO_LOCK}"
+                )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pip(target: Target, source: Path, into: Path, requirements: Path, *options: str) -> None:
     command = [
         sys.executable,
         "-m",
@@ -117,7 +175,7 @@ def _install(target: Target, source: Path, into: Path) -> None:
         "--disable-pip-version-check",
         "--no-compile",
     ]
-    command += ["--requirement", str(requirements), "--target", str(into), "--only-binary", ":all:"]
+    command += [*options, "--requirement", str(requirements), "--target", str(into), "--only-binary", ":all:"]
     command += ["--implementation", "cp", "--python-version", target.version]
     for platform in platforms(target):
         command += ["--platform", platform]

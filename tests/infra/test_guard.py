@@ -69,8 +69,9 @@ def running(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.mark.parametrize("kind", ["moto", pytest.param("ministack", marks=pytest.mark.ministack)])
 def test_an_emulator_from_outside(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(kind, tmp_path / ".headrace", monkeypatch) as found:
-        queue = boto3.client("sqs").create_queue(QueueName="q")["QueueUrl"]
-        assert boto3.client("sqs").list_queues()["QueueUrls"] == [queue]
+        sqs = boto3.Session().client("sqs")  # the default one keeps the credentials of an earlier test
+        queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+        assert sqs.list_queues()["QueueUrls"] == [queue]
 
         listing = {"X_Amz_Target": "AmazonSQS.ListQueues", "Content_Type": "application/x-amz-json-1.0"}
         guessed = "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0"
@@ -91,7 +92,7 @@ def test_an_emulator_from_outside(kind: str, tmp_path: Path, monkeypatch: pytest
             assert status == 403
             assert not [name for name in headers if name.startswith("access-control")]
             assert queue not in body
-        assert boto3.client("sqs").list_queues()["QueueUrls"] == [queue], "nothing was changed"
+        assert sqs.list_queues()["QueueUrls"] == [queue], "nothing was changed"
     assert stat.S_IMODE((tmp_path / ".headrace").stat().st_mode) == 0o700
 
 
