@@ -126,7 +126,7 @@ H1 | Metadata | works |  | clients/test_runs.py::test_filters
 H2 | `runs.list` | works |  | clients/test_runs.py::test_newest_first_over_days_shards_and_workflows
 H3 | `runs.get` and details | works |  | clients/test_runs.py::test_one_run
 H4 | Replay | differs | also with another input, or of the failed tasks only; a run that is not over is refused | clients/test_replay.py::test_a_failed_run_is_replayed_and_its_reference_awaited_again
-H5 | Bulk cancel and replay | differs | sent by the calling process and done on return; called again, none is replayed twice | clients/test_replay.py::test_many_are_replayed_by_filter_and_none_twice
+H5 | Bulk cancel and replay | works |  | clients/test_bulk.py::test_failed_runs_are_replayed_by_a_worker_though_the_client_is_gone
 H6 | Task logs | works |  | sdk/test_log_capture.py::test_lines_of_the_logger_and_of_those_below_it
 H7 | `hatchet.logs` | works |  | clients/test_small_clients.py::test_lines_of_a_task_and_of_a_run
 H8 | Streams | differs | through the table: for progress and tokens | clients/test_refs.py::test_a_stream_gives_what_comes_after_and_ends_with_the_run

@@ -291,5 +291,14 @@ def test_replay_by_filter(stack: LocalStack, headrace: Command) -> None:
     assert {found[run_id]["retry_count"] for run_id in ids} == {3}
     assert found[good]["retry_count"] == 0
     assert "no run to replay matches" in headrace("runs", "replay", "--workflow", "parent", "--yes").out
+    listed = json.loads(headrace("runs", "bulk", "-o", "json").out)
+    assert [(each["kind"], each["status"], each["done"], each["total"]) for each in listed] == [
+        ("replay", "DONE", 3, 3)
+    ]
+    shown = headrace("runs", "bulk", listed[0]["id"])
+    assert ("replay" in shown.out, "DONE" in shown.out) == (True, True), shown.err
+    asked = headrace("runs", "replay", "--workflow", "refuse", "--yes", "--no-wait")
+    assert "3 runs to replay inside the stack: look with: headrace runs bulk " in asked.out
+    assert "there is no bulk operation nope" in headrace("runs", "bulk", "nope").err
     assert headrace("runs", "replay").code == 2
     assert headrace("runs", "replay", "--status", "RUNNING", "--yes").code == 1

@@ -248,12 +248,16 @@ def test_many_are_replayed_by_filter_and_none_twice() -> None:
         stack.drain()
         since = at(hatchet.engine.clock.now_ms()) - timedelta(hours=1)
         failed = RunFilter(since=since, statuses=[RunStatus.FAILED])
-        hatchet.runs.bulk_replay(BulkCancelReplayOpts(filters=failed))
-        hatchet.runs.bulk_replay(BulkCancelReplayOpts(filters=failed))  # they go on already
+        asked = hatchet.runs.bulk_replay(BulkCancelReplayOpts(filters=failed))
+        assert asked.status == "WORKING"
         stack.drain()
         assert Counter(ran) == {n: 1 + n % 2 for n in range(20)}
-        hatchet.runs.bulk_replay_by_filters_with_pagination(since=since, statuses=[RunStatus.FAILED])
-        assert hatchet.runs.list(since=since, statuses=[RunStatus.FAILED]).rows == []
+        found = hatchet.runs.wait_for_bulk(asked.id)
+        assert (found.done, found.total, found.refused) == (10, 10, 0)
+        asked = hatchet.runs.bulk_replay_by_filters_with_pagination(since=since, statuses=[RunStatus.FAILED])
+        stack.drain()
+        assert hatchet.runs.wait_for_bulk(asked.id).done == 0
+        assert Counter(ran) == {n: 1 + n % 2 for n in range(20)}
 
 
 def test_an_id_that_cannot_be_replayed_holds_up_no_other() -> None:
@@ -266,7 +270,7 @@ def test_an_id_that_cannot_be_replayed_holds_up_no_other() -> None:
     with local(hatchet, backend="memory", background=False) as stack:
         ref = load.run(wait_for_result=False)
         stack.drain()
-        with pytest.raises(RunNotFound):
-            hatchet.runs.bulk_replay(BulkCancelReplayOpts(ids=["nothing", ref.workflow_run_id]))
+        asked = hatchet.runs.bulk_replay(BulkCancelReplayOpts(ids=["nothing", ref.workflow_run_id]))
         stack.drain()
+        assert hatchet.runs.wait_for_bulk(asked.id).reasons == ["Workflow run nothing not found"]
         assert ref.result() == {"attempt": 2}

@@ -6,22 +6,22 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.lives import born, cancelled, raised, returned, started
 from support.records import plan, task
 
-from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+from headrace.clients.models import BulkCancelReplayOpts
 from headrace.clients.runs.client import RunsClient
-from headrace.clients.runs.listing import PAGE
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.message import decode_message
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus
-from headrace.core.table import input_key, run_key
+from headrace.core.table import input_key
 from headrace.engine.catalog.workflows import Published, publish_workflows
+from headrace.engine.runs.listing import PAGE
 from headrace.errors import AccessDenied, NotSupportedError
 from headrace.memory.faults import NoFaults
 from headrace.memory.store import MemoryStore
@@ -331,22 +331,6 @@ def test_cancel(desk: Desk, runs: RunsClient) -> None:
     assert runs.get_status("q") is RunStatus.CANCELLED
     assert runs.get_status("c") is RunStatus.COMPLETED
     assert runs.get("q").run.error_message == "CANCELLED_BY_USER"
-
-
-def test_cancel_many(desk: Desk, runs: RunsClient) -> None:
-    desk.keep(*(solo(desk, f"r{number}", number, metadata={"n": number % 2}) for number in range(6)))
-    runs.bulk_cancel(BulkCancelReplayOpts(ids=["r0", "r1"]))
-    assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1"]
-    desk.keep(solo(desk, "over", 9, "completed", metadata={"n": 0}))
-    since = at(desk.clock.now_ms()) - timedelta(hours=1)
-    filters = RunFilter(since=since, additional_metadata={"n": "0"})
-    asyncio.run(runs.aio_bulk_cancel(BulkCancelReplayOpts(filters=filters)))
-    assert listed(runs, statuses=[RunStatus.CANCELLED]) == ["r0", "r1", "r2", "r4"]
-    assert "x" not in (desk.engine.store.get(run_key("over")) or {})  # a settled run is left alone
-    before = desk.clock.now_ms()
-    runs.bulk_cancel_by_filters_with_pagination(since=since, chunk_size=1)
-    assert listed(runs, statuses=[RunStatus.QUEUED]) == []
-    assert desk.clock.now_ms() - before == 3000  # one pause between two chunks
 
 
 @pytest.mark.parametrize(

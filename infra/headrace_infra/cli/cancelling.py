@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.core.run.graph import run_status
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotConfigured
+from headrace_infra.cli.bulk import DONE, cancel_all
 from headrace_infra.cli.console import counted, painted, say
 from headrace_infra.cli.found import record_of_run
 from headrace_infra.cli.listing import Filter, matching
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.clients.models import V1TaskSummary
 
-DONE = {"cancel": "cancelled", "replay": "replayed"}
 OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
@@ -37,15 +37,11 @@ def cancel_ids(app: Headrace, given: Sequence[str]) -> None:
         say(f"{record.run_id}: {painted(run_status(after))}{asked}")
 
 
-def cancel_matching(app: Headrace, wanted: Filter, *, sure: bool) -> None:
-    """Cancel all that match and have not ended; asks first, on a terminal."""
-    from headrace.clients.models import BulkCancelReplayOpts
-
+def cancel_matching(app: Headrace, wanted: Filter, *, sure: bool, wait: bool) -> None:
+    """Have the stack cancel all that match and have not ended; asks first, on a terminal."""
     rows = chosen(app, wanted, among=OPEN, verb="cancel", sure=sure)
-    if not rows:
-        return
-    app.runs.bulk_cancel(BulkCancelReplayOpts(ids=[row.metadata.id for row in rows]))
-    say(f"{counted(len(rows), 'run')} cancelled")
+    if rows:
+        cancel_all(app, [row.metadata.id for row in rows], wait=wait)
 
 
 def chosen(

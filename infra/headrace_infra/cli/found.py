@@ -41,7 +41,7 @@ def record_of_run(app: Headrace, given: str) -> RunRecord:
 def _beginning_with(app: Headrace, prefix: str) -> list[str]:
     from itertools import islice
 
-    from headrace.clients.runs.listing import Wanted, run_ids
+    from headrace.engine.runs.listing import Wanted, run_ids
 
     now_ms = app.engine.clock.now_ms()
     since = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=app.settings.retention_days)

@@ -78,6 +78,10 @@ def runs_cancel(
     hours: Annotated[float, typer.Option(min=0, help="With a filter: of the last hours")] = 24.0,
     metadata: Metadata = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before cancelling by filter")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(help="With a filter: follow it until all is done; without, it is done just the same"),
+    ] = True,
     app_path: AppOption = None,
     stack: StackOption = None,
 ) -> None:
@@ -92,7 +96,7 @@ def runs_cancel(
     if not (workflow or status or metadata):
         raise typer.BadParameter("give run ids, or a filter: --workflow, --status or --metadata")
     wanted = listing.wanted(app, workflow, status or ["QUEUED", "RUNNING"], metadata or [], hours=hours)
-    cancelling.cancel_matching(app, wanted, sure=yes)
+    cancelling.cancel_matching(app, wanted, sure=yes, wait=wait)
 
 
 @runs.command("replay", epilog="Example: headrace runs replay --workflow ingest --status FAILED --hours 2")
@@ -103,6 +107,10 @@ def runs_replay(
     hours: Annotated[float, typer.Option(min=0, help="With a filter: of the last hours")] = 24.0,
     metadata: Metadata = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before replaying by filter")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(help="With a filter: follow it until all is done; without, it is done just the same"),
+    ] = True,
     only_failed: Annotated[
         bool, typer.Option("--only-failed", help="Leave the tasks as they are that completed")
     ] = False,
@@ -127,4 +135,18 @@ def runs_replay(
     if input is not None:
         raise typer.BadParameter("--input goes with run ids: runs that a filter finds keep theirs")
     wanted = listing.wanted(app, workflow, status or ["FAILED"], metadata or [], hours=hours)
-    replaying.replay_matching(app, wanted, sure=yes, only_failed=only_failed)
+    replaying.replay_matching(app, wanted, sure=yes, only_failed=only_failed, wait=wait)
+
+
+@runs.command("bulk", epilog="Example: headrace runs bulk -o json")
+def runs_bulk(
+    bulk_id: Annotated[str | None, typer.Argument(help="One operation; none: all of the last 7 days")] = None,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """How far the cancels and replays of many runs are, which the stack works off."""
+    from headrace_infra.cli import bulk
+    from headrace_infra.cli.apps import app_or_stack
+
+    bulk.show(app_or_stack(app_path, stack), bulk_id, as_json=output is Output.JSON)

@@ -127,7 +127,8 @@ class MetricsClient:
         workflow_ids: Sequence[str] | None,
         parent: str | None,
     ) -> Iterator[RunRecord]:
-        from headrace.clients.runs.listing import Wanted, named, runs
+        from headrace.clients.runs.naming import named
+        from headrace.engine.runs.listing import Wanted, runs
 
         now_ms = self._app.engine.clock.now_ms()
         wanted = Wanted(

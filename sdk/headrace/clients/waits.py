@@ -55,10 +55,11 @@ class WaitsClient:
     def _records(
         self, run_id: str | None, workflow_ids: Sequence[str] | None, since: datetime | None
     ) -> Iterator[RunRecord]:
-        from headrace.clients.runs.listing import Wanted, named, runs
         from headrace.clients.runs.loading import record_of_run
+        from headrace.clients.runs.naming import named
         from headrace.core.run.ids import split_task_run_id
         from headrace.core.run.record import RunStatus
+        from headrace.engine.runs.listing import Wanted, runs
 
         engine, prefix = self._app.engine, self._app.settings.prefix
         if run_id is not None:

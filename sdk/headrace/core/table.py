@@ -258,6 +258,20 @@ def dead_letter_key(at_ms: int, name: str) -> Key:
     return Key(DEAD_LETTERS, f"{at_ms:013d}#{name}")
 
 
+BULK = "bulk"
+"""The partition of the operations on many runs that were asked for."""
+
+
+def bulk_key(id: str) -> Key:
+    """An operation on many runs: which, and how far it has come."""
+    return Key(BULK, id)
+
+
+def bulk_ids_key(id: str, page: int) -> Key:
+    """The ids of a page of it, where ids were given."""
+    return Key(f"bulk#{id}", f"{page:06d}")
+
+
 # ---------------------------------------------------------------- who waits for results
 
 REPLY_QUEUES = "replyqueues"

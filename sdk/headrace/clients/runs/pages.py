@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from headrace.clients.models import PaginationResponse, V1TaskSummary, V1TaskSummaryList
 from headrace.clients.runs.details import Loaded, at, run_summary, task_summaries
-from headrace.clients.runs.listing import PAGE, Bound, Wanted, runs
 from headrace.clients.runs.loading import load_many
+from headrace.engine.runs.listing import PAGE, Bound, Wanted, runs
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         WorkflowRunDetail,
     )
     from headrace.clients.runs.details import Loaded
-    from headrace.clients.runs.listing import Wanted
     from headrace.core.run.record import RunRecord
+    from headrace.engine.runs.listing import Wanted
 
 DAY_MS = 86_400_000
 DEFAULT_LIMIT = 50
@@ -216,7 +216,8 @@ class RunsReading:
         parent_task_external_id: str | None = None,
         triggering_event_external_id: str | None = None,
     ) -> Wanted:
-        from headrace.clients.runs.listing import Wanted, named
+        from headrace.clients.runs.naming import named
+        from headrace.engine.runs.listing import Wanted
 
         now_ms = self._app.engine.clock.now_ms()
         return Wanted(

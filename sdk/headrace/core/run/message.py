@@ -116,6 +116,14 @@ class TimersMessage:
     shard: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkMessage:
+    """A bulk operation is to go on: the worker that receives this works off some of its runs. `turn` counts its messages."""
+
+    id: str
+    turn: int
+
+
 def riders(record: RunRecord, message: TaskMessage) -> list[str]:
     """The other tasks that this message answers for: those that rode on it in a fused chain.
 
@@ -182,7 +190,11 @@ def encode_timers(message: TimersMessage) -> str:
     return json.dumps(out, separators=(",", ":"))
 
 
-Message: TypeAlias = TaskMessage | RefillMessage | FireMessage | TimersMessage | BatchMessage
+def encode_bulk(message: BulkMessage) -> str:
+    return json.dumps({"bulk": message.id, "turn": message.turn}, separators=(",", ":"))
+
+
+Message: TypeAlias = TaskMessage | RefillMessage | FireMessage | TimersMessage | BatchMessage | BulkMessage
 
 
 def decode_message(body: str) -> Message:
@@ -200,6 +212,8 @@ def decode_message(body: str) -> Message:
             return RefillMessage(gate=str(raw["refill"]), at_ms=int(raw["at"]), worker=str(raw["worker"]))
         if "timers" in raw:
             return TimersMessage(minute=int(raw["timers"]), shard=int(raw["shard"]))
+        if "bulk" in raw:
+            return BulkMessage(id=_named(raw["bulk"]), turn=int(raw["turn"]))
         if "fire" in raw:
             return FireMessage(kind=FiringKind(raw["fire"]), id=_named(raw["id"]), due_ms=int(raw["due"]))
         run_id, task = raw["run"], raw["task"]

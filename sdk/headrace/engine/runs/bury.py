@@ -20,6 +20,7 @@ from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
     BatchMessage,
+    BulkMessage,
     FireMessage,
     RefillMessage,
     TaskMessage,
@@ -68,6 +69,11 @@ def _bury(engine: Engine, received: Received, reason: str) -> Disposition:
         from headrace.engine.clock.tick import go_on_sending
 
         go_on_sending(engine, message, received.queue, lambda: BURIED_TIMERS_MS)
+        return Done()
+    if isinstance(message, BulkMessage):
+        from headrace.engine.bulk.work import stop
+
+        stop(engine, message, reason)
         return Done()
     if isinstance(message, FireMessage):
         from headrace.engine.clock.fire import give_up

@@ -15,6 +15,7 @@ from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
     BatchMessage,
+    BulkMessage,
     FireMessage,
     RefillMessage,
     TaskMessage,
@@ -82,6 +83,11 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> D
         from headrace.engine.clock.tick import go_on_sending
 
         go_on_sending(engine, message, host.worker, host.time_left_ms)
+        return Done()
+    if isinstance(message, BulkMessage):
+        from headrace.engine.bulk.work import go_on
+
+        go_on(engine, message, host.worker, host.time_left_ms)
         return Done()
     if isinstance(message, FireMessage):
         if host.start is None:

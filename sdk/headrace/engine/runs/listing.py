@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from headrace.clients.naming import App, workflow_name
 from headrace.core.run.graph import run_status
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.owed import ran_on
@@ -32,13 +31,6 @@ PARALLEL = 8
 
 EVENT_ID = "hatchet__event_id"
 """The metadata entry of a run that an event started."""
-
-
-def named(app: App, given: Iterable[str] | None) -> frozenset[str] | None:
-    """Names and ids of workflows as `Wanted` takes them, each with its namespace; None for all."""
-    if given is None:
-        return None
-    return frozenset(each for one in given for each in (one, workflow_name(app, one)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +112,23 @@ def run_ids(engine: Engine, wanted: Wanted) -> Iterator[str]:
 
     One request a shard for each hundred runs, however many workflows there are and days are asked for.
     """
+    for _, entry in entries(engine, wanted):
+        if wanted.lists(entry):
+            yield entry.run_id
+
+
+def entries(engine: Engine, wanted: Wanted, below: str | None = None) -> Iterator[tuple[str, IndexEntry]]:
+    """All entries of the index from `since_ms` to `until_ms`, newest first, each with its sort key; those below the sort key `below`."""
     failed_only = wanted.statuses is not None and wanted.statuses <= {RunStatus.FAILED}
     index, attribute = ("failed", "fsk") if failed_only else ("listing", "lsk")
     partitions = [
         _Partition(engine, index, attribute, runs_listed(shard), wanted) for shard in range(RUN_SHARDS)
     ]
     with ThreadPoolExecutor(PARALLEL) as pool:
-        first = list(pool.map(_Partition.page, partitions))
-    entries = [part.entries(page) for part, page in zip(partitions, first, strict=True) if page]
-    for order in heapq.merge(*entries, reverse=True):
-        entry = index_entry_of(order)
-        if wanted.lists(entry):
-            yield entry.run_id
+        first = list(pool.map(lambda part: part.page(below), partitions))
+    orders = [part.entries(page) for part, page in zip(partitions, first, strict=True) if page]
+    for order in heapq.merge(*orders, reverse=True):
+        yield order, index_entry_of(order)
 
 
 @dataclass(frozen=True, slots=True)

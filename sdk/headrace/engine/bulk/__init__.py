@@ -1,0 +1,1 @@
+"""Cancelling and replaying many runs inside the stack."""
