@@ -43,6 +43,7 @@ from headrace.core.changes import apply
 from headrace.core.run.commit import create
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord
+from headrace.telemetry.events import TaskEvent
 from headrace_handlers.worker import make_handler
 
 RUNS = 200
@@ -138,7 +139,7 @@ def bare_handler() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
 class NoMetrics:
     """Headrace's own metrics are beside the point here, as the bare handler has none."""
 
-    def event(self, *arguments: Any, **options: Any) -> None: ...
+    def heard(self, event: TaskEvent) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -160,7 +161,7 @@ def main() -> int:
     with instant_aws(item_to_wire(created), "simple", []) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         bare = bare_handler()
-        ours = make_handler(app, "default", observer=NoMetrics(), stop_process=lambda reason: None)
+        ours = make_handler(app, "default", metrics=NoMetrics(), stop_process=lambda reason: None)
         for handler in (bare, ours):
             cpu_ms(handler, body)
         pairs = [(cpu_ms(bare, body), cpu_ms(ours, body)) for _ in range(ROUNDS)]

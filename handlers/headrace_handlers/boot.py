@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
 from headrace.definitions.worker import Worker
-from headrace.engine.runs.ports import Host, Observer, Outcome, Work
+from headrace.engine.runs.ports import Host, Outcome, Work
 from headrace.errors import LifespanSetupError, NotConfigured
 from headrace.runtime.code import raised
 from headrace.settings.environment import from_environment
 from headrace.settings.settings import Settings
+from headrace.telemetry.events import Listener
 from headrace.triggers.door import door_of
 
 
@@ -73,7 +74,7 @@ def host_for(
     worker_name: str,
     *,
     visibility_s: int | None = None,
-    observer: Observer | None = None,
+    listeners: Sequence[Listener] = (),
     stop_process: Callable[[str], None] | None = None,
     time_left_ms: Callable[[], int] | None = None,
 ) -> Host:
@@ -88,7 +89,7 @@ def host_for(
         worker=worker.name,
         runnables=worker.runnables(),
         visibility_s=visibility_s if visibility_s is not None else app.settings.visibility_s,
-        observer=observer,
+        listeners=listeners,
         stop_process=stop_process,
         context=worker.lifespan.context,
         start=door_of(app),

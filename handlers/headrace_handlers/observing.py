@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from headrace.core.run.record import RunRecord
 from headrace.core.waits.points import encode_point
-from headrace.engine.runs.ports import Observer
+from headrace.telemetry.events import AttemptEnded, AttemptStarted, Listener, TaskEvent, name_of
 
 if TYPE_CHECKING:
     from headrace.engine.events.handle import Handled
@@ -42,13 +41,13 @@ MOST_GATES = 20
 """How many gates a line names at most."""
 
 
-class Metrics(Observer, Protocol):
-    """An observer that is told when an invocation ends."""
+class Metrics(Listener, Protocol):
+    """A listener that is told when an invocation ends."""
 
     def flush(self) -> None: ...
 
 
-class EmfObserver:
+class EmfListener:
     """Collects events; `flush` writes one line for each workflow that had any. Thread-safe."""
 
     def __init__(self, worker: str, out: TextIO | None = None) -> None:
@@ -60,17 +59,19 @@ class EmfObserver:
         self._durations: dict[str, list[int]] = defaultdict(list)
         self._gates: dict[str, _Waited] = defaultdict(_Waited)
 
-    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-        workflow = record.plan.workflow
+    def heard(self, event: TaskEvent) -> None:
+        workflow = event.workflow
         with self._lock:
-            self._counts[workflow][METRICS[kind]] += 1
-            if kind == "started":
-                self._waits[workflow].append(queue_ms)
-                gates = tuple(encode_point(each) for each in record.tasks[task].lined_up)
-                if gates:
-                    self._gates[workflow].add(queue_ms, gates)
-            if kind in ("completed", "failed", "retried"):
-                self._durations[workflow].append(run_ms)
+            self._counts[workflow][METRICS[name_of(event)]] += 1
+            match event:
+                case AttemptStarted(queue_ms=queue_ms, lined_up=lined_up):
+                    self._waits[workflow].append(queue_ms)
+                    if lined_up:
+                        self._gates[workflow].add(queue_ms, map(encode_point, lined_up))
+                case AttemptEnded(run_ms=run_ms) if run_ms is not None:
+                    self._durations[workflow].append(run_ms)
+                case _:
+                    pass  # a count
 
     def flush(self) -> None:
         """Write what was collected."""

@@ -20,7 +20,7 @@ from headrace.runtime.deadline import end_process
 from headrace.telemetry import tracing
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
-from headrace_handlers.observing import EmfObserver, Metrics
+from headrace_handlers.observing import EmfListener, Metrics
 from headrace_handlers.records import received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -32,10 +32,10 @@ def make_handler(
     *,
     stop_process: Callable[[str], None] | None = None,
     visibility_s: int | None = None,
-    observer: Metrics | None = None,
+    metrics: Metrics | None = None,
 ) -> Handler:
     """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind."""
-    metrics = observer or EmfObserver(worker_name)
+    listener = metrics or EmfListener(worker_name)
     engine = app.engine
     boot.worker_named(app, worker_name)
     hosts: list[Host] = []  # made at the first invocation: a SnapStart snapshot holds no lifespan
@@ -44,7 +44,11 @@ def make_handler(
         if not hosts:
             hosts.append(
                 boot.host_for(
-                    app, worker_name, visibility_s=visibility_s, observer=metrics, stop_process=stop_process
+                    app,
+                    worker_name,
+                    visibility_s=visibility_s,
+                    listeners=(listener,),
+                    stop_process=stop_process,
                 )
             )
         time_left_ms = getattr(context, "get_remaining_time_in_millis", None)
@@ -56,7 +60,7 @@ def make_handler(
                 event, lambda record: deliver(engine, host, engine.opened(received(record, worker_name)))
             )
         finally:
-            metrics.flush()
+            listener.flush()
             tracing.flush()
 
     return handler

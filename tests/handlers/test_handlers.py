@@ -22,8 +22,9 @@ from headrace.engine.runs.read import read
 from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.errors import NotConfigured
 from headrace.ports import Outgoing
+from headrace.telemetry.events import AttemptStarted
 from headrace_handlers import boot, clock, dead_letters, logs, worker
-from headrace_handlers.observing import MOST_GATES, EmfObserver, gate_metrics
+from headrace_handlers.observing import MOST_GATES, EmfListener, gate_metrics
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
@@ -66,7 +67,7 @@ def test_metrics_are_one_line_of_emf(stack: LocalStack) -> None:
     out = io.StringIO()
     probe.run(wait_for_result=False)
     event = batch(stack, 1)
-    handler = worker.make_handler(hatchet, "probe", observer=EmfObserver("probe", out))
+    handler = worker.make_handler(hatchet, "probe", metrics=EmfListener("probe", out))
     finish(stack, event, handler(event, LambdaContext("probe", 60)))
     [line] = out.getvalue().splitlines()
     found = json.loads(line)
@@ -85,10 +86,10 @@ def test_metrics_are_one_line_of_emf(stack: LocalStack) -> None:
 class Observed(World):
     """A world whose hosts tell what happens."""
 
-    observer: EmfObserver
+    metrics: EmfListener
 
     def host(self, worker: str) -> Host:
-        return replace(World.host(self, worker), observer=self.observer)
+        return replace(World.host(self, worker), listeners=(self.metrics,))
 
 
 def waited() -> tuple[Observed, io.StringIO]:
@@ -102,7 +103,7 @@ def waited() -> tuple[Observed, io.StringIO]:
         return {"ok": True}
 
     w = Observed(plans={"flow": single(gates=(gate("flow/0"),))}, code={"flow": body})
-    w.observer = EmfObserver("default", out)
+    w.metrics = EmfListener("default", out)
     for _ in range(3):
         w.start("flow")
     w.drain()
@@ -111,8 +112,8 @@ def waited() -> tuple[Observed, io.StringIO]:
 
 def test_waits_at_gates_are_a_metric_and_the_gates_a_property() -> None:
     w, out = waited()
-    w.observer.flush()
-    w.observer.flush()
+    w.metrics.flush()
+    w.metrics.flush()
     [line] = [json.loads(line) for line in out.getvalue().splitlines()]
     assert (line["RunsStarted"], line["RunsParked"]) == (3, 2)
     assert (line["GateWait"], line["Gates"]) == ([1_000, 2_000], ["gate#flow/0#x"])
@@ -124,13 +125,10 @@ def test_waits_at_gates_are_a_metric_and_the_gates_a_property() -> None:
 
 def test_a_line_names_so_many_gates_and_no_more() -> None:
     w, out = waited()
-    w.observer.flush()
-    run_id = next(str(item["pk"]).removeprefix("run#") for item in w.store.items() if item["sk"] == "run")
-    record = w.record(run_id)
+    w.metrics.flush()
     points = tuple(AtConcurrency("flow/0", str(number)) for number in range(50))
-    row = replace(record.tasks["flow"], lined_up=points)
-    w.observer.event("started", record.with_row("flow", row), "flow", queue_ms=5)
-    w.observer.flush()
+    w.metrics.heard(AttemptStarted(workflow="flow", task="flow", queue_ms=5, lined_up=points))
+    w.metrics.flush()
     line = json.loads(out.getvalue().splitlines()[-1])
     assert (len(line["Gates"]), line["GateWait"]) == (MOST_GATES, [5])
 

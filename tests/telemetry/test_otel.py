@@ -466,4 +466,10 @@ def test_without_an_instrumentor_no_tracer_is_imported() -> None:
         check=True,
         timeout=60,
     )
-    assert done.stdout.split() == ["headrace.telemetry", "headrace.telemetry.tracing", "False"]
+    assert done.stdout.split() == [
+        "headrace.telemetry",
+        "headrace.telemetry.events",
+        "headrace.telemetry.prometheus",
+        "headrace.telemetry.tracing",
+        "False",
+    ]

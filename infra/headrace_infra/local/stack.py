@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -24,6 +23,7 @@ from headrace.engine.events.handle import Handled
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import HeadraceError, NotSupportedError
 from headrace.ports import Outgoing
+from headrace.telemetry.prometheus import Counts
 from headrace_handlers import dead_letters, webhooks, worker
 from headrace_handlers import events as events_handler
 from headrace_infra.compile import compile_app, left_out, units_of
@@ -45,14 +45,8 @@ HORIZON_MS = 20 * MINUTE_MS
 MINISTACK_PAUSE_S = 0.01
 
 
-class EventCounter:
-    """What happened to tasks, counted by kind."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-
-    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-        self.counts[kind] += 1
+class EventCounter(Counts):
+    """What happened to tasks, counted by name."""
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -268,7 +262,7 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
     targets = {
         name: Target(
             queue=name,
-            handler=worker.make_handler(app, name, visibility_s=deployed.visibility_s[name], observer=events),
+            handler=worker.make_handler(app, name, visibility_s=deployed.visibility_s[name], metrics=events),
             batch_size=deployed.batch_size[name],
             timeout_s=deployed.timeout_s[name],
             visibility_s=deployed.visibility_s[name],

@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.clients.rate_limits import check_limits, register_limits
-from headrace.core.run.record import RunRecord
 from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish_workers
 from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.crons import declare_crons
@@ -26,6 +24,7 @@ from headrace.runtime.deadline import end_process
 from headrace.runtime.health import serve_health
 from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
+from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
@@ -52,25 +51,6 @@ def serve(worker: Worker) -> None:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class Counts:
-    """What happened to tasks, for `/metrics`."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-        with self._lock:
-            self.counts[kind] += 1
-
-    def text(self) -> str:
-        """Prometheus' text format."""
-        with self._lock:
-            return "".join(
-                f'headrace_tasks_total{{event="{kind}"}} {n}\n' for kind, n in sorted(self.counts.items())
-            )
 
 
 class Process:
@@ -189,7 +169,7 @@ class Process:
             worker=self.worker.name,
             runnables=self.worker.runnables(),
             visibility_s=VISIBILITY_S,
-            observer=self.counts,
+            listeners=(self.counts,),
             stop_process=end_process if end_process_allowed else None,
             time_left_ms=lambda: 10**9,
             stopping=self.stopping.is_set,

@@ -51,11 +51,13 @@ from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.payloads import load_input
 from headrace.engine.runs.ports import Disposition, Done, EachEnded, Host, Later, Poison, Raised, Succeeded
+from headrace.engine.runs.telling import begun
 from headrace.engine.waits.kinds.batch import send_batch
 from headrace.errors import RequestRefused
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry import tracing
+from headrace.telemetry.events import AttemptEnded, Outcome, TaskCancelled
 
 if TYPE_CHECKING:
     from headrace.ports import Received
@@ -291,7 +293,7 @@ def _run(engine: Engine, host: Host, taken: _Taken, members: Sequence[Claimed], 
         on_timeout=lambda timed_out: _commit_all(engine, host, taken, members, timed_out),
     )
     for each in members:
-        _tell(engine, host, "taken_over" if each.row.takeovers else "started", each)
+        host.tell(begun(each.record.plan.workflow, each.attempt, each.row))
     runnable = host.runnables.get((first.record.plan.workflow, first.attempt.task))
     if runnable is None:
         error = ErrorInfo(
@@ -395,12 +397,12 @@ def _pay_member(engine: Engine, host: Host, each: Claimed, ran: Ran, record: Run
     """What a member's end owes. One that was cancelled meanwhile owes what that makes owed; its result counts for nothing."""
     task = each.attempt.task
     if record is not None:
-        _tell(engine, host, "completed" if isinstance(ran.ending, Succeeded) else "failed", each)
+        _tell_end(engine, host, ran, each)
         pay(engine, record, owed_after(record, task))
         return
     found = record_in(engine, engine.store.get(run_key(each.record.run_id)))
     if found is not None and (found.cancelled_at_ms is not None or was_cancelled(found, task)):
-        _tell(engine, host, "cancelled", each)
+        host.tell(TaskCancelled(workflow=each.record.plan.workflow, task=task))
         member = Member(
             run_id=found.run_id,
             number=each.attempt.number,
@@ -410,12 +412,11 @@ def _pay_member(engine: Engine, host: Host, each: Claimed, ran: Ran, record: Run
         pay(engine, found, owed_to(found, _message_of(found, each.attempt, member)))
 
 
-def _tell(engine: Engine, host: Host, kind: str, each: Claimed) -> None:
-    if host.observer is not None:
-        began_ms = each.attempt.now_ms
-        queue_ms = max(0, began_ms - (each.row.queued_at_ms or began_ms))
-        run_ms = max(0, engine.clock.now_ms() - began_ms)
-        host.observer.event(kind, each.record, each.attempt.task, queue_ms=queue_ms, run_ms=run_ms)
+def _tell_end(engine: Engine, host: Host, ran: Ran, each: Claimed) -> None:
+    outcome = Outcome.COMPLETED if isinstance(ran.ending, Succeeded) else Outcome.FAILED
+    run_ms = max(0, engine.clock.now_ms() - each.attempt.now_ms)
+    workflow = each.record.plan.workflow
+    host.tell(AttemptEnded(workflow=workflow, task=each.attempt.task, outcome=outcome, run_ms=run_ms))
 
 
 # ---------------------------------------------------------------- a message that no worker could process

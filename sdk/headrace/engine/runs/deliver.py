@@ -39,10 +39,12 @@ from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.runs.pay import pay
 from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
+from headrace.engine.runs.telling import begun, outcome_of
 from headrace.engine.waits.admission import admit, hand_on
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
+from headrace.telemetry.events import AttemptEnded, AttemptFenced, AttemptTimedOut, TaskCancelled
 
 
 def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = run_live) -> Disposition:
@@ -141,8 +143,7 @@ def _advance(
 
         return park_at_batch(engine, claimed)
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
-    queue_ms = attempt.now_ms - (row.queued_at_ms or attempt.now_ms)
-    _tell(host, "taken_over" if row.takeovers else "started", claimed.record, attempt.task, queue_ms=queue_ms)
+    host.tell(begun(claimed.record.plan.workflow, attempt, row))
     ran = run(engine, host, claimed, runner=runner)
     rider = _rider(engine, host, message, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
@@ -235,25 +236,18 @@ def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) 
         return Done()
     record = record_in(engine, item)
     if record.cancelled_at_ms is not None or was_cancelled(record, claimed.attempt.task):
-        _tell(host, "cancelled", record, claimed.attempt.task)
+        host.tell(TaskCancelled(workflow=record.plan.workflow, task=claimed.attempt.task))
         pay(engine, record, owed_to(record, message))
         return Done()
-    _tell(host, "fenced", record, claimed.attempt.task)
+    host.tell(AttemptFenced(workflow=record.plan.workflow, task=claimed.attempt.task))
     return Later(0, f"another attempt took task {claimed.attempt.task} over")
 
 
-def _tell(host: Host, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-    if host.observer is not None:
-        host.observer.event(kind, record, task, queue_ms=max(queue_ms, 0), run_ms=run_ms)
-
-
 def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, attempt: Attempt) -> None:
-    run_ms = engine.clock.now_ms() - attempt.now_ms
+    workflow, task = record.plan.workflow, attempt.task
     if isinstance(ran.ending, TimedOut):
-        _tell(host, "timed_out", record, attempt.task, run_ms=run_ms)
-    row = record.tasks[attempt.task]
-    if row.status in (TaskStatus.PARKED, TaskStatus.SUSPENDED):
-        return
-    again = row.status is TaskStatus.QUEUED
-    kind = "retried" if again else "completed" if row.status is TaskStatus.COMPLETED else "failed"
-    _tell(host, kind, record, attempt.task, run_ms=run_ms)
+        host.tell(AttemptTimedOut(workflow=workflow, task=task))
+    outcome = outcome_of(record.tasks[task].status)
+    if outcome is not None:
+        run_ms = engine.clock.now_ms() - attempt.now_ms
+        host.tell(AttemptEnded(workflow=workflow, task=task, outcome=outcome, run_ms=run_ms))

@@ -11,6 +11,7 @@ from headrace.core.durable.log import Entry
 from headrace.core.run.commit import Attempt
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ErrorInfo, RunRecord
+from headrace.telemetry.events import Listener, TaskEvent
 
 if TYPE_CHECKING:
     from headrace.engine.clock.starts import Start
@@ -169,14 +170,6 @@ class Runnable(Protocol):
         ...
 
 
-class Observer(Protocol):
-    """Told of what happens to tasks, for metrics and logs. Must not raise."""
-
-    def event(self, kind: str, record: RunRecord, task: str, *, queue_ms: int = 0, run_ms: int = 0) -> None:
-        """`kind`: started, completed, failed, retried, timed_out, cancelled, fenced, taken_over, parked."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A worker as a process or an execution environment: its queue, its code, how it runs and how it ends."""
@@ -185,7 +178,8 @@ class Host:
     runnables: Mapping[tuple[str, str], Runnable]
     """(workflow name, task name) -> code."""
     visibility_s: int = 60
-    observer: Observer | None = None
+    listeners: Sequence[Listener] = ()
+    """What is told of events of tasks, for metrics."""
     stop_process: Callable[[str], None] | None = None
     """What ends code that cannot be interrupted: `os._exit` in a Lambda and in a worker process with one slot.
     None (threads, tests): the thread is abandoned."""
@@ -199,6 +193,10 @@ class Host:
     """Starts runs through the app's one door: for crons and schedules that are due."""
     labels: Callable[[], Mapping[str, str | int]] | None = None
     """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
+
+    def tell(self, event: TaskEvent) -> None:
+        for listener in self.listeners:
+            listener.heard(event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from headrace.engine.waits.kinds.concurrency import (
 from headrace.engine.waits.kinds.rate_limit import Never, NothingLeft, Taken, return_units, take_units
 from headrace.engine.waits.park import line_up, look_again, passes_of, waiter_of
 from headrace.engine.waits.wake import wake
+from headrace.telemetry.events import AttemptEnded, Outcome, TaskCancelled, TaskEvent, TaskParked
 
 
 @dataclass(slots=True)
@@ -194,8 +195,7 @@ def _park(way: _Passing, point: AdmissionPoint) -> Disposition:
     )
     if record is None or record.tasks[way.task].waits_at != point:  # the task may have been buried meanwhile
         return _stale(way)
-    if way.host.observer is not None:
-        way.host.observer.event("parked", record, way.task)
+    way.host.tell(TaskParked(workflow=record.plan.workflow, task=way.task, point=point))
     for of in reversed(way.inside):
         if not of.of_run:
             pay_evictions(way.engine, evictions_at(of.gate, give_places_back(way.engine, of)))
@@ -227,12 +227,17 @@ def _settle(way: _Passing, status: TaskStatus, error: ErrorInfo) -> Disposition:
     record = _written(way, turn_away(way.record, way.claimed.attempt, status, error, now_ms=now_ms))
     if record is None:
         return _stale(way)
-    if way.host.observer is not None:
-        kind = "failed" if status is TaskStatus.FAILED else "cancelled"
-        way.host.observer.event(kind, record, way.task)
+    way.host.tell(_refused(record, way.task, status))
     _leave_lines(way, but=None)
     pay(way.engine, record, owed_after(record, way.task))
     return Done()
+
+
+def _refused(record: RunRecord, task: str, status: TaskStatus) -> TaskEvent:
+    workflow = record.plan.workflow
+    if status is TaskStatus.FAILED:
+        return AttemptEnded(workflow=workflow, task=task, outcome=Outcome.FAILED, run_ms=None)
+    return TaskCancelled(workflow=workflow, task=task)
 
 
 def _written(way: _Passing, write: Update) -> RunRecord | None:
