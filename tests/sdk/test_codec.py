@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import zlib
 from collections.abc import Iterator
@@ -13,11 +14,26 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, DurableContext, Headrace
+from headrace import (
+    Context,
+    Debounce,
+    DefaultFilter,
+    DurableContext,
+    EmptyModel,
+    Headrace,
+    TTLBasedIdempotencyConfig,
+    UserEventCondition,
+)
+from headrace.core import table
+from headrace.core.changes import Item, Key, Put
+from headrace.core.run.encoding import zipped
 from headrace.crypto import AesGcmCodec, KmsKey, LocalKey
 from headrace.engine.engine import Limits
 from headrace.errors import DefinitionError, FailedTaskRunExceptionGroup, PayloadSealedError
+from headrace.memory.store import MemoryStore
 from headrace.ports import Ports
+from headrace.values.sealed import SealedStore
+from headrace.values.sealing import Sealing, compact
 from headrace_handlers import worker
 from headrace_infra.compile import compile_app
 from headrace_infra.local.dispatcher import LambdaContext
@@ -50,6 +66,8 @@ class Watching:
 
 def plain(value: Any) -> str:
     """A value as text, whatever is compressed in it."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bytes):
         try:
             return zlib.decompress(value).decode()
@@ -84,7 +102,7 @@ def everything(hatchet: Headrace) -> Any:
     @hatchet.task(name="child", retries=1)
     def child(input: dict[str, Any], ctx: Context) -> dict[str, str]:
         if ctx.retry_count == 0:
-            raise ValueError(f"not yet: {input['what']}")
+            raise ValueError(f"not yet: {input['what'] * 300}")  # the error is an item beside the record
         return {"child": input["what"]}
 
     @hatchet.durable_task(name="parent", execution_timeout=timedelta(minutes=5))
@@ -93,19 +111,37 @@ def everything(hatchet: Headrace) -> Any:
         await ctx.aio_put_stream(f"chunk of {input['what']}")
         await ctx.aio_put_stream(input["what"].encode())
         memo = await ctx._aio_memo(lambda: {"memo": input["what"]}, dict[str, str])
+        await ctx._aio_memo(lambda n: input["what"] * 300, str, 2)  # the log is stored in parts
         found = await child.aio_run({"what": input["what"]})
         event = await ctx.aio_wait_for_event("paid", "input.amount > 1")
         return {"all": [memo, found, event], "filler": SECRET * 40}
 
-    @hatchet.task(name="failing")
+    @hatchet.task(name="failing", retries=1)
     def failing(input: dict[str, Any], ctx: Context) -> None:
         raise RuntimeError(f"no: {input['what']}")
 
-    @hatchet.task(name="triggered", on_events=["paid"])
+    @hatchet.task(
+        name="triggered",
+        on_events=["paid"],
+        default_filters=[DefaultFilter(expression="true", scope="t", payload={"f": SECRET})],
+        on_crons=["0 0 1 * *"],
+        cron_input={"what": SECRET},
+        idempotency=TTLBasedIdempotencyConfig("'one'", timedelta(minutes=1)),
+    )
     def triggered(input: dict[str, Any], ctx: Context) -> dict[str, Any]:
         return {"got": input["what"]}
 
-    return parent, failing
+    waiting = hatchet.workflow(name="waiting")
+
+    @waiting.task(wait_for=[UserEventCondition("paid")])
+    def after_paid(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {"first": SECRET, "more": SECRET * 3_000}  # an item of its own
+
+    @waiting.task(parents=[after_paid])
+    def last(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {"parent": ctx.task_output(after_paid)["first"]}
+
+    return parent, failing, waiting, triggered
 
 
 @contextmanager
@@ -130,10 +166,18 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
     backend: Backend, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hatchet = Watched(codec=AesGcmCodec([key("k1")]))
-    parent, failing = everything(hatchet)
+    parent, failing, waiting, triggered = everything(hatchet)
     with logged() as lines, local(hatchet, backend=backend, background=False) as stack:
         ref = parent.run(input={"what": SECRET}, wait_for_result=False)
         bad = failing.run(input={"what": SECRET, "more": SECRET * 30_000}, wait_for_result=False)
+        flow = waiting.run(wait_for_result=False)
+        again = failing.run(input={"what": "x"}, wait_for_result=False)
+        failing.run(input={"what": SECRET}, delay=timedelta(hours=1), wait_for_result=False)
+        failing.run(input={"what": SECRET}, debounce=Debounce("k", "2s"), wait_for_result=False)
+        triggered.run(input={"what": SECRET}, wait_for_result=False)
+        failing.run(
+            input={"what": SECRET, "more": SECRET * 3_000}, wait_for_result=False
+        )  # an item of its own
         hatchet.filters.create("triggered", "true", "s", {"f": SECRET})
         hatchet.cron.create("failing", "monthly", "0 0 1 * *", {"what": SECRET})
         later = datetime.fromtimestamp(stack.clock.now_ms() / 1000, UTC) + timedelta(minutes=20)
@@ -141,11 +185,15 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
         stack.drain()
         stack.push_event("paid", {"amount": 2, "what": SECRET}, scope="s")
         stack.drain()
+        hatchet.runs.replay(again.workflow_run_id, input={"what": SECRET})
+        stack.drain()
+        assert flow.result()["last"] == {"parent": SECRET}
         assert ref.result()["all"][0] == {"memo": SECRET}
         assert ref.result()["all"][1] == {"child": SECRET}
         assert ref.result()["all"][2]["what"] == SECRET
-        with pytest.raises(FailedTaskRunExceptionGroup, match=SECRET):
-            bad.result()
+        for failed in (bad, again):
+            with pytest.raises(FailedTaskRunExceptionGroup, match=SECRET):
+                failed.result()
         assert SECRET in hatchet.runs.get(ref.workflow_run_id).tasks[0].input["what"]
         assert hatchet.logs.list(ref.workflow_run_id).rows[0].message == f"took {SECRET}"
     out = capfd.readouterr()
@@ -155,8 +203,57 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
     written = "".join(hatchet.seen)
     assert all(
         kind in written
-        for kind in ("line#", "stream#", "events#", "sub#", "filters", "crons", "scheduled", "/in")
+        for kind in (
+            "line#",
+            "stream#",
+            "events#",
+            "sub#",
+            "filters",
+            "crons",
+            "scheduled",
+            "/in",
+            "attempt#",
+            "log#parent#",
+            "timer#",
+            "debounced",
+            "idem#",
+            "catalog",
+            "replay",
+        )
     )
+
+
+BODY = compact({"event": {"id": "e", "payload": json.dumps({"what": SECRET})}})
+
+
+@pytest.mark.parametrize(
+    ("where", "item"),
+    [
+        (table.webhook_key("w"), {"static": json.dumps({"what": SECRET}), "key": "clear"}),
+        (table.dead_letter_key(1, "m"), {"why": f"it was {SECRET}", "body": BODY}),
+        (table.cron_key("c"), {"problem": SECRET}),
+        (table.scheduled_key("s"), {"problem": SECRET}),
+        (table.debounced_key("d"), {"problem": SECRET}),
+        (table.run_key("r"), {"tasks": {"0": {"s": "N", "x": {"1": f"no such key: {SECRET}"}}}}),
+        (table.chunk_key("r", 1, "o", 1), {"chunk": SECRET.encode() + b"\xff"}),
+        (
+            table.run_key("r"),
+            {
+                "in": zipped(json.dumps({"what": SECRET * 100})),
+                "tasks": {"0": 'C5k;9;2;f3x_{"r":1}:{"what":"xyzzy-4711"}'},
+            },
+        ),
+    ],
+)
+def test_what_is_sealed_is_opened_as_it_was(where: Key, item: Item) -> None:
+    store = MemoryStore()
+    codec = AesGcmCodec([key("k1")])
+    sealed = SealedStore(store, Sealing(codec, seals=True), Sealing(codec, seals=False))
+    sealed.write(Put(key=where, item=item))
+    assert SECRET not in plain(store.get(where))
+    found = sealed.get(where)
+    assert found is not None
+    assert plain({name: each for name, each in found.items() if name not in ("pk", "sk")}) == plain(item)
 
 
 # ---------------------------------------------------------------- keys
