@@ -89,7 +89,7 @@ D20 | Sticky | differs | to a worker, which is a queue and all that serve it, no
 D21 | Worker labels | differs | a Lambda worker's labels are those it declares | sdk/test_labels.py::test_only_a_process_changes_its_labels
 D22 | Labels of a run | works |  | sdk/test_labels.py::test_a_run_s_wishes_choose_its_worker
 D23 | Slots | differs | over all of a worker's invocations and processes; no cap unless given; `durable_slots` has no effect | engine/test_gates.py::test_slots_cap_a_worker_and_cost_weighs
-D24 | `ctx.release_slot` | refused | a task holds its slot until it ends, or waits as a durable task | sdk/test_parity.py::test_a_slot_is_not_released_by_hand
+D24 | `ctx.release_slot` | works |  | sdk/test_admission.py::test_a_slot_is_released_while_the_task_goes_on_and_its_place_at_its_key_is_kept
 D25 | Idempotency by time | works |  | sdk/test_runs.py::test_idempotency_by_time
 D26 | Idempotency by status | works |  | sdk/test_runs.py::test_idempotency_by_status_is_released_at_the_end
 D27 | Idempotency in bulk and by events | works |  | sdk/test_one_door.py::test_of_many_the_colliding_are_named_and_the_others_start
@@ -151,7 +151,7 @@ I8 | REST API | refused | no server; the models that code imports are in `headra
 I9 | Managed compute | differs | Lambda | infra/test_template.py::test_each_worker_has_a_queue_a_function_and_a_mapping_between_them
 I10 | Retention | differs | `retention_days` by the table's expiry | infra/test_template.py::test_the_namespace_and_the_retention_reach_the_functions
 I11 | Payload limits | works |  | sdk/test_runs.py::test_an_input_over_the_limit_is_refused_at_the_call
-I12 | Kit for coding agents | differs | `llms.txt` with the documentation site; no server for it | docs/test_pages.py::test_the_pages_for_newcomers_have_programs
+I12 | Kit for coding agents | differs | `llms.txt` with the documentation site; no server for it | docs/test_pages.py::test_the_pages_for_newcomers_and_on_features_have_programs
 I13 | Public exceptions | differs | `RunNotFound` and `RunCancelled` are ValueErrors with Hatchet's text | clients/test_refs.py::test_what_hatchet_raises_as_valueerror_can_be_told_apart
 I14 | Operators | refused | they push to HTTP targets; Lambda is called by its queue | infra/test_template.py::test_each_worker_has_a_queue_a_function_and_a_mapping_between_them
 J | Names at the top and deep paths | differs | deep paths need `headrace.compat.install()`; `TaskApi` can be imported and is refused where it is made | clients/test_compat.py::test_every_name_that_code_imports_is_there

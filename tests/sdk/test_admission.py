@@ -27,6 +27,9 @@ from headrace import (
     Standalone,
     Workflow,
 )
+from headrace.core.changes import Update
+from headrace.core.table import gate_key, run_key
+from headrace.core.waits.points import AtSlots, encode_point
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -236,6 +239,51 @@ def test_slots_are_counted_by_their_cost_over_all_tasks_of_the_worker() -> None:
         assert stage.statuses(ids) == [RUNNING, QUEUED, QUEUED]  # nobody overtakes the second
         stage.finish()
         assert stage.statuses(ids) == [COMPLETED] * 3
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_a_slot_is_released_while_the_task_goes_on_and_its_place_at_its_key_is_kept(released: bool) -> None:
+    stage = Stage()
+
+    def work(input: Order, ctx: Context) -> dict[str, str]:
+        if released:
+            ctx.release_slot()
+            ctx.release_slot()  # a second time changes nothing
+        return stage.step(input, ctx)
+
+    task = stage.app.task(
+        name="task", input_validator=Order, concurrency=ConcurrencyExpression("input.customer", 1)
+    )(work)
+    stage.app.worker("w", workflows=[task], slots=1)
+    with stage.open():
+        ids = [stage.start(task, Order(customer=each)) for each in "aab"]
+        assert stage.statuses(ids) == ([RUNNING, QUEUED, RUNNING] if released else [RUNNING, QUEUED, QUEUED])
+        stage.finish()
+        assert stage.statuses(ids) == [COMPLETED] * 3
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_attempt_that_was_replaced_releases_nothing(replaced: bool) -> None:
+    app = Headrace(config=Settings())
+    held: list[bool] = []
+
+    @app.task(name="task")
+    def task(input: Order, ctx: Context) -> dict[str, str]:
+        engine = app.engine
+        if replaced:
+            engine.store.write(
+                Update(key=run_key(ctx.workflow_run_id), sets={("tasks", "0", "o"): "another"})
+            )
+        ctx.release_slot()
+        gate = engine.store.get(gate_key(encode_point(AtSlots("w"))))
+        held.append(ctx.workflow_run_id in str(gate))
+        return {}
+
+    app.worker("w", workflows=[task], slots=1)
+    with local(app, backend="memory", background=False) as stack:
+        task.run(Order(), wait_for_result=False)
+        stack.deliver_all()
+    assert held == [replaced]
 
 
 # ---------------------------------------------------------------- rate limits

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from headrace import Context, EmptyModel, Hatchet, MCPProvider, NotSupportedError
+from headrace import Context, EmptyModel, Hatchet, MCPProvider
 from headrace_infra.testing import local
 
 ROOT = Path(__file__).parents[2]
@@ -69,15 +69,6 @@ def test_a_standalone_task_is_added_to_a_workflow() -> None:
         assert flow.run() == {"task": {"n": 1}}
     with pytest.raises(TypeError, match="is no standalone task"):
         flow.add_task(flow)  # type: ignore[arg-type]  # a workflow
-
-
-def test_a_slot_is_not_released_by_hand() -> None:
-    def work(input: EmptyModel, ctx: Context) -> dict[str, int]:
-        with pytest.raises(NotSupportedError, match=r"ctx\.release_slot is not available"):
-            ctx.release_slot()
-        return {"n": 1}
-
-    assert Hatchet().task(name="work")(work).mock_run() == {"n": 1}
 
 
 class Question(BaseModel):

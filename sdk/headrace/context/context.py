@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headrace.core.run.graph import states
 from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.record import TaskStatus
-from headrace.errors import NotSupportedError, TaskRunError
+from headrace.errors import TaskRunError
 from headrace.options.durations import Duration, to_timedelta
 from headrace.options.labels import WorkerLabels, check_labels
 
@@ -296,14 +296,17 @@ class Context:
         return self.is_cancelled
 
     def release_slot(self) -> None:
-        """Not available: NotSupportedError."""
-        raise NotSupportedError(
-            "ctx.release_slot is not available in Headrace: a task holds its slot until it ends, or, if it is durable, until it "
-            "waits for its children. Do the rest of the work in a task of its own, on a worker with more slots or none"
-        )
+        """Give the worker's slot back while this attempt goes on, so that another task can start. Nothing happens on a worker without `slots`.
+
+        Places of concurrency limits are kept until the attempt ends; a retry takes a slot again. A process runs no more tasks at once than before.
+        """
+        self._work.control.release_slot()
 
     async def aio_release_slot(self) -> None:
-        self.release_slot()
+        """As `release_slot`, without blocking the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.release_slot)
 
     def upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None:
         """Add or replace labels of the process that this runs in; tasks that wait for them come. NotSupportedError on Lambda."""

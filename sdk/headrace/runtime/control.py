@@ -84,6 +84,25 @@ class LiveControl:
         for callback in callbacks:
             callback()
 
+    # ---- the slot
+
+    def release_slot(self) -> None:
+        """Give the slot back that this attempt holds, unless another attempt has taken over. Twice is harmless, as at the attempt's end."""
+        from headrace.core.run.owed import GiveBack
+        from headrace.core.run.record import TaskStatus
+        from headrace.core.table import run_key
+        from headrace.engine.catalog.plans import record_in
+        from headrace.engine.runs.pay import pay
+
+        item = self._engine.store.get(run_key(self._attempt.run_id))
+        record = record_in(self._engine, item) if item is not None else None
+        row = record.tasks.get(self._attempt.task) if record is not None else None
+        if record is None or row is None:
+            return
+        if row.status is TaskStatus.RUNNING and row.owner == self._attempt.owner:
+            # As a task that is suspended does: the places of its keys are kept.
+            pay(self._engine, record, [GiveBack(task=self._attempt.task, ticket=row.ticket, suspended=True)])
+
     # ---- lines and stream
 
     def log(self, line: str, *, level: str = "INFO") -> None:

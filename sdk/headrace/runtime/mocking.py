@@ -45,6 +45,9 @@ class MockControl:
     def cancel(self) -> None:
         self._cancelled = True
 
+    def release_slot(self) -> None:
+        pass
+
     def log(self, line: str, *, level: str = "INFO") -> None:
         self.lines.append(line)
 

@@ -118,6 +118,10 @@ class Control(Protocol):
         """Cancel this run."""
         ...
 
+    def release_slot(self) -> None:
+        """Give the worker's slot back while the code goes on."""
+        ...
+
     def log(self, line: str, *, level: str = "INFO") -> None:
         """Store a log line (cut at 10,000 characters, 1,000 lines a task)."""
         ...
