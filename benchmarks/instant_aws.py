@@ -22,6 +22,8 @@ from typing import Any
 
 LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 TARGET = re.compile(rb"(?i)x-amz-target: *[^.\r]*\.?(\w+)")
+ROW = re.compile(r"(#\w+)\.(#\w+) = (:\w+)")
+"""What an update sets: a row of the map of tasks."""
 LONG_POLL_S = 0.5
 
 
@@ -39,11 +41,11 @@ class InstantAws:
 
 
 @contextmanager
-def instant_aws(item: dict[str, Any], task: str, bodies: list[str]) -> Iterator[InstantAws]:
+def instant_aws(item: dict[str, Any], bodies: list[str]) -> Iterator[InstantAws]:
     """A server of its own process. `bodies`: the messages in the queue `bench`."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "state.json")
-        path.write_text(json.dumps({"item": item, "task": task, "bodies": bodies}))
+        path.write_text(json.dumps({"item": item, "bodies": bodies}))
         server = subprocess.Popen([sys.executable, __file__, str(path)], stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         try:
@@ -55,8 +57,8 @@ def instant_aws(item: dict[str, Any], task: str, bodies: list[str]) -> Iterator[
 
 
 class Services:
-    def __init__(self, item: dict[str, Any], task: str, bodies: list[str]) -> None:
-        self.item, self.task, self.bodies = item, task, bodies
+    def __init__(self, item: dict[str, Any], bodies: list[str]) -> None:
+        self.item, self.bodies = item, bodies
         self.counts: Counter[str] = Counter()
         self.port = 0
 
@@ -87,8 +89,11 @@ class Services:
         key = request["Key"]
         if not key["pk"]["S"].startswith("run#"):
             return {"Attributes": key}
-        rows = [value for value in request["ExpressionAttributeValues"].values() if "M" in value]
-        return {"Attributes": {**self.item, **key, "tasks": {"M": {self.task: rows[0]}}}}
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+        sets = ROW.search(request["UpdateExpression"])
+        assert sets is not None, request["UpdateExpression"]
+        row = {names[sets[2]]: values[sets[3]]}
+        return {"Attributes": {**self.item, **key, "tasks": {"M": row}}}
 
     def _received(self, request: dict[str, Any]) -> dict[str, Any] | None:
         if not request["QueueUrl"].endswith("bench") or not self.bodies:

@@ -68,7 +68,9 @@ def record(app: Headrace, number: int) -> RunRecord:
 def message(app: Headrace, number: int) -> str:
     made = record(app, number)
     return encode_message(
-        TaskMessage(run_id=made.run_id, task="noop", queued_at_ms=T0, start_by_ms=T0 + 10**9, record=made)
+        TaskMessage(
+            run_id=made.run_id, task="noop", number=0, queued_at_ms=T0, start_by_ms=T0 + 10**9, record=made
+        )
     )
 
 
@@ -106,10 +108,10 @@ def measure(transport: str) -> tuple[float, float, float, int]:
     app = app_on(transport)
     created = apply(create(record(app, 0)), None).item
     assert created is not None
-    with instant_aws(item_to_wire(created), "noop", [message(app, n) for n in range(RUNS)]) as aws:
+    with instant_aws(item_to_wire(created), [message(app, n) for n in range(RUNS)]) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         cpu_s, requests = bulk(transport, aws)
-    with instant_aws(item_to_wire(created), "noop", [message(app, n) for n in range(RUNS)]) as aws:
+    with instant_aws(item_to_wire(created), [message(app, n) for n in range(RUNS)]) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         return *worker(transport, aws), cpu_s, requests
 

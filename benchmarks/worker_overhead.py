@@ -158,7 +158,7 @@ def main() -> int:
     created = apply(create(record()), None).item
     assert created is not None
     body = message()
-    with instant_aws(item_to_wire(created), "simple", []) as aws:
+    with instant_aws(item_to_wire(created), []) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         bare = bare_handler()
         ours = make_handler(app, "default", metrics=NoMetrics(), stop_process=lambda reason: None)

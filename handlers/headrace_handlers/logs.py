@@ -1,17 +1,49 @@
-"""Powertools' Logger, with the run and the task on every line that is written while an attempt runs."""
+"""Powertools' Logger, with the run and the task on every line that is written while an attempt runs.
+
+Powertools is loaded with the first line: an invocation that says nothing does without.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
-
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from headrace.triggers.children import current
 
-logger = Logger(service="headrace", utc=True, use_rfc3339=True)
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+
+@cache
+def _logger() -> Logger:
+    """Powertools' logger of Headrace's own lines."""
+    from aws_lambda_powertools import Logger
+
+    made = Logger(service="headrace", utc=True, use_rfc3339=True)
+    _add_once(made.registered_handler)
+    return made
+
+
+class PowertoolsLines(logging.Formatter):
+    """Lines as Powertools writes them, in JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _formatter().format(record)
+
+
+@cache
+def _formatter() -> logging.Formatter:
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+    return LambdaPowertoolsFormatter(utc=True, use_rfc3339=True)
+
+
+def _is_powertools(handler: logging.Handler) -> bool:
+    """Whether its lines are Powertools' already: ours, or of an app that sets up a Logger itself."""
+    module = type(handler.formatter).__module__
+    return isinstance(handler.formatter, PowertoolsLines) or module.startswith("aws_lambda_powertools.")
 
 
 class RunKeys(logging.Filter):
@@ -28,11 +60,10 @@ class RunKeys(logging.Filter):
 
 def set_up() -> None:
     """Give Powertools' own lines and every other logger's the run's keys. Doing it twice is harmless."""
-    _add_once(logger.registered_handler)
     root = logging.getLogger()
-    if not any(isinstance(handler.formatter, LambdaPowertoolsFormatter) for handler in root.handlers):
+    if not any(_is_powertools(handler) for handler in root.handlers):
         for handler in root.handlers:
-            handler.setFormatter(LambdaPowertoolsFormatter(utc=True, use_rfc3339=True))
+            handler.setFormatter(PowertoolsLines())
     for handler in root.handlers:
         _add_once(handler)
     if root.level == logging.NOTSET or root.level > logging.INFO:
@@ -45,15 +76,15 @@ def _add_once(handler: logging.Handler) -> None:
 
 
 def info(message: str, **keys: Any) -> None:
-    logger.info(message, extra=_plain(keys))
+    _logger().info(message, extra=_plain(keys))
 
 
 def warn(message: str, **keys: Any) -> None:
-    logger.warning(message, extra=_plain(keys))
+    _logger().warning(message, extra=_plain(keys))
 
 
 def error(message: str, **keys: Any) -> None:
-    logger.error(message, extra=_plain(keys))
+    _logger().error(message, extra=_plain(keys))
 
 
 def _plain(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -172,6 +175,32 @@ def test_every_line_of_an_attempt_names_run_and_task(stack: LocalStack) -> None:
     [mine] = [line for line in lines if line["message"] == "probing probe"]
     assert (mine["run_id"], mine["task"], mine["workflow"]) == (ref.workflow_run_id, "probe", "probe")
     assert mine["attempt"] == 1
+
+
+COLD = """
+import sys
+from headrace import Context, Headrace
+hatchet = Headrace()
+@hatchet.task()
+def simple(input: dict, ctx: Context) -> dict:
+    return input
+sys.modules["cold_app"] = sys.modules["__main__"]
+from headrace_handlers.worker import handler
+heavy = {"asyncio", "aws_lambda_powertools", "boto3", "botocore", "ctypes", "pydantic"}
+print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def test_the_start_of_a_worker_without_models_loads_nothing_heavy() -> None:
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": "/nowhere", "AWS_LAMBDA_FUNCTION_NAME": "cold", "HEADRACE_WORKER": "default", "HEADRACE_APP": "cold_app:hatchet",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", COLD], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]", done.stdout
 
 
 def test_a_dead_letter_ends_its_task_as_failed(stack: LocalStack) -> None:

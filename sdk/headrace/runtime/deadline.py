@@ -12,7 +12,6 @@ process is ended.
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import os
 import signal
 import sys
@@ -249,6 +248,8 @@ def _execute_in_thread(
 def _raise_in(thread: threading.Thread) -> None:
     """Have TaskTimeout raised in another thread, at its next bytecode."""
     if thread.ident is not None:
+        import ctypes  # only here, where code is stopped: loading it takes milliseconds of every cold start
+
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(TaskTimeout)
         )
