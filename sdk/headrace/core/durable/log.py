@@ -185,8 +185,9 @@ def _with_data(entry: Entry, data: object) -> Entry:
     from dataclasses import replace
 
     match entry.kind:
-        case Kind.RUN if isinstance(data, list):
-            return replace(entry, child=ChildRun(str(data[0]), int(str(data[1]))))
+        case Kind.RUN:  # without a child: it is being started
+            named = isinstance(data, list) and data
+            return replace(entry, child=ChildRun(str(named[0]), int(str(named[1])))) if named else entry
         case Kind.WAIT if (entry.open or entry.given_up) and isinstance(data, list):
             return replace(
                 entry, groups=tuple(tuple(_decoded_leaf(leaf) for leaf in group) for group in data)

@@ -11,7 +11,7 @@ from headrace.core.durable.log import Entry, EventLeaf, SleepLeaf, decode_tail
 from headrace.core.durable.views import asked_in_words
 from headrace.core.run.graph import TaskState, leaf_met, states
 from headrace.core.run.plan import Groups, Leaf, PlannedEvent, PlannedSleep
-from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.run.record import RunRecord
 from headrace.core.waits.words import conditions_in_words
 
 
@@ -58,15 +58,10 @@ def _waits(record: RunRecord, task: str, state: TaskState) -> Iterator[Waiting]:
     row = state.row
     if state.pending:
         yield _conditions(record, task, state.due_since_ms)
-    elif row is None or state.status is not TaskStatus.SUSPENDED:
-        return
-    elif row.resumes:
+    elif row is not None and row.resumes:
         since_ms = row.queued_at_ms or record.created_at_ms
         entries = decode_tail(row.log).entries
         yield from (_operation(task, entry, since_ms) for entry in entries if waits(entry))
-    else:
-        since_ms = row.queued_at_ms or record.created_at_ms
-        yield Waiting(task=task, kind=WaitKind.CHILD, what="its children", since_ms=since_ms)
 
 
 def _operation(task: str, entry: Entry, since_ms: int) -> Waiting:
