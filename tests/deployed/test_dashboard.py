@@ -11,7 +11,7 @@ import pytest
 from deployed.conftest import Stack
 from headrace_dashboard.security import FORM_COOKIE
 
-pytestmark = pytest.mark.deployed
+pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]
 
 
 def ask(
