@@ -248,6 +248,86 @@ def cost(
     costing.cost(app_named(path), workflow, input, count, memory, as_json=output is Output.JSON)
 
 
+@app.command(
+    epilog='Example: headrace simulate app:hatchet --workflow checkout --input \'{"id": "1"}\' --once payments:book --seeds 0:500'
+)
+def simulate(
+    path: AppPath,
+    workflow: Annotated[str, typer.Option(help="The workflow or task to run")],
+    input: Annotated[
+        str, typer.Option("--input", "-i", help="The input: a JSON object, @file, or - for stdin")
+    ] = "{}",
+    draw: Annotated[
+        bool,
+        typer.Option(
+            "--draw", help="Draw each seed's input from the workflow's input type (needs hypothesis)"
+        ),
+    ] = False,
+    seeds: Annotated[str, typer.Option(help="Which: FIRST:END (END is left out), or how many")] = "0:200",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Replay this one seed, and tell its whole story")
+    ] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(help="With --seed: only these faults happen, by their numbers, such as 0,3"),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, max=1000, help="How many runs are started at once")] = 1,
+    once: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A function that is to be done as often as without faults, such as payments:book. May be given again"
+        ),
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An event to push when all runs wait, as KEY or KEY=JSON. May be given again: one after the other"
+        ),
+    ] = None,
+    setup: Annotated[
+        str | None, typer.Option(help="A function, module:name, called with each world before its runs")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            help="A function, module:name, called with each world at its end: what it raises fails the seed"
+        ),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Do not stop at the first seed that fails")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run a workflow under simulated crashes, duplicates, delays and lost responses, seed after seed, and tell what goes wrong.
+
+    The app's own tasks run in this process: workers in virtual time on a table and queues in memory, which may die at any call to AWS and
+    between any two lines that await. Every seed is held against a run without faults. A seed fails where a run ends otherwise or is
+    stuck, where a durable task is not deterministic, where a limit is exceeded, where --check raises, or where a function named by --once
+    was done more often, or less often though the run completed. A failing seed is replayed with as few faults as it takes, and told line
+    by line; --seed N gives the same story again. Exit code 1 where a seed fails.
+
+    Tasks must not call real services: give them fakes. What they do with time.sleep, asyncio.sleep, random and uuid4 is the world's.
+    """
+    from headrace_infra.cli import simulating
+    from headrace_infra.cli.apps import app_named
+
+    wanted = simulating.Wanted(
+        workflow=workflow,
+        input=input,
+        draw=draw,
+        seeds=seeds,
+        seed=seed,
+        faults=faults,
+        runs=runs,
+        once=tuple(once or ()),
+        events=tuple(event or ()),
+        setup=setup,
+        check=check,
+        keep_going=keep_going,
+    )
+    simulating.simulate(app_named(path), wanted, as_json=output is Output.JSON)
+
+
 @app.command(epilog="Example: headrace doctor --stack prod")
 def doctor(
     app_path: AppOption = None, stack: StackOption = None, output: OutputOption = Output.TABLE
