@@ -130,10 +130,10 @@ H5 | Bulk cancel and replay | works |  | clients/test_bulk.py::test_failed_runs_
 H6 | Task logs | works |  | sdk/test_log_capture.py::test_lines_of_the_logger_and_of_those_below_it
 H7 | `hatchet.logs` | works |  | clients/test_small_clients.py::test_lines_of_a_task_and_of_a_run
 H8 | Streams | differs | through the table: for progress and tokens | clients/test_refs.py::test_a_stream_gives_what_comes_after_and_ends_with_the_run
-H9 | `hatchet.metrics` | differs | counts by event and the scrape of a tenant are refused; CloudWatch has the metrics | clients/test_small_clients.py::test_tasks_are_counted_by_status
+H9 | `hatchet.metrics` | works |  | clients/test_small_clients.py::test_tasks_are_counted_by_status
 H10 | OpenTelemetry | works |  | telemetry/test_otel.py::test_one_trace_leads_from_the_caller_over_the_queue_into_the_task_and_its_child
-H11 | Prometheus | differs | a worker process answers `/metrics`; a stack has CloudWatch metrics | clients/test_small_clients.py::test_what_metrics_cannot_do
-H12 | Autoscaling API | refused | no REST API: Lambda scales by itself, processes by their queue's depth | clients/test_compat.py::test_context_variables_say_which_task_runs
+H11 | Prometheus | differs | names begin with `headrace_`; `headrace metrics --prometheus` for a stack, `/metrics` of a worker process; rates are in CloudWatch | clients/test_small_clients.py::test_open_tasks_as_prometheus_text
+H12 | Autoscaling API | differs | `hatchet.metrics.get_task_stats` and `headrace metrics -o json` in place of REST; Lambda scales by itself | cli/test_runs.py::test_open_tasks_are_counted
 H13 | `hatchet.workers` | differs | list and get work; update, pause and unpause are refused: deploy, or disable the function's event source | clients/test_small_clients.py::test_workers
 H14 | `hatchet.workflows` | differs | list, get, get_version, pause and unpause work; delete is refused: deploy without it | clients/test_small_clients.py::test_workflows_of_a_stack_whose_code_is_not_here
 H15 | `hatchet.cel.debug` | works |  | clients/test_small_clients.py::test_an_expression_is_tried

@@ -278,6 +278,15 @@ def test_which_versions_fit_together(client: str, stack: str, fit: bool) -> None
     assert fit_together(client, stack) is fit
 
 
+def test_open_tasks_are_counted(headrace: Command, stack: LocalStack) -> None:
+    hatchet.workflows.pause("greet", timedelta(hours=1))
+    trigger(headrace, "greet", "--input", '{"name": "Ada"}')
+    found = json.loads(headrace("metrics", "-o", "json").out)
+    assert (found["total"]["queued"], found["tasks"]["greet"]["queued"]["total"]) == (1, 1)
+    assert 'headrace_tasks{task="greet",status="queued"} 1\n' in headrace("metrics", "--prometheus").out
+    assert "greet" in headrace("metrics").out
+
+
 def test_replay_by_filter(stack: LocalStack, headrace: Command) -> None:
     ids = [trigger(headrace, "refuse") for _ in range(3)]
     good = trigger(headrace, "greet", "--input", '{"name": "ann"}')

@@ -93,11 +93,40 @@ def test_tasks_are_counted_by_status(desk: Desk) -> None:
     assert stats["b"].running.oldest is None
 
 
-def test_what_metrics_cannot_do(desk: Desk) -> None:
-    with pytest.raises(NotSupportedError, match="CloudWatch"):
-        MetricsClient(desk).scrape_tenant_prometheus_metrics()
-    with pytest.raises(NotSupportedError, match="event"):
-        MetricsClient(desk).get_task_metrics(triggering_event_external_id="e")
+def test_open_tasks_as_prometheus_text(desk: Desk) -> None:
+    now = desk.clock.now_ms()
+    odd = replace(SOLO, workflow="odd", tasks=(task('od"d', worker="gpu"),))
+    desk.has(SOLO, odd)
+    desk.keep(
+        started(born(SOLO, "r1", at_ms=now - 7_000), "solo", now - 5_500),
+        born(SOLO, "r2", at_ms=now - 9_000),
+        born(odd, "r3", at_ms=now),
+    )
+    lines = MetricsClient(desk).scrape_tenant_prometheus_metrics().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        'headrace_worker_tasks{worker="gpu",status="queued"} 2',
+        'headrace_worker_tasks{worker="gpu",status="running"} 1',
+        'headrace_tasks{task="od\\"d",status="queued"} 1',
+        'headrace_tasks{task="od\\"d",status="running"} 0',
+        'headrace_tasks{task="solo",status="queued"} 1',
+        'headrace_tasks{task="solo",status="running"} 1',
+        'headrace_task_oldest_seconds{task="od\\"d",status="queued"} 0',
+        'headrace_task_oldest_seconds{task="solo",status="queued"} 9',
+        'headrace_task_oldest_seconds{task="solo",status="running"} 5.5',
+    ]
+    assert "# TYPE headrace_gate_waiters gauge" in lines
+
+
+def test_tasks_are_counted_by_the_event_that_started_their_run(desk: Desk) -> None:
+    now = desk.clock.now_ms()
+    desk.has(SOLO)
+    desk.keep(
+        born(SOLO, "r1", at_ms=now - 1, metadata={"hatchet__event_id": "e1"}),
+        born(SOLO, "r2", at_ms=now - 1, metadata={"hatchet__event_id": "e2"}),
+        born(SOLO, "r3", at_ms=now - 1),
+    )
+    assert MetricsClient(desk).get_task_metrics(triggering_event_external_id="e1").queued == 1
+    assert MetricsClient(desk).get_task_metrics(triggering_event_external_id="e3").queued == 0
 
 
 # ---------------------------------------------------------------- workflows

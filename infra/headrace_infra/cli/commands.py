@@ -328,6 +328,23 @@ def simulate(
     simulating.simulate(app_named(path), wanted, as_json=output is Output.JSON)
 
 
+@app.command(epilog="Example: headrace metrics --prometheus")
+def metrics(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="As gauges in Prometheus' text format")
+    ] = False,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Count the queued and the running tasks of the last day's runs, by task and by worker: for autoscalers and dashboards."""
+    from headrace_infra.cli import measuring
+    from headrace_infra.cli.apps import app_or_stack
+
+    as_json = output is Output.JSON
+    measuring.show(app_or_stack(app_path, stack), as_json=as_json, as_prometheus=prometheus)
+
+
 @app.command(epilog="Example: headrace doctor --stack prod")
 def doctor(
     app_path: AppOption = None, stack: StackOption = None, output: OutputOption = Output.TABLE

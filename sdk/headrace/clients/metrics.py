@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import TaskState, public_status, states
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
-from headrace.errors import NotSupportedError
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
@@ -42,9 +41,9 @@ class MetricsClient:
         """How many tasks have each status, of runs created from `since` (default: a day ago) until `until` (now)."""
         from headrace.clients.models import TaskMetrics
 
-        if triggering_event_external_id is not None:
-            raise NotSupportedError("tasks cannot be counted by the event that started their run")
-        found = self._records(since, until, workflow_ids, parent_task_external_id)
+        found = self._records(
+            since, until, workflow_ids, parent_task_external_id, triggering_event_external_id
+        )
         counts = Counter(public_status(state.status) for record in found for _, state in _due(record))
         return TaskMetrics(**{status.value.lower(): counts[status] for status in RunStatus})
 
@@ -112,10 +111,19 @@ class MetricsClient:
 
     aio_get_gate_stats = aio(get_gate_stats)
 
-    def scrape_tenant_prometheus_metrics(self) -> NoReturn:
-        """Not supported: metrics go to CloudWatch."""
-        raise NotSupportedError(
-            "there is no Prometheus endpoint: workers write their metrics to CloudWatch (EMF)"
+    def scrape_tenant_prometheus_metrics(self) -> str:
+        """The open tasks by worker and by name, how old the oldest are, and who waits at limits, as gauges in Prometheus' text format.
+
+        It reads the runs of the last day: scrape by the minute, not by the second. Rates are in CloudWatch, where workers put them.
+        """
+        from headrace.clients.prometheus import prometheus_text
+        from headrace.clients.runs.details import at
+
+        return prometheus_text(
+            self.get_queue_metrics(),
+            self.get_task_stats(),
+            self.get_gate_stats().values(),
+            at(self._app.engine.clock.now_ms()),
         )
 
     aio_scrape_tenant_prometheus_metrics = aio(scrape_tenant_prometheus_metrics)
@@ -126,6 +134,7 @@ class MetricsClient:
         until: datetime | None,
         workflow_ids: Sequence[str] | None,
         parent: str | None,
+        event: str | None = None,
     ) -> Iterator[RunRecord]:
         from headrace.clients.runs.naming import named
         from headrace.engine.runs.listing import Wanted, runs
@@ -137,6 +146,7 @@ class MetricsClient:
             since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
             until_ms=now_ms if until is None else int(until.timestamp() * 1000),
             parent=split_task_run_id(parent) if parent else None,
+            event=event,
         )
         return runs(self._app.engine, wanted)
 
