@@ -14,11 +14,26 @@ Deliver = Callable[[dict[str, Any]], Disposition]
 def answer(event: dict[str, Any], deliver: Deliver) -> dict[str, Any]:
     """Deliver each record; the partial batch response (Lambda developer guide, "Using Lambda with Amazon SQS").
 
-    Several records run at once. What is not done is named in the answer and stays in its queue.
+    Several records run at once. What is not done is named in the answer and stays in its queue. ValueError where the event is not SQS's,
+    such as the console's test event.
     """
-    outcomes = _deliver_all(event.get("Records", []), deliver)
+    outcomes = _deliver_all(_records(event), deliver)
     failed = [message_id for message_id, outcome in outcomes.items() if not _settled(message_id, outcome)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _records(event: dict[str, Any]) -> list[dict[str, Any]]:
+    found = event.get("Records")
+    if isinstance(found, list) and all("messageId" in each and "receiptHandle" in each for each in found):
+        return found
+    source = found[0].get("eventSource", "another service") if found else None
+    what = (
+        f"records of {source}" if source else f"the keys {', '.join(sorted(event))}" if event else "no keys"
+    )
+    raise ValueError(
+        f"this function takes messages of its SQS queue, and the event has {what}. "
+        "To try a workflow, start a run: headrace trigger WORKFLOW --input '{}'"
+    )
 
 
 def _settled(message_id: str, outcome: Disposition | BaseException) -> bool:

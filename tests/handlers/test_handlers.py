@@ -20,13 +20,14 @@ from support.world import World
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.waits.points import AtConcurrency
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.ports import Host, Work
+from headrace.engine.runs.ports import Done, Host, Work
 from headrace.engine.runs.read import read
 from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.errors import NotConfigured
 from headrace.ports import Outgoing
 from headrace.telemetry.events import AttemptStarted
 from headrace_handlers import boot, clock, dead_letters, logs, worker
+from headrace_handlers.batches import answer
 from headrace_handlers.observing import MOST_GATES, EmfListener, gate_metrics
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.stack import LocalStack
@@ -64,6 +65,22 @@ def test_a_batch_reports_only_what_is_not_done(stack: LocalStack) -> None:
     finish(stack, event, answer)
     stack.drain()
     assert stack.depth("probe") == stack.dead_letters() == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ({"key1": "value1", "key2": "value2"}, "the keys key1, key2"),
+        ({}, "no keys"),
+        ({"Records": [{"eventSource": "aws:s3", "s3": {}}]}, "records of aws:s3"),
+    ],
+    ids=["the console's test event", "an empty event", "an event of S3"],
+)
+def test_an_event_that_is_not_of_sqs_is_refused_with_what_to_do(event: dict[str, Any], says: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"takes messages of its SQS queue, and the event has {says}.*headrace trigger"
+    ):
+        answer(event, lambda record: Done())
 
 
 def test_metrics_are_one_line_of_emf(stack: LocalStack) -> None:
