@@ -110,7 +110,7 @@ F6 | Durable children | works |  | durable/test_durable.py::test_many_children_a
 F7 | Non-determinism | works |  | durable/test_durable.py::test_another_kind_at_replay_fails_at_once
 F8 | Eviction | differs | a wait ends its invocation after about a second, unless the policy holds it | durable/test_durable.py::test_a_policy_that_holds_never_gives_up_the_invocation
 F9 | Manual restore by REST | refused | there is no REST API; what a task waits for resumes it | clients/test_compat.py::test_context_variables_say_which_task_runs
-F10 | `reset_durable_task` | refused | not available in this version: replay the run | clients/test_runs.py::test_not_there_yet
+F10 | `reset_durable_task` | differs | the run has to be over: cancel it first; nodes and branches are counted from 0 | durable/test_reset.py::test_what_was_before_the_node_is_kept_and_the_rest_is_made_again
 F11 | Counters of the context | works |  | durable/test_durable.py::test_many_sleeps_in_a_row_are_remembered
 G1 | `event.push` | works |  | engine/test_events.py::test_which_runs_an_event_starts
 G2 | `bulk_push` | works |  | engine/test_events.py::test_bulk_push_takes_a_thousand_in_order

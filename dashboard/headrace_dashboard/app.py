@@ -74,6 +74,7 @@ class Dashboard:
             Route("/runs/{run_id}", pages.show("run.html", run.view)),
             Route("/runs/{run_id}/cancel", pages.act(run.cancel), methods=["POST"]),
             Route("/runs/{run_id}/replay", pages.act(run.replay), methods=["POST"]),
+            Route("/runs/{run_id}/reset", pages.act(run.reset), methods=["POST"]),
             Route("/workflows", pages.show("workflows.html", workflows.view)),
             Route("/workflows/{name}", pages.show("workflow.html", workflows.one)),
             Route("/workflows/{name}/run", pages.act(workflows.start), methods=["POST"]),

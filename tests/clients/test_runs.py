@@ -22,7 +22,7 @@ from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunS
 from headrace.core.table import input_key
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.runs.listing import PAGE
-from headrace.errors import AccessDenied, NotSupportedError
+from headrace.errors import AccessDenied
 from headrace.memory.faults import NoFaults
 from headrace.memory.store import MemoryStore
 
@@ -339,11 +339,6 @@ def test_cancel(desk: Desk, runs: RunsClient) -> None:
 def test_either_ids_or_filters(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either ids or filters"):
         BulkCancelReplayOpts(**given)
-
-
-def test_not_there_yet(runs: RunsClient) -> None:
-    with pytest.raises(NotSupportedError, match="cannot be reset yet: replay the run"):
-        runs.reset_durable_task("r", 1)
 
 
 class ReadOnly:

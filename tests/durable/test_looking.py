@@ -150,7 +150,7 @@ def test_sealed_parts_are_read_and_a_lost_one_hides_only_itself() -> None:
         tail = decode_tail(record.tasks["long"].log)
         assert tail.parts
         part = tail.parts[0]
-        engine.store.write(Delete(key=log_part_key(record.run_id, "long", part.number, part.ticket)))
+        engine.store.write(Delete(key=log_part_key(record.run_id, "long", part.number, part.owner)))
         assert hatchet.runs.get(ref.workflow_run_id).durable_log[-1].node_id == 30
 
 

@@ -26,7 +26,8 @@ from headrace import (
 )
 from headrace.core import table
 from headrace.core.changes import Item, Key, Put
-from headrace.core.run.encoding import zipped
+from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, encode_entries, encode_tail
+from headrace.core.run.encoding import unzipped, zipped
 from headrace.crypto import AesGcmCodec, KmsKey, LocalKey
 from headrace.engine.engine import Limits
 from headrace.errors import DefinitionError, FailedTaskRunExceptionGroup, PayloadSealedError
@@ -34,6 +35,7 @@ from headrace.memory.store import MemoryStore
 from headrace.ports import Ports
 from headrace.values.sealed import SealedStore
 from headrace.values.sealing import Sealing, compact
+from headrace.values.sealing_rules import apply, rules_for
 from headrace_handlers import worker
 from headrace_infra.compile import compile_app
 from headrace_infra.local.dispatcher import LambdaContext
@@ -477,3 +479,18 @@ def page_of(hatchet: Headrace, run_id: str) -> str:
 
     pages = Dashboard(hatchet=hatchet, access=ANYONE_WHO_MAY_CALL, may_act=False).app()
     return TestClient(pages).get(f"/runs/{run_id}").text
+
+
+@pytest.mark.parametrize("name", ["log#task#00001#owner", "branch#task#00000"])
+def test_a_compressed_part_of_a_durable_log_is_sealed_and_opened(name: str) -> None:
+    codec = AesGcmCodec([key("k1")])
+    entries = [Entry(node=n, kind=Kind.MEMO, asked="a", order=n + 1, result=SECRET) for n in range(20)]
+    tail = Tail(parts=(Part(1, "o", 2),), entries=tuple(entries), branches=(Branch(1, 3), Branch(2, 7)))
+    text = encode_entries(entries) if name.startswith("log#") else str(encode_tail(tail))
+    rules, path = rules_for("run#r", name), ("body",)
+    stored = apply(Sealing(codec, seals=True), rules, path, zipped(text))
+    assert isinstance(stored, str | bytes)
+    assert SECRET not in unzipped(stored)
+    opened = apply(Sealing(codec, seals=False), rules, path, stored)
+    assert isinstance(opened, str | bytes)
+    assert unzipped(opened) == text

@@ -80,6 +80,7 @@ class World:
     clock: VirtualClock = field(default_factory=VirtualClock)
     max_receive_count: int = 12
     more: dict[tuple[str, str], Runnable] = field(default_factory=dict)
+    store_type: type[MemoryStore] = MemoryStore
     engine: Engine = field(init=False)
     store: MemoryStore = field(init=False)
     queues: MemoryQueues = field(init=False)
@@ -88,7 +89,7 @@ class World:
     )
 
     def __post_init__(self) -> None:
-        self.store = MemoryStore(self.faults)
+        self.store = self.store_type(self.faults)
         self.queues = MemoryQueues(self.clock, faults=self.faults, max_receive_count=self.max_receive_count)
         self.engine = Engine(
             store=self.store,

@@ -76,3 +76,18 @@ def replay(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
     """Run it again, under its own id."""
     hatchet.runs.replay(path["run_id"])
     return f"/runs/{path['run_id']}"
+
+
+def reset(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Run a durable task again from one of its operations on."""
+    hatchet.runs.reset_durable_task(
+        str(form.get("task")), _number(form.get("node")), _number(form.get("branch"))
+    )
+    return f"/runs/{path['run_id']}"
+
+
+def _number(given: object) -> int:
+    text = str(given)
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is not the number of an operation")
+    return int(text)

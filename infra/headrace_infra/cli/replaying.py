@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.graph import finished, run_status
+from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotConfigured
 from headrace_infra.cli.bulk import replay_all
@@ -34,6 +35,29 @@ def replay_ids(
         after = record_of_run(app, record.run_id)
         same = after.generation == record.generation
         say(f"{record.run_id}: {painted(run_status(after))}{'  [dim]nothing had failed[/]' if same else ''}")
+
+
+def reset(app: Headrace, given: str, *, node: int, branch: int | None, task: str | None) -> None:
+    """Reset a durable task. NotConfigured where it cannot be."""
+    record = record_of_run(app, given)
+    durable = [name for name, row in (record.again | record.tasks).items() if row.log is not None]
+    if task is None and len(durable) != 1:
+        named = ", ".join(durable)
+        raise NotConfigured(
+            f"run {record.run_id} has several durable tasks: give --task, one of {named}"
+            if durable
+            else f"run {record.run_id} has no durable task that has made an operation: headrace runs replay runs it again"
+        )
+    name = task if task is not None else durable[0]
+    if name not in record.plan.by_name:
+        raise NotConfigured(
+            f"run {record.run_id} has no task {name}: give --task, one of {', '.join(durable)}"
+        )
+    try:
+        made = app.runs.reset_durable_task(task_run_id(record.plan, record.run_id, name), node, branch)
+    except ValueError as error:
+        raise NotConfigured(str(error)) from error
+    say(f"{record.run_id}: task {name} goes on from node {node}, on branch {made.branch_id}")
 
 
 OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)

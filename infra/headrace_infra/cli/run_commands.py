@@ -150,3 +150,26 @@ def runs_bulk(
     from headrace_infra.cli.apps import app_or_stack
 
     bulk.show(app_or_stack(app_path, stack), bulk_id, as_json=output is Output.JSON)
+
+
+@runs.command("reset", epilog="Example: headrace runs reset 0192f3a1 --node 4")
+def runs_reset(
+    run_id: Annotated[str, typer.Argument(help="The run, by id or its first characters")],
+    node: Annotated[
+        int, typer.Option("--node", min=0, help="The operation to begin with, as runs get shows it")
+    ],
+    branch: Annotated[
+        int | None,
+        typer.Option("--branch", min=0, help="Whose operations before it to keep; default: the last"),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="The durable task, where the run has several")
+    ] = None,
+    app_path: AppOption = None,
+    stack: StackOption = None,
+) -> None:
+    """Run a durable task of a run that is over again, from one of its operations on: those before it keep their answers."""
+    from headrace_infra.cli import replaying
+    from headrace_infra.cli.apps import app_or_stack
+
+    replaying.reset(app_or_stack(app_path, stack), run_id, node=node, branch=branch, task=task)

@@ -66,6 +66,14 @@ class DurableLogEntry(_Model):
     child_run_id: str | None = None
 
 
+class V1BranchDurableTaskResponse(_Model):
+    """What `runs.reset_durable_task` made: the task goes on with branch `branch_id` of its log, which begins at `node_id`."""
+
+    task_external_id: str
+    node_id: int
+    branch_id: int
+
+
 class V1TaskSummary(_Model):
     """A run, or one task of a run. `duration` in milliseconds; `output` of a workflow's run is `{task: output}`."""
 

@@ -64,9 +64,14 @@ def attempt_key(run_id: str, task: str, ticket: int) -> Key:
     return Key(run_partition(run_id), f"attempt#{task}#{ticket}")
 
 
-def log_part_key(run_id: str, task: str, number: int, ticket: int) -> Key:
-    """A sealed part of a durable task's log. By ticket, as outputs are."""
-    return Key(run_partition(run_id), f"log#{task}#{number:05d}#{ticket}")
+def log_part_key(run_id: str, task: str, number: int, owner: str) -> Key:
+    """A sealed part of a durable task's log. By attempt: one that lost its lease overwrites nothing."""
+    return Key(run_partition(run_id), f"log#{task}#{number:05d}#{owner}")
+
+
+def branch_log_key(run_id: str, task: str, branch: int) -> Key:
+    """A branch of a durable task's log that a reset has left: what the row held of it."""
+    return Key(run_partition(run_id), f"branch#{task}#{branch:05d}")
 
 
 LINES = "line#"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.run.commit import MAX_CRASHES
 from headrace.core.run.plan import RunPlan
 from headrace.core.waits.wake_up import Account
+from headrace.engine.finished import FinishedChildren
 from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, ReplyQueues, Secrets, Store
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
     slots of a worker. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
     table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
-    is published. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
+    is published. `children`: those of durable tasks that are over. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
 
     store: Store
     queues: Queues
@@ -117,6 +118,7 @@ class Engine:
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
     catalog: Memory = field(default_factory=Memory)
+    children: FinishedChildren = field(default_factory=FinishedChildren)
     account: Account = field(default_factory=Account)
 
     def acting_for(self, received: Received, message: str, *, redelivered: bool = False) -> Engine:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headrace.definitions.task import Task
     from headrace.definitions.worker import Worker
-    from headrace.runtime.durable import DurableRun
+    from headrace.runtime.durable.run import DurableRun
 
 
 class TaskRunnable:
@@ -75,7 +75,7 @@ class TaskRunnable:
         import asyncio
 
         from headrace.context.durable import DurableContext
-        from headrace.runtime.durable import DurableRun
+        from headrace.runtime.durable.run import DurableRun
 
         value = await self.task.middleware.aio_begin(value, ctx)
         async with AsyncExitStack() as stack:

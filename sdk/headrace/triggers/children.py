@@ -22,6 +22,19 @@ PARENT_RUN = "hatchet__parent_workflow_run_id"
 PARENT_STEP = "hatchet__parent_step_run_id"
 
 
+A_BRANCH = 1_000_000
+"""How far the indexes of two branches of a durable task's log are apart: what a reset redoes starts other children than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlace:
+    """A child's index among those of its task. `first`: that of the first child which the same call starts in the same branch of the log."""
+
+    first: int
+    index: int
+    branch: int = 0
+
+
 @dataclass(slots=True)
 class Spawner:
     """A running attempt; each child gets the next index, the same in every attempt that spawns in the same order."""
@@ -35,12 +48,20 @@ class Spawner:
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take_indexes(self, size: int) -> int:
-        """The first of the next `size` indexes."""
+    def take_places(self, size: int) -> list[ChildPlace]:
+        """The places of the next `size` children, which one call starts."""
         with self._lock:
             first = self._next
             self._next += size
-            return first
+        if self.operations is None:
+            return [ChildPlace(first, first + n) for n in range(size)]
+        branches = self.operations.branches_of_next(size)
+        firsts: dict[int, int] = {}
+        out: list[ChildPlace] = []
+        for n, branch in enumerate(branches):
+            index = branch * A_BRANCH + first + n
+            out.append(ChildPlace(firsts.setdefault(branch, index), index, branch))
+        return out
 
     @property
     def spawned(self) -> int:
@@ -56,11 +77,29 @@ current: ContextVar[Spawner | None] = ContextVar("headrace_task", default=None)
 """The attempt whose code runs in this context; None outside of tasks."""
 
 
-def child_of(spawner: Spawner, index: int, child_key: str | None) -> tuple[str, ParentLink]:
-    """A child's run id and link: the same for the same key, or the same place in the order of spawning, in every attempt."""
-    name = f"{spawner.task}/{'key/' + child_key if child_key is not None else 'index/' + str(index)}"
-    run_id = str(uuid.uuid5(_namespace(spawner.record.run_id), name))
+def child_of(
+    spawner: Spawner, index: int, child_key: str | None, *, branch: int = 0
+) -> tuple[str, ParentLink]:
+    """A child's run id and link: the same for the same key, or the same place in the order of spawning, in every attempt.
+
+    A key that the branch of the log has met already names that child; otherwise one of this branch.
+    """
+    if child_key is None:
+        run_id = _child_id(spawner, f"index/{index}")
+    else:
+        ids = [
+            _child_id(spawner, f"key/{child_key}" if number == 0 else f"branch/{number}/key/{child_key}")
+            for number in range(branch + 1)
+        ]
+        known = [
+            each for each in ids[:-1] if spawner.operations and spawner.operations.node_of(each) is not None
+        ]
+        run_id = known[-1] if known else ids[-1]
     return run_id, ParentLink(run_id=spawner.record.run_id, task=spawner.task, index=index, key=child_key)
+
+
+def _child_id(spawner: Spawner, name: str) -> str:
+    return str(uuid.uuid5(_namespace(spawner.record.run_id), f"{spawner.task}/{name}"))
 
 
 def _namespace(run_id: str) -> uuid.UUID:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.durable.log import ChildRun, Entry, Kind, hash_of
 from headrace.core.run.graph import finished
 from headrace.core.run.request import Child, StartRun
+from headrace.engine.finished import Round
 from headrace.engine.runs.read import read_many
 
 if TYPE_CHECKING:
     from headrace.core.durable.operations import Operations
     from headrace.core.run.record import RunRecord
     from headrace.engine.engine import Engine
-
-MOST_REMEMBERED = 2_000
-"""How many finished children a process keeps, so that a task which fans out often does not read them all at each replay."""
 
 
 async def start_children(
@@ -42,27 +39,18 @@ async def start_children(
 
 
 async def wait_for_children(
-    operations: Operations, engine: Engine, run_ids: Sequence[str]
+    operations: Operations, engine: Engine, parent: Round, run_ids: Sequence[str]
 ) -> list[RunRecord | None]:
-    """The records of children once the log says that they are over, each when it is its turn."""
+    """The records of children once the log says that they are over, each when it is its turn. `parent`: the round that waits."""
     nodes = [node for run_id in run_ids if (node := operations.node_of(run_id)) is not None]
     await operations.answers(nodes)
-    missing = [run_id for run_id in run_ids if (id(engine), run_id) not in _finished]
+    by_id = {run_id: engine.children.known(parent, run_id) for run_id in run_ids}
+    missing = [run_id for run_id, record in by_id.items() if record is None]
     if missing:
-        found = await operations.aside(asyncio.to_thread(read_many, engine, missing))
-        for record in found:
-            if record is not None and finished(record):
-                _remember(engine, record)
-        by_id = {record.run_id: record for record in found if record is not None}
-    else:
-        by_id = {}
-    return [_finished.get((id(engine), run_id)) or by_id.get(run_id) for run_id in run_ids]
-
-
-_finished: OrderedDict[tuple[int, str], RunRecord] = OrderedDict()
-
-
-def _remember(engine: Engine, record: RunRecord) -> None:
-    _finished[(id(engine), record.run_id)] = record
-    while len(_finished) > MOST_REMEMBERED:
-        _finished.popitem(last=False)
+        for record in await operations.aside(asyncio.to_thread(read_many, engine, missing)):
+            if record is None:
+                continue
+            by_id[record.run_id] = record
+            if finished(record):
+                engine.children.remember(parent, record)
+    return [by_id[run_id] for run_id in run_ids]

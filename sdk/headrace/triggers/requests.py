@@ -15,7 +15,7 @@ from headrace.options.debounce import quiet_of
 from headrace.options.durations import to_ms
 from headrace.options.labels import wishes_of, worker_name
 from headrace.options.times import to_epoch_ms
-from headrace.triggers.children import Spawner, child_of, current, handed_down
+from headrace.triggers.children import ChildPlace, Spawner, child_of, current, handed_down
 from headrace.values.codec import metadata_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def requests(
     spawner = current.get()
     for item in items:
         _refuse_what_is_not_meant(item, spawner)
-    first = spawner.take_indexes(len(items)) if spawner is not None else 0
+    places = spawner.take_places(len(items)) if spawner is not None else [ChildPlace(0, 0)] * len(items)
     at_ms = now_ms() if any(item.options.delay is not None for item in items) else 0
     return [
-        _request(settings, item, spawner, first, first + place, at_ms) for place, item in enumerate(items)
+        _request(settings, item, spawner, place, at_ms) for place, item in zip(places, items, strict=True)
     ]
 
 
@@ -41,8 +41,7 @@ def _request(
     settings: Settings,
     item: WorkflowRunTriggerConfig,
     spawner: Spawner | None,
-    first: int,
-    index: int,
+    place: ChildPlace,
     now_ms: int,
 ) -> StartRun:
     given = item.options
@@ -63,7 +62,7 @@ def _request(
             due_at_ms=_due_at_ms(given, f"workflow {name}", now_ms),
             debounce=quiet_of(given.debounce, f"workflow {name}"),
         ),
-        origin=_origin(given, spawner, first, index) if given.debounce is None else Call(),
+        origin=_origin(given, spawner, place) if given.debounce is None else Call(),
     )
 
 
@@ -81,12 +80,12 @@ def _due_at_ms(given: TriggerWorkflowOptions, where: str, now_ms: int) -> int | 
     return due_ms if due_ms > now_ms else None
 
 
-def _origin(given: TriggerWorkflowOptions, spawner: Spawner | None, first: int, index: int) -> Origin:
+def _origin(given: TriggerWorkflowOptions, spawner: Spawner | None, place: ChildPlace) -> Origin:
     if spawner is None:
         return Call()
-    place = given.child_index if given.child_index is not None else index
-    run_id, link = child_of(spawner, place, given.child_key)
-    return Child(run_id=run_id, parent=link, first=first, metadata=handed_down(spawner))
+    index = given.child_index if given.child_index is not None else place.index
+    run_id, link = child_of(spawner, index, given.child_key, branch=place.branch)
+    return Child(run_id=run_id, parent=link, first=place.first, metadata=handed_down(spawner))
 
 
 def _refuse_what_is_not_meant(item: WorkflowRunTriggerConfig, spawner: Spawner | None) -> None:

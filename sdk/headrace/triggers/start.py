@@ -7,7 +7,7 @@ parent's children.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,13 +59,17 @@ def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
         _check_starts(app, spawner.context.worker_id, wanted)
     placement = Placement(app, spawner)
     news = [_new_run(app, each, placement) for each in wanted]
-    first = next((each.origin.first for each in wanted if isinstance(each.origin, Child)), None)
-    if spawner is None or first is None:
+    firsts = {
+        new.run_id: each.origin.first
+        for new, each in zip(news, wanted, strict=True)
+        if isinstance(each.origin, Child)
+    }
+    if spawner is None or not firsts:
         return _start(app, news)
     existing = _existing_children(app, spawner, news)
     missing = [new for new in news if new.run_id not in existing]
     if spawner.durable:
-        news, missing = _join(app, spawner, news, missing, first)
+        news, missing = _join(app, spawner, news, missing, firsts)
     records = existing | {record.run_id: record for record in _start(app, missing)}
     return [records[new.run_id or ""] for new in news]
 
@@ -111,17 +115,25 @@ def _on_no_worker(app: Door, news: Sequence[NewRun]) -> DefinitionError | None:
 
 
 def _join(
-    app: Door, spawner: Spawner, news: Sequence[NewRun], missing: Sequence[NewRun], first: int
+    app: Door,
+    spawner: Spawner,
+    news: Sequence[NewRun],
+    missing: Sequence[NewRun],
+    firsts: Mapping[str | None, int],
 ) -> tuple[list[NewRun], list[NewRun]]:
-    """The join of a durable task's children is there before any of them can end. Opening it twice is harmless."""
-    if missing:
-        open_join(app.engine, spawner.record, spawner.task, range(first, first + len(news)), first=first)
+    """The join of a durable task's children is there before any of them can end. Opening it twice is harmless.
+
+    `firsts`: by run id. In the middle of a call a new branch of the log may begin: its children have a join of their own.
+    """
+    for first in sorted({firsts[new.run_id] for new in missing if new.run_id in firsts}):
+        size = sum(1 for new in news if firsts.get(new.run_id) == first)
+        open_join(app.engine, spawner.record, spawner.task, range(first, first + size), first=first)
 
     def joined(new: NewRun) -> NewRun:
         link = new.parent
-        if link is None:
+        if link is None or new.run_id not in firsts:
             return new
-        leaf = leaf_for(link.run_id, link.task, first, link.index)
+        leaf = leaf_for(link.run_id, link.task, firsts[new.run_id], link.index)
         return replace(new, parent=replace(link, join=leaf))
 
     return [joined(new) for new in news], [joined(new) for new in missing]

@@ -118,10 +118,17 @@ async def aio_wait(app: Connected, run_ids: Sequence[str]) -> list[RunRecord | N
 
     spawner = current.get()
     operations = spawner.operations if spawner is not None else None
-    if operations is not None and all(operations.node_of(run_id) is not None for run_id in run_ids):
+    if (
+        spawner is not None
+        and operations is not None
+        and all(operations.node_of(run_id) is not None for run_id in run_ids)
+    ):
+        from headrace.engine.finished import round_of
         from headrace.triggers.durable import wait_for_children
 
-        return await wait_for_children(operations, app.engine, run_ids)
+        return await wait_for_children(
+            operations, app.engine, round_of(spawner.record, spawner.task), run_ids
+        )
     poller = _poller(app)
     futures = [poller.watch(run_id) for run_id in run_ids]
     try:

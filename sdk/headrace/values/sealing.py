@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from headrace.core.run.encoding import unzipped
+from headrace.core.run.encoding import unzipped, zipped
 from headrace.core.sealed import BYTES_HEAD, JSON_HEAD, MARK, TEXT_HEAD, WHY
 from headrace.errors import HeadraceError
 
@@ -120,10 +120,14 @@ class Sealing:
     def log(self, text: str) -> str:
         """The log of a durable task, or a stored part of it: the answers in it. What it waits for stays in the clear."""
         found = json.loads(text)
-        is_tail = len(found) == 2 and not any(_is_entry(each) for each in found)
+        is_tail = len(found) in (2, 3) and not any(_is_entry(each) for each in found)
         if is_tail:
-            return compact([found[0], [self._entry(each) for each in found[1]]])
+            return compact([found[0], [self._entry(each) for each in found[1]], *found[2:]])
         return compact([self._entry(each) for each in found])
+
+    def stored_log(self, stored: Any) -> Any:
+        """As `log`, of an item's body: long ones are compressed."""
+        return zipped(self.log(unzipped(stored))) if isinstance(stored, str | bytes) else stored
 
     def _entry(self, entry: list[Any]) -> list[Any]:
         _, kind, _, order, data, *rest = entry

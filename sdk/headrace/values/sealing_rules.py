@@ -122,7 +122,8 @@ STORED_INPUT: Rules = {("input",): JSON, ("problem",): TEXT}
 IN_A_RUN: Mapping[str, Rules] = {
     "in": {("body",): JSON},
     "out#": {("body",): JSON},
-    "log#": {("body",): LOG},
+    "log#": {("body",): Sealing.stored_log},
+    "branch#": {("body",): Sealing.stored_log},
     "attempt#": {("body",): on_text(_error_item)},
     LINES: {("line",): TEXT},
     CHUNKS: {("chunk",): _chunk},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import namespaced
 from headrace.clients.runs.bulk import RunsBulk
 from headrace.core.run.ids import split_task_run_id
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
-from headrace.errors import NotSupportedError, RunNotFound
+from headrace.errors import RunNotFound
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
@@ -74,13 +74,3 @@ class RunsClient(RunsBulk):
         if task not in self._record(run).plan.by_name:
             raise RunNotFound(task_run_id, "Task run")
         cancel_task(self._app.engine, run, task, reason=CANCELLED_BY_USER)
-
-    # ---- not there yet
-
-    def reset_durable_task(self, /, *args: object, **kwargs: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupportedError(
-            "durable tasks cannot be reset yet: replay the run, which goes on from its log, or start a new one"
-        )
-
-    aio_reset_durable_task = aio(reset_durable_task)

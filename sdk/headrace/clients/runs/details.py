@@ -18,7 +18,7 @@ from headrace.clients.models import (
     WorkflowRunDetail,
     WorkflowRunShapeItem,
 )
-from headrace.core.durable.log import Entry
+from headrace.core.durable.log import Entry, decode_tail
 from headrace.core.durable.views import operation_views
 from headrace.core.run.graph import (
     TaskState,
@@ -227,11 +227,12 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
         is_evicted=state.status is TaskStatus.SUSPENDED,
         waits_for=waited_for(state, record.plan.task(task)),
         place_in_line=loaded.places.get(task),
-        durable_log=_durable_log(task, loaded.logs[task]) if task in loaded.logs else None,
+        durable_log=_durable_log(task, loaded) if task in loaded.logs else None,
     )
 
 
-def _durable_log(task: str, entries: Sequence[Entry]) -> list[DurableLogEntry]:
+def _durable_log(task: str, loaded: Loaded) -> list[DurableLogEntry]:
+    branches = decode_tail(loaded.record.tasks[task].log).branches
     return [
         DurableLogEntry(
             task_name=task,
@@ -244,7 +245,7 @@ def _durable_log(task: str, entries: Sequence[Entry]) -> list[DurableLogEntry]:
             result=each.result,
             child_run_id=each.child_run_id,
         )
-        for each in operation_views(entries)
+        for each in operation_views(loaded.logs[task], branches)
     ]
 
 

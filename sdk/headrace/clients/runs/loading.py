@@ -57,13 +57,13 @@ def errors_of(engine: Engine, record: RunRecord) -> Mapping[tuple[str, int], Err
 
 def log_of(engine: Engine, record: RunRecord, task: str) -> Sequence[Entry]:
     """The operations of a durable task, by node: one batch of reads where parts of the log were sealed."""
-    from headrace.core.durable.log import decode_tail
-    from headrace.engine.durable.operations import load_log
+    from headrace.engine.durable.operations import load_log, tail_of
 
+    tail = tail_of(record, task)
     try:
-        return load_log(engine, record, task)[1]
+        return load_log(engine, record.run_id, task, tail).entries
     except ValueError:  # of a run about to be deleted a part may be gone before its record
-        return decode_tail(record.tasks[task].log).entries
+        return tail.entries
 
 
 def record_of_run(engine: Engine, run_id: str, namespace: str = "") -> RunRecord:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.clients.runs.reading import RunsReading
 from headrace.core.run.ids import split_task_run_id
+from headrace.errors import RunNotFound
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from headrace.clients.models import V1BranchDurableTaskResponse
     from headrace.core.run.plan import RunPlan
 
 
@@ -41,8 +43,50 @@ class RunsReplaying(RunsReading):
 
     aio_replay = aio(replay)
 
+    def reset_durable_task(
+        self, task_external_id: str, node_id: int, branch_id: int | None = None
+    ) -> V1BranchDurableTaskResponse:
+        """Run a durable task of a run that is over again, from an operation on: those before `node_id` keep their answers, it and all after
+        it are made anew, on a new branch of the log. Tasks that depend on it run again too; durably stored on return.
+
+        `task_external_id`: of the task run, as `runs.get(...).tasks` has it; a run's id where it has one task. `node_id`: as
+        `durable_log` shows it, from 0. `branch_id`: whose operations to keep; default: the last branch. 0 is the first.
+
+        Child runs of the operations that are made anew are started anew; what the earlier ones did is not taken back. RunNotFound; RunNotOver
+        while the run goes on; ValueError where the log has no such node or branch; NotDeployed; IdempotencyCollisionError.
+        """
+        from headrace.clients.models import V1BranchDurableTaskResponse
+        from headrace.engine.runs.resetting import reset
+
+        _check_number("node_id", node_id)
+        if branch_id is not None:
+            _check_number("branch_id", branch_id)
+        record = self._record(task_external_id)
+        task = split_task_run_id(task_external_id)[1]
+        if task is None and len(record.plan.tasks) > 1:
+            names = ", ".join(record.plan.by_name)
+            raise ValueError(
+                f"{task_external_id} is a run of several tasks ({names}): pass the task_external_id of one of runs.get(...).tasks"
+            )
+        name = task or record.plan.tasks[0].name
+        if name not in record.plan.by_name:
+            raise RunNotFound(task_external_id, "Task run")
+        made = reset(self._app.engine, record.run_id, name, node_id, branch_id, deployed=self._deployed)
+        return V1BranchDurableTaskResponse(
+            task_external_id=task_external_id, node_id=node_id, branch_id=made.branch
+        )
+
+    aio_reset_durable_task = aio(reset_durable_task)
+
     def _deployed(self, workflow: str) -> RunPlan | None:
         from headrace.triggers.definition import find
 
         found = find(self._app, workflow)
         return found.published.plan if found is not None else None
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(
+            f"reset_durable_task: {name} is {value!r}: pass a whole number, as durable_log shows it"
+        )

@@ -43,6 +43,19 @@ def event_leaves(entries: Iterable[Entry]) -> list[tuple[int, int, EventLeaf]]:
     ]
 
 
+def places_in_joins(entries: Iterable[Entry]) -> dict[str, int]:
+    """The index of each child among those of its parent, by run id: the children of one call have the indexes from its first on, in the
+    order of their nodes."""
+    out: dict[str, int] = {}
+    following: dict[int, int] = {}
+    for entry in entries:
+        if entry.child is not None and entry.child.run_id not in out:
+            index = following.get(entry.child.first, entry.child.first)
+            out[entry.child.run_id] = index
+            following[entry.child.first] = index + 1
+    return out
+
+
 def waits(entry: Entry) -> bool:
     """Whether the operation is one that something outside has to answer."""
     return entry.open and entry.kind is not Kind.MEMO

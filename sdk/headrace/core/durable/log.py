@@ -92,18 +92,43 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A sealed part: an item beside the record, by its number and the ticket of the attempt that wrote it."""
+    """A sealed part: an item beside the record, by its number and the attempt that wrote it. `tier`: how often it was merged."""
 
     number: int
-    ticket: int
+    owner: str
+    tier: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What a reset made of a log: the operations from `node` on are its own, those before are of the branches before it."""
+
+    number: int
+    node: int
+
+
+FIRST_BRANCH = 0
+"""The branch of a log that was never reset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
-    """What the row holds: the sealed parts by name, and the entries that are not sealed, by node."""
+    """What the row holds: the sealed parts by name, the entries that are not sealed, by node, and the branches that the log has gone by, the
+    last one its own."""
 
     parts: tuple[Part, ...] = ()
     entries: tuple[Entry, ...] = ()
+    branches: tuple[Branch, ...] = ()
+
+    @property
+    def branch(self) -> int:
+        """The branch that the log is."""
+        return self.branches[-1].number if self.branches else FIRST_BRANCH
+
+
+def branch_of(branches: Sequence[Branch], node: int) -> int:
+    """The branch that an operation is of."""
+    return next((each.number for each in reversed(branches) if node >= each.node), FIRST_BRANCH)
 
 
 NO_LOG = Tail()
@@ -125,10 +150,11 @@ def encode_entries(entries: Iterable[Entry]) -> str:
 
 def encode_tail(tail: Tail) -> str | None:
     """The text for the row; None for an empty log."""
-    if not tail.parts and not tail.entries:
+    if tail == NO_LOG:
         return None
-    parts: Json = [[part.number, part.ticket] for part in tail.parts]
-    return _compact([parts, [_entry(each) for each in tail.entries]])
+    parts: Json = [[part.number, part.owner, *([part.tier] if part.tier else ())] for part in tail.parts]
+    branches: Json = [[branch.number, branch.node] for branch in tail.branches]
+    return _compact([parts, [_entry(each) for each in tail.entries], *([branches] if branches else ())])
 
 
 def _entry(entry: Entry) -> Json:
@@ -163,10 +189,11 @@ def decode_tail(text: str | None) -> Tail:
     """The tail that `encode_tail` wrote. ValueError where the text holds none."""
     if text is None:
         return NO_LOG
-    parts, entries = json.loads(text)
+    parts, entries, *branches = json.loads(text)
     return Tail(
-        parts=tuple(Part(number, ticket) for number, ticket in parts),
+        parts=tuple(Part(*part) for part in parts),
         entries=tuple(_decoded(each) for each in entries),
+        branches=tuple(Branch(*branch) for found in branches for branch in found),
     )
 
 

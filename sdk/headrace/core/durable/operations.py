@@ -10,7 +10,7 @@ from headrace.core.run.plan import Json
 
 
 class Operations(Protocol):
-    """The durable operations of the task that runs here (`runtime.durable.DurableRun`)."""
+    """The durable operations of the task that runs here (`runtime.durable.run.DurableRun`)."""
 
     @property
     def where(self) -> str: ...
@@ -20,6 +20,8 @@ class Operations(Protocol):
 
     @property
     def invocation_count(self) -> int: ...
+
+    def branches_of_next(self, count: int) -> Sequence[int]: ...
 
     def now_ms(self) -> int: ...
 

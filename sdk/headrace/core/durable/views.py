@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from headrace.core.durable.log import Entry, Kind
+from headrace.core.durable.log import Branch, Entry, Kind, branch_of
 from headrace.core.run.plan import Json
 from headrace.core.waits.words import groups_in_words
-
-FIRST_BRANCH = 0
 
 
 class OperationKind(StrEnum):
@@ -45,12 +43,12 @@ class OperationView:
     child_run_id: str | None
 
 
-def operation_views(entries: Iterable[Entry], branch_id: int = FIRST_BRANCH) -> list[OperationView]:
+def operation_views(entries: Iterable[Entry], branches: Sequence[Branch] = ()) -> list[OperationView]:
     """The operations of a log, by node."""
     return [
         OperationView(
             node_id=entry.node,
-            branch_id=branch_id,
+            branch_id=branch_of(branches, entry.node),
             kind=_kind(entry.kind),
             asked=asked_in_words(entry),
             state=_state(entry),

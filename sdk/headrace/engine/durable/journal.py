@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.core.durable.answers import next_due_ms
-from headrace.core.durable.log import Entry, Tail, encode_tail
+from headrace.core.durable.answers import next_due_ms, places_in_joins
+from headrace.core.durable.log import Branch, Entry, Part, Tail, encode_tail
 from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
 from headrace.core.sealed import check_opened
@@ -17,21 +17,44 @@ from headrace.engine.engine import Engine
 class Journal:
     """Values in, values out; every method but `put` may block. One attempt has one."""
 
-    def __init__(self, engine: Engine, record: RunRecord, attempt: Attempt) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        record: RunRecord,
+        attempt: Attempt,
+        known: Mapping[Part, tuple[Entry, ...]] | None = None,
+    ) -> None:
+        """`known`: what is in sealed parts that were read already."""
         self._engine = engine
         self._record = record
         self._attempt = attempt
         self._tail = Tail()
+        self._parts: Mapping[Part, tuple[Entry, ...]] = known or {}  # what is in the sealed ones
+        self._children: dict[int, Entry] = {}  # all that have started one
         self._changed = False
         self._armed: set[int] = set()
         self._lock = threading.Lock()  # code puts on its event loop, and writes on threads
 
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
-        self._tail, entries = operations.load_log(self._engine, self._record, self._attempt.task)
+        found = operations.load_log(
+            self._engine,
+            self._record.run_id,
+            self._attempt.task,
+            operations.tail_of(self._record, self._attempt.task),
+            self._parts,
+        )
+        self._tail, self._parts = found.tail, dict(found.parts)
+        entries = found.entries
+        self._children = {entry.node: entry for entry in entries if entry.child is not None}
         for entry in entries:
             check_opened(f"operation {entry.node} of durable task {self._attempt.task}", entry.result)
         return entries
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches that the log has gone by, once it is loaded."""
+        return self._tail.branches
 
     @property
     def changed(self) -> bool:
@@ -47,8 +70,10 @@ class Journal:
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries, or replace what was there; not written yet."""
+        new = {entry.node: entry for entry in entries}
         with self._lock:
-            self._tail = operations.with_answers(self._tail, {entry.node: entry for entry in entries})
+            self._tail = operations.with_answers(self._tail, new)
+            self._children |= {node: entry for node, entry in new.items() if entry.child is not None}
             self._changed = True
 
     def save(self) -> bool:
@@ -60,7 +85,10 @@ class Journal:
 
     def look(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those of the entries that are answered by now, with their order. Nothing is written."""
-        return operations.look(self._engine, self._record, self._attempt.task, entries)
+        with self._lock:
+            children = [self._children[node] for node in sorted(self._children)]
+        places = places_in_joins(children)
+        return operations.look(self._engine, self._record, self._attempt.task, entries, places)
 
     def arm(self, entries: Sequence[Entry]) -> None:
         """Put the subscriptions of open operations, so that events find them. Once each: what the log has open was put before it was
@@ -84,10 +112,12 @@ class Journal:
     def _sealed(self) -> Tail:
         """The tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
         before = self._tail
-        after = operations.sealed(self._engine, self._record, self._attempt, before)
-        if after is not before:
-            known = {entry.node: entry for entry in before.entries}
-            with self._lock:
-                since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
-                self._tail = operations.with_answers(after, since)
-        return after
+        made = operations.seal(self._engine, self._record, self._attempt, before, self._parts)
+        if made is None:
+            return before
+        known = {entry.node: entry for entry in before.entries}
+        with self._lock:
+            since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
+            self._tail = operations.with_answers(made.tail, since)
+            self._parts = {**self._parts, made.part: made.entries}
+        return made.tail

@@ -9,62 +9,94 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Applied, Put
-from headrace.core.durable.answers import EventFound, Facts, answered, event_leaves, next_due_ms, waits
+from headrace.core.durable.answers import (
+    EventFound,
+    Facts,
+    answered,
+    event_leaves,
+    next_due_ms,
+    places_in_joins,
+    waits,
+)
 from headrace.core.durable.log import (
     SEAL_AT_BYTES,
+    ChildRun,
     Entry,
     Kind,
     Part,
     Tail,
-    decode_entries,
     decode_tail,
-    encode_entries,
     encode_tail,
 )
+from headrace.core.durable.parts import Sealing, decode_part, encode_part, sealing
 from headrace.core.run.commit import Attempt, Resumed, save_log
 from headrace.core.run.graph import finished, finished_at_ms
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskRow
-from headrace.core.table import join_partition, log_part_key, run_key
+from headrace.core.table import join_key, join_partition, log_part_key, run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.children import is_empty
+from headrace.engine.finished import round_of
+from headrace.engine.waits.kinds.children import is_empty, leaf_for
 from headrace.engine.waits.wake import send_now
 
 if TYPE_CHECKING:
     from headrace.core.events.subscription import Subscription
 
 
-def load_log(engine: Engine, record: RunRecord, task: str) -> tuple[Tail, list[Entry]]:
-    """The log of a task: the tail in its row, and all entries by node, the sealed ones read from their items."""
-    row = record.tasks.get(task)
-    tail = decode_tail(row.log if row is not None else None)
-    keys = [log_part_key(record.run_id, task, part.number, part.ticket) for part in tail.parts]
-    found = {entry.node: entry for entry in tail.entries}
-    for part, item in zip(tail.parts, engine.store.get_many(keys) if keys else [], strict=True):
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log of a task as it was read: the tail in its row, and what is in the sealed parts."""
+
+    tail: Tail
+    parts: Mapping[Part, tuple[Entry, ...]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, by node."""
+        found = {entry.node: entry for entries in self.parts.values() for entry in entries}
+        found |= {entry.node: entry for entry in self.tail.entries}
+        return [found[node] for node in sorted(found)]
+
+
+def load_log(
+    engine: Engine, run_id: str, task: str, tail: Tail, known: Mapping[Part, tuple[Entry, ...]] | None = None
+) -> Log:
+    """The log of a task, its sealed parts read from their items, but those that are known. ValueError where one is missing."""
+    parts = {part: known[part] for part in tail.parts if part in known} if known else {}
+    missing = [part for part in tail.parts if part not in parts]
+    keys = [log_part_key(run_id, task, part.number, part.owner) for part in missing]
+    for part, item in zip(missing, engine.store.get_many(keys) if keys else [], strict=True):
         if item is None:
             raise ValueError(f"part {part.number} of the durable log of task {task} is missing")
-        found |= {entry.node: entry for entry in decode_entries(str(item["body"])) if entry.node not in found}
-    return tail, [found[node] for node in sorted(found)]
+        parts[part] = decode_part(item)
+    return Log(tail, parts)
 
 
-def sealed(engine: Engine, record: RunRecord, attempt: Attempt, tail: Tail) -> Tail:
-    """The tail as it may be written. Of one that is too long the answered entries go to an item first.
+def tail_of(record: RunRecord, task: str) -> Tail:
+    """What the row of a task holds of its log."""
+    row = record.tasks.get(task)
+    return decode_tail(row.log if row is not None else None)
 
-    The attempt's ticket is in the item's key, so an attempt that lost its lease overwrites nothing.
+
+def seal(
+    engine: Engine, record: RunRecord, attempt: Attempt, tail: Tail, known: Mapping[Part, tuple[Entry, ...]]
+) -> Sealing | None:
+    """Of a tail that is too long to be written again and again, put the answered entries into an item. None: nothing is to be sealed.
+
+    The attempt's owner is in the item's key, so an attempt that lost its lease overwrites nothing: who took over has the same ticket.
     """
     if len(encode_tail(tail) or "") <= SEAL_AT_BYTES:
-        return tail
-    done = [entry for entry in tail.entries if not entry.open]
-    if not done:
-        return tail
-    part = Part(1 + max((part.number for part in tail.parts), default=0), attempt.ticket)
-    body = encode_entries(done)
-    key = log_part_key(record.run_id, attempt.task, part.number, part.ticket)
-    engine.store.write(Put(key=key, item={"body": body, "expires_at": record.expires_at_s}))
-    return Tail(parts=(*tail.parts, part), entries=tuple(entry for entry in tail.entries if entry.open))
+        return None
+    made = sealing(tail, known, owner=attempt.owner)
+    if made is not None:
+        key = log_part_key(record.run_id, attempt.task, made.part.number, made.part.owner)
+        engine.store.write(
+            Put(key=key, item={**encode_part(made.entries), "expires_at": record.expires_at_s})
+        )
+    return made
 
 
 def save(engine: Engine, attempt: Attempt, tail: Tail) -> bool:
@@ -81,17 +113,56 @@ def save(engine: Engine, attempt: Attempt, tail: Tail) -> bool:
 # ---------------------------------------------------------------- facts
 
 
-def facts_for(engine: Engine, record: RunRecord, task: str, entries: Sequence[Entry]) -> Facts:
-    """What is true of the open operations among `entries`: a read of the children, one of the subscriptions, and the clock."""
-    children = [entry.child.run_id for entry in entries if waits(entry) and entry.child is not None]
-    ended: dict[str, int] = {}
-    for item in engine.store.get_many([run_key(each) for each in children]) if children else []:
-        child = record_in(engine, item)
-        if child is not None and finished(child):
-            ended[child.run_id] = finished_at_ms(child) or child.created_at_ms
+def facts_for(
+    engine: Engine, record: RunRecord, task: str, entries: Sequence[Entry], places: Mapping[str, int]
+) -> Facts:
+    """What is true of the open operations among `entries`: the children that have left their joins, one read of the subscriptions, and the
+    clock. `places`: see `places_in_joins`, of all entries of the task."""
     return Facts(
-        now_ms=engine.clock.now_ms(), events=events_for(engine, record, task, entries), ended_at_ms=ended
+        now_ms=engine.clock.now_ms(),
+        events=events_for(engine, record, task, entries),
+        ended_at_ms=_ended_children(engine, record, task, entries, places),
     )
+
+
+def _ended_children(
+    engine: Engine, record: RunRecord, task: str, entries: Sequence[Entry], places: Mapping[str, int]
+) -> dict[str, int]:
+    """When the children ended that are over, by run id. Of many only those are read that have left their join."""
+    children = [entry.child for entry in entries if waits(entry) and entry.child is not None]
+    ended: dict[str, int] = {}
+    left = _left_their_joins(engine, record, task, children, places)
+    for item in engine.store.get_many([run_key(run_id) for run_id in left]) if left else []:
+        child = record_in(engine, item) if item is not None else None
+        if child is not None and finished(child):
+            engine.children.remember(round_of(record, task), child)
+            ended[child.run_id] = finished_at_ms(child) or child.created_at_ms
+    return ended
+
+
+def _left_their_joins(
+    engine: Engine, record: RunRecord, task: str, children: Sequence[ChildRun], places: Mapping[str, int]
+) -> list[str]:
+    """The children that may be over: those that are not in the leaf of their join any more, and any that is alone in it."""
+    by_leaf: dict[str, list[str]] = {}
+    for child in children:
+        index = places.get(child.run_id, child.first)
+        by_leaf.setdefault(leaf_for(record.run_id, task, child.first, index), []).append(child.run_id)
+    shared = [leaf for leaf, members in by_leaf.items() if len(members) > 1]
+    items = engine.store.get_many([join_key(leaf) for leaf in shared]) if shared else []
+    inside: dict[str, object] = {
+        leaf: item.get("left") for leaf, item in zip(shared, items, strict=True) if item is not None
+    }
+    return [
+        run_id
+        for leaf, members in by_leaf.items()
+        for run_id in members
+        if not _is_in(inside.get(leaf), places.get(run_id))
+    ]
+
+
+def _is_in(indexes: object, index: int | None) -> bool:
+    return isinstance(indexes, frozenset | set) and index in indexes
 
 
 def subscriptions_of(
@@ -164,9 +235,11 @@ def disarm(engine: Engine, record: RunRecord, task: str, entries: Iterable[Entry
         subscriptions.disarm(engine, wanted)
 
 
-def look(engine: Engine, record: RunRecord, task: str, entries: Sequence[Entry]) -> list[Entry]:
+def look(
+    engine: Engine, record: RunRecord, task: str, entries: Sequence[Entry], places: Mapping[str, int]
+) -> list[Entry]:
     """The open operations that are answered by now, with their order. Nothing is written."""
-    return answered(entries, facts_for(engine, record, task, entries))
+    return answered(entries, facts_for(engine, record, task, entries, places))
 
 
 # ---------------------------------------------------------------- suspended
@@ -205,10 +278,11 @@ def _any_answer(engine: Engine, record: RunRecord, task: str, row: TaskRow) -> b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:
-    """What a claim writes, and the operations that it answers, as they were."""
+    """What a claim writes, what is in the sealed parts of the log, and the operations that it answers, as they were."""
 
     resumed: Resumed
     record: RunRecord
+    parts: Mapping[Part, tuple[Entry, ...]]
     answered: tuple[Entry, ...]
 
 
@@ -233,8 +307,11 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
         return None
     if not row.resumes or row.ticket != message.ticket:
         return None
-    tail, entries = load_log(engine, record, message.task)
-    answers = {entry.node: entry for entry in look(engine, record, message.task, entries)}
+    found = load_log(engine, record.run_id, message.task, tail_of(record, message.task))
+    tail, entries = found.tail, found.entries
+    answers = {
+        entry.node: entry for entry in look(engine, record, message.task, entries, places_in_joins(entries))
+    }
     if not answers:
         _send_on(engine, record, message, entries)
         return NOTHING
@@ -242,6 +319,7 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
     return Resumption(
         resumed=Resumed(log=log or "", invocations=row.invocations + 1),
         record=record,
+        parts=found.parts,
         answered=tuple(entry for entry in entries if entry.node in answers),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, assert_never
@@ -52,6 +52,7 @@ from headrace.runtime.heartbeat import Beats, Heartbeat
 from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry, Part
     from headrace.engine.durable.journal import Journal
 
 UNIT_BYTES = 1_024
@@ -77,6 +78,9 @@ class Claimed:
     )  # of this chain, so that nothing is read twice
     keep_lease: Callable[[LiveControl], bool] | None = None  # of a batch: in place of the record's own
     on_timeout: Callable[[TimedOut], object] | None = None  # of a batch: commits its members
+    log_parts: Mapping[Part, tuple[Entry, ...]] | None = (
+        None  # of a resumed durable task: what was read of its log
+    )
 
     @property
     def plan(self) -> TaskPlan:
@@ -151,7 +155,7 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
 def _journal(engine: Engine, claimed: Claimed) -> Journal:
     from headrace.engine.durable.journal import Journal
 
-    return Journal(engine, claimed.record, claimed.attempt)
+    return Journal(engine, claimed.record, claimed.attempt, claimed.log_parts)
 
 
 def _unknown(host: Host, claimed: Claimed) -> Ran:

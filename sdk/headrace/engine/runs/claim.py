@@ -142,7 +142,8 @@ def _resume(
     disarm(
         engine, found.record, message.task, found.answered
     )  # after the write: before it, a crash would lose the answers
-    return _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
+    claimed = _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
+    return replace(claimed, log_parts=found.parts) if isinstance(claimed, Claimed) else claimed
 
 
 def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:

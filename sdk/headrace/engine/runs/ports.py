@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from headrace.core.durable.log import Entry
+from headrace.core.durable.log import Branch, Entry
 from headrace.core.run.commit import Attempt
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ErrorInfo, RunRecord
@@ -63,6 +63,11 @@ class DurableLog(Protocol):
 
     def load(self) -> list[Entry]:
         """All entries, by node."""
+        ...
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches that the log has gone by, once it is loaded."""
         ...
 
     def now_ms(self) -> int: ...
