@@ -12,6 +12,7 @@ from support.lives import born, cancelled, raised, returned, started, stored
 from support.records import T0, plan, task
 
 from headrace.core.changes import Key, Put
+from headrace.core.run.encoding import marked
 from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord
 from headrace.core.table import output_key
@@ -98,8 +99,9 @@ def test_a_duplicate_child_is_a_dedupe_violation(desk: Desk) -> None:
 
 def test_outputs_beside_the_record_are_read(desk: Desk) -> None:
     run = stored(stored(born(PAIR), "a", Payload(place=Place.ITEM)), "b", Payload(place=Place.BLOB))
-    desk.body(output_key("r1", "a", 1), '{"n": 1}')
-    desk.engine.store.put_blob("run#r1/out#b#1", b'{"n": 2}')
+    where = {name: output_key("r1", name, 1, marked(run.tasks[name].owner)) for name in "ab"}
+    desk.body(where["a"], '{"n": 1}')
+    desk.engine.store.put_blob(f"run#r1/{where['b'].sk}", b'{"n": 2}')
     assert outcome_of(desk, run) == {"a": {"n": 1}, "b": {"n": 2}}
 
 

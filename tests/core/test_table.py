@@ -13,7 +13,7 @@ from headrace.core.changes import Key
 ADDRESSES = [
     (table.run_key("r"), Key("run#r", "run")),
     (table.input_key("r"), Key("run#r", "in")),
-    (table.output_key("r", "pay", 2), Key("run#r", "out#pay#2")),
+    (table.output_key("r", "pay", 2, "f3x_"), Key("run#r", "out#pay#2#f3x_")),
     (table.line_key("r", 12, "o", 3), Key("run#r", "line#0000000000012#o#00003")),
     (table.chunk_key("r", 12, "o", 3), Key("run#r", "stream#0000000000012#o#0000003")),
     (table.join_key(table.join_partition("r", "pay", 7)), Key("join#r#pay#7", "join")),

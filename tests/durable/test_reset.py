@@ -15,7 +15,8 @@ from headrace.core.durable.branching import branched
 from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, branch_of, decode_tail, encode_tail
 from headrace.core.run.graph import run_status
 from headrace.core.run.record import RunStatus
-from headrace.errors import RunNotFound, RunNotOver
+from headrace.errors import NotConfigured, RunNotFound, RunNotOver
+from headrace_infra.cli import replaying as command
 
 made: list[Any] = []
 
@@ -266,3 +267,19 @@ def test_a_branch_names_what_is_whole_and_takes_over_the_rest() -> None:
     assert [branch_of(found.branches, node) for node in range(6)] == [0, 0, 1, 1, 3, 3]
     assert decode_tail(encode_tail(found)) == found
     assert branched(tail, parts, 0, number=3) == Tail(branches=(Branch(3, 0),))
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_resets_and_says_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    w, run_id = ended("flow")
+    command.reset(w.app, run_id[:8], node=0, branch=None, task=None)
+    assert "task middle goes on from node 0, on branch 1" in capsys.readouterr().out
+    with pytest.raises(NotConfigured, match="only a run that is over"):
+        command.reset(w.app, run_id, node=0, branch=None, task="middle")
+    w.drain()
+    with pytest.raises(NotConfigured, match="no branch 7: its branches are 0 to 1"):
+        command.reset(w.app, run_id, node=0, branch=7, task=None)
+    with pytest.raises(NotConfigured, match="has no task none: give --task, one of middle"):
+        command.reset(w.app, run_id, node=0, branch=None, task="none")

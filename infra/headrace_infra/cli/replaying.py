@@ -40,7 +40,7 @@ def replay_ids(
 def reset(app: Headrace, given: str, *, node: int, branch: int | None, task: str | None) -> None:
     """Reset a durable task. NotConfigured where it cannot be."""
     record = record_of_run(app, given)
-    durable = [name for name, row in (record.again | record.tasks).items() if row.log is not None]
+    durable = [name for name, row in {**record.again, **record.tasks}.items() if row.log is not None]
     if task is None and len(durable) != 1:
         named = ", ".join(durable)
         raise NotConfigured(

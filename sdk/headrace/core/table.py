@@ -54,9 +54,10 @@ def input_key(run_id: str, replay: str | None = None) -> Key:
     return Key(run_partition(run_id), "in" if replay is None else f"in#{replay}")
 
 
-def output_key(run_id: str, task: str, ticket: int) -> Key:
-    """An attempt's output, where it is too large for the record. By ticket: an attempt that lost its lease overwrites nothing."""
-    return Key(run_partition(run_id), f"out#{task}#{ticket}")
+def output_key(run_id: str, task: str, ticket: int, mark: str) -> Key:
+    """An attempt's output, where it is too large for the record. By the attempt's mark: one that took over has the same ticket, and the one
+    that lost its lease overwrites nothing."""
+    return Key(run_partition(run_id), f"out#{task}#{ticket}#{mark}")
 
 
 def attempt_key(run_id: str, task: str, ticket: int) -> Key:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace.core.run.encoding import payload_text
+from headrace.core.run.encoding import marked, payload_text
 from headrace.core.run.graph import States, run_status, states
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
@@ -117,7 +117,7 @@ def outputs_of(engine: Engine, records: Sequence[RunRecord]) -> list[Outputs]:
     """For each run, the outputs of its COMPLETED and SKIPPED tasks by name, in plan order."""
     known = [states(record) for record in records]
     wanted = [
-        output_key(record.run_id, name, state.row.ticket)
+        output_key(record.run_id, name, state.row.ticket, marked(state.row.owner))
         for record, found in zip(records, known, strict=True)
         for name, state in found.items()
         if state.row is not None
@@ -142,7 +142,7 @@ def _outputs(engine: Engine, record: RunRecord, found: States, bodies: Mapping[A
             and state.status is TaskStatus.COMPLETED
             and state.row.output.place is Place.ITEM
         ):
-            text = bodies.get(output_key(record.run_id, name, state.row.ticket))
+            text = bodies.get(output_key(record.run_id, name, state.row.ticket, marked(state.row.owner)))
         else:
             text = output_text(engine, record, name)
         out[name] = json.loads(text) if text is not None else None

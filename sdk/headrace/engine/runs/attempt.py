@@ -19,7 +19,7 @@ from headrace.core.run.commit import (
     retry_of,
     suspend,
 )
-from headrace.core.run.encoding import encode_record
+from headrace.core.run.encoding import encode_record, marked
 from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.graph import ancestors, state_of
 from headrace.core.run.history import encode_error_item
@@ -219,7 +219,7 @@ def stored(engine: Engine, claimed: Claimed, ending: Ending) -> Ran:
         return Ran(
             Raised(ErrorInfo(type="PayloadTooLargeError", message=str(error)), False), Payload(), Evaluated()
         )
-    key = output_key(record.run_id, attempt.task, attempt.ticket)
+    key = output_key(record.run_id, attempt.task, attempt.ticket, marked(attempt.owner))
     save(engine, placed, key, ending.output, expires_at_s=record.expires_at_s)
     claimed.outputs[attempt.task] = ending.output
     return Ran(ending, placed, evaluate(engine, record, attempt.task, ending.output))

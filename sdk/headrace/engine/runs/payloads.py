@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from headrace.core.changes import Key, Put
-from headrace.core.run.encoding import BARE_BYTES, ZIPPED_OVER, payload_item, payload_text, zipped
+from headrace.core.run.encoding import (
+    BARE_BYTES,
+    ZIPPED_OVER,
+    marked,
+    payload_item,
+    payload_text,
+    zipped,
+)
 from headrace.core.run.graph import finished
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.routing import AS_PLANNED, encode_routing
@@ -123,4 +130,4 @@ def load_input(engine: Engine, record: RunRecord) -> str | None:
 
 def load_output(engine: Engine, record: RunRecord, task: str) -> str | None:
     row = record.tasks[task]
-    return load(engine, row.output, output_key(record.run_id, task, row.ticket))
+    return load(engine, row.output, output_key(record.run_id, task, row.ticket, marked(row.owner)))
