@@ -169,6 +169,21 @@ def test_after_a_pause_the_schedule_timeout_begins_anew() -> None:
     assert statuses(w, ids) == [DONE] * 2
 
 
+def test_a_longer_pause_by_another_process_counts_for_runs_that_come_after_it() -> None:
+    w = world()
+    pause(w.engine, "flow", Pause(queue_ttl_ms=1_000))
+    begin(w, 1)
+    deliver_all(w)
+    elsewhere = replace(w.engine, paused=type(w.engine.paused)())
+    pause(elsewhere, "flow", HOUR)
+    ids = begin(w, 1)
+    deliver_all(w)
+    w.clock.advance(60_000)
+    tick(w.engine)
+    deliver_all(w)
+    assert statuses(w, ids) == [QUEUED]
+
+
 def test_what_has_started_is_not_held_back() -> None:
     w = world(retries=1)
     tries: list[int] = []

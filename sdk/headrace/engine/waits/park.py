@@ -169,9 +169,10 @@ def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
 
 
 def _paused_until(engine: Engine, record: RunRecord) -> int | None:
-    from headrace.engine.waits.kinds.pause import pause_of
+    """By what is read here: another process may have paused it again, for longer."""
+    from headrace.engine.waits.kinds.pause import refresh
 
-    how = pause_of(engine, record.plan.workflow)
+    how = refresh(engine, consistent=True).get(record.plan.workflow)
     return None if how is None else engine.clock.now_ms() + how.queue_ttl_ms
 
 
