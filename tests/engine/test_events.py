@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -225,3 +226,25 @@ def test_the_run_id_follows_from_event_workflow_and_filter() -> None:
         for by in (None, "f")
     }
     assert len(ids) == 8
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(10_000, marks=pytest.mark.scale)])
+def test_each_event_of_one_key_starts_one_run_of_each_of_twenty_workflows(count: int) -> None:
+    flows = [plan(task("step"), workflow=f"flow{n}") for n in range(20)]
+    w = EventWorld(
+        plans={each.workflow: each for each in flows},
+        code={"step": lambda work: {"ok": True}},
+        on_events={each.workflow: {"on_events": ("order:paid",)} for each in flows},
+    )
+    for first in range(0, count, 1_000):
+        some = range(first, min(first + 1_000, count))
+        w.app.event.bulk_push([BulkPushEventWithMetadata(key="order:paid", payload={"n": n}) for n in some])
+    again = w.queues.bodies("events")[::7]
+    w.drain(limit=100 * 20 * count)
+    for body in again:
+        w.push_again(body)
+    w.drain(limit=100 * 20 * count)
+    records = [w.record(run["id"]) for run in w.runs()]
+    found = Counter((each.metadata["hatchet__event_id"], each.plan.workflow) for each in records)
+    assert (len(found), set(found.values())) == (20 * count, {1})
+    assert len(w.ran) == 20 * count
