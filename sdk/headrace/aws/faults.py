@@ -77,7 +77,13 @@ def is_throttle(code: str) -> bool:
 
 SIGN_IN = "Set AWS_PROFILE, or run `aws configure` or `aws sso login`, or work locally with `headrace dev`."
 
-PREFIXES = {"PutObject": "s3", "GetObject": "s3", "GetCallerIdentity": "sts"}
+PREFIXES = {
+    "PutObject": "s3",
+    "GetObject": "s3",
+    "GetCallerIdentity": "sts",
+    "Decrypt": "kms",
+    "GenerateDataKeyWithoutPlaintext": "kms",
+}
 SERVICES = {"store": "dynamodb", "queues": "sqs"}
 ACTIONS = {
     "SendMessageBatch": "SendMessage",
