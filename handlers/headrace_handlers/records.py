@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.ports import Received
+from headrace.ports import NEXT, Received
+
+
+def queue_of(record: dict[str, Any], worker: str) -> str:
+    """Which of the worker's two queues a record came from."""
+    return worker + NEXT if record.get("eventSourceARN", "").endswith(f"{worker}{NEXT}") else worker
 
 
 def received(record: dict[str, Any], queue: str) -> Received:

@@ -21,7 +21,7 @@ from headrace.telemetry import tracing
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
 from headrace_handlers.observing import EmfListener, Metrics
-from headrace_handlers.records import received
+from headrace_handlers.records import queue_of, received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -57,7 +57,10 @@ def make_handler(
             host = replace(host, time_left_ms=time_left_ms)
         try:
             return answer(
-                event, lambda record: deliver(engine, host, engine.opened(received(record, worker_name)))
+                event,
+                lambda record: deliver(
+                    engine, host, engine.opened(received(record, queue_of(record, worker_name)))
+                ),
             )
         finally:
             listener.flush()

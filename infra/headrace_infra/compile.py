@@ -57,6 +57,9 @@ class AppLike(Protocol):
     def codec(self) -> Any: ...
 
     @property
+    def _registry(self) -> Any: ...
+
+    @property
     def _workflows_by_name(self) -> Mapping[str, Any]: ...
 
     @property
@@ -150,7 +153,14 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     _check_limits(app, plans)
     sends = _sends(app, fleet, plans)
     return [
-        unit_of(worker, _tasks_on(worker.name, plans), runtime, _tasks_for(worker, plans), sends[worker.name])
+        unit_of(
+            worker,
+            _tasks_on(worker.name, plans),
+            runtime,
+            _tasks_for(worker, plans),
+            sends[worker.name],
+            has_next=worker.name in app._registry.next_queues,
+        )
         for worker in fleet
     ]
 

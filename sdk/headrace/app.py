@@ -176,6 +176,7 @@ class Headrace(Clients):
             expressions=LazyExpressions(),
             limits=limits,
             gate_limits=lambda: self._registry.gate_limits,
+            next_queues=lambda: self._registry.next_queues,
             own_plans=lambda: [workflow.plan() for workflow in self._registry.served()],
             **opened,
         )

@@ -14,6 +14,9 @@ from typing import Protocol
 from headrace.core.changes import Item, Key, Write, Written
 from headrace.core.run.plan import Json
 
+NEXT = "-next"
+"""What the second queue of a worker is named: its name and this. It takes messages of runs that have started, past those of new runs."""
+
 MAX_DELAY_S = 900
 """The longest delay of an SQS message, in seconds (SendMessage, DelaySeconds)."""
 

@@ -6,109 +6,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
+from dataclasses import replace
 from random import Random
 
 import pytest
-from greenlet import greenlet
+from support.fleet import Fleet
 from support.gates import gate, left_over, rate, single
 from support.world import World
 
 from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import TaskStatus
-from headrace.engine.clock.tick import tick
-from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Runnable, Succeeded, Work
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues
-from headrace.ports import Outgoing, Received
-from headrace.runtime.control import LiveControl
-from headrace.runtime.deadline import Ending
-
-RUN_MS, CALLS_MS = 500, 100
-"""How long a task runs, and what its delivery takes beside that."""
-
-CLOCKS = 3
-"""So many processes tick, each once a minute."""
-
-
-@dataclass(slots=True)
-class Fleet:
-    """So many slots on one queue, in virtual time."""
-
-    w: World
-    slots: int
-    random: Random = field(default_factory=lambda: Random(1))
-    shuffled: bool = False
-    duplicates: float = 0.0
-    deaths: float = 0.0
-    busy: list[tuple[int, int, greenlet]] = field(default_factory=list)
-    holding: Counter[str] = field(default_factory=Counter)
-    most_held: int = 0
-    number: int = 0
-    next_tick_ms: int = 0
-
-    def drain(self, until_ms: int) -> None:
-        """Until nothing is left; fails where virtual time passes `until_ms` from now first."""
-        end_ms = self.w.clock.now_ms() + until_ms
-        while self.w.clock.now_ms() < end_ms:
-            self._tick()
-            while len(self.busy) < self.slots and self._receive():
-                pass
-            due_ms = self.busy[0][0] if self.busy else self.w.queues.next_visible_ms()
-            if due_ms is None:
-                return
-            self.w.clock.advance_to(max(due_ms, self.w.clock.now_ms()))
-            while self.busy and self.busy[0][0] <= self.w.clock.now_ms():
-                self._go_on(heappop(self.busy)[2])
-        raise AssertionError(f"{self.w.queues.depth()} messages after {until_ms / 60_000:.0f} minutes")
-
-    def _tick(self) -> None:
-        if self.w.clock.now_ms() >= self.next_tick_ms:
-            self.next_tick_ms = self.w.clock.now_ms() + 60_000
-            for _ in range(CLOCKS):
-                tick(self.w.engine)
-
-    def _receive(self) -> bool:
-        found = self.w.queues.receive("default", limit=10 if self.shuffled else 1, wait_s=0)
-        if not found:
-            return False
-        for received in self.random.sample(found, len(found)):
-            copies = 1 + (self.random.random() < self.duplicates)
-            for _ in range(copies):
-                self._go_on(greenlet(lambda received=received: self._handle(received)))  # type: ignore[misc]  # now
-        return True
-
-    def _go_on(self, body: greenlet) -> None:
-        for_ms = body.switch()
-        if not body.dead:
-            self.number += 1
-            heappush(self.busy, (self.w.clock.now_ms() + int(for_ms), self.number, body))
-
-    def _handle(self, received: Received) -> None:
-        verdict = deliver(self.w.engine, self.w.host("default"), received, runner=self._run)
-        greenlet.getcurrent().parent.switch(CALLS_MS)  # type: ignore[union-attr]  # never the hub
-        if isinstance(verdict, Done) and self.random.random() >= self.deaths:
-            self.w.queues.delete(received)
-
-    def _run(
-        self,
-        engine: Engine,
-        host: Host,
-        claimed: Claimed,
-        control: LiveControl,
-        runnable: Runnable,
-        work: Work,
-    ) -> Ending:
-        key = json.loads(work.input or "{}")["key"]
-        self.holding[key] += 1
-        self.most_held = max(self.most_held, self.holding[key])
-        greenlet.getcurrent().parent.switch(RUN_MS)  # type: ignore[union-attr]  # never the hub
-        self.holding[key] -= 1
-        return Succeeded("{}")
+from headrace.ports import Outgoing
 
 
 def _ticket(body: str) -> str:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from headrace.errors import HeadraceError
-from headrace.ports import Queues, Received
+from headrace.ports import NEXT, Queues, Received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 IDLE_PAUSE_S = 0.004
@@ -185,7 +185,7 @@ class Dispatcher:
         """One invocation; what it does not report as failed is deleted. If it raises, the whole batch stays."""
         with self._lock:
             self.invocations += 1
-        context = LambdaContext(target.queue, target.timeout_s)
+        context = LambdaContext(target.queue.removesuffix(NEXT), target.timeout_s)
         try:
             answer = target.handler(event_of(batch, self._region), context)
         except KeyboardInterrupt:
@@ -195,7 +195,7 @@ class Dispatcher:
             return
         failed = {each["itemIdentifier"] for each in answer.get("batchItemFailures", [])}
         if self._on_invocation is not None:
-            self._on_invocation(target.queue, monotonic() - context.started)
+            self._on_invocation(target.queue.removesuffix(NEXT), monotonic() - context.started)
         for message in batch:
             if message.message_id not in failed:
                 self._queues.delete(message)

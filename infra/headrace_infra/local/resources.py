@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.engine.events.push import EVENTS_QUEUE
+from headrace.ports import NEXT
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.queues import DEAD_LETTERS
 from headrace_infra.template.tables import TABLE
@@ -29,6 +30,8 @@ class Deployed:
     timeout_s: dict[str, int] = field(default_factory=dict)
     batch_size: dict[str, int] = field(default_factory=dict)
     events: bool = False
+    next: set[str] = field(default_factory=set)
+    """The workers that have a second queue."""
 
 
 DEAD_LETTERS_QUEUE = "dead-letters"
@@ -63,6 +66,9 @@ def deploy(template: dict[str, Any], units: list[Unit], *, stack: str, account: 
     dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     for unit in units:
         done.urls[unit.name] = _create_queue(resources[unit.queue]["Properties"], values, dead_arn)
+        if unit.next:
+            next_queue = resources[unit.next_queue]["Properties"]
+            done.urls[unit.name + NEXT] = _create_queue(next_queue, values, dead_arn)
     if EVENTS in resources:
         done.urls[EVENTS_QUEUE] = _create_queue(resources[EVENTS]["Properties"], values, dead_arn)
     _describe(done, resources, units)
@@ -82,6 +88,8 @@ def _describe(done: Deployed, resources: dict[str, Any], units: list[Unit]) -> N
         done.visibility_s[unit.name] = resources[unit.queue]["Properties"]["VisibilityTimeout"]
         done.timeout_s[unit.name] = resources[unit.function]["Properties"]["Timeout"]
         done.batch_size[unit.name] = unit.options.batch_size
+        if unit.next:
+            done.next.add(unit.name)
 
 
 def _create_queue(properties: dict[str, Any], values: dict[str, str], dead_arn: str | None) -> str:

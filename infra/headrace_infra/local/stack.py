@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.events.handle import Handled
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import HeadraceError, NotSupportedError
-from headrace.ports import Outgoing
+from headrace.ports import NEXT, Outgoing
 from headrace.telemetry.prometheus import Counts
 from headrace_handlers import dead_letters, webhooks, worker
 from headrace_handlers import events as events_handler
@@ -246,7 +247,8 @@ class LocalStack:
 
     def depth(self, worker: str) -> int:
         """Messages in a worker's queue, visible or not."""
-        return self._backend.queued(worker)
+        queues = [worker, worker + NEXT] if worker in self.app._registry.next_queues else [worker]
+        return sum(map(self._backend.queued, queues))
 
     def dead_letters(self) -> int:
         """Messages in the dead-letter queue."""
@@ -268,6 +270,14 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
             visibility_s=deployed.visibility_s[name],
         )
         for name in deployed.timeout_s
+    }
+    targets = {
+        **{
+            name + NEXT: replace(targets[name], queue=name + NEXT)
+            for name in targets
+            if name in deployed.next
+        },
+        **targets,
     }
     buried = dead_letters.make_handler(app)
     targets[DEAD_LETTERS_QUEUE] = Target(

@@ -48,6 +48,15 @@ def alarms(units: list[Unit], *, events: bool = False) -> Block:
         if not unit.process:
             out[f"{unit.id}ErrorsAlarm"] = _errors(f"worker {unit.name}", unit.function)
             out[f"{unit.id}AmplificationAlarm"] = _amplification(unit)
+        if unit.next:
+            out[f"{unit.id}NextAgeAlarm"] = _alarm(
+                f"Runs of worker {unit.name} that have started do not go on",
+                "AWS/SQS",
+                "ApproximateAgeOfOldestMessage",
+                "Maximum",
+                max(STUCK_S, 2 * unit.visibility_s),
+                QueueName=att(unit.next_queue, "QueueName"),
+            )
         out[f"{unit.id}AgeAlarm"] = _alarm(
             f"Worker {unit.name} does not keep up, or "
             + ("none of its processes runs" if unit.process else "is throttled or broken"),

@@ -15,6 +15,9 @@ from headrace_infra.template.tables import TABLE
 from headrace_infra.template.unit import Unit, queue_urls
 
 ALIAS = "live"
+LEAST_CONCURRENCY = 2
+"""The least MaximumConcurrency that SQS's mapping takes."""
+
 SUPPORT_MEMORY = 512
 SUPPORT_TIMEOUT_S = 60
 SEALED = "HEADRACE_SEALED"
@@ -65,7 +68,8 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
         properties |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": ALIAS}
     return {
         unit.function: function_block(properties),
-        f"{unit.id}Mapping": _mapping(unit),
+        f"{unit.id}Mapping": _mapping(unit, unit.queue, _most_at_once(unit)),
+        **({f"{unit.id}NextMapping": _mapping(unit, unit.next_queue, _most_next(unit))} if unit.next else {}),
         **role(
             unit.function,
             worker_policy(unit, units, events=source.events),
@@ -76,18 +80,31 @@ def worker_function(unit: Unit, units: list[Unit], source: Source) -> Block:
     }
 
 
-def _mapping(unit: Unit) -> Block:
+def _most_next(unit: Unit) -> int | None:
+    """A quarter of what the worker may run at once, at least SQS's least, is for its second queue."""
+    most = unit.options.maximum_concurrency
+    return None if most is None else max(LEAST_CONCURRENCY, most // 4)
+
+
+def _most_at_once(unit: Unit) -> int | None:
+    most, of_next = unit.options.maximum_concurrency, _most_next(unit)
+    return (
+        most if of_next is None or most is None or not unit.next else max(LEAST_CONCURRENCY, most - of_next)
+    )
+
+
+def _mapping(unit: Unit, queue: str, most: int | None) -> Block:
     """A plain mapping rather than SAM's event: SAM's adds a role that may receive from every queue of the account."""
     options = unit.options
     target = f"{unit.function}Alias{ALIAS}" if options.snap_start else unit.function
     properties: dict[str, Any] = {
-        "EventSourceArn": att(unit.queue, "Arn"),
+        "EventSourceArn": att(queue, "Arn"),
         "FunctionName": ref(target),
         "BatchSize": options.batch_size,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
-    if options.maximum_concurrency is not None:
-        properties["ScalingConfig"] = {"MaximumConcurrency": options.maximum_concurrency}
+    if most is not None:
+        properties["ScalingConfig"] = {"MaximumConcurrency": most}
     return {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}
 
 

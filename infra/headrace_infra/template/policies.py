@@ -24,7 +24,7 @@ def worker_policy(unit: Unit, units: list[Unit], *, events: bool = False) -> Blo
         _indexes(),
         *_payloads("run#*", *(["events/*"] if events else [])),
         *_sends([each for each in units if each.name in unit.sends], events=events),
-        _receives(unit.queue),
+        _receives(*unit.queues),
         _key(),
     )
 
@@ -191,11 +191,16 @@ def _reads() -> list[Block]:
 
 def _sends(units: list[Unit], *, events: bool = False) -> list[Block]:
     """To workers, and to the reply queues of processes that wait for results: whatever ends a run tells them."""
-    queues = [unit.queue for unit in units] + ([EVENTS] if events else [])
+    queues = _queues(units) + ([EVENTS] if events else [])
     return [
         _allow("Sends", ["sqs:SendMessage", "sqs:GetQueueUrl"], *(att(queue, "Arn") for queue in queues)),
         _allow("Replies", ["sqs:SendMessage"], REPLY_QUEUES),
     ]
+
+
+def _queues(units: list[Unit]) -> list[str]:
+    """Whoever may send to a worker may go on with its runs: both of its queues, where it has two."""
+    return [queue for unit in units for queue in unit.queues]
 
 
 def _waits() -> Block:
@@ -204,14 +209,14 @@ def _waits() -> Block:
     return _allow("ReplyQueues", [f"sqs:{verb}" for verb in verbs], REPLY_QUEUES)
 
 
-def _receives(queue: str) -> Block:
+def _receives(*queues: str) -> Block:
     """What the event source mapping does in the function's name, and hiding a message while its attempt lives."""
     verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
-    return _allow("Receives", [f"sqs:{verb}" for verb in verbs], att(queue, "Arn"))
+    return _allow("Receives", [f"sqs:{verb}" for verb in verbs], *(att(queue, "Arn") for queue in queues))
 
 
 def _every_queue(units: list[Unit], *, events: bool) -> list[Block]:
-    queues = [unit.queue for unit in units] + [DEAD_LETTERS] + ([EVENTS] if events else [])
+    queues = _queues(units) + [DEAD_LETTERS] + ([EVENTS] if events else [])
     return [att(queue, "Arn") for queue in queues]
 
 

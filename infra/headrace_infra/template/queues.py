@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.ports import NEXT
 from headrace_infra.template.intrinsics import NO_VALUE, Block, att, named, ref, when
 from headrace_infra.template.unit import Unit
 
@@ -19,7 +20,8 @@ RETENTION_S = 14 * 86_400
 
 def queues(units: list[Unit]) -> Block:
     return {
-        **{unit.queue: _worker_queue(unit) for unit in units},
+        **{unit.queue: _worker_queue(unit, unit.name) for unit in units},
+        **{unit.next_queue: _worker_queue(unit, unit.name + NEXT) for unit in units if unit.next},
         DEAD_LETTERS: {
             "Type": "AWS::SQS::Queue",
             "DeletionPolicy": "Delete",
@@ -34,13 +36,13 @@ def queues(units: list[Unit]) -> Block:
     }
 
 
-def _worker_queue(unit: Unit) -> Block:
+def _worker_queue(unit: Unit, name: str) -> Block:
     return {
         "Type": "AWS::SQS::Queue",
         "DeletionPolicy": "Delete",
         "UpdateReplacePolicy": "Delete",
         "Properties": {
-            "QueueName": named(unit.name),
+            "QueueName": named(name),
             **queue_encryption(),
             "MessageRetentionPeriod": RETENTION_S,
             "VisibilityTimeout": unit.visibility_s,

@@ -13,6 +13,7 @@ from headrace.core.run.plan import TaskPlan
 from headrace.core.waits.concurrency import items_of
 from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError
+from headrace.ports import NEXT
 from headrace.runtime.process import VISIBILITY_S
 from headrace_infra.template.roles import check_policies
 
@@ -52,6 +53,16 @@ class Unit:
     options: WorkerOptions
     process: bool = False
     sends: frozenset[str] = frozenset()
+    next: bool = False
+    """Whether it has a second queue, for what goes on with runs that have started."""
+
+    @property
+    def next_queue(self) -> str:
+        return f"{self.id}NextQueue"
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return (self.queue, self.next_queue) if self.next else (self.queue,)
 
     @property
     def queue(self) -> str:
@@ -87,6 +98,8 @@ def unit_of(
     runtime: str | None,
     others: Sequence[TaskPlan] = (),
     sends: frozenset[str] = frozenset(),
+    *,
+    has_next: bool = False,
 ) -> Unit:
     """The worker's unit. `tasks` are those planned onto it, each with its workflow's name; `others` those that a run may send to
     it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can. `sends`: the workers it sends to."""
@@ -110,6 +123,7 @@ def unit_of(
         options=options,
         process=worker.process,
         sends=sends,
+        next=has_next,
     )
 
 
@@ -178,6 +192,8 @@ EVENTS = "EventsQueue"
 
 def queue_urls(units: list[Unit], *, events: bool = False) -> dict[str, Any]:
     """HEADRACE_QUEUES: each worker's queue and that of events, so that no function asks SQS for a URL."""
-    queues = [(unit.name, unit.queue) for unit in units] + ([("events", EVENTS)] if events else [])
+    queues = [(unit.name, unit.queue) for unit in units]
+    queues += [(unit.name + NEXT, unit.next_queue) for unit in units if unit.next]
+    queues += [("events", EVENTS)] if events else []
     pairs = ", ".join(f'"{name}": "${{{queue}}}"' for name, queue in queues)
     return {"Fn::Sub": f"{{{pairs}}}"}

@@ -36,6 +36,7 @@ class Registry:
         self._choices: dict[str, dict[str, Choice]] = {}
         self._default_worker: Worker | None = None
         self._gate_limits: dict[str, int] | None = None
+        self._next_queues: frozenset[str] | None = None
         self._lock = threading.RLock()
 
     # ---- declaring
@@ -100,6 +101,7 @@ class Registry:
             self._choices.clear()
             self._default_worker = None
             self._gate_limits = None
+            self._next_queues = None
 
     # ---- what follows
 
@@ -179,6 +181,20 @@ class Registry:
                 found = self._gate_limits = dict(self._all_gates())
         return found
 
+    @property
+    def next_queues(self) -> frozenset[str]:
+        """The workers that have a second queue: those with slots, and those with a task that a concurrency or rate limit may hold back.
+        Made once after each change: every send asks."""
+        found = self._next_queues
+        if found is None:
+            with self._lock:
+                found = self._next_queues = frozenset(
+                    worker.name
+                    for worker in self.workers
+                    if worker.slots is not None or any(map(_is_limited, worker.workflows))
+                )
+        return found
+
     def _all_gates(self) -> Iterator[tuple[str, int]]:
         for workflow in self.workflows.values():
             for gate in (*workflow.gates, *(gate for task in workflow.tasks for gate in task.gates)):
@@ -186,6 +202,11 @@ class Registry:
         for worker in self.workers:
             if worker.slots is not None:
                 yield WORKER_GATE + worker.name, worker.slots
+
+
+def _is_limited(workflow: BaseWorkflow[Any, Any]) -> bool:
+    plan = workflow.plan()
+    return bool(plan.gates) or any(task.gates or task.rates for task in plan.tasks)
 
 
 def _seeker(workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> Seeker:

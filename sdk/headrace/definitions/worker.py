@@ -15,6 +15,7 @@ from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns
 from headrace.options.labels import Candidate, WorkerLabels, worker_name
+from headrace.ports import NEXT
 from headrace.runtime.code import TaskRunnable
 
 if TYPE_CHECKING:
@@ -164,10 +165,12 @@ class Worker:
             or len(full) > LONGEST_WORKER_NAME
             or full in RESERVED_NAMES
             or full.startswith(REPLY_PREFIX)
+            or full.endswith(NEXT)
         ):
             raise DefinitionError(
                 f"worker {name!r}: a worker's name is part of a queue's: give 1 to {LONGEST_WORKER_NAME} characters with letters or "
-                f"digits among them, not {' or '.join(sorted(RESERVED_NAMES))}, and not one that begins with {REPLY_PREFIX}"
+                f"digits among them, not {' or '.join(sorted(RESERVED_NAMES))}, and not one that begins with {REPLY_PREFIX} or "
+                f"ends in {NEXT}"
             )
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int) or slots < 1):
             raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")

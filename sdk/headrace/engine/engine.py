@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,20 @@ from headrace.core.run.commit import MAX_CRASHES
 from headrace.core.run.plan import RunPlan
 from headrace.core.waits.wake_up import Account
 from headrace.engine.finished import FinishedChildren
-from headrace.ports import Clock, Expressions, Ids, Ports, Queues, Received, ReplyQueues, Secrets, Store
+from headrace.errors import StackNotFound
+from headrace.ports import (
+    NEXT,
+    Clock,
+    Expressions,
+    Ids,
+    Outgoing,
+    Ports,
+    Queues,
+    Received,
+    ReplyQueues,
+    Secrets,
+    Store,
+)
 
 if TYPE_CHECKING:
     from headrace.core.waits.rate_limit import Window
@@ -88,6 +101,10 @@ class Memory:
         self._found = {}
 
 
+def _no_workers() -> Collection[str]:
+    return ()
+
+
 def _no_limits() -> Mapping[str, int]:
     return {}
 
@@ -99,7 +116,7 @@ def _as_it_is(message: Received) -> Received:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
-    slots of a worker. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
+    slots of a worker. `next_queues`: the workers that have a second queue. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
     table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
     is published. `children`: those of durable tasks that are over. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
 
@@ -112,6 +129,7 @@ class Engine:
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
+    next_queues: Callable[[], Collection[str]] = _no_workers
     own_plans: Callable[[], Iterable[RunPlan]] = tuple
     opened: Callable[[Received], Received] = _as_it_is
     plans: dict[str, int] = field(default_factory=dict)
@@ -130,6 +148,20 @@ class Engine:
         )
         return replace(self, account=account)
 
+    def next_queue(self, worker: str) -> str:
+        """The queue of a worker for what goes on with a run that has started: wake-ups, refills, retries, continuations. Behind its new
+        runs, they would wait for as long as its backlog is."""
+        return worker + NEXT if worker in self.next_queues() else worker
+
+    def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Send to a worker's queue, the first or the next. A stack that was deployed without the next one has the first."""
+        try:
+            self.queues.send(queue, messages)
+        except StackNotFound:
+            if not queue.endswith(NEXT):
+                raise
+            self.queues.send(queue.removesuffix(NEXT), messages)
+
     @staticmethod
     def on(
         ports: Ports,
@@ -137,6 +169,7 @@ class Engine:
         expressions: Expressions | None = None,
         limits: Limits | None = None,
         gate_limits: Callable[[], Mapping[str, int]] = _no_limits,
+        next_queues: Callable[[], Collection[str]] = _no_workers,
         own_plans: Callable[[], Iterable[RunPlan]] = tuple,
         opened: Callable[[Received], Received] = _as_it_is,
     ) -> Engine:
@@ -150,6 +183,7 @@ class Engine:
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
             gate_limits=gate_limits,
+            next_queues=next_queues,
             own_plans=own_plans,
             opened=opened,
         )

@@ -68,12 +68,16 @@ class Intake:
             self._changed.wait_for(lambda: self._closed or self._room() > 0, timeout_s)
             return 0 if self._closed else self._room()
 
-    def put(self, messages: Sequence[Received]) -> list[Received]:
-        """Hand them to the slots. Those that come too late, as the intake is closed, are returned."""
+    def put(self, messages: Sequence[Received], *, first: bool = False) -> list[Received]:
+        """Hand them to the slots, `first` before all that wait. Those that come too late, as the intake is closed, are returned."""
         with self._changed:
             if self._closed:
                 return list(messages)
-            self._waiting.extend((self._now_s(), message) for message in messages)
+            arrived = [(self._now_s(), message) for message in messages]
+            if first:
+                self._waiting.extendleft(reversed(arrived))
+            else:
+                self._waiting.extend(arrived)
             self._changed.notify_all()
         return []
 
@@ -97,10 +101,11 @@ class Intake:
 
     def overdue(self) -> list[Received]:
         """Take out what has waited too long."""
-        out: list[Received] = []
         with self._changed:
-            while self._waiting and self._now_s() - self._waiting[0][0] >= WAITED_S:
-                out.append(self._waiting.popleft()[1])
+            latest_s = self._now_s() - WAITED_S
+            out = [message for since_s, message in self._waiting if since_s <= latest_s]
+            if out:
+                self._waiting = deque(each for each in self._waiting if each[0] > latest_s)
         return out
 
     def close(self) -> list[Received]:

@@ -36,6 +36,10 @@ logger = logging.getLogger("headrace.worker")
 DEFAULT_SLOTS = 10
 LONG_POLL_S = 10
 TICK_EVERY_S = 60.0
+GIVE_WAY_S = 0.05
+"""How long the queue of new runs is left alone while the other has more."""
+
+WITHOUT_NEXT_S = 60
 VISIBILITY_S = 60
 """How long a message is hidden when it is received; the heartbeat keeps it hidden while its task runs."""
 
@@ -67,7 +71,11 @@ class Process:
         self.done_tasks = 0
         self.id = self.engine.ids.owner()
         self.presence = Presence(self.engine, worker.name, self.id, worker.labels)
+        next_queue = self.engine.next_queue(worker.name)
+        self.next_queue = next_queue if next_queue != worker.name else None
         self._intake = Intake(self.slots)
+        self._next_has_more = False
+        self._broken: BaseException | None = None
         self._deleter: Deleter
         self._lock = threading.Lock()
 
@@ -92,10 +100,10 @@ class Process:
         self._deleter = Deleter(self.engine.queues)
         try:
             self.presence.announce()
-            if self.slots == 1:
+            if self.slots == 1 and self.next_queue is None:
                 self._poll_on_this_thread()
             else:
-                self._poll_into_threads()
+                self._poll_into_slots()
         finally:
             self.stopping.set()
             self._deleter.close()
@@ -119,10 +127,10 @@ class Process:
 
     # ---- polling
 
-    def _receive(self, limit: int) -> list[Received]:
+    def _receive(self, queue: str, limit: int) -> list[Received]:
         try:
             return self.engine.queues.receive(
-                self.worker.name, limit=limit, wait_s=LONG_POLL_S, visibility_s=VISIBILITY_S
+                queue, limit=limit, wait_s=LONG_POLL_S, visibility_s=VISIBILITY_S
             )
         except QueueUnavailable as error:
             logger.warning("could not receive: %s", error)
@@ -133,27 +141,64 @@ class Process:
         """One message at a time, here: an alarm can end sync code."""
         host = self._host(end_process_allowed=True)
         while not self.stopping.is_set():
-            for received in self._receive(1):
+            for received in self._receive(self.worker.name, 1):
                 self._deliver(host, received)
 
-    def _poll_into_threads(self) -> None:
-        """A receive blocks for its long poll, and the slots have threads of their own."""
-        host = self._host(end_process_allowed=False)
-        slots = [
-            threading.Thread(target=self._work, args=(host,), name=f"headrace-slot-{number}")
-            for number in range(self.slots)
-        ]
-        for slot in slots:
-            slot.start()
+    def _poll_into_slots(self) -> None:
+        """A receive blocks for its long poll, so each queue has a thread. The slots have threads of their own; a single one is this thread."""
+        host = self._host(end_process_allowed=self.slots == 1)
+        threads = [threading.Thread(target=self._poll, name="headrace-poll")]
+        if self.next_queue is not None:
+            threads.append(
+                threading.Thread(target=self._poll_next, args=(self.next_queue,), name="headrace-next")
+            )
+        if self.slots > 1:
+            threads += [
+                threading.Thread(target=self._work, args=(host,), name=f"headrace-slot-{number}")
+                for number in range(self.slots)
+            ]
+        for thread in threads:
+            thread.start()
+        try:
+            if self.slots == 1:
+                self._work(host)
+        finally:
+            for thread in threads:
+                thread.join()
+        if self._broken is not None:
+            raise self._broken
+
+    def _poll(self) -> None:
+        """New runs, while the other queue has no more than it gave."""
         try:
             while not self.stopping.is_set():
-                room = self._intake.wait_for_room(0.5)
+                room = 0 if self._next_has_more else self._intake.wait_for_room(0.5)
                 if room:
-                    give_back(self.engine.queues, self._intake.put(self._receive(room)))
+                    give_back(self.engine.queues, self._intake.put(self._receive(self.worker.name, room)))
+                elif self._next_has_more:
+                    self.stopping.wait(GIVE_WAY_S)
+        except BaseException as error:  # noqa: BLE001  # it ends the worker, on the main thread
+            self._broken = error
         finally:
+            self.stopping.set()
             give_back(self.engine.queues, self._intake.close())
-            for slot in slots:
-                slot.join()
+
+    def _poll_next(self, queue: str) -> None:
+        """What goes on with runs that have started. A stack without this queue has it all in the other."""
+        while not self.stopping.is_set():
+            room = self._intake.wait_for_room(0.5)
+            if not room:
+                continue
+            try:
+                found = self._receive(queue, room)
+            except HeadraceError as error:
+                logger.warning("queue %s is not polled for %d s: %s", queue, WITHOUT_NEXT_S, error)
+                self._next_has_more = False
+                self.stopping.wait(WITHOUT_NEXT_S)
+                continue
+            self._next_has_more = len(found) == room
+            give_back(self.engine.queues, self._intake.put(found, first=True))
+        self._next_has_more = False
 
     def _work(self, host: Host) -> None:
         """A slot: one message after the other."""

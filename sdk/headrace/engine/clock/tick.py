@@ -108,7 +108,7 @@ def _send_shard(engine: Engine, minute: int, shard: int, timers: list[Timer]) ->
     worker = next((timer.action.worker for timer in timers if timer.action.worker), None)
     if worker is not None:
         message = encode_timers(TimersMessage(minute=minute, shard=shard))
-        engine.queues.send(worker, [Outgoing(body=message)])
+        engine.send(worker, [Outgoing(body=message)])
         return 1
     sent = 0
     while timers:
@@ -128,7 +128,7 @@ def go_on_sending(
     while timers := _page(engine, message.minute, message.shard, PAGE):
         _send_and_delete(engine, timers)
         if engine.clock.now_ms() >= until_ms:
-            engine.queues.send(queue, [Outgoing(body=encode_timers(message))])
+            engine.send(queue, [Outgoing(body=encode_timers(message))])
             return
 
 
@@ -157,7 +157,7 @@ def _do(engine: Engine, timers: Sequence[Timer]) -> int:
             case LookAt(kind=kind, id=given):
                 looks[kind].append(given)
     for worker, messages in by_worker.items():
-        engine.queues.send(worker, messages)
+        engine.send(worker, messages)
     looked = sum(_look(engine, kind, ids) for kind, ids in looks.items())
     return sum(map(len, by_worker.values())) + looked
 

@@ -96,4 +96,4 @@ def send_at(engine: Engine, worker: str, due_ms: int, body: str, *, group: str |
     delay_s = max(0, -(-(due_ms - engine.clock.now_ms()) // 1000))
     if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, due_ms, body):
         outgoing = Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group)
-        engine.queues.send(worker, [outgoing])
+        engine.send(worker, [outgoing])

@@ -113,7 +113,7 @@ def _decoded(item: Item) -> DeadLetter:
 def send_again(engine: Engine, letter: DeadMessage, queue: str) -> None:
     """Send a message to a worker's queue again. Dying before `forget`, it is sent twice at most: messages are single-use tickets."""
     assert letter.body is not None
-    engine.queues.send(queue, [Outgoing(body=letter.body)])
+    engine.send(queue, [Outgoing(body=letter.body)])
 
 
 def forget(engine: Engine, letter: DeadLetter) -> None:

@@ -198,7 +198,16 @@ def delay_until(engine: Engine, due_at_ms: int | None) -> int:
     return min(MAX_DELAY_S, max(0, -(-(due_at_ms - engine.clock.now_ms()) // 1000)))
 
 
+def _queue_for(engine: Engine, record: RunRecord, worker: str) -> str:
+    """A run that has started goes on before new ones begin."""
+    queue = engine.next_queue(worker)
+    if queue == worker or any(row.started_at_ms for row in record.tasks.values()):
+        return queue
+    return worker
+
+
 def _send(engine: Engine, record: RunRecord, worker: str, sends: Sequence[SendTask]) -> None:
+    queue = _queue_for(engine, record, worker)
     now_ms = engine.clock.now_ms()
     soon: list[Outgoing] = []
     for send in sends:
@@ -208,8 +217,8 @@ def _send(engine: Engine, record: RunRecord, worker: str, sends: Sequence[SendTa
             now_ms + record.plan.task(send.task).schedule_timeout_ms
         )  # later than its own where this repairs
         body = encode_message(replace(message, start_by_ms=max(message.start_by_ms, by_ms)))
-        if delay_s <= MAX_DELAY_S or not set_timer(engine, worker, send.due_at_ms or now_ms, body):
+        if delay_s <= MAX_DELAY_S or not set_timer(engine, queue, send.due_at_ms or now_ms, body):
             group = group_for(record, send.task)
             soon.append(Outgoing(body=body, delay_s=min(delay_s, MAX_DELAY_S), group=group))
     if soon:
-        engine.queues.send(worker, soon)
+        engine.send(queue, soon)

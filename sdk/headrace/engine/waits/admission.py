@@ -64,7 +64,7 @@ def hand_on(engine: Engine, host: Host, received: Received, message: TaskMessage
 
     if not somebody_meets(engine, host.worker, message.wishes):
         return None
-    engine.queues.send(host.worker, [Outgoing(body=received.body, delay_s=HANDED_ON_AFTER_S)])
+    engine.send(received.queue, [Outgoing(body=received.body, delay_s=HANDED_ON_AFTER_S)])
     return Done()
 
 

@@ -78,7 +78,7 @@ def _send(engine: Engine, waiters: Sequence[Waiter]) -> None:
         body = encode_message(message_of(waiter))
         by_worker[waiter.worker].append(Outgoing(body=body, group=waiter.group or None))
     for worker, messages in by_worker.items():
-        engine.queues.send(worker, messages)
+        engine.send(engine.next_queue(worker), messages)
 
 
 def message_of(waiter: Waiter) -> TaskMessage:
@@ -120,4 +120,4 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
 def send_now(engine: Engine, record: RunRecord, task: str, *, conditions: Conditions | None = None) -> None:
     """Send the current ticket of a task that may go on, by the record at hand."""
     message = message_now(record, task, now_ms=engine.clock.now_ms(), conditions=conditions)
-    engine.queues.send(worker_of(record, task), [Outgoing(body=encode_message(message))])
+    engine.send(engine.next_queue(worker_of(record, task)), [Outgoing(body=encode_message(message))])

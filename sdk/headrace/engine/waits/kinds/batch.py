@@ -207,7 +207,7 @@ def _page_of(engine: Engine, line: str, member: Member) -> Page | None:
 def send_batch(engine: Engine, worker: str, line: str, number: int) -> None:
     """Have a batch closed and run now."""
     body = encode_batch(BatchMessage(line=line, number=number))
-    engine.queues.send(worker, [Outgoing(body=body)])
+    engine.send(engine.next_queue(worker), [Outgoing(body=body)])
 
 
 def _send_what_is_due(engine: Engine, line: str, page: Page, max_size: int) -> None:

@@ -207,7 +207,8 @@ def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
     where a delay would make it late by more than three quarters of a second, it comes early, and waits."""
     early_ms = (at_ms - engine.clock.now_ms()) % 1_000
     due_ms = at_ms - early_ms if early_ms <= LONGEST_SLEEP_MS else at_ms
-    send_at(engine, worker, due_ms, encode_refill(RefillMessage(gate=gate, at_ms=at_ms, worker=worker)))
+    queue = engine.next_queue(worker)
+    send_at(engine, queue, due_ms, encode_refill(RefillMessage(gate=gate, at_ms=at_ms, worker=worker)))
 
 
 # ---------------------------------------------------------------- the refill
