@@ -11,7 +11,7 @@ import hashlib
 import json
 import os.path
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from headrace.core.run.plan import RunPlan, TaskPlan
 from headrace.engine.catalog.workflows import encode_published
 from headrace.errors import CompileError
 from headrace.options.conditions import waits_for_events
+from headrace.ports import NEXT
 from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
@@ -146,7 +147,7 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     fleet = list(app._fleet())
     if not fleet or not app._served():
         raise CompileError("the app has no workflow: declare one with @hatchet.task or hatchet.workflow")
-    _check_names(app.settings.stack, fleet)
+    _check_names(app.settings.stack, fleet, app._registry.next_queues)
     _check_homes(fleet)
     plans: list[RunPlan] = [workflow.plan() for workflow in app._served()]
     _check_gates(plans)
@@ -238,16 +239,18 @@ LONGEST_QUEUE_NAME, LONGEST_FUNCTION_NAME = 80, 64
 """Characters (SQS and Lambda quotas)."""
 
 
-def _check_names(stack: str, fleet: list[Any]) -> None:
+def _check_names(stack: str, fleet: list[Any], next_queues: Collection[str]) -> None:
     seen: dict[str, str] = {}
     for worker in fleet:
         name = worker.name
         longest, what = (
             (LONGEST_QUEUE_NAME, "queue") if worker.process else (LONGEST_FUNCTION_NAME, "function")
         )
+        suffix = NEXT if worker.process and name in next_queues else ""
+        longest -= len(suffix)
         if len(f"{stack}-{name}") > longest:
             raise CompileError(
-                f"worker {name!r}: its {what} would be named {stack}-{name}, and AWS takes {longest} characters: give the worker at "
+                f"worker {name!r}: its {what} would be named {stack}-{name}{suffix}, and AWS takes {longest + len(suffix)} characters: give the worker at "
                 f"most {longest - len(stack) - 1}"
             )
         found = logical_id(name)
@@ -258,6 +261,12 @@ def _check_names(stack: str, fleet: list[Any]) -> None:
                 f"workers {seen[found]!r} and {name!r} would both be {found} in the template: rename one"
             )
         seen[found] = name
+    for found, name in seen.items():
+        other = seen.get(found + logical_id(NEXT))
+        if other is not None and name in next_queues:
+            raise CompileError(
+                f"workers {name!r} and {other!r}: in the template, the second queue of {name} would be the queue of {other}: rename one"
+            )
 
 
 def _check_homes(fleet: list[Any]) -> None:

@@ -45,33 +45,42 @@ def work_through(w: World, ids: Sequence[str], *, slots: int, polled: tuple[str,
     return fleet
 
 
-def gated_ms(*, plain: int, has_next: bool = True) -> int:
-    """How long 200 runs of 3 keys take, among so many that nothing holds back."""
+def gated_ms(gated: int, *, plain: int, slots: int, has_next: bool = True) -> int:
+    """How long the runs of 3 keys take, among so many that nothing holds back."""
     w = world(PLAIN, GATED, has_next=has_next)
-    began_ms, every = w.clock.now_ms(), max(1, plain // 200)
+    began_ms = w.clock.now_ms()
     ids = []
-    for n in range(200):
-        ids += [w.start("plain") for _ in range(every if plain else 0)]
+    for n in range(gated):
+        ids += [w.start("plain") for _ in range(plain // gated)]
         ids.append(w.start("flow", {"key": f"k{n % 3}"}))
-    fleet = work_through(w, ids, slots=60, polled=POLLED if has_next else ("default",))
+    fleet = work_through(w, ids, slots=slots, polled=POLLED if has_next else ("default",))
     assert fleet.most_held == 1
     return max(fleet.ended_ms["flow"]) - began_ms
 
 
-def test_gated_runs_among_ten_times_as_many_others_take_half_as_long_again_at_most() -> None:
-    alone = gated_ms(plain=0)
-    assert gated_ms(plain=2_000) <= 1.5 * alone
-    assert gated_ms(plain=2_000, has_next=False) > 1.5 * alone, "with one queue they wait for all the others"
+@pytest.mark.parametrize(
+    ("gated", "plain", "slots"), [(60, 600, 40), pytest.param(400, 4_000, 60, marks=pytest.mark.scale)]
+)
+def test_gated_runs_among_ten_times_as_many_others_take_half_as_long_again_at_most(
+    gated: int, plain: int, slots: int
+) -> None:
+    alone = gated_ms(gated, plain=0, slots=slots)
+    assert gated_ms(gated, plain=plain, slots=slots) <= 1.5 * alone
 
 
-@pytest.mark.parametrize("backlog", [0, 3_000])
+def test_with_one_queue_gated_runs_wait_for_all_the_others() -> None:
+    alone = gated_ms(60, plain=0, slots=40)
+    assert gated_ms(60, plain=600, slots=40, has_next=False) > 1.5 * alone
+
+
+@pytest.mark.parametrize("backlog", [0, 500, pytest.param(6_000, marks=pytest.mark.scale)])
 def test_a_limit_gives_nine_tenths_of_its_units_under_any_backlog(backlog: int) -> None:
     w = world(PLAIN, LIMITED)
-    ids = [w.start("flow", {"key": "k"}) for _ in range(200)] + [w.start("plain") for _ in range(backlog)]
+    ids = [w.start("flow", {"key": "k"}) for _ in range(100)] + [w.start("plain") for _ in range(backlog)]
     fleet = work_through(w, ids, slots=20)
     ended = fleet.ended_ms["flow"]
-    assert len(ended) == 200
-    assert 200 / ((max(ended) - min(ended) + 1_000) / 1_000) >= 9
+    assert len(ended) == 100
+    assert 100 / ((max(ended) - min(ended) + 1_000) / 1_000) >= 9
 
 
 def test_what_starts_goes_to_the_first_queue_and_what_goes_on_to_the_next() -> None:

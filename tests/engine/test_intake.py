@@ -217,3 +217,30 @@ def test_what_was_not_begun_is_there_for_another_process_at_once(world: SimpleNa
     thread.join(20)
     assert len(back) == 4
     assert len(world.seen) == 2
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_process_does_what_is_in_its_second_queue(world: SimpleNamespace, slots: int) -> None:
+    world.go_on.set()
+    process = process_of(world, slots=slots)
+    queues = world.app.engine.queues
+    ids = [world.task.run(wait_for_result=False).workflow_run_id for _ in range(6)]
+    moved = queues.receive("w", limit=3, wait_s=0)
+    queues.send("w-next", [Outgoing(body=each.body) for each in moved])
+    queues.delete_many(moved)
+    thread = threading.Thread(target=process.run)
+    thread.start()
+    for _ in ids:
+        assert world.began.acquire(timeout=10)
+    process.stopping.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert sorted(world.seen) == sorted(ids)
+    assert queues.depth("w") + queues.depth("w-next") == 0
+
+
+def test_what_comes_first_passes_what_waits_for_a_slot() -> None:
+    intake = Intake(2)
+    intake.put(messages(2))
+    intake.put([message(8), message(9)], first=True)
+    assert [intake.take() for _ in range(4)] == [message(8), message(9), message(0), message(1)]

@@ -96,7 +96,9 @@ def resources_of(statement: Mapping[str, Any]) -> Iterator[str]:
             case {"Fn::GetAtt": ["PayloadBucket", _]}:
                 yield "bucket"
             case {"Fn::GetAtt": [name, _]} if name.endswith("Queue"):
-                yield f"queue/headrace-{'dead-letters' if name == 'DeadLettersQueue' else name[:-5].lower()}"
+                short = name.removesuffix("Queue").removesuffix("Next")
+                suffix = "-next" if name.endswith("NextQueue") else ""
+                yield f"queue/headrace-{'dead-letters' if short == 'DeadLetters' else short.lower() + suffix}"
             case {"Fn::Sub": text} if "PayloadBucket" in text:
                 yield f"bucket/{text.partition('Arn}/')[2]}"
             case {"Fn::Sub": text} if "index/" in text:
@@ -282,10 +284,10 @@ def queues_of(app: Headrace, function: str) -> set[str]:
     template = compile_app(app, app_path="app:hatchet")
     [sends] = [each for each in grants(template, f"{function}Role").statements if each["Sid"] == "Sends"]
     urls = template["Resources"][function]["Properties"]["Environment"]["Variables"]["HEADRACE_QUEUES"]
-    known = {name.removesuffix("-worker") for name in json.loads(urls["Fn::Sub"])}
-    allowed = {name.removeprefix("queue/headrace-").removesuffix("worker") for name in resources_of(sends)}
+    known = {name.replace("-", "") for name in json.loads(urls["Fn::Sub"])}
+    allowed = {name.removeprefix("queue/headrace-").replace("-", "") for name in resources_of(sends)}
     assert known == allowed, "a function knows the queues that its role can send to"
-    return allowed
+    return {name.removesuffix("next").removesuffix("worker") for name in allowed}
 
 
 @pytest.mark.parametrize(

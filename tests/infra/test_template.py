@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, EmptyModel, Headrace
+from headrace import Context, EmptyModel, Headrace, RateLimit, RateLimitDuration
 from headrace.definitions.worker import VpcOptions
 from headrace.errors import CompileError, DefinitionError
 from headrace.settings.settings import Settings
@@ -41,6 +41,44 @@ def resources(app: Headrace, **arguments: Any) -> dict[str, Any]:
 def properties(app: Headrace, name: str, **arguments: Any) -> dict[str, Any]:
     found: dict[str, Any] = resources(app, **arguments)[name]["Properties"]
     return found
+
+
+@pytest.mark.parametrize(
+    ("limits", "options", "queues"),
+    [
+        ({}, {}, {"main"}),
+        ({"retries": 3}, {}, {"main"}),
+        ({"concurrency": 2}, {}, {"main", "main-next"}),
+        ({"rate_limits": [RateLimit(static_key="api", units=1)]}, {}, {"main", "main-next"}),
+        ({}, {"slots": 5}, {"main", "main-next"}),
+        ({"concurrency": 2}, {"process": True}, {"main", "main-next"}),
+    ],
+)
+def test_a_worker_with_limits_has_a_second_queue(
+    limits: dict[str, Any], options: dict[str, Any], queues: set[str]
+) -> None:
+    app = Headrace(config=Settings())
+    app.rate_limits.put("api", 10, RateLimitDuration.SECOND) if "rate_limits" in limits else None
+    simple = app.task(name="simple", **limits)(_nothing)
+    app.worker("main", workflows=[simple], **options)
+    found = resources(app)
+    made = {name: each["Properties"] for name, each in found.items() if each["Type"] == "AWS::SQS::Queue"}
+    del made["DeadLettersQueue"]
+    assert {
+        each.pop("QueueName")["Fn::Sub"].removeprefix("${AWS::StackName}-") for each in made.values()
+    } == queues
+    assert all(each == made["MainQueue"] for each in made.values()), "hidden, redriven and encrypted alike"
+    mapped = [each for each in found.values() if each["Type"] == "AWS::Lambda::EventSourceMapping"]
+    assert len(mapped) == (1 if "process" in options else 1 + len(queues)), "and the dead letters"
+
+
+def _nothing(input: EmptyModel, ctx: Context) -> None: ...
+
+
+def test_the_second_queue_has_a_quarter_of_what_the_worker_may_run_at_once() -> None:
+    app = with_worker(slots=30, maximum_concurrency=20)
+    most = [properties(app, name)["ScalingConfig"] for name in ("MainMapping", "MainNextMapping")]
+    assert most == [{"MaximumConcurrency": 15}, {"MaximumConcurrency": 5}]
 
 
 def test_an_app_without_workers_gets_one_with_everything() -> None:
@@ -304,7 +342,7 @@ def test_snap_start_on_an_old_runtime() -> None:
         compile_app(with_worker(snap_start=True, runtime="python3.11"), app_path="app:hatchet")
 
 
-@pytest.mark.parametrize("name", ["ä", "a" * 73, "dead-letters", "clock", ""])
+@pytest.mark.parametrize("name", ["ä", "a" * 73, "dead-letters", "clock", "", "main-next"])
 def test_a_name_that_no_queue_can_have(name: str) -> None:
     with pytest.raises(DefinitionError):
         compile_app(with_worker(name), app_path="app:hatchet")
@@ -321,6 +359,8 @@ def test_the_longest_name_is_what_lambda_takes_with_the_stack_s() -> None:
         CompileError, match=r"its queue would be named headrace-a+, and AWS takes 80.*at most 71"
     ):
         compile_app(with_worker("a" * 72, process=True), app_path="app:hatchet")
+    with pytest.raises(CompileError, match=r"headrace-a+-next, and AWS takes 80.*at most 66"):
+        compile_app(with_worker("a" * 67, process=True, slots=3), app_path="app:hatchet")
 
 
 @pytest.mark.parametrize("path", ["app", "app:", ":hatchet", "app.py:hatchet()", "app:hatchet:more"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from random import Random
 
@@ -15,6 +15,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Runnable, Succeeded, Work
+from headrace.memory.clock import VirtualClock
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
@@ -25,6 +26,23 @@ RUN_MS, CALLS_MS = 500, 100
 
 CLOCKS = 3
 """So many processes tick, each once a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotClock:
+    """A slot that sleeps is busy; the others go on."""
+
+    clock: VirtualClock
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def sleep(self, seconds: float) -> None:
+        slot = greenlet.getcurrent()
+        if slot.parent is None:
+            self.clock.sleep(seconds)
+        else:
+            slot.parent.switch(int(seconds * 1_000))
 
 
 @dataclass(slots=True)
@@ -46,6 +64,9 @@ class Fleet:
     """Polled in this order."""
     ended_ms: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     """By workflow, when runs of it ended."""
+
+    def __post_init__(self) -> None:
+        self.w.engine = replace(self.w.engine, clock=SlotClock(self.w.clock))
 
     def drain(self, until_ms: int) -> None:
         """Until nothing is left; fails where virtual time passes `until_ms` from now first."""

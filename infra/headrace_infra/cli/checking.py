@@ -15,7 +15,8 @@ from headrace.aws.faults import translated
 from headrace.core.table import CURSOR
 from headrace.engine.catalog.deployed import deployed_version, fit_together
 from headrace.engine.catalog.workflows import all_published
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, StackNotFound
+from headrace.ports import NEXT
 from headrace.settings.version import VERSION
 from headrace_infra.cli.console import counted, print_data, say
 
@@ -40,7 +41,7 @@ class Finding:
 def doctor(app: Headrace, *, as_json: bool) -> None:
     """Print every finding; exit code 1 where something is wrong. What hangs on a thing that failed is not checked."""
     findings: list[Finding] = []
-    for check in (_client, _identity, _workflows, _clock, _dead_letters):
+    for check in (_client, _identity, _workflows, _clock, _next_queues, _dead_letters):
         try:
             findings += check(app)
         except HeadraceError as error:
@@ -112,6 +113,23 @@ def _clock(app: Headrace) -> Iterator[Finding]:
 
 
 CLOCK_FIX = "Look at the log of the stack's Clock function, and whether its schedule is enabled."
+
+
+def _next_queues(app: Headrace) -> Iterator[Finding]:
+    """A stack that was deployed before its app had limits works without the second queue, and slower."""
+    for worker in sorted(app._registry.next_queues):
+        found, name = "there", worker + NEXT
+        try:
+            with translated("queues", f"queue {name}", app.settings.stack):
+                _aws(app, "sqs").get_queue_url(QueueName=f"{app.settings.stack}-{name}")
+        except StackNotFound:
+            found = "not there: what goes on with runs of this worker waits behind its new runs"
+        yield Finding(
+            what=f"queue {name}",
+            ok=found == "there",
+            found=found,
+            fix="Run `headrace compile` and deploy the stack again.",
+        )
 
 
 def _dead_letters(app: Headrace) -> Iterator[Finding]:

@@ -78,13 +78,18 @@ AMPLIFICATION_MESSAGES = 1_000
 
 def _amplification(unit: Unit) -> Block:
     """Compares what SQS counts with what the worker counts of itself, so that a worker that is stopped or throttled does not ring."""
+    ids = ["handled", "went_on"][: len(unit.queues)]
+    handled = f"({' + '.join(f'FILL({id}, 0)' for id in ids)})" if unit.next else "handled"
     metrics = [
-        _metric("handled", "AWS/SQS", "NumberOfMessagesDeleted", QueueName=att(unit.queue, "QueueName")),
+        *(
+            _metric(id, "AWS/SQS", "NumberOfMessagesDeleted", QueueName=att(queue, "QueueName"))
+            for id, queue in zip(ids, unit.queues, strict=True)
+        ),
         _metric("started", "Headrace", "RunsStarted", Worker=unit.name),
         _metric("parked", "Headrace", "RunsParked", Worker=unit.name),
         {
             "Id": "ratio",
-            "Expression": f"IF(handled > {AMPLIFICATION_MESSAGES}, handled / (FILL(started, 0) + FILL(parked, 0) + 1), 0)",
+            "Expression": f"IF({handled} > {AMPLIFICATION_MESSAGES}, {handled} / (FILL(started, 0) + FILL(parked, 0) + 1), 0)",
             "Label": "messages an attempt",
             "ReturnData": True,
         },

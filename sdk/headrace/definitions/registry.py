@@ -190,7 +190,7 @@ class Registry:
             with self._lock:
                 found = self._next_queues = frozenset(
                     worker.name
-                    for worker in self.workers
+                    for worker in self.fleet()
                     if worker.slots is not None or any(map(_is_limited, worker.workflows))
                 )
         return found

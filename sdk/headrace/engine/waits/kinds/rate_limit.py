@@ -35,7 +35,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, not_woken, wake
 
 MAX_TRIES = 12
-LONGEST_SLEEP_MS = 250
+LONGEST_SLEEP_MS = 500
 """How long a refill that comes early waits for its window."""
 
 MOST_AHEAD = 100
@@ -204,7 +204,7 @@ def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | No
 
 def _send_refill(engine: Engine, gate: str, at_ms: int, worker: str) -> None:
     """SQS delays by whole seconds. A refill comes up to a second late, but not so late that, from window to window, one is missed:
-    where a delay would make it late by more than three quarters of a second, it comes early, and waits."""
+    where a delay would make it late by more than half a second, it comes early, and waits."""
     early_ms = (at_ms - engine.clock.now_ms()) % 1_000
     due_ms = at_ms - early_ms if early_ms <= LONGEST_SLEEP_MS else at_ms
     queue = engine.next_queue(worker)
