@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 from cli.conftest import Command
 from pydantic import BaseModel
@@ -19,7 +20,9 @@ from headrace.core.changes import Delete
 from headrace.core.table import CURSOR
 from headrace.engine.catalog.deployed import fit_together, publish_version
 from headrace.engine.clock.tick import tick
+from headrace.settings.settings import Settings
 from headrace.settings.version import VERSION
+from headrace_infra.cli.checking import _next_queues
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -181,6 +184,23 @@ def test_doctor_finds_nothing_then_what_is_wrong(stack: LocalStack, headrace: Co
     assert (apart.code, "Deploy the stack with headrace" in apart.out) == (1, True)
     other = headrace("doctor", "--stack", "other")
     assert (other.code, "is the stack 'other' deployed" in other.out) == (1, True)
+
+
+def test_doctor_knows_the_second_queue_of_a_worker_with_limits(headrace: Command) -> None:
+    app = Headrace(config=Settings(stack="shop"))
+    lane = app.task(name="lane", concurrency=1)(_nothing)
+    app.worker("lanes", workflows=[lane])
+    app.worker("plain", workflows=[app.task(name="free")(_nothing)])
+    with local(app, stack="shop"):
+        [found] = _next_queues(app)
+        assert (found.what, found.ok) == ("queue lanes-next", True)
+        sqs = boto3.client("sqs")
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="shop-lanes-next")["QueueUrl"])
+        [found] = _next_queues(app)
+        assert (found.ok, "deploy the stack again" in found.fix) == (False, True)
+
+
+def _nothing(input: EmptyModel, ctx: Context) -> None: ...
 
 
 MISSES = {

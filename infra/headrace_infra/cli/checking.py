@@ -15,7 +15,7 @@ from headrace.aws.faults import translated
 from headrace.core.table import CURSOR
 from headrace.engine.catalog.deployed import deployed_version, fit_together
 from headrace.engine.catalog.workflows import all_published
-from headrace.errors import HeadraceError, StackNotFound
+from headrace.errors import HeadraceError
 from headrace.ports import NEXT
 from headrace.settings.version import VERSION
 from headrace_infra.cli.console import counted, print_data, say
@@ -117,12 +117,13 @@ CLOCK_FIX = "Look at the log of the stack's Clock function, and whether its sche
 
 def _next_queues(app: Headrace) -> Iterator[Finding]:
     """A stack that was deployed before its app had limits works without the second queue, and slower."""
+    sqs = _aws(app, "sqs")
     for worker in sorted(app._registry.next_queues):
         found, name = "there", worker + NEXT
         try:
             with translated("queues", f"queue {name}", app.settings.stack):
-                _aws(app, "sqs").get_queue_url(QueueName=f"{app.settings.stack}-{name}")
-        except StackNotFound:
+                sqs.get_queue_url(QueueName=f"{app.settings.stack}-{name}")
+        except sqs.exceptions.QueueDoesNotExist:
             found = "not there: what goes on with runs of this worker waits behind its new runs"
         yield Finding(
             what=f"queue {name}",
