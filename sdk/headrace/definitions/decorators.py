@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headrace.definitions.workflow import Workflow
 
 I = TypeVar("I")  # noqa: E741  # the input
+J = TypeVar("J")
+"""The input that a function's annotation names."""
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -98,34 +100,34 @@ class _BatchDecorator(Generic[I]):
 
 
 class BatchStandaloneDecorator(_BatchDecorator[I]):
-    """Makes a batch task of a function of `dict[BatchMemberId, In]` that returns a `dict[BatchMemberId, Out]`."""
+    """Makes a batch task of a function of `dict[BatchMemberId, In]` that returns a `dict[BatchMemberId, Out]`, whose annotation says what an input is."""
 
     @overload
     def __call__(
         self,
         fn: Callable[
-            Concatenate[dict[BatchMemberId, I], Context, P], Coroutine[Any, Any, dict[BatchMemberId, R]]
+            Concatenate[dict[BatchMemberId, J], Context, P], Coroutine[Any, Any, dict[BatchMemberId, R]]
         ],
-    ) -> Standalone[I, R]: ...
+    ) -> Standalone[J, R]: ...
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], dict[BatchMemberId, R]]
-    ) -> Standalone[I, R]: ...
+        self, fn: Callable[Concatenate[dict[BatchMemberId, J], Context, P], dict[BatchMemberId, R]]
+    ) -> Standalone[J, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
         return self._made(fn)
 
 
 class BroadcastStandaloneDecorator(_BatchDecorator[I]):
-    """Makes a batch task of a function of `dict[BatchMemberId, In]` whose output is every member's."""
+    """Makes a batch task of a function of `dict[BatchMemberId, In]` whose output is every member's; the annotation says what an input is."""
 
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], Coroutine[Any, Any, R]]
-    ) -> Standalone[I, R]: ...
+        self, fn: Callable[Concatenate[dict[BatchMemberId, J], Context, P], Coroutine[Any, Any, R]]
+    ) -> Standalone[J, R]: ...
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[dict[BatchMemberId, I], Context, P], R]
-    ) -> Standalone[I, R]: ...
+        self, fn: Callable[Concatenate[dict[BatchMemberId, J], Context, P], R]
+    ) -> Standalone[J, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Standalone[Any, Any]:
         return self._made(fn)
 
