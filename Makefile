@@ -94,6 +94,7 @@ lint: $(VENV)/.installed ## Check style, types, the template and the direction o
 	$(BIN)/pyright
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache siblings.toml
 
 format: $(VENV)/.installed ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .

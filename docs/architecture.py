@@ -69,8 +69,9 @@ def tree() -> Iterator[str]:
 
 
 def arrows() -> Iterator[str]:
-    """The contracts of pyproject.toml."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    """The contracts of pyproject.toml and of siblings.toml."""
+    files = [tomllib.loads((ROOT / name).read_text()) for name in ("pyproject.toml", "siblings.toml")]
+    contracts = [each for file in files for each in file["tool"]["importlinter"]["contracts"]]
     yield "## The arrows\n"
     yield "`make lint` fails where one of these does not hold. A layer may import those below it.\n"
     for contract in contracts:
@@ -86,7 +87,7 @@ def _contract(contract: dict[str, Any]) -> Iterator[str]:
         case "forbidden":
             yield f"`{'`, `'.join(contract['source_modules'])}` import none of `{'`, `'.join(contract['forbidden_modules'])}`.\n"
         case kind:
-            yield f"{kind.replace('_', ' ')}: `{'`, `'.join(contract.get('ancestors', []))}`.\n"
+            yield f"No circle among what is in `{'`, `'.join(contract.get('ancestors', []))}` (contract `{kind}`).\n"
     for each in contract.get("ignore_imports", []):
         yield f"- but for {each}"
     if contract.get("ignore_imports"):
