@@ -12,7 +12,7 @@ from headrace.errors import NotConfigured
 from headrace_infra.compile import compile_app, left_out, units_of
 from headrace_infra.local.resources import Deployed, described
 from headrace_infra.testing.simulated.watch import reason_of, status_of
-from headrace_infra.testing.simulated.world import NotAtRest, World, opened
+from headrace_infra.testing.simulated.world import NotAtRest, World, opened, published
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -89,9 +89,7 @@ def checked(case: Case) -> Case:
         raise NotConfigured(f"the app has no workflow {case.workflow!r}: {no_such(name, known)}")
     for each in case.once:
         found_at(each)
-    deployed_for(case.app)  # here, and not in the process of each seed
-    for flow in case.app._served():
-        flow.publishable()
+    published(case.app, deployed_for(case.app))  # here, and not in the process of each seed
     if case.draw is not None:
         return case
     if not case.inputs:

@@ -25,7 +25,14 @@ REAL_UUID4 = uuid.uuid4
 
 def users_modules() -> list[dict[str, Any]]:
     """The globals of modules that are neither installed nor Headrace's: where `from time import sleep` has left names."""
-    return [vars(module) for name, module in list(sys.modules.items()) if _is_users(name)]
+    loaded = len(sys.modules)
+    if loaded not in _found:  # to look through all of them costs a forked process more than a whole world
+        _found.clear()
+        _found[loaded] = [vars(module) for name, module in list(sys.modules.items()) if _is_users(name)]
+    return _found[loaded]
+
+
+_found: dict[int, list[dict[str, Any]]] = {}
 
 
 @cache

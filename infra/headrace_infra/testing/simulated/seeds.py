@@ -129,11 +129,11 @@ def _calm(case: Case, seed: int = 0) -> Told:
     """Without faults. What that imports is imported here too, so that not every seed has to."""
     checked(case)
     calm, needed = alone(lambda: (play(case, seed, faults=False, closing=False), sorted(sys.modules)))
-    users_modules()
     for name in needed:
         if name not in sys.modules and name.split(".")[0] in sys.modules:
             with suppress(ImportError):
                 importlib.import_module(name)
+    users_modules()
     return calm
 
 

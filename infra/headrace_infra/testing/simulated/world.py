@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, getcurrent
 
+from headrace.core.changes import Item, Key, Put
 from headrace.core.run.message import FiringKind
 from headrace.core.table import TIMERS, timer_minute
 from headrace.engine.clock.tick import skip_to, tick
@@ -24,8 +25,8 @@ from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.memory.secrets import MemorySecrets
 from headrace.ports import Ports, Received
-from headrace.runtime import durable as durable_runtime
 from headrace.runtime import loop as runtime_loop
+from headrace.runtime.durable import kept as suspended
 from headrace.triggers import mailbox
 from headrace_handlers import dead_letters
 from headrace_handlers import events as events_handler
@@ -524,9 +525,9 @@ class World:
                     task.get_coro().close()
             loop.loop.close()
         loops = {id(loop.loop) for loop in self._loops}
-        for key, (_, task) in list(durable_runtime._kept.items()):
+        for key, (_, task) in list(suspended._kept.items()):
             if id(task.get_loop()) in loops:
-                del durable_runtime._kept[key]
+                del suspended._kept[key]
         engines = {id(engine) for engine in self._engines}
         for place in [place for place in mailbox._mailboxes if place[1] in engines]:
             del mailbox._mailboxes[place]
@@ -544,6 +545,26 @@ def _silent() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+_published: dict[int, tuple[Headrace, int, list[Item]]] = {}
+
+
+def published(app: Headrace, deployed: Deployed) -> list[Item]:
+    """What a deployment of the app leaves in the table. Every world begins at the same time, so it is the same for all; made once a
+    process, as long as no workflow is added."""
+    app_of, size, items = _published.get(id(app), (app, -1, []))
+    if size == len(app._served()):
+        return items
+    world, before = World(app_of, deployed, 0, faults=False), app._connection.engine
+    app._connection.engine = world.engine
+    try:
+        app._publish()
+    finally:
+        app._connection.engine = before
+        world.close()
+    _published[id(app)] = app, len(app._served()), world.store.items()
+    return _published[id(app)][2]
 
 
 @contextmanager
@@ -569,7 +590,8 @@ def opened(
         if closing:
             stack.callback(world.close)
         app._connection.engine = world.engine
-        app._publish()
+        for item in published(app, deployed):
+            world.store.write(Put(key=Key(str(item["pk"]), str(item["sk"])), item=item))
         yield world
 
 
