@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.core.values import dataclass
 from headrace.definitions.worker import Worker
 from headrace.engine.runs.ports import Host, Outcome, Work
 from headrace.errors import LifespanSetupError, NotConfigured

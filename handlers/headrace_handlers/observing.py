@@ -11,10 +11,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from headrace.core.values import dataclass
 from headrace.core.waits.points import encode_point
 from headrace.telemetry.events import AttemptEnded, AttemptStarted, Listener, TaskEvent, name_of
 

@@ -20,11 +20,11 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ person has to act. A caller of a port must be correct whichever of these is rais
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.core.changes import Item, Key, Write, Written
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 NEXT = "-next"
 """What the second queue of a worker is named: its name and this. It takes messages of runs that have started, past those of new runs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, assert_never
 
 from headrace.aws.items import item_to_wire, key_to_wire, to_wire
@@ -23,6 +23,7 @@ from headrace.core.changes import (
     Value,
     Write,
 )
+from headrace.core.values import dataclass
 
 
 @dataclass(slots=True)

@@ -11,9 +11,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from headrace.core.values import dataclass
 
 FILE = Path(".headrace") / "dev.json"
 LOOPBACK = "http://127.0.0.1:"

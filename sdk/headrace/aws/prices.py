@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from headrace.core.values import dataclass
 
 MILLION = 1_000_000
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.clients.naming import App
+from headrace.core.values import dataclass
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from headrace.core.values import dataclass
 from headrace.errors import NotSupportedError
 from headrace.options.labels import worker_name
 from headrace.triggers.definition import no_such

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from headrace.core.values import dataclass
 from headrace.errors import InvalidDependencyError
 from headrace.runtime.loop import process_loop
 

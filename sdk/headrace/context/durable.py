@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace.context.context import Context
 from headrace.core.durable.log import Entry, EventLeaf, Groups, Kind, SleepLeaf, hash_of
+from headrace.core.values import dataclass
 from headrace.options.conditions import (
     OrGroup,
     ParentCondition,

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias, assert_never
+
+from headrace.core.values import dataclass
 
 Value: TypeAlias = "bool | int | str | bytes | frozenset[int] | list[Value] | dict[str, Value] | None"
 Item: TypeAlias = dict[str, Value]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plan import GatePlan, RunPlan, plan_version
+from headrace.core.values import dataclass
 from headrace.core.waits.labels import encode_wishes
 from headrace.definitions.managing import Managed
 from headrace.definitions.task import Task, TaskDefaults, check_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddi
 from headrace.context.depends import dependencies_of, hints_of
 from headrace.context.middleware import NONE, Middleware
 from headrace.core.run.plan import GatePlan, TaskKind, TaskPlan
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.batch import BatchOptions, batch_plan_of
 from headrace.options.concurrency import Concurrency, gates_of

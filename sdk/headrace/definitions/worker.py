@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.context.lifespan import Lifespan, LifespanFn
 from headrace.core.run.replies import PREFIX as REPLY_PREFIX
+from headrace.core.values import dataclass
 from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 
 from headrace.core.run.replies import PREFIX
+from headrace.core.values import dataclass
 from headrace.errors import HeadraceError, PayloadTooLargeError, StackNotFound
 from headrace.memory.faults import Faults, NoFaults
 from headrace.ports import MAX_DELAY_S, MAX_MESSAGE_BYTES, Clock, Outgoing, Received

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NewType
 
 from headrace.core.run.plan import BatchPlan
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, to_ms
 from headrace.values.expressions import check

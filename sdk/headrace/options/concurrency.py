@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from headrace.core.run.plan import GatePlan, GateStrategy
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.values.expressions import check
 

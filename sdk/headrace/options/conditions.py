@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from headrace.core.durable.log import EventLeaf, SleepLeaf
 from headrace.core.run.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, expression_of, to_timedelta
 from headrace.values.expressions import check

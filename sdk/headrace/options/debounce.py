@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.core.run.request import Quiet
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, to_ms
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from headrace.core.events.event import MAX_KEY_BYTES
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import DeclaredFilter
 from headrace.errors import DefinitionError
 from headrace.values.codec import metadata_of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 
 

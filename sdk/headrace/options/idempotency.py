@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.run.idempotency import IdempotencyKey, IdempotencyRule
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError, ExpressionError
 from headrace.values.expressions import check
 

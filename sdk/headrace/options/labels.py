@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from headrace.core.values import dataclass
 from headrace.core.waits.labels import DesiredWorkerLabel as DesiredWorkerLabel
 from headrace.core.waits.labels import Labels as Labels
 from headrace.core.waits.labels import Wish, met

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.core.run.plan import RatePlan
+from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.values.expressions import check
 

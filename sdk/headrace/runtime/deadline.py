@@ -18,10 +18,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
+from headrace.core.values import dataclass
 from headrace.engine.runs.ports import (
     EachEnded,
     Outcome,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic, sleep
+
+from headrace.core.values import dataclass
 
 RESOLUTION_S = 0.2
 

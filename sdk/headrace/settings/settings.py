@@ -6,9 +6,11 @@ Plain dataclasses: a worker's cold start pays for every import. `client_config` 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import timedelta
 from typing import Any, Literal
+
+from headrace.core.values import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

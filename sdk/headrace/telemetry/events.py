@@ -5,10 +5,10 @@ A new event is a new class here, an arm in `name_of`, and the arms that mypy the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, assert_never
 
+from headrace.core.values import dataclass
 from headrace.core.waits.points import AdmissionPoint, WaitPoint
 
 

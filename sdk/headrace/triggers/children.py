@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import uuid
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ParentLink
 from headrace.core.run.request import RESERVED
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     from headrace.context.context import Context

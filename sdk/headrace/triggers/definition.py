@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published, all_published, published
 from headrace.triggers.outcomes import Connected
 

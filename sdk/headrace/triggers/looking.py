@@ -7,11 +7,12 @@ reply queue of this process; then it is looked at when it is told, and now and t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from headrace.core.run.graph import finished
 from headrace.core.run.replies import MOST_WAITERS
+from headrace.core.values import dataclass
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES, expires_at_ms, read_many
 
 if TYPE_CHECKING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, TypedDict
 
+from headrace.core.values import dataclass
 from headrace.options.debounce import Debounce
 from headrace.options.durations import Duration
 from headrace.options.labels import DesiredLabels, DesiredWorkerLabel

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from headrace.core.run.graph import finished
+from headrace.core.values import dataclass
 from headrace.engine.records.logs import read_chunks
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES, read
 from headrace.errors import RunNotFound

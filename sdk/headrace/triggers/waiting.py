@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from headrace.core.run.record import RunRecord
+from headrace.core.values import dataclass
 from headrace.triggers.children import current
 from headrace.triggers.looking import POLLED_S, Looker, Watch
 from headrace.triggers.mailbox import mailbox_of

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     from headrace.values.codec import Codec

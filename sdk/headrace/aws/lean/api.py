@@ -6,7 +6,6 @@ import os
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from json import JSONDecodeError, JSONEncoder, loads
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -15,6 +14,7 @@ from headrace.aws.lean import retries
 from headrace.aws.lean.http import Answer, Pool, Untrusted, connect
 from headrace.aws.lean.signing import Credentials, Signer
 from headrace.aws.transport import Refusal, Service, Unreachable
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     import ssl

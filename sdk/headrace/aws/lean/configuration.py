@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from headrace.aws.lean.api import Endpoint
 from headrace.aws.lean.signing import Credentials
 from headrace.aws.transport import Service
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -9,10 +9,10 @@ import select
 import socket
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.aws.transport import Unreachable
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     import ssl

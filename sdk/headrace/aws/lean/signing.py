@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
+
+from headrace.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.plan import Json, TaskKind
 from headrace.core.run.record import ErrorInfo, RunRecord, RunStatus, TaskStatus
+from headrace.core.values import dataclass
 from headrace.engine.waits.points import waited_for
 from headrace.triggers.outcomes import task_error, task_errors
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from headrace.core.durable.log import Entry, EventLeaf, Kind, Leaf, SleepLeaf
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

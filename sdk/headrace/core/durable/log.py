@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 MOST_ENTRIES = 25_000
 """How many operations a durable task may make before it is FAILED: what is longer belongs in a child (Temporal warns at 10,240 and

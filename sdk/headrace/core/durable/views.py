@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from headrace.core.durable.log import Branch, Entry, Kind, branch_of
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 from headrace.core.waits.words import groups_in_words
 
 

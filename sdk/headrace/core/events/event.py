@@ -6,11 +6,12 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from headrace.core import table
 from headrace.core.changes import Item, Key
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 MAX_KEY_BYTES = 512
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from headrace.core.events.event import Event, Trigger, payload_of
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 from headrace.errors import ExpressionError
 
 Evaluate = Callable[[str, Mapping[str, Json]], Json]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TypeAlias
 
 from headrace.core import table
 from headrace.core.changes import Key
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 EXACT = 2**53
 """From here on a number of JSON may not be the integer that it says."""

@@ -12,12 +12,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 from urllib.parse import parse_qsl
 
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 TOLERANCE_S = 300
 """How far the time of a signed request may be from ours, in seconds (Stripe, Slack and Svix recommend five minutes)."""

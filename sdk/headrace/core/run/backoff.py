@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from headrace.core.run.plan import TaskPlan
+from headrace.core.values import dataclass
 
 LONGEST_BACKOFF_S = 86_400
 

@@ -7,7 +7,7 @@ itself: the row carries our own owner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from headrace.core.changes import (
@@ -39,6 +39,7 @@ from headrace.core.run.record import (
     index_entry,
 )
 from headrace.core.table import run_key
+from headrace.core.values import dataclass
 from headrace.core.waits.points import AdmissionPoint, AtOperations, AtPause
 
 MAX_CRASHES = 3

@@ -8,11 +8,12 @@ child is ready.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from headrace.core.run.plan import Group, Groups, ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import SETTLED, RunRecord, RunStatus, TaskRow, TaskStatus
+from headrace.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

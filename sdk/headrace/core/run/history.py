@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.core.run.error_text import cut
 from headrace.core.run.record import ErrorInfo, TaskRow
+from headrace.core.values import dataclass
 
 FIRST = 10
 LAST = 10

@@ -5,8 +5,6 @@ A collision with a run that has no record sends its start again, so a client tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headrace.core.changes import (
     ITEM_MISSING,
     AtMost,
@@ -21,6 +19,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.table import idempotency_key, idempotency_partition
+from headrace.core.values import dataclass
 
 SLACK_S = 3_600
 """How long past its end a key's item stays before the table's TTL may remove it."""

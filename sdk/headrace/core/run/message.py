@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ from headrace.core.run.encoding import decode_record, encode_record
 from headrace.core.run.plan import Json
 from headrace.core.run.record import RunRecord
 from headrace.core.run.reset import ReplayOrder, decode_order, encode_order
+from headrace.core.values import dataclass
 
 MAX_REASON_CHARS = 500
 """What of a reason is kept where a message may have made it as long as it likes."""

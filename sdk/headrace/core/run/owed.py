@@ -6,13 +6,14 @@ What a message `task/ticket` has on its account: its own task, and every task th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from headrace.core.run.graph import finished, made_pending_by, made_ready_by, pending, ready, state_of
 from headrace.core.run.message import Conditions, TaskMessage, riders
 from headrace.core.run.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.values import dataclass
 from headrace.core.waits.conditions import events_of, first_due_ms
 from headrace.core.waits.points import AtOperations
 

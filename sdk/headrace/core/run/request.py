@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from headrace.core.run.plan import Json
 from headrace.core.run.record import ParentLink
+from headrace.core.values import dataclass
 from headrace.core.waits.labels import DesiredWorkerLabel
 
 RESERVED = "hatchet__"

@@ -7,7 +7,7 @@ order of a replay is in its messages: a process that receives one and finds the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from headrace.core.changes import ITEM_EXISTS, Equal, Missing, Path, Update, Value, every
 from headrace.core.run.encoding import encode_payload, encode_rows, stored_routing
@@ -17,6 +17,7 @@ from headrace.core.run.graph import ancestors, finished, states
 from headrace.core.run.history import Ending, PastAttempt, past_attempt, with_attempt
 from headrace.core.run.plan import Json, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
+from headrace.core.values import dataclass
 
 KEPT = frozenset({TaskStatus.COMPLETED, TaskStatus.SKIPPED})
 """What a replay of the failed tasks leaves as it is."""

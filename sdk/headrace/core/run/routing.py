@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from headrace.core.run.plan import Json
+from headrace.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

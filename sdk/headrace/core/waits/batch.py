@@ -11,7 +11,6 @@ batches, or is over, is run once or not at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.changes import (
@@ -30,6 +29,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.table import batch_page_key, batch_state_key
+from headrace.core.values import dataclass
 
 PAGE_MEMBERS = 16
 """Members of a page: its item stays within a write unit."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import (
@@ -28,6 +27,7 @@ from headrace.core.changes import (
 from headrace.core.run.plan import GatePlan, GateStrategy, TaskKind
 from headrace.core.run.routing import NotEvaluated
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
+from headrace.core.values import dataclass
 from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point, limit_name
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ time SKIP goes before CANCEL, and CANCEL before run. Nothing is stored while it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.run.graph import leaf_met, states
 from headrace.core.run.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 from headrace.core.run.record import RunRecord
+from headrace.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

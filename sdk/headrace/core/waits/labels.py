@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
+
+from headrace.core.values import dataclass
 
 Wish: TypeAlias = "tuple[str, int, str | int]"
 """A required wish: key, comparator (Hatchet's number of it: = != > >= < <=), value."""

@@ -7,7 +7,6 @@ only if it never began again: two marks must never look the same to a process th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import (
@@ -27,6 +26,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.table import WAIT, gate_key, gate_shard, gates_listed, waiter_key
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord, TaskRow

@@ -5,10 +5,10 @@ A new kind of wait is a new class here, an arm in `encode_point` and `decode_poi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from headrace.core.table import BATCH, GATE, LABELS, PAUSE, RATE
+from headrace.core.values import dataclass
 
 WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""

@@ -7,7 +7,7 @@ that a task may wait; and `sched`, the window whose beginning a message is due a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import (
@@ -27,6 +27,7 @@ from headrace.core.changes import (
 from headrace.core.run.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import KeyFailed
 from headrace.core.waits.points import AtRateLimit, encode_point
 

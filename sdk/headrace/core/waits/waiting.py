@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.core.durable.answers import waits
@@ -12,6 +11,7 @@ from headrace.core.durable.views import asked_in_words
 from headrace.core.run.graph import TaskState, leaf_met, states
 from headrace.core.run.plan import Groups, Leaf, PlannedEvent, PlannedSleep
 from headrace.core.run.record import RunRecord
+from headrace.core.values import dataclass
 from headrace.core.waits.words import conditions_in_words
 
 

@@ -9,8 +9,10 @@ for (a client that died, a zombie) is left to the clock: `overdue`.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
     from headrace.core.waits.line import Waiter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +11,7 @@ from headrace.core.changes import ITEM_MISSING, Equal, Item, Put, Update, Value,
 from headrace.core.run.message import BulkMessage, encode_bulk
 from headrace.core.run.record import RunStatus
 from headrace.core.table import BULK, bulk_ids_key, bulk_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workers import declared
 from headrace.engine.catalog.workflows import all_published
 from headrace.engine.engine import Engine

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from headrace.core.changes import Delete, Item, Put
 from headrace.core.table import WORKERS, process_key, worker_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import KEPT_MS
 from headrace.engine.engine import Engine
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from headrace.core.changes import Delete, Item, Put
 from headrace.core.run.idempotency import IdempotencyRule
 from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
 from headrace.core.table import CATALOG, workflow_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import store_plans
 from headrace.engine.engine import Engine
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from headrace.core.changes import (
     ITEM_EXISTS,
@@ -26,6 +26,7 @@ from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plan import Json
 from headrace.core.schedules.cron import CronExpression, due_after, parse_cron, ticks
 from headrace.core.table import CRONS, cron_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published
 from headrace.engine.clock.firing import send_firings, worker_for
 from headrace.engine.clock.timers import LATEST_S, LookAt, put_timer

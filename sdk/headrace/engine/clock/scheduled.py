@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from headrace.core.changes import (
     ITEM_EXISTS,
@@ -28,6 +28,7 @@ from headrace.core.changes import (
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plan import Json
 from headrace.core.table import SCHEDULED, debounced_key, scheduled_key
+from headrace.core.values import dataclass
 from headrace.engine.clock.firing import send_firings, worker_for
 from headrace.engine.clock.timers import LATEST_S, LookAt, put_timer
 from headrace.engine.engine import Engine

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from headrace.core.changes import ALWAYS, ITEM_MISSING, AtMost, Delete, Item, Missing, Update, either
 from headrace.core.run.message import FiringKind, TimersMessage, encode_timers
 from headrace.core.table import CURSOR, timer_partition
+from headrace.core.values import dataclass
 from headrace.engine.clock.reply_queues import sweep_queues
 from headrace.engine.clock.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
 from headrace.engine.engine import Engine

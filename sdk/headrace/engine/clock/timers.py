@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.changes import Item, Key, Put
 from headrace.core.run.message import FiringKind
 from headrace.core.table import key_of, timer_key
+from headrace.core.values import dataclass
 from headrace.engine.engine import Engine
 from headrace.ports import MAX_DELAY_S, Outgoing
 

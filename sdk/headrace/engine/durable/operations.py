@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.table import join_key, join_partition, log_part_key, run_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from headrace.core.events.event import Event, Page, Trigger, encode_message
 from headrace.core.events.match import decide
 from headrace.core.run.request import Event as EventOrigin
 from headrace.core.run.request import StartOptions, StartRun, derived_run_id
 from headrace.core.table import run_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import all_published
 from headrace.engine.engine import Engine
 from headrace.engine.events import records

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Delete, Item, Put
@@ -27,6 +26,7 @@ from headrace.core.events.webhook import (
 )
 from headrace.core.run.plan import Json
 from headrace.core.table import WEBHOOKS, webhook_key
+from headrace.core.values import dataclass
 from headrace.engine.engine import Engine
 from headrace.engine.events.push import push
 from headrace.errors import ExpressionError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from headrace.core.changes import Item, Put
 from headrace.core.table import CHUNKS, LINES, chunk_key, line_key, run_partition
+from headrace.core.values import dataclass
 from headrace.engine.engine import Engine
 
 MAX_LINE_CHARS = 10_000

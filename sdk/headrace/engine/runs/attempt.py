@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -29,6 +29,7 @@ from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, Tas
 from headrace.core.sealed import opened
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently

@@ -9,7 +9,7 @@ that ran, pays again for those that ended, and runs the rest. A member that was 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Applied, Update, Written
@@ -29,6 +29,7 @@ from headrace.core.run.message import BatchMessage, TaskMessage
 from headrace.core.run.owed import owed_after, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.table import batch_pages, batch_state_key, run_key
+from headrace.core.values import dataclass
 from headrace.core.waits import batch
 from headrace.core.waits.batch import At, Member, Page
 from headrace.core.waits.points import AtBatch, point_at

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.changes import ITEM_MISSING, Delete, Item, Put
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord
 from headrace.core.table import DEAD_LETTERS, dead_letter_key
+from headrace.core.values import dataclass
 from headrace.engine.engine import Engine
 from headrace.ports import MAX_ITEM_BYTES, Outgoing, Received
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from headrace.core.run.ids import workflow_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.record import IndexEntry, RunRecord, RunStatus, index_entry_of
 from headrace.core.table import RUN_SHARDS, runs_listed
+from headrace.core.values import dataclass
 from headrace.engine.runs.read import read_many
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from headrace.core.run.idempotency import release
@@ -33,6 +33,7 @@ from headrace.core.run.owed import (
     worker_of,
 )
 from headrace.core.run.record import RunRecord
+from headrace.core.values import dataclass
 from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine

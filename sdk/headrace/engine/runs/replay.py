@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from headrace.core.changes import Applied
 from headrace.core.run.generation import Generation
@@ -20,6 +20,7 @@ from headrace.core.run.plan import RunPlan
 from headrace.core.run.record import Payload, RunRecord
 from headrace.core.run.reset import ReplayOrder, failed_tasks, fits, replay, replayed
 from headrace.core.table import input_key, run_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine, PlanOf
 from headrace.engine.runs.idempotency import admit_again

@@ -6,8 +6,6 @@ part, which nothing names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headrace.core.changes import ITEM_MISSING, AtMost, Put, either
 from headrace.core.durable.branching import branched
 from headrace.core.durable.log import SEAL_AT_BYTES, Tail, decode_tail, encode_tail
@@ -17,6 +15,7 @@ from headrace.core.run.graph import finished, run_status, states
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.reset import with_followers
 from headrace.core.table import branch_log_key, log_part_key, run_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.durable.operations import load_log
 from headrace.engine.engine import Engine, PlanOf

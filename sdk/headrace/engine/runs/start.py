@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from headrace.core.changes import Applied, Write, Written
 from headrace.core.run.commit import create
@@ -21,6 +21,7 @@ from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
 from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.table import idempotency_partition, input_key
+from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine

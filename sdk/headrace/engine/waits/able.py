@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import assert_never
 
 from headrace.core.changes import Item
 from headrace.core.run.graph import finished
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import GateState, Holder, items_of
 from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter

@@ -10,7 +10,7 @@ and lines up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from headrace.core.changes import Applied, Update
 from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, unclaim
@@ -26,6 +26,7 @@ from headrace.core.run.owed import (
 from headrace.core.run.plan import GateStrategy
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.table import run_key
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import KeyFailed, Pass
 from headrace.core.waits.line import place_of, unwait
 from headrace.core.waits.points import AdmissionPoint, encode_point

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from headrace.core.values import dataclass
 from headrace.core.waits.line import Waiter
 from headrace.engine.waits.points import GateKind, address_of
 

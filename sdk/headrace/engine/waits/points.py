@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
@@ -10,6 +9,7 @@ from headrace.core.run.graph import TaskState
 from headrace.core.run.plan import TaskPlan
 from headrace.core.run.record import TaskStatus
 from headrace.core.table import GATE, LABELS, PAUSE, RATE
+from headrace.core.values import dataclass
 from headrace.core.waits.points import (
     WORKER_GATE,
     AtBatch,

@@ -9,11 +9,11 @@ goes on behind the last gate, so that none starves however many there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from headrace.core.changes import Item, Write
 from headrace.core.run.record import RunRecord
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed, run_key
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import GateState, Holder, drop, items_of, state_of
 from headrace.core.waits.line import Waiter, clear, decode_waiter, unlisted
 from headrace.core.waits.points import (

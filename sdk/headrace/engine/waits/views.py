@@ -7,11 +7,11 @@ known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import GateState, Holder, items_of, state_of
 from headrace.core.waits.line import RETRY_RANK, Waiter, place_of
 from headrace.core.waits.points import encode_point

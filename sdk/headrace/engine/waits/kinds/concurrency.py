@@ -8,12 +8,12 @@ enter ── in                leave ── look
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.changes import Applied
 from headrace.core.run.plan import GateStrategy
 from headrace.core.table import gate_key
+from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import (
     GateState,
     Pass,

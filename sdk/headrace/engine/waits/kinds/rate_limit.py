@@ -10,12 +10,12 @@ notes that it wrote, and is dropped, so no duplicate lives long. The schedule is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.core.changes import Applied, Item
 from headrace.core.run.message import RefillMessage, encode_refill
 from headrace.core.table import gate_key
+from headrace.core.values import dataclass
 from headrace.core.waits.line import Waiter
 from headrace.core.waits.rate_limit import (
     Take,
