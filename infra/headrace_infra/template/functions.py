@@ -159,7 +159,7 @@ def clock_function(units: list[Unit], source: Source, events: Block) -> Block:
 
 
 def model(units: list[Unit]) -> Unit:
-    """Whose runtime and architecture the other functions take."""
+    """The worker whose runtime and architecture the other functions take."""
     return next((unit for unit in units if not unit.process), units[0])
 
 

@@ -199,7 +199,7 @@ def _sends(units: list[Unit], *, events: bool = False) -> list[Block]:
 
 
 def _queues(units: list[Unit]) -> list[str]:
-    """Whoever may send to a worker may go on with its runs: both of its queues, where it has two."""
+    """A client that may send to a worker may go on with its runs: both of its queues, where it has two."""
     return [queue for unit in units for queue in unit.queues]
 
 

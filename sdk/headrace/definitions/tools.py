@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MCPProvider(StrEnum):
-    """Whose agents call the tool."""
+    """The provider whose agents call the tool."""
 
     CLAUDE = "claude"
     OPENAI = "openai"

@@ -246,7 +246,7 @@ def moved_on(line: str, at: At, *, expires_at_s: int) -> Update:
 
 
 def may_run(line: str, number: int, max_runs: int) -> Update:
-    """Be one of the `max_runs` batches of the line that run at once. Who is one already need not ask: see `Line.running`."""
+    """Be one of the `max_runs` batches of the line that run at once. A batch that is one already need not ask: see `Line.running`."""
     return Update(
         key=batch_state_key(line),
         require=either(Missing(("r",)), SizeBelow(("r",), max_runs)),

@@ -95,7 +95,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who is in: since when, with which ticket, with how many places. `born_ms`: when its run was created."""
+    """A holder: since when it is in, with which ticket, with how many places. `born_ms`: when its run was created."""
 
     member: str
     ticket: int
@@ -276,7 +276,7 @@ def _entry(of: Pass, now_ms: int) -> Value:
 def enter(of: Pass, number: int, *, waited: bool, now_ms: int, expires_at_s: int) -> Update:
     """Take the permits, if there are so many, and no task waits for them but this one.
 
-    Whose run was put out, and is not cancelled yet, does not come back.
+    A run that was evicted but not yet cancelled may not re-enter.
     """
     room = AtMost(("c",), of.places_in(number) - of.cost)
     fits = of.cost <= of.places_in(number)

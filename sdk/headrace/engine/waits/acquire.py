@@ -139,7 +139,7 @@ def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
 
 
 def _baton(way: _Passing) -> None:
-    """Who was woken sees whether there is room for another one."""
+    """After a wake-up, wake the next waiter if there is still room."""
     row = way.record.tasks[way.task]
     for of in way.inside:
         if of.point in row.lined_up and of.limit > of.cost:

@@ -1,4 +1,4 @@
-"""Who is in, who waits, and for what: what people and metrics are shown of gates. Read only; as consistent as the reads it says.
+"""The holders and the waiters of gates, as people and metrics are shown them. Read only; as consistent as the reads it says.
 
 A limit that a task waits at, or has waited at lately, is in the index. One with holders and no line is in none: its name has to be
 known.
@@ -28,7 +28,7 @@ MOST_BEFORE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderView:
-    """Who is in. `task` None: the whole run holds it until it ends. `cost`: how many places."""
+    """A holder of places. `task` None: the whole run holds it until it ends. `cost`: how many places."""
 
     run_id: str
     task: str | None

@@ -74,7 +74,7 @@ def unpause(engine: Engine, workflow: str) -> int:
 
 
 def wake_all(engine: Engine, gate: str) -> int:
-    """Wake everybody in a line; dying half-way leaves the rest to the clock."""
+    """Wake all waiters of a line. Where the process dies half-way, the clock wakes the rest."""
     waiters = heads(engine, gate)
     wake(engine, waiters)
     return len(waiters)
