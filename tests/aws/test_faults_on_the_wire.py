@@ -123,6 +123,12 @@ TROUBLES = {
     "truncates the body": Trouble(
         raw(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"a":'), StoreUnavailable
     ),
+    "says a length that is too short": Trouble(
+        raw(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{"Attributes": {}}'), StoreUnavailable
+    ),
+    "says a length that is no number": Trouble(
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}"), StoreUnavailable
+    ),
     "says no HTTP": Trouble(raw(b"220 mail.example.com ESMTP\r\n\r\n"), StoreUnavailable),
     "says HTML for 200": Trouble(says(200, HTML, kind="text/html"), StoreUnavailable),
     "says HTML for 502": Trouble(says(502, HTML, kind="text/html"), StoreUnavailable),
