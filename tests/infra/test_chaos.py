@@ -62,6 +62,16 @@ async def two_steps(input: EmptyModel, ctx: Context) -> dict[str, bool]:
     return {"ok": True}
 
 
+@hatchet.task(retries=3)
+def tidy(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+    book("begun")
+    try:
+        time.sleep(1)
+    finally:
+        book("tidied")
+    return {"ok": True}
+
+
 @hatchet.task()
 def slept_too_long(input: EmptyModel, ctx: Context) -> dict[str, bool]:
     time.sleep(3_600)
@@ -115,7 +125,7 @@ async def tail(input: Named, ctx: Context) -> dict[str, int]:
     return {"twice": 2 * (await ctx.aio_task_output(head))["size"]}
 
 
-hatchet.worker("main", workflows=[two_steps, slept_too_long, approval, fickle, limited, flow])
+hatchet.worker("main", workflows=[two_steps, tidy, slept_too_long, approval, fickle, limited, flow])
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +196,19 @@ def test_what_ran_between_two_lines_that_await_is_not_gone_on_with() -> None:
             halves.add(tuple(DONE))
     assert halves >= {("first", "second", "finally"), ("first", "first", "second", "finally")}
     assert all(each.count("finally") <= each.count("second") for each in halves)
+
+
+def test_a_worker_that_dies_in_its_sleep_tidies_nothing_up() -> None:
+    untidy = 0
+    for seed in range(150):
+        DONE.clear()
+        with chaos(hatchet, seed=seed) as world:
+            world.start(tidy)
+            world.run()
+            if " dies in its sleep, while it runs tidy" in world.story():
+                untidy += 1
+                assert DONE.count("tidied") < DONE.count("begun"), world.story()
+    assert untidy > 0
 
 
 def test_durable_tasks_dags_and_limits_survive() -> None:

@@ -107,5 +107,7 @@ def sleep(seconds: float) -> None:
         step_ms = left_ms if control is None else min(left_ms, int(control.remaining_s() * 1000) + 1)
         pause(step_ms)
         left_ms -= step_ms
+        if process.in_code:
+            process.world.may_die("in its sleep")
         if left_ms <= 0:
             return
