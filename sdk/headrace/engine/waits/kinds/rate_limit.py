@@ -41,6 +41,9 @@ LONGEST_SLEEP_MS = 500
 MOST_AHEAD = 100
 """How far down the line who has just parked looks for itself: further back it waits for the refill, or for the clock."""
 
+MOST_WINDOWS = 2_000
+"""How many limits a process remembers. Of one that it has forgotten it reads the item again."""
+
 MOST_HEADS = 10_000
 """How many waiters one refill wakes, at most."""
 
@@ -94,6 +97,9 @@ class _NotItsTurn(NothingLeft):
 
 def _remember(engine: Engine, gate: str, item: Item | None) -> Window:
     window = engine.windows[gate] = window_of(item)
+    if len(engine.windows) > MOST_WINDOWS:
+        for oldest in list(engine.windows)[: MOST_WINDOWS // 10]:
+            engine.windows.pop(oldest, None)
     return window
 
 
