@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -622,3 +623,81 @@ def test_a_timer_that_cannot_go_off_in_time_holds_nothing_and_is_told(
         for record in caplog.records
         if "timer of asyncio's of 7200 s" in record.getMessage()
     ]
+
+
+# ---------------------------------------------------------------- waits that were cancelled
+
+
+def child_of(hatchet: Hatchet) -> Any:
+    @hatchet.durable_task(name="slow")
+    async def slow(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for("2h")
+        return {"n": 7}
+
+    return slow
+
+
+@pytest.mark.parametrize("again", ["retry", "replay"])
+@pytest.mark.parametrize("waited", ["sleep", "event", "child", "held"])
+def test_what_an_attempt_that_failed_stopped_waiting_for_is_waited_for_by_the_next(
+    waited: str, again: str
+) -> None:
+    """A task group cancels the others of its tasks as one fails; where the next attempt does not fail, they wait on."""
+    hatchet = Hatchet()
+    slow = child_of(hatchet)
+    policy = EvictionPolicy(ttl=None, allow_capacity_eviction=False) if waited == "held" else None
+
+    @hatchet.durable_task(retries=1 if again == "retry" else 0, eviction_policy=policy)
+    async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        async def fails() -> None:
+            await asyncio.sleep(0.05)
+            if ctx.attempt_number == 1:
+                raise RuntimeError("this time")
+            await ctx.aio_sleep_for("1s")
+
+        async def waits() -> Any:
+            match waited:
+                case "sleep":
+                    return (await ctx.aio_sleep_for("1h")).duration.total_seconds()
+                case "held":
+                    return (await ctx.aio_sleep_for("2s")).duration.total_seconds()
+                case "event":
+                    return (await ctx.aio_wait_for_event("go"))["n"]
+                case _:
+                    return (await slow.aio_run())["n"]
+
+        async with asyncio.TaskGroup() as group:
+            found = group.create_task(waits())
+            group.create_task(fails())
+        return {"found": found.result()}
+
+    with local(hatchet, backend="memory", background=waited == "held") as stack:
+        ref = work.run(wait_for_result=False)
+        if waited == "held":
+            with contextlib.suppress(FailedTaskRunExceptionGroup):
+                ref.result()
+        else:
+            stack.deliver_all()
+        if again == "replay":
+            hatchet.runs.replay(ref.workflow_run_id)
+        if waited != "held":
+            stack.deliver_all()
+            stack.push_event("go", {"n": 3})
+            stack.drain()
+        assert ref.result() == {"found": {"sleep": 3600, "held": 2, "event": 3, "child": 7}[waited]}
+
+
+def test_code_that_waits_on_where_it_stopped_waiting_before_it_was_suspended_fails() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task()
+    async def work(input: EmptyModel, ctx: DurableContext) -> None:
+        first = asyncio.create_task(ctx.aio_sleep_for("2h"))
+        await asyncio.sleep(0.01)
+        if not said:
+            said.append("cancelled")
+            first.cancel()
+        await ctx.aio_sleep_for("1h")
+        await first
+
+    assert "the log says that the code stopped waiting there" in failure_of(hatchet, work).exc

@@ -12,7 +12,7 @@ from support.durable import DurableWorld
 from support.metered import MeteredStore
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
-from headrace.core.durable.log import Entry, Kind, Part, Tail
+from headrace.core.durable.log import MOST_ENTRIES, Entry, Kind, Part, Tail, hash_of
 from headrace.core.durable.parts import PARTS_A_TIER, sealing
 from headrace.core.run.commit import Attempt, claim, take_over
 from headrace.core.run.graph import run_status
@@ -211,3 +211,31 @@ def test_a_loop_costs_linear_units(sleeps: bool) -> None:
         units[operations] = store.units["write"] + store.units["read"]
         assert store.largest_record_bytes <= 8 * 1024
     assert units[120] - units[60] <= 3 * (units[60] - units[30])
+
+
+def test_a_task_that_makes_one_operation_too_many_fails_and_says_what_to_do() -> None:
+    hatchet = Hatchet()
+
+    @hatchet.durable_task(retries=3)
+    async def endless(input: EmptyModel, ctx: DurableContext) -> None:
+        while True:
+            await ctx.aio_now()
+
+    w, _ = metered(hatchet)
+    run_id = w.begin("endless")
+    first = Attempt(
+        run_id=run_id, task="endless", number=0, ticket=1, owner="first", now_ms=1, lease_until_ms=2
+    )
+    w.store.write(claim(first, queued_at_ms=0))
+    journal = Journal(w.engine, w.record(run_id), first)
+    for begin in range(0, MOST_ENTRIES - 10, 1_000):
+        count = min(1_000, MOST_ENTRIES - 10 - begin)
+        journal.put(
+            replace(each, asked=hash_of("now"), order=1 + each.node, result=1) for each in memos(begin, count)
+        )
+        assert journal.save()
+    w.drain()
+    row = w.record(run_id).tasks["endless"]
+    assert (row.status, row.app_retry_count) == (TaskStatus.FAILED, 0)
+    assert row.error is not None
+    assert "made 25,000 durable operations: start a child run for the rest" in row.error.message

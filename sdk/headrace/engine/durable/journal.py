@@ -24,7 +24,8 @@ class Journal:
         attempt: Attempt,
         known: Mapping[Part, tuple[Entry, ...]] | None = None,
     ) -> None:
-        """`known`: what is in sealed parts that were read already."""
+        """`known`: what is in sealed parts that were read already, as the attempt goes on after a suspension."""
+        self.resumed = known is not None
         self._engine = engine
         self._record = record
         self._attempt = attempt

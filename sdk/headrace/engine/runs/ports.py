@@ -66,6 +66,11 @@ class DurableLog(Protocol):
         ...
 
     @property
+    def resumed(self) -> bool:
+        """Whether the invocation goes on with an attempt that was suspended; otherwise it is the first of an attempt."""
+        ...
+
+    @property
     def branches(self) -> Sequence[Branch]:
         """The branches that the log has gone by, once it is loaded."""
         ...

@@ -135,6 +135,11 @@ class Entries:
         if entry.open:
             self.put(replace(entry, order=self._next_order(), given_up=True))
 
+    def reopen(self, entries: Iterable[Entry]) -> None:
+        """Wait on for what an earlier attempt gave up: its code went another way."""
+        for entry in entries:
+            self.put(replace(entry, order=0, given_up=False))
+
     def _next_order(self) -> int:
         self._last_order += 1
         return self._last_order

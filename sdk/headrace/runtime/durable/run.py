@@ -284,10 +284,14 @@ class DurableRun:
 
     def _may_suspend(self) -> bool:
         """Whether to end the invocation: nothing of the code runs or has a timer, and what is worth holding for was held for."""
-        if self._holds or self._timer_holds():
-            return False
         entries = [self._entries[node] for node in self._waiting]
-        if all(entry.given_up for entry in entries):
+        given_up = [entry for entry in entries if entry.given_up]
+        if (self._holds and not given_up) or self._timer_holds():
+            return False
+        if given_up and not self._log.resumed:
+            self._entries.reopen(given_up)
+            return False
+        if len(given_up) == len(entries):
             self._fail(
                 ErrorInfo(
                     type="NonDeterminismError",
@@ -295,6 +299,8 @@ class DurableRun:
                     f"there, and now it waits on",
                 )
             )
+            return False
+        if self._holds:
             return False
         soon_ms = self.now_ms() + int(self._log.hold_s * 1000)
         worth = any(
