@@ -65,6 +65,10 @@ class Watched(MemoryStore):
     def records(self) -> list[RunRecord]:
         return list(self._last.values())
 
+    def rows(self, partition: str) -> list[Item]:
+        """The items of a partition, without a call."""
+        return list(self._partitions.get(partition, {}).values())
+
     def line(self, gate: str) -> list[Item]:
         """The waiters of a gate, in order."""
         rows = self._partitions.get(gate, {})

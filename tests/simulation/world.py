@@ -212,7 +212,7 @@ class Simulation:
             delay_ms = self.random.randrange(0, within_ms)
             self.spawn(f"client {n}", lambda name=name: self._client(name), delay_ms)  # type: ignore[misc]  # now
         if self.random.random() < 0.3:
-            self.spawn("deployment", lambda: events.deploy(self), self.random.randrange(0, 3_000))
+            self.spawn("deployment", self._deploy, self.random.randrange(0, 3_000))
         if self.gated and self.random.random() < 0.2:
             paused = self.random.choice(list(self.flows))
             self.spawn(
@@ -301,6 +301,9 @@ class Simulation:
 
     # ---- what the processes do
 
+    def _deploy(self) -> None:
+        events.deploy(self)
+
     def _tick(self) -> None:
         self.failed_ticks += 1
         tick(self.engine())
@@ -347,7 +350,7 @@ class Simulation:
 
     def _host(self, worker: str) -> Host:
         runnables: dict[tuple[str, str], Runnable] = {
-            (flow.plan.workflow, task.name): Scripted(self, task.name)
+            (flow.plan.workflow, task.name): self._scripted(task.name)
             for flow in self.deployed
             for task in flow.plan.tasks
         }
@@ -355,6 +358,9 @@ class Simulation:
         return Host(
             worker=worker, runnables=runnables, visibility_s=VISIBILITY_S, time_left_ms=lambda: time_left_ms
         )
+
+    def _scripted(self, task: str) -> Scripted:
+        return Scripted(self, task)
 
     def _runner(
         self,

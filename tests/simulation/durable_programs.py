@@ -1,0 +1,137 @@
+"""Durable tasks drawn at random: steps of operations that are waited for together, and what must come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from headrace.core.durable.log import EventLeaf, Groups, Kind, SleepLeaf, hash_of
+from headrace.core.run.plan import Json
+
+SLEEPS_MS = (200, 3_000, 3_000, 60_000, 20 * 60_000, 40 * 60_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One of `of` children that are started by one call, of which this is the first."""
+
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """An event of this number; `late_ms`: or so much time. `looks_back`: an earlier one counts too."""
+
+    number: int
+    late_ms: int | None = None
+    looks_back: bool = False
+
+
+Op: TypeAlias = Sleep | Memo | Child | Awaited
+Step: TypeAlias = tuple[Op, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a durable task does. Each step's operations are asked for one after the other, then waited for together."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def events(self) -> list[Awaited]:
+        return [op for step in self.steps for op in step if isinstance(op, Awaited)]
+
+    @property
+    def children(self) -> int:
+        return sum(op.of for step in self.steps for op in step if isinstance(op, Child))
+
+
+def draw_program(random: Random) -> Program:
+    numbers = iter(range(100))
+    return Program(
+        tuple(
+            tuple(_draw_op(random, numbers) for _ in range(random.choice((1, 1, 1, 2, 3))))
+            for _ in range(random.randrange(1, 6))
+        )
+    )
+
+
+def _draw_op(random: Random, numbers: Iterator[int]) -> Op:
+    kind = random.random()
+    if kind < 0.3:
+        return Sleep(random.choice(SLEEPS_MS))
+    if kind < 0.5:
+        return Memo(random.randrange(1_000))
+    if kind < 0.65:
+        return Child(random.choice((1, 1, 2, 3)))
+    late_ms = random.choice((None, None, 3_000, 60_000, 20 * 60_000))
+    return Awaited(next(numbers), late_ms, random.random() < 0.4)
+
+
+def key_of(run_id: str, number: int) -> str:
+    """The key of an event: no other run waits for it."""
+    return f"e{number}-{run_id[:8]}"
+
+
+def kind_of(op: Op) -> Kind:
+    match op:
+        case Sleep() | Awaited():
+            return Kind.WAIT
+        case Memo():
+            return Kind.MEMO
+        case Child():
+            return Kind.RUN
+
+
+def asked_by(op: Op) -> str:
+    """What the log compares at replay."""
+    match op:
+        case Sleep(ms):
+            return hash_of("sleep", ms)
+        case Memo(value):
+            return hash_of("memo", value)
+        case Child(of):
+            return hash_of("child", of)
+        case Awaited(number, late_ms, looks_back):
+            return hash_of("event", number, late_ms, looks_back)
+
+
+def groups_of(op: Op, run_id: str, created_at_ms: int, now_ms: int) -> Groups:
+    match op:
+        case Sleep(ms):
+            return ((SleepLeaf(now_ms + ms, "sleep"),),)
+        case Awaited(number, late_ms, looks_back):
+            since_ms = created_at_ms - 60_000 if looks_back else None
+            event = EventLeaf(key_of(run_id, number), "event", run_id, "input['n'] >= 0", since_ms)
+            late = (SleepLeaf(now_ms + late_ms, "late"),) if late_ms is not None else ()
+            return ((event, *late),)
+        case _:
+            return ()
+
+
+def is_right(op: Op, result: Json) -> bool:
+    """Whether an answer is one that the operation may have."""
+    match op:
+        case Sleep():
+            return isinstance(result, dict) and list(result) == ["sleep"]
+        case Memo(value):
+            return result == value
+        case Child():
+            return result is None
+        case Awaited(number, late_ms, _):
+            if not isinstance(result, dict) or not result:
+                return False
+            late = late_ms is not None and "late" in result
+            return late or result.get("event") == [{"n": number}]

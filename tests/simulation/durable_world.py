@@ -1,0 +1,363 @@
+"""The world of one seed of durable tasks: the engine's own log, claims, timers, joins and subscriptions, under every fault.
+
+The code is a drawn program. It is driven as `runtime.durable` drives coroutines: what is recorded is given in its order, what is answered
+is written before it is seen, and where nothing is, the attempt is suspended.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from headrace.core.durable.log import ChildRun, Entry
+from headrace.core.events.envelopes import events_of
+from headrace.core.events.event import Event
+from headrace.core.run.graph import finished, run_status
+from headrace.core.run.plan import Json, RunPlan, TaskPlan
+from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
+from headrace.engine.durable import operations
+from headrace.engine.engine import Engine
+from headrace.engine.events.handle import handle
+from headrace.engine.events.push import EVENTS_QUEUE, push
+from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.cancel import cancel
+from headrace.engine.runs.ports import DurableLog, Outcome, Succeeded, SuspendedOnOperations, Work
+from headrace.engine.runs.start import NewRun, start, start_many
+from headrace.engine.waits.kinds.children import leaf_for, open_join
+from headrace.engine.waits.wake import wake_suspended
+from headrace.errors import QueueUnavailable, StoreUnavailable
+from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending, Interrupted
+from simulation.checks import at_rest
+from simulation.durable_programs import (
+    Awaited,
+    Child,
+    Memo,
+    Op,
+    Program,
+    asked_by,
+    draw_program,
+    groups_of,
+    is_right,
+    key_of,
+    kind_of,
+)
+from simulation.gate_watch import Violation
+from simulation.processes import Killed, Rates, pause
+from simulation.scripted import Scripted, _beat
+from simulation.workload import Flow, Script
+from simulation.world import Asked, Simulation
+
+if TYPE_CHECKING:
+    from headrace.core.run.record import RunRecord
+
+TASK = "d"
+PUSH_AGAIN_MS = 40_000
+UNBORN_AFTER_MS = 300_000
+SEAL_AT_BYTES = 200
+"""Logs are short here: they are sealed, and their parts merged, all the same."""
+
+Seen = tuple[int, int, str]  # an answer as code saw it: its order, its node, its result
+
+
+@dataclass(slots=True)
+class DurableSimulation(Simulation):
+    """Runs of drawn programs, and who pushes the events that they wait for."""
+
+    programs: dict[str, Program] = field(default_factory=dict)
+    seen: dict[str, list[Seen]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        Simulation.__post_init__(self)
+        plan = TaskPlan(name=TASK, retries=0, schedule_timeout_ms=10**10, execution_timeout_ms=600_000)
+        flow = Flow(
+            plan=RunPlan(workflow="durable", version="1", tasks=(plan,)),
+            scripts={TASK: Script(children=1)},  # it may be resumed
+        )
+        self.flows = {"durable": flow}
+        self.deployed = [flow, self.child]
+
+    @property
+    def gated(self) -> bool:
+        return False
+
+    def _client(self, name: str) -> None:
+        program = draw_program(self.random)
+        run_id = self.ids.run_id()
+        self.programs[run_id] = program
+        for event in program.events:
+            self.spawn(f"pusher {event.number}", lambda event=event: self._push(run_id, event))  # type: ignore[misc]  # now
+        self.ask_for(run_id, self.flows[name])
+        if self.random.random() < 0.1:
+            pause(self.random.randrange(0, 100_000))
+            self.cancelled.add(run_id)
+            self._carefully(lambda: self._cancel(run_id))
+
+    def _deploy(self) -> None:
+        """The drawn programs stay: what is deployed is their workflow and the children's, whatever else is."""
+
+    def _cancel(self, run_id: str) -> None:
+        cancel(self.engine(), run_id)
+
+    def ask_for(self, run_id: str, flow: Flow) -> None:
+        self.started[run_id] = Asked(flow=flow, input={"n": 1})
+        start(self.engine(), NewRun(plan=flow.plan, input='{"n":1}', run_id=run_id))
+
+    def _push(self, run_id: str, awaited: Awaited) -> None:
+        """Push the event until the run has it, or is over: a task that does not look back needs one that comes after it began to wait."""
+        since_ms = self.clock.now_ms()
+        pause(self.random.randrange(0, 200_000))
+        while not (self._is_over(run_id, since_ms) or self._is_taken(run_id, awaited)):
+            engine = self.engine()
+            event = Event(
+                event_id=_event_id(self.clock.now_ms(), self.random),
+                key=key_of(run_id, awaited.number),
+                pushed_at_ms=engine.clock.now_ms(),
+                payload=json.dumps({"n": awaited.number}),
+                scope=run_id,
+            )
+            try:
+                push(engine, [event])
+            except (Killed, StoreUnavailable, QueueUnavailable):  # another process of the same sender goes on
+                pause(1_000)
+                continue
+            self.met["event"] += 1
+            if awaited.looks_back and self.random.random() < 0.7:
+                return  # once is enough
+            pause(PUSH_AGAIN_MS * self.random.randrange(1, 20))
+
+    def _is_taken(self, run_id: str, awaited: Awaited) -> bool:
+        """Whether the subscription holds an event: from then on none more is needed."""
+        place = json.dumps([key_of(run_id, awaited.number), run_id], separators=(",", ":"))
+        return any("by" in row for row in self.store.rows(f"sub#{place}"))
+
+    def _is_over(self, run_id: str, since_ms: int) -> bool:
+        """Also where there is no such run after a while: its client died."""
+        record = self.store.record(run_id)
+        if record is None:
+            return self.clock.now_ms() > since_ms + UNBORN_AFTER_MS
+        return finished(record)
+
+    def _lambda(self, received: Received) -> None:
+        if received.queue != EVENTS_QUEUE:
+            Simulation._lambda(self, received)
+            return
+        engine = self.engine()
+        for event, page in events_of(received.body, str, now_ms=received.sent_at_ms):
+            handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+        self.queues.delete(received)
+
+    def _scripted(self, task: str) -> Scripted:
+        return Durable(self, task) if task == TASK else Scripted(self, task)
+
+
+def _event_id(now_ms: int, random: Random) -> str:
+    """A UUID of version 7."""
+    return str(
+        uuid.UUID(
+            int=now_ms << 80 | 7 << 76 | random.getrandbits(12) << 64 | 2 << 62 | random.getrandbits(62)
+        )
+    )
+
+
+def _starts_nothing(wanted: Sequence[object]) -> Sequence[str]:
+    raise AssertionError(f"nothing starts by an event here: {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Durable(Scripted):
+    """The code of the durable task."""
+
+    def run(self, engine: Engine, claimed: Claimed, control: LiveControl, work: Work) -> Ending:
+        sim = self.sim
+        assert isinstance(sim, DurableSimulation)
+        return _Attempt(sim, engine, claimed, control, work).go()
+
+
+class _Fenced(Exception):
+    """Another attempt has taken over, or the run was cancelled."""
+
+
+class _Attempt:
+    """One invocation."""
+
+    def __init__(
+        self, sim: DurableSimulation, engine: Engine, claimed: Claimed, control: LiveControl, work: Work
+    ) -> None:
+        self.sim, self.engine, self.claimed, self.control, self.work = sim, engine, claimed, control, work
+        self.run_id = work.record.run_id
+        self.program = sim.programs[self.run_id]
+        self.journal: DurableLog = work.durable_log()
+        self.entries: list[Entry] = []
+        self.shown: set[int] = set()
+        self.next_index = 0
+
+    def go(self) -> Ending:
+        try:
+            return self._go()
+        except _Fenced:
+            return Interrupted()
+
+    def _go(self) -> Outcome:
+        self.entries = self.journal.load()
+        node = 0
+        for step in self.program.steps:
+            asked: list[tuple[int, Op]] = []
+            for op in step:
+                for number in range(op.of if isinstance(op, Child) else 1):
+                    self._open(node, op)
+                    asked.append((node, op))
+                    node += 1
+                    if isinstance(op, Child) and number == op.of - 1:
+                        self._start_children(node - op.of, op.of)
+                if isinstance(op, Memo) and self.entries[node - 1].open:
+                    self._answer([replace(self.entries[node - 1], result=op.value)])
+            suspended = self._wait_for([each for each, _ in asked])
+            if suspended is not None:
+                return suspended
+            self._show(asked)
+        return Succeeded(json.dumps({"n": node}))
+
+    def _open(self, node: int, op: Op) -> None:
+        if node < len(self.entries):
+            entry = self.entries[node]
+            if (entry.kind, entry.asked) != (kind_of(op), asked_by(op)):
+                raise Violation(f"node {node} of run {self.run_id} is {entry}, the code asks for {op}")
+            return
+        now_ms, created_ms = self.journal.now_ms(), self.work.record.created_at_ms
+        groups = groups_of(op, self.run_id, created_ms, now_ms)
+        self.entries.append(Entry(node=node, kind=kind_of(op), asked=asked_by(op), groups=groups))
+        self.journal.put(self.entries[-1:])
+
+    def _start_children(self, node: int, count: int) -> None:
+        record, task, first = self.work.record, self.work.task, self.next_index
+        self.next_index += count
+        if all(self.entries[each].child is not None for each in range(node, node + count)):
+            return
+        links = [
+            ParentLink(run_id=record.run_id, task=task, index=n, join=leaf_for(record.run_id, task, first, n))
+            for n in range(first, first + count)
+        ]
+        ids = [
+            str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record.run_id}/{n}")) for n in range(first, first + count)
+        ]
+        open_join(self.engine, record, task, range(first, first + count), first=first)
+        news = [
+            NewRun(plan=self.sim.child.plan, input='{"n":1}', run_id=run_id, parent=link)
+            for run_id, link in zip(ids, links, strict=True)
+        ]
+        start_many(self.engine, news)
+        for place, run_id in enumerate(ids):
+            self._put(replace(self.entries[node + place], child=ChildRun(run_id, first)))
+
+    def _put(self, entry: Entry) -> None:
+        self.entries[entry.node] = entry
+        self.journal.put([entry])
+
+    def _answer(self, found: Sequence[Entry]) -> None:
+        """Written down in order, before any of it is seen."""
+        first = 1 + max((each.order for each in self.entries), default=0)
+        for place, entry in enumerate(found):
+            self._put(replace(entry, order=first + place))
+        if not self.journal.save():
+            raise _Fenced
+
+    def _wait_for(self, nodes: Sequence[int]) -> SuspendedOnOperations | None:
+        looks = self.sim.random.choice((1, 1, 2, 4))
+        while waiting := [self.entries[node] for node in nodes if self.entries[node].open]:
+            self.journal.arm(waiting)
+            found = self.journal.look(waiting)
+            if found:
+                before = [self.entries[entry.node] for entry in found]
+                self._answer(found)
+                self.journal.disarm(before)
+                continue
+            looks -= 1
+            if looks <= 0:
+                self.journal.put(entry for entry in self.entries if entry.open)
+                self.sim.met["suspended"] += 1
+                return SuspendedOnOperations(self.journal.before_suspension())
+            self._pass_time(300)
+        return None
+
+    def _pass_time(self, ms: int) -> None:
+        pause(ms)
+        _beat(self.engine, self.claimed, self.control)
+        if self.control.is_cancelled():
+            raise _Fenced
+
+    def _show(self, asked: Sequence[tuple[int, Op]]) -> None:
+        """The code sees the answers in their order: the same at every invocation."""
+        ops = dict(asked)
+        answers = sorted((self.entries[node].order, node, self.entries[node].result) for node in ops)
+        for order, node, result in answers:
+            if not is_right(ops[node], result):
+                raise Violation(f"node {node} of run {self.run_id}: {ops[node]} was answered by {result!r}")
+            self._note((order, node, json.dumps(result, sort_keys=True)))
+
+    def _note(self, answer: Seen) -> None:
+        known = self.sim.seen.setdefault(self.run_id, [])
+        before = next((each for each in known if each[1] == answer[1]), None)
+        if before is None:
+            known.append(answer)
+        elif before != answer:
+            raise Violation(f"run {self.run_id}: code saw {before}, and at a replay {answer}")
+
+
+# ---------------------------------------------------------------- at rest
+
+
+def durable_at_rest(sim: DurableSimulation) -> None:
+    """Every run is over, as its program says, and it has each child once."""
+    at_rest(sim)
+    for run_id, program in sim.programs.items():
+        record = sim.store.record(run_id)
+        if record is None or record.cancelled_at_ms is not None or _was_lost(record):
+            continue
+        if run_status(record) is not RunStatus.COMPLETED:
+            raise Violation(f"run {run_id} of {program} is {run_status(record)}: {record.tasks.get(TASK)}")
+        nodes = len([1 for step in program.steps for op in step for _ in range(getattr(op, "of", 1))])
+        given: Json = json.loads(record.tasks[TASK].output.text or "{}")
+        if given != {"n": nodes}:
+            raise Violation(f"run {run_id} of {program} gave {given}")
+        if len(sim.seen.get(run_id, [])) != nodes:
+            raise Violation(f"run {run_id}: code saw {len(sim.seen.get(run_id, []))} of {nodes} answers")
+        born = sum(each.parent is not None and each.parent.run_id == run_id for each in sim.store.records())
+        if born != program.children:
+            raise Violation(f"run {run_id} has {born} children, its program {program.children}")
+
+
+def _was_lost(record: RunRecord) -> bool:
+    """Its workers, or its messages, were lost more often than a run may."""
+    row = record.tasks.get(TASK)
+    return (
+        row is not None
+        and row.status is TaskStatus.FAILED
+        and row.error is not None
+        and row.error.type
+        in (
+            "DeadLetterError",
+            "LostWorkerError",
+        )
+    )
+
+
+def simulate_durable(seed: int, *, rates: Rates | None = None, trace: bool = False) -> DurableSimulation:
+    """Run one seed; raises AssertionError with its last steps."""
+    sim = DurableSimulation(seed, rates=rates or Rates(), trace=trace)
+    try:
+        with patch.object(operations, "SEAL_AT_BYTES", SEAL_AT_BYTES):
+            sim.run()
+            durable_at_rest(sim)
+    except Exception as error:
+        if not trace:
+            return simulate_durable(seed, rates=rates, trace=True)  # the same again, in words
+        steps = "\n".join(sim.log[-60:])
+        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
+    return sim
