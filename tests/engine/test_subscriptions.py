@@ -13,13 +13,15 @@ from support.events import EventWorld
 from support.records import plan, record, task
 from support.world import KillAt, Killed
 
-from headrace.core.changes import Item, Key
+from headrace.core.changes import Item, Key, Write, Written
+from headrace.core.events.event import Event
 from headrace.core.events.subscription import Subscription, subscription_key
 from headrace.core.run.commit import create
 from headrace.core.run.record import TaskRow, TaskStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.waits.points import AtOperations
-from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up
+from headrace.engine.engine import Engine
+from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up, satisfy
 
 WAITER = plan(task("wait"), workflow="waiter")
 
@@ -70,6 +72,27 @@ def test_what_an_event_satisfies(
     if found is not None:
         assert (found.event_id, found.key, found.metadata) == (pushed.event_id, "order:paid", {"m": 1})
         assert found.payload == pushed.payload
+
+
+def test_an_event_wakes_where_its_write_was_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first response was lost, the client library tried again by itself, and was refused."""
+    w = world()
+    suspended(w)
+    arm(w.app.engine, [sub()])
+    once, woken = w.app.engine.store.write, []
+
+    def twice(write: Write) -> Written:
+        once(write)
+        return once(write)
+
+    def wake(engine: Engine, run_id: str, name: str) -> bool:
+        woken.append((run_id, name))
+        return True
+
+    monkeypatch.setattr(w.app.engine.store, "write", twice)
+    event = Event(event_id="e", key="order:paid", pushed_at_ms=w.clock.now_ms(), payload="{}")
+    satisfy(w.app.engine, event, wake)
+    assert woken == [("r", "wait")]
 
 
 def suspended(w: EventWorld, run_id: str = "r") -> None:

@@ -20,6 +20,13 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(120)]
 
 SEEDS, MORE_SEEDS = range(30), range(30, 1_500)
 TO_FIND = 400
+FOUND_BY = {
+    "who has suspended does not look again": 145,
+    "an event wakes before it is written": 23,
+    "subscribing again takes the event away": 125,
+}
+"""A seed that has found the mistake, tried before the others. A change of the engine changes what happens in every seed."""
+
 HARSH = Rates(kill=0.03, freeze=0.006, throttle=0.01, lost=0.02, retried=0.02, duplicate=0.1)
 
 
@@ -90,7 +97,7 @@ MISTAKES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_every_mistake_is_found(name: str) -> None:
     """By one of the seeds, which holds without the mistake."""
-    for seed in range(TO_FIND):
+    for seed in (FOUND_BY.get(name, 0), *range(TO_FIND)):
         if _notices(name, seed):
             simulate_durable(seed, rates=_rates(seed))
             return

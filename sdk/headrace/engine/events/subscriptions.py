@@ -182,7 +182,7 @@ def _offer(engine: Engine, item: Item, event: Event, payload: Json, wake: Wake) 
     if "by" not in item:
         if not _takes(engine, expression, event, payload) or not _write(engine, key, event):
             return
-    elif json.loads(str(item["by"]))["id"] != event.event_id:
+    elif not _is_by(item, event):
         return
     if not wake(engine, str(item["run"]), str(item["task"])):
         engine.store.write(Delete(key=key))
@@ -204,7 +204,10 @@ def _takes(engine: Engine, expression: str | None, event: Event, payload: Json) 
 
 
 def _write(engine: Engine, key: Key, event: Event) -> bool:
-    """The event satisfies the subscription, if none has and it is still there. False: it does not."""
+    """The event satisfies the subscription, if none has and it is still there. False: it does not.
+
+    A write whose response was lost is made again by the client library, and refused: what is found then is this event.
+    """
     text = event.payload or "{}"
     by: dict[str, Json] = {"id": event.event_id, "key": event.key, "at": event.pushed_at_ms}
     if len(text.encode()) <= INLINE_BYTES:
@@ -213,4 +216,9 @@ def _write(engine: Engine, key: Key, event: Event) -> bool:
         by["meta"] = dict(event.metadata)
     value = json.dumps(by, separators=(",", ":"), ensure_ascii=False)
     free = every(Exists(("pk",)), Missing(("by",)))
-    return isinstance(engine.store.write(Update(key=key, require=free, sets={("by",): value})), Applied)
+    written = engine.store.write(Update(key=key, require=free, sets={("by",): value}))
+    return isinstance(written, Applied) or (written.item is not None and _is_by(written.item, event))
+
+
+def _is_by(item: Item, event: Event) -> bool:
+    return "by" in item and json.loads(str(item["by"]))["id"] == event.event_id
