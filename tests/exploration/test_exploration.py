@@ -19,7 +19,23 @@ STEPS = 2_500
 TO_FIND = 60_000
 
 
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+LARGEST = (
+    "one place, 2 runs; 1 crash",
+    "a unit a window, 2 runs; 1 crash",
+    "a unit a window, 2 runs; 1 dup",
+    "a unit a window, 2 runs, seen before; 1 crash",
+    "a unit a window, 2 runs, seen before; 1 dup",
+)
+"""The longest searches: the fast tests explore their beginnings and follow random ways, the tests of scale go to their ends."""
+
+WHOLE = [
+    pytest.param(plan, id=name, marks=[pytest.mark.scale] if name in LARGEST else [])
+    for name, plan in PLANS.items()
+]
+BEGUN = CUT_SHORT | {name: PLANS[name] for name in LARGEST}
+
+
+@pytest.mark.parametrize("plan", WHOLE)
 def test_the_engine_holds_in_every_state(plan: Plan, record_property: Tells) -> None:
     result = explore(plan)
     record_property("told", str(result))
@@ -27,7 +43,7 @@ def test_the_engine_holds_in_every_state(plan: Plan, record_property: Tells) -> 
     assert result.complete
 
 
-@pytest.mark.parametrize("plan", CUT_SHORT.values(), ids=CUT_SHORT)
+@pytest.mark.parametrize("plan", BEGUN.values(), ids=BEGUN)
 def test_the_beginning_of_a_large_plan_holds_and_random_ways_to_its_end(plan: Plan) -> None:
     result = explore(plan, limit=BEGINNING)
     assert result.holds, result
