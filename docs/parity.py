@@ -109,7 +109,7 @@ F5 | `aio_now` and memos | works |  | durable/test_durable.py::test_a_memo_is_ma
 F6 | Durable children | works |  | durable/test_durable.py::test_many_children_at_once
 F7 | Non-determinism | works |  | durable/test_durable.py::test_another_kind_at_replay_fails_at_once
 F8 | Eviction | differs | a wait ends its invocation after about a second, unless the policy holds it | durable/test_durable.py::test_a_policy_that_holds_never_gives_up_the_invocation
-F9 | Manual restore by REST | refused | there is no REST API; what a task waits for resumes it | clients/test_compat.py::test_context_variables_say_which_task_runs
+F9 | Manual restore by REST | differs | `hatchet.runs.restore_task(task)`; `TaskApi` is made of the app | durable/test_restoring.py::test_an_evicted_task_runs_to_its_wait_again_and_goes_on_when_it_comes
 F10 | `reset_durable_task` | differs | the run has to be over: cancel it first; nodes and branches are counted from 0 | durable/test_reset.py::test_what_was_before_the_node_is_kept_and_the_rest_is_made_again
 F11 | Counters of the context | works |  | durable/test_durable.py::test_many_sleeps_in_a_row_are_remembered
 G1 | `event.push` | works |  | engine/test_events.py::test_which_runs_an_event_starts
@@ -154,7 +154,7 @@ I11 | Payload limits | works |  | sdk/test_runs.py::test_an_input_over_the_limit
 I12 | Kit for coding agents | differs | `llms.txt` with the documentation site; no server for it | docs/test_pages.py::test_the_pages_for_newcomers_and_on_features_have_programs
 I13 | Public exceptions | differs | `RunNotFound` and `RunCancelled` are ValueErrors with Hatchet's text | clients/test_refs.py::test_what_hatchet_raises_as_valueerror_can_be_told_apart
 I14 | Operators | refused | they push to HTTP targets; Lambda is called by its queue | infra/test_template.py::test_each_worker_has_a_queue_a_function_and_a_mapping_between_them
-J | Names at the top and deep paths | differs | deep paths need `headrace.compat.install()`; `TaskApi` can be imported and is refused where it is made | clients/test_compat.py::test_every_name_that_code_imports_is_there
+J | Names at the top and deep paths | differs | deep paths need `headrace.compat.install()`; `TaskApi` is made of the app: `TaskApi(hatchet)`, and has `v1_task_restore` | clients/test_compat.py::test_every_name_that_code_imports_is_there
 """
 
 

@@ -17,6 +17,8 @@ from headrace.errors import NotSupportedError
 from headrace.triggers.children import current
 
 if TYPE_CHECKING:
+    from headrace.app import Headrace
+    from headrace.clients.models import V1RestoreTaskResponse
     from headrace.triggers.children import Spawner
 
 V = TypeVar("V")
@@ -84,12 +86,20 @@ BatchMemberId = NewType("BatchMemberId", str)
 
 
 class TaskApi:
-    """Hatchet's REST API of tasks, which has no counterpart: NotSupportedError, which says what to use."""
+    """The part of Hatchet's REST API of tasks that has a counterpart. `app`: in place of an ApiClient, the app itself: `TaskApi(hatchet)`."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        raise NotSupportedError(
-            "there is no REST API: use hatchet.runs. A durable task that waits is resumed by what it waits for"
-        )
+    def __init__(self, app: Headrace) -> None:
+        from headrace.clients.runs.client import RunsClient
+
+        if not isinstance(getattr(app, "runs", None), RunsClient):
+            raise NotSupportedError(
+                f"there is no REST API: make TaskApi of the app, not of {type(app).__name__}"
+            )
+        self._runs = app.runs
+
+    def v1_task_restore(self, task: str) -> V1RestoreTaskResponse:
+        """See `hatchet.runs.restore_task`."""
+        return self._runs.restore_task(task)
 
 
 class _OfTheTask(Generic[V]):

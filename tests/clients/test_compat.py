@@ -252,5 +252,5 @@ def test_context_variables_say_which_task_runs() -> None:
         "none",
         0,
     )
-    with pytest.raises(NotSupportedError, match=r"there is no REST API: use hatchet\.runs"):
+    with pytest.raises(NotSupportedError, match=r"there is no REST API: make TaskApi of the app, not of str"):
         TaskApi("client")

@@ -74,6 +74,12 @@ class V1BranchDurableTaskResponse(_Model):
     branch_id: int
 
 
+class V1RestoreTaskResponse(_Model):
+    """What `runs.restore_task` did: `requeued` is False where the task is not evicted, so nothing was to do."""
+
+    requeued: bool
+
+
 class V1TaskSummary(_Model):
     """A run, or one task of a run. `duration` in milliseconds; `output` of a workflow's run is `{task: output}`."""
 

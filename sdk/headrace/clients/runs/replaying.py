@@ -13,8 +13,9 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from headrace.clients.models import V1BranchDurableTaskResponse
+    from headrace.clients.models import V1BranchDurableTaskResponse, V1RestoreTaskResponse
     from headrace.core.run.plan import RunPlan
+    from headrace.core.run.record import RunRecord
 
 
 class RunsReplaying(RunsReading):
@@ -61,6 +62,30 @@ class RunsReplaying(RunsReading):
         _check_number("node_id", node_id)
         if branch_id is not None:
             _check_number("branch_id", branch_id)
+        record, name = self._task(task_external_id)
+        made = reset(self._app.engine, record.run_id, name, node_id, branch_id, deployed=self._deployed)
+        return V1BranchDurableTaskResponse(
+            task_external_id=task_external_id, node_id=node_id, branch_id=made.branch
+        )
+
+    aio_reset_durable_task = aio(reset_durable_task)
+
+    def restore_task(self, task_external_id: str) -> V1RestoreTaskResponse:
+        """Send an evicted durable task to its worker before what it waits for has come: it runs to that wait again, with what its log has.
+
+        `task_external_id`: of the task run, as `runs.get(...).tasks` has it; a run's id where it has one task. Asked twice, it goes on once.
+        Hatchet's `TaskApi(...).v1_task_restore(task)` is the same. RunNotFound.
+        """
+        from headrace.clients.models import V1RestoreTaskResponse
+        from headrace.engine.waits.wake import restore
+
+        record, name = self._task(task_external_id)
+        return V1RestoreTaskResponse(requeued=restore(self._app.engine, record, name))
+
+    aio_restore_task = aio(restore_task)
+
+    def _task(self, task_external_id: str) -> tuple[RunRecord, str]:
+        """The run of a task run, and the task's name."""
         record = self._record(task_external_id)
         task = split_task_run_id(task_external_id)[1]
         if task is None and len(record.plan.tasks) > 1:
@@ -71,12 +96,7 @@ class RunsReplaying(RunsReading):
         name = task or record.plan.tasks[0].name
         if name not in record.plan.by_name:
             raise RunNotFound(task_external_id, "Task run")
-        made = reset(self._app.engine, record.run_id, name, node_id, branch_id, deployed=self._deployed)
-        return V1BranchDurableTaskResponse(
-            task_external_id=task_external_id, node_id=node_id, branch_id=made.branch
-        )
-
-    aio_reset_durable_task = aio(reset_durable_task)
+        return record, name
 
     def _deployed(self, workflow: str) -> RunPlan | None:
         from headrace.triggers.definition import find

@@ -49,6 +49,7 @@ class TaskMessage:
     )
     wishes: str | None = None  # what a process must be labelled with to take it
     resumes: bool = False  # the ticket of a suspended durable task
+    restored: bool = False  # it goes on though nothing that it waits for has come: a person asked
     conditions: Conditions | None = None  # its task may wait for time or for events
     replay: ReplayOrder | None = None  # of a task that a replay runs again
     batched: bool = False  # the task joins a batch
@@ -151,6 +152,8 @@ def encode_message(message: TaskMessage) -> str:
         out["wishes"] = message.wishes
     if message.resumes:
         out["resumes"] = True
+    if message.restored:
+        out["restored"] = True
     if message.batched:
         out["batched"] = True
     if message.conditions is not None:
@@ -232,6 +235,7 @@ def decode_message(body: str) -> Message:
             place=(str(place[0]), str(place[1])) if place else None,
             wishes=raw.get("wishes"),
             resumes=raw.get("resumes") is True,
+            restored=raw.get("restored") is True,
             conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,
             replay=decode_order(raw["replay"]) if "replay" in raw else None,
             batched=raw.get("batched") is True,

@@ -313,7 +313,7 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
     answers = {
         entry.node: entry for entry in look(engine, record, message.task, entries, places_in_joins(entries))
     }
-    if not answers:
+    if not answers and not message.restored:
         _send_on(engine, record, message, entries)
         return NOTHING
     log = encode_tail(with_answers(tail, answers))

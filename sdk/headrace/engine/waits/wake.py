@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headrace.core.changes import Applied, Written
 from headrace.core.run.graph import finished
@@ -114,6 +115,16 @@ def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
     if row.status is not TaskStatus.SUSPENDED:
         return True
     send_now(engine, record, task)
+    return True
+
+
+def restore(engine: Engine, record: RunRecord, task: str) -> bool:
+    """Send the current ticket of a suspended task, which goes on though nothing that it waits for has come. False: it is not suspended."""
+    row = record.tasks.get(task)
+    if row is None or row.status is not TaskStatus.SUSPENDED or record.cancelled_at_ms is not None:
+        return False
+    message = replace(message_now(record, task, now_ms=engine.clock.now_ms()), restored=True)
+    engine.send(engine.next_queue(worker_of(record, task)), [Outgoing(body=encode_message(message))])
     return True
 
 
