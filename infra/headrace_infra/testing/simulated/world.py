@@ -24,7 +24,7 @@ from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.memory.secrets import MemorySecrets
-from headrace.ports import Ports, Received
+from headrace.ports import NEXT, Ports, Received
 from headrace.runtime import loop as runtime_loop
 from headrace.runtime.durable import kept as suspended
 from headrace.triggers import mailbox
@@ -104,7 +104,10 @@ class World:
         hooks = AtPorts()
         self.store = FaultyStore(hooks)
         self.queues = FaultyQueues(self.clock, max_receive_count=max_receive_count, faults=hooks)
-        self.queues.only = frozenset(deployed.timeout_s) | ({EVENTS_QUEUE} if deployed.events else set())
+        next_queues = {name + NEXT for name in deployed.next}
+        self.queues.only = (
+            frozenset(deployed.timeout_s) | next_queues | ({EVENTS_QUEUE} if deployed.events else set())
+        )
         self._ids = SeededIds(seed)
         self._secrets = MemorySecrets()
         self._engines: list[Engine] = []
@@ -415,7 +418,7 @@ class World:
         for queue in names:
             if not self.queues.depth(queue):
                 continue
-            visibility_s = self.deployed.visibility_s.get(queue, SUPPORT_VISIBILITY_S)
+            visibility_s = self.deployed.visibility_s.get(queue.removesuffix(NEXT), SUPPORT_VISIBILITY_S)
             for received in self.queues.receive(queue, limit=1, wait_s=0, visibility_s=visibility_s):
                 self._invoke(received)
                 if self._drawn(Fault.DUPLICATE, f"a message of {queue} is delivered twice") is not None:
@@ -424,7 +427,7 @@ class World:
         return False
 
     def _invoke(self, received: Received) -> None:
-        environment = self._free_environment(received.queue)
+        environment = self._free_environment(received.queue.removesuffix(NEXT))
         environment.busy = True
         self.invocations += 1
         process = Process(
@@ -453,7 +456,7 @@ class World:
         return made
 
     def _lambda(self, environment: Environment, received: Received) -> None:
-        if received.queue in self._workers:
+        if received.queue.removesuffix(NEXT) in self._workers:
             verdict = deliver_in(self, environment, received)
             settled = isinstance(verdict, Done)
         else:
