@@ -114,6 +114,14 @@ EXCEPTIONS: list[tuple[Exception, type[HeadraceError]]] = [
     (botocore_errors.ConnectionClosedError(endpoint_url="x"), StoreUnavailable),
     (botocore_errors.IncompleteReadError(actual_bytes=1, expected_bytes=2), StoreUnavailable),
     (ResponseParserError("html"), StoreUnavailable),
+    (
+        botocore_errors.ClientError(
+            {"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue"}}, "GetQueueUrl"
+        ),
+        StackNotFound,
+    ),
+    (botocore_errors.ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueUrl"), AccessDenied),
+    (botocore_errors.ClientError({"Error": {"Code": "InternalError"}}, "GetQueueUrl"), StoreUnavailable),
 ]
 
 

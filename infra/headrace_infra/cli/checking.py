@@ -15,7 +15,7 @@ from headrace.aws.faults import translated
 from headrace.core.table import CURSOR
 from headrace.engine.catalog.deployed import deployed_version, fit_together
 from headrace.engine.catalog.workflows import all_published
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, StackNotFound
 from headrace.ports import NEXT
 from headrace.settings.version import VERSION
 from headrace_infra.cli.console import counted, print_data, say
@@ -123,7 +123,7 @@ def _next_queues(app: Headrace) -> Iterator[Finding]:
         try:
             with translated("queues", f"queue {name}", app.settings.stack):
                 sqs.get_queue_url(QueueName=f"{app.settings.stack}-{name}")
-        except sqs.exceptions.QueueDoesNotExist:
+        except StackNotFound:
             found = "not there: what goes on with runs of this worker waits behind its new runs"
         yield Finding(
             what=f"queue {name}",

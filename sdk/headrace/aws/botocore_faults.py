@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
+    ClientError,
     ConfigNotFound,
     ConfigParseError,
     CredentialRetrievalError,
@@ -19,6 +22,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
+
+from headrace.aws.transport import Refusal
 
 NO_CREDENTIALS = (
     NoCredentialsError,
@@ -53,3 +58,17 @@ def fault_of(error: Exception) -> Fault | None:
             return Fault.UNREACHABLE
         case _:
             return None
+
+
+def refusal_of(error: ClientError) -> Refusal:
+    """What AWS answered, as the other transport says it."""
+    response: Mapping[str, Any] = error.response
+    detail, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
+    return Refusal(
+        error.operation_name,
+        code=detail.get("Code", ""),
+        message=detail.get("Message", ""),
+        status=int(meta.get("HTTPStatusCode", 0)),
+        request_id=meta.get("RequestId", ""),
+        answer=response,
+    )

@@ -12,7 +12,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from headrace.aws.transport import Refusal, Service, Unreachable
+from headrace.aws.botocore_faults import refusal_of
+from headrace.aws.transport import Service, Unreachable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -92,19 +93,6 @@ class BotoTransport:
         except ClientError as error:
             raise refusal_of(error) from error
         return answer
-
-
-def refusal_of(error: ClientError) -> Refusal:
-    response: Mapping[str, Any] = error.response
-    detail, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
-    return Refusal(
-        error.operation_name,
-        code=detail.get("Code", ""),
-        message=detail.get("Message", ""),
-        status=int(meta.get("HTTPStatusCode", 0)),
-        request_id=meta.get("RequestId", ""),
-        answer=response,
-    )
 
 
 def check_answer(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:

@@ -103,18 +103,22 @@ def translated(service: str, what: str, stack: str) -> Iterator[None]:
     except Unreachable as error:
         raise _unavailable(service, f"{what}: {error}") from error
     except Exception as error:
-        found = _of_botocore(error, service, what)
+        found = _of_botocore(error, service, what, stack)
         if found is None:
             raise
         raise found from error
 
 
-def _of_botocore(error: Exception, service: str, what: str) -> HeadraceError | None:
+def _of_botocore(error: Exception, service: str, what: str, stack: str) -> HeadraceError | None:
     """None where it is not botocore's: certainly so where botocore was never imported."""
     if "botocore.exceptions" not in sys.modules:
         return None
-    from headrace.aws.botocore_faults import Fault, fault_of
+    from botocore.exceptions import ClientError
 
+    from headrace.aws.botocore_faults import Fault, fault_of, refusal_of
+
+    if isinstance(error, ClientError):
+        return _refused(refusal_of(error), service, what, stack)
     match fault_of(error):
         case None:
             return None

@@ -47,8 +47,6 @@ def _asking(what: str, kms_key: str) -> Iterator[Any]:
     import boto3
     from botocore.exceptions import ClientError
 
-    from headrace.aws.clients import refusal_of
-
     with translated("store", what, ""):
         try:
             yield boto3.client("kms")
@@ -60,4 +58,4 @@ def _asking(what: str, kms_key: str) -> Iterator[Any]:
                 ) from error
             if code in FOR_A_PERSON:
                 raise AccessDenied(f"KMS key {kms_key} cannot be used for {what}: {error}") from error
-            raise refusal_of(error) from error
+            raise

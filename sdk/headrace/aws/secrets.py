@@ -49,13 +49,6 @@ class AwsSecrets:
             self._call("ssm", "delete_parameters", f"parameter {name}", {"Names": [name]})
 
     def _call(self, service: str, method: str, what: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        from botocore.exceptions import ClientError
-
-        from headrace.aws.clients import refusal_of
-
         with translated("store", what, self._stack):
-            try:
-                answer: dict[str, Any] = getattr(self._clients().service(service), method)(**request)
-            except ClientError as error:
-                raise refusal_of(error) from error
+            answer: dict[str, Any] = getattr(self._clients().service(service), method)(**request)
             return answer
