@@ -86,8 +86,12 @@ class Player:
         return found
 
 
-def run(backend: Backend, scenarios: list[list[list[Act]]], *, real_time: bool) -> list[Player]:
-    players = [Player(backend, f"scenario-{number}") for number in range(len(scenarios))]
+class TooSlowError(Exception):
+    """A step took longer than the spans of time of the scenarios allow."""
+
+
+def run(backend: Backend, scenarios: list[list[list[Act]]], name: str, *, real_time: bool) -> list[Player]:
+    players = [Player(backend, f"{name}-{number}") for number in range(len(scenarios))]
     for player in players:
         backend.make(player.queue)
     for step in range(STEPS):
@@ -96,28 +100,38 @@ def run(backend: Backend, scenarios: list[list[list[Act]]], *, real_time: bool) 
             player.now_s = step * STEP_S
             player.play(acts[step])
         spent_s = time.monotonic() - began if real_time else 0.0
-        assert spent_s < 0.8, "this machine is too slow for the spans of this test"
+        if spent_s >= 0.8:
+            raise TooSlowError(f"a step took {spent_s:.1f} s")
         backend.elapse(STEP_S - spent_s)
     for player in players:
         player.seen.append(player.receive(1))
     return players
 
 
-def letters(backend: Backend) -> set[str]:
+def letters(backend: Backend, name: str) -> set[str]:
     found: set[str] = set()
     while batch := backend.queues.receive("dead-letters", limit=10, wait_s=0, visibility_s=30):
-        found |= {message.body for message in batch if message.body.startswith("scenario-")}
+        found |= {message.body for message in batch if message.body.startswith(name)}
     return found
 
 
 def test_the_same_scenarios_are_seen_the_same(emulator: Backend) -> None:
+    """A machine that is busy plays fewer at a time."""
     random = Random(7)
     scenarios = [draw(random) for _ in range(SCENARIOS)]
-    reference = in_memory()
-    expected = run(reference, scenarios, real_time=False)
-    found = run(emulator, scenarios, real_time=True)
-    for number, scenario in enumerate(scenarios):
-        assert found[number].seen == expected[number].seen, scenario
-    dead = letters(reference)
-    assert letters(emulator) == dead
-    assert dead, "no scenario ends in the dead letters"
+    for attempt in range(3):
+        name = f"scenario-{attempt}"
+        some = scenarios[: SCENARIOS >> attempt]
+        try:
+            found = run(emulator, some, name, real_time=True)
+        except TooSlowError:
+            continue
+        reference = in_memory()
+        expected = run(reference, some, name, real_time=False)
+        for number, scenario in enumerate(some):
+            assert found[number].seen == expected[number].seen, scenario
+        dead = letters(reference, name)
+        assert letters(emulator, name) == dead
+        assert dead, "no scenario ends in the dead letters"
+        return
+    raise AssertionError("this machine is too slow for the spans of this test")
