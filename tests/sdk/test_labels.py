@@ -309,7 +309,7 @@ def test_a_required_label_is_refused_at_compile_time_unless_a_process_may_have_i
     assert "TwoQueue" in template["Resources"]
 
 
-def test_a_worker_of_processes_is_compiled_to_a_queue_alone() -> None:
+def test_a_worker_of_processes_is_compiled_to_its_queues_alone() -> None:
     fleet = Fleet(CPU, processes=[])
     long = fleet.app.task(name="long", execution_timeout=timedelta(hours=3))(step)
     fleet.app.worker("trainer", workflows=[long], process=True, slots=2)
@@ -318,6 +318,8 @@ def test_a_worker_of_processes_is_compiled_to_a_queue_alone() -> None:
     assert {name for name in found if name.startswith("Trainer")} == {
         "TrainerQueue",
         "TrainerAgeAlarm",
+        "TrainerNextQueue",
+        "TrainerNextAgeAlarm",
         "TrainerProcessPolicy",
     }
     queue = found["TrainerQueue"]["Properties"]
@@ -327,7 +329,11 @@ def test_a_worker_of_processes_is_compiled_to_a_queue_alone() -> None:
     )
     function = found["CpuFunction"]["Properties"]
     urls = json.loads(function["Environment"]["Variables"]["HEADRACE_QUEUES"]["Fn::Sub"])
-    assert urls == {"cpu": "${CpuQueue}", "trainer": "${TrainerQueue}"}
+    assert urls == {
+        "cpu": "${CpuQueue}",
+        "trainer": "${TrainerQueue}",
+        "trainer-next": "${TrainerNextQueue}",
+    }
     policy = found["CpuFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]
     [sends] = [each for each in policy["Statement"] if each.get("Sid") == "Sends"]
     assert {"Fn::GetAtt": ["TrainerQueue", "Arn"]} in sends["Resource"]

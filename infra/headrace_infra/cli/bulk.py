@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headrace.clients.models import BulkCancelReplayOpts
 from headrace.errors import HeadraceError
-from headrace_infra.cli.console import counted, errors, out, print_data, say
+from headrace_infra.cli.console import RUN_ID_COLUMNS, counted, errors, out, print_data, say
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -74,13 +74,16 @@ def show(app: Headrace, bulk_id: str | None, *, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("operation", style="dim", no_wrap=True)
-    for name in ("what", "status", "done", "of", "refused", "asked for"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("operation", style="dim", no_wrap=True, min_width=RUN_ID_COLUMNS)
+    refused = any(row.refused for row in rows)
+    for name, width in (("what", 6), ("status", 7), ("done", 6), *([("refused", 7)] if refused else [])):
+        table.add_column(name, no_wrap=True, min_width=width)
+    table.add_column("asked for")
     for row in rows:
         total = "?" if row.total is None else f"{row.total:,}"
+        cells = [row.id, row.kind, row.status, f"{row.done:,} of {total}"]
         asked = row.created_at.astimezone().strftime("%m-%d %H:%M:%S")
-        table.add_row(row.id, row.kind, row.status, f"{row.done:,}", total, f"{row.refused:,}", asked)
+        table.add_row(*cells, *([f"{row.refused:,}"] if refused else []), asked)
     out.print(table)
     for reason in rows[0].reasons if bulk_id else ():
         out.print(reason, markup=False)
