@@ -330,7 +330,7 @@ def test_of_two_messages_of_one_turn_only_one_goes_on(desk: Desk, runs: RunsClie
 
 
 def test_an_operation_whose_message_cannot_be_processed_says_so(desk: Desk, runs: RunsClient) -> None:
-    asked = runs.bulk_cancel(BulkCancelReplayOpts(ids=["r"]))
+    asked = runs.bulk_cancel(BulkCancelReplayOpts(filters=RunFilter(since=since(desk))))
     [message] = received(desk)
     bury(desk.engine, message, reason="its worker kept dying")
     assert runs.get_bulk(asked.id).status == "STOPPED"
@@ -338,6 +338,19 @@ def test_an_operation_whose_message_cannot_be_processed_says_so(desk: Desk, runs
         runs.wait_for_bulk(asked.id)
     go_on(desk.engine, BulkMessage(id=asked.id, turn=0), BULK, lambda: 60_000)
     assert runs.get_bulk(asked.id).looked_at == 0
+
+
+def test_a_few_that_are_named_are_done_in_the_call_and_the_worker_finds_nothing_to_do(
+    desk: Desk, runs: RunsClient
+) -> None:
+    desk.keep(*(solo(desk, n, failed=False) for n in range(3)))
+    ids = [run.metadata.id for run in runs.list(since=since(desk)).rows]
+    assert len(ids) == 3
+    found = runs.bulk_cancel(BulkCancelReplayOpts(ids=ids))
+    assert (found.status, found.done, found.total) == ("DONE", 3, 3)
+    assert {runs.get_status(run_id) for run_id in ids} == {RunStatus.CANCELLED}
+    assert work_off(desk) >= 1
+    assert runs.get_bulk(found.id).done == 3
 
 
 def test_who_waits_works_on_it_where_no_worker_does(desk: Desk, runs: RunsClient) -> None:
@@ -351,7 +364,7 @@ def test_who_waits_works_on_it_where_no_worker_does(desk: Desk, runs: RunsClient
 
 
 def test_who_waits_too_long_is_told(desk: Desk, runs: RunsClient) -> None:
-    asked = runs.bulk_cancel(BulkCancelReplayOpts(ids=["r"]))
+    asked = runs.bulk_cancel(BulkCancelReplayOpts(filters=RunFilter(since=since(desk))))
     with pytest.raises(TimeoutError, match="goes on after 1 seconds"):
         runs.wait_for_bulk(asked.id, timeout=1)
     assert decode_message(encode_bulk(BulkMessage(id="b", turn=3))) == BulkMessage(id="b", turn=3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headrace.clients.runs.replaying import RunsReplaying
 from headrace.core.run.record import RunStatus
-from headrace.errors import HeadraceError
+from headrace.errors import AccessDenied, HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
@@ -25,14 +25,16 @@ OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 LOOK_EVERY_S = 0.5
 HELPS_AFTER_MS = 2_000
 HELPS_FOR_MS = 500
+FEW = 100
+"""So many runs that are named are done by the call itself, beside the worker that is asked: what a person has chosen is done at once."""
 
 
 class RunsBulk(RunsReplaying):
     """Cancels and replays of many runs. A worker of the stack works them off, a page at a time: the caller may end meanwhile."""
 
     def bulk_cancel(self, opts: BulkCancelReplayOpts) -> BulkOperation:
-        """Have runs cancelled by ids or by a filter (of those that match, the ones not settled yet). Durably stored on return, done soon after:
-        `get_bulk` tells how far it is, `wait_for_bulk` waits. What is wrong with one run, such as an unknown id, is among the `reasons`.
+        """Have runs cancelled by ids or by a filter (of those that match, the ones not settled yet). Durably stored on return, done soon after (up
+        to 100 ids: in the call, as far as it gets in half a second): `get_bulk` tells how far it is, `wait_for_bulk` waits. What is wrong with one run, such as an unknown id, is among the `reasons`.
 
         An id of a task run cancels that task. NotConfigured where the stack has no worker.
         """
@@ -194,7 +196,21 @@ class RunsBulk(RunsReplaying):
             namespace=self._app.settings.prefix,
             only_failed=only_failed,
         )
-        return bulk_operation(ask(self._app.engine, asked))
+        operation = ask(self._app.engine, asked)
+        return self._begun(operation) if 0 < len(asked.ids) <= FEW else bulk_operation(operation)
+
+    def _begun(self, asked: operation.BulkOperation) -> BulkOperation:
+        """The operation, done as far as this process gets in a moment. Where it may not or cannot, the worker does it alone."""
+        from headrace.clients.bulk_models import bulk_operation
+        from headrace.engine.bulk.operation import get_operation
+        from headrace.engine.bulk.work import lend_a_hand
+
+        try:
+            lend_a_hand(self._app.engine, asked.id, HELPS_FOR_MS)
+            found = get_operation(self._app.engine, asked.id)
+        except (AccessDenied, QueueUnavailable, StoreUnavailable):
+            return bulk_operation(asked)
+        return bulk_operation(found or asked)
 
     def _in_chunks(self, kind: BulkKind, wanted: Wanted, chunk_size: int, sleep_time: int) -> BulkOperation:
         from headrace.clients.bulk_models import bulk_operation
