@@ -30,6 +30,7 @@ class Journal:
         self._record = record
         self._attempt = attempt
         self._tail = Tail()
+        self._put: dict[int, Entry] = {}  # since the tail was last put together: a call may put thousands
         self._parts: Mapping[Part, tuple[Entry, ...]] = known or {}  # what is in the sealed ones
         self._children: dict[int, Entry] = {}  # all that have started one
         self._changed = False
@@ -73,7 +74,7 @@ class Journal:
         """Add entries, or replace what was there; not written yet."""
         new = {entry.node: entry for entry in entries}
         with self._lock:
-            self._tail = operations.with_answers(self._tail, new)
+            self._put |= new
             self._children |= {node: entry for node, entry in new.items() if entry.child is not None}
             self._changed = True
 
@@ -103,16 +104,24 @@ class Journal:
 
     def before_suspension(self) -> int | None:
         """Put the subscriptions of all that is open; when the next of its sleeps is over, in milliseconds."""
-        self.arm(self._tail.entries)
-        return next_due_ms(self._tail.entries, after_ms=self.now_ms())
+        entries = self._whole().entries
+        self.arm(entries)
+        return next_due_ms(entries, after_ms=self.now_ms())
 
     def unwritten(self) -> str | None:
         """The log for the attempt's commit, which writes the row as a whole; None for an empty one."""
         return encode_tail(self._sealed())
 
+    def _whole(self) -> Tail:
+        """The tail with all that was put."""
+        with self._lock:
+            if self._put:
+                self._tail, self._put = operations.with_answers(self._tail, self._put), {}
+            return self._tail
+
     def _sealed(self) -> Tail:
         """The tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
-        before = self._tail
+        before = self._whole()
         made = operations.seal(self._engine, self._record, self._attempt, before, self._parts)
         if made is None:
             return before
