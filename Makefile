@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed lint format types template bench bench-peers simulate audit examples test-browser docs architecture parity pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers simulate audit examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,7 +70,10 @@ test-fast: $(VENV)/.installed ## Run the tests that need nothing deployed
 	$(BIN)/python -m pytest -m "not deployed and not ministack and not scale and not browser" --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 test-deployed: venvs ## Build with sam, deploy on MiniStack, and test what was deployed
-	$(BIN)/python -m pytest -m "deployed or ministack or scale" --durations=10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "deployed or ministack" --durations=10 $(PYTEST_ARGS)
+
+test-scale: $(VENV)/.installed ## Test with thousands of runs and millions of states: an hour, not part of `make test`
+	$(BIN)/python -m pytest -m scale --numprocesses 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 # Chromium and axe-core are installed where that takes no question: as root, with apt and npm. Else the tests say what is missing.
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
