@@ -37,14 +37,24 @@ def test_a_queue_hands_over_to_the_dead_letters(examples: Stack, worker: str, vi
     assert int(redrive["maxReceiveCount"]) == 120
 
 
-@pytest.mark.parametrize(("worker", "batch_size"), [("examples", 1), ("reports", 1), ("dead-letters", 10)])
-def test_a_mapping_takes_partial_failures(examples: Stack, worker: str, batch_size: int) -> None:
-    [mapping] = examples.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-{worker}")[
-        "EventSourceMappings"
-    ]
-    assert mapping["EventSourceArn"].endswith(f":{STACK}-{worker}")
-    assert mapping["BatchSize"] == batch_size
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+MAPPINGS = [
+    ("examples", 1, ["examples", "examples-next"]),
+    ("reports", 1, ["reports"]),
+    ("dead-letters", 10, ["dead-letters"]),
+]
+
+
+@pytest.mark.parametrize(("function", "batch_size", "queues"), MAPPINGS)
+def test_a_mapping_takes_partial_failures(
+    examples: Stack, function: str, batch_size: int, queues: list[str]
+) -> None:
+    """A worker with limits has a second queue."""
+    client = examples.client("lambda")
+    mappings = client.list_event_source_mappings(FunctionName=f"{STACK}-{function}")["EventSourceMappings"]
+    found = sorted(each["EventSourceArn"].rpartition(":")[2] for each in mappings)
+    assert found == [f"{STACK}-{queue}" for queue in queues]
+    assert {each["BatchSize"] for each in mappings} == {batch_size}
+    assert [each["FunctionResponseTypes"] for each in mappings] == [["ReportBatchItemFailures"]] * len(queues)
 
 
 def test_a_worker_s_options_reach_its_function_and_mapping(examples: Stack, trouble: Stack) -> None:
