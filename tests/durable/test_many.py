@@ -1,0 +1,92 @@
+"""Many durable runs that are due at once, and one that starts many children, again and again: on the memory ports."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from support.durable import DurableWorld
+from support.metered import MeteredStore
+
+from headrace import Context, DurableContext, EmptyModel, Hatchet
+from headrace.core.run.graph import run_status
+from headrace.core.run.record import RunStatus
+from headrace.engine.clock.tick import tick
+from headrace.engine.engine import Limits
+
+MINUTE_MS = 60_000
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.scale)])
+def test_sleeps_that_end_within_one_minute_all_resume_in_it_by_the_time_they_are_due(count: int) -> None:
+    """They were begun in another order than that in which they are due."""
+    hatchet, resumed = Hatchet(), list[tuple[int, int]]()
+
+    @hatchet.durable_task(input_validator=dict[str, int])
+    async def waits(input: dict[str, int], ctx: DurableContext) -> None:
+        await ctx.aio_sleep_until(at(input["due_ms"]))
+        resumed.append((w.clock.now_ms(), input["due_ms"]))
+
+    w = DurableWorld(plans={}, code={}, of=hatchet)
+    minute_ms = (w.clock.now_ms() // MINUTE_MS + 60) * MINUTE_MS
+    dues = [minute_ms + n * MINUTE_MS // count for n in range(count)]
+    shuffled = [dues[n * 7_919 % count] for n in range(count)]
+    ids = [w.begin("waits", {"due_ms": due_ms}) for due_ms in shuffled]
+    while w.deliver_next():
+        assert w.clock.now_ms() < minute_ms
+    assert resumed == []
+    while w.clock.now_ms() < minute_ms + MINUTE_MS + 1_000:
+        if w.clock.now_ms() % MINUTE_MS < 1_000:
+            tick(w.engine)
+        while w.deliver_next():
+            pass
+        w.clock.advance(1_000 - w.clock.now_ms() % 1_000)
+    assert {run_status(w.record(run_id)) for run_id in ids} == {RunStatus.COMPLETED}
+    assert sorted(due_ms for _, due_ms in resumed) == dues  # each once
+    assert all(now_ms >= due_ms for now_ms, due_ms in resumed)
+    assert max(now_ms for now_ms, _ in resumed) <= minute_ms + MINUTE_MS + 1_000
+    assert all(later[1] >= earlier[1] - 1_000 for earlier, later in pairwise(resumed))
+
+
+def at(ms: int) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "width"), [(8, 8), pytest.param(100, 100, marks=pytest.mark.scale)], ids=["small", "full"]
+)
+def test_fan_outs_of_one_task_read_each_child_as_often_in_the_first_round_as_in_the_last(
+    rounds: int, width: int
+) -> None:
+    hatchet = Hatchet()
+
+    @hatchet.task(input_validator=dict[str, int])
+    def child(input: dict[str, int], ctx: Context) -> dict[str, int]:
+        return {"n": input["n"]}
+
+    @hatchet.durable_task()
+    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        total = 0
+        for _ in range(rounds):
+            items = [child.create_bulk_run_item({"n": n}) for n in range(width)]
+            total += sum(each["n"] for each in await child.aio_run_many(items))
+        return {"total": total, "invocations": ctx.invocation_count}
+
+    w = DurableWorld(plans={}, code={}, of=hatchet, store_type=MeteredStore, limits=Limits(hold_s=0))
+    store = cast(MeteredStore, w.store)
+    run_id = w.begin("parent")
+    w.drain()
+    row = w.record(run_id).tasks["parent"]
+    total = rounds * width * (width - 1) // 2
+    assert f'{{"total":{total},"invocations":{rounds + 1}}}' in str(row.output.text)
+    reads = dict(store.reads_of)
+    children = [record for record in w.records() if record.run_id != run_id]
+    assert len(children) == rounds * width
+    assert max(reads[record.key] for record in children) <= MOST_READS
+
+
+MOST_READS = 4
+"""Of a child's record: by its own worker, and once by its parent when it is over."""
