@@ -101,6 +101,18 @@ def test_edit_the_input_and_run(page: Page, served: Served) -> None:
     assert served.shown.hatchet.runs.get(new).run.input == {"name": "Zoe"}
 
 
+def test_a_run_is_run_again(page: Page, served: Served) -> None:
+    run_id = served.shown.start_waiting()
+    served.shown.stack.drain()
+    page.goto(address(served, f"/runs/{run_id}"))
+    expect(page.locator("h1 .status")).to_have_text("COMPLETED")
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("h1 .status")).to_have_text("QUEUED")
+    served.shown.stack.drain()
+    expect(page.locator("h1 .status")).to_have_text("COMPLETED", timeout=15_000)
+    assert served.shown.hatchet.runs.get(run_id).tasks[0].retry_count == 1
+
+
 def test_the_page_of_a_run_follows_it_to_its_end(page: Page, served: Served) -> None:
     run_id = served.shown.start_waiting()
     page.goto(address(served, f"/runs/{run_id}"))
