@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from support.records import plan, task
 
 from headrace.clients.models import BulkCancelReplayOpts
 from headrace.clients.runs.client import RunsClient
+from headrace.core.changes import Item, Key
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.message import decode_message
 from headrace.core.run.plan import RunPlan
@@ -251,6 +253,42 @@ def test_a_stack_is_listed_by_its_name_alone(desk: Desk) -> None:
     assert [row.workflow_name for row in rows] == [f"w{number:02}" for number in range(40)]
     assert calls.made["query_index"] == 8
     assert listed(RunsClient(desk), since=since, workflow_ids=["w03", workflow_id("w07")]) == ["r03", "r07"]
+
+
+@pytest.mark.parametrize(("workflows", "days"), [(1, 1), (300, 365)])
+def test_a_page_costs_few_requests_whatever_the_number_of_workflows_and_days(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, workflows: int, days: int
+) -> None:
+    """Requests as DynamoDB takes them: a hundred keys are read by one."""
+    spread(desk, workflows=workflows, days=days)
+    batches, get_many = list[int](), MemoryStore.get_many
+
+    def noted(store: MemoryStore, keys: Sequence[Key], *, consistent: bool = True) -> list[Item | None]:
+        batches.append(len(keys))
+        return get_many(store, keys, consistent=consistent)
+
+    monkeypatch.setattr(MemoryStore, "get_many", noted)
+    options: list[dict[str, Any]] = [{}, {"statuses": [RunStatus.FAILED]}, {"offset": 150}]
+    for option in options:
+        batches.clear()
+        calls = counted(desk)
+        rows = RunsClient(desk).list(since=datetime.fromtimestamp(0, UTC), limit=50, **option).rows
+        assert len({row.metadata.id for row in rows}) == 50
+        assert [row.created_at for row in rows] == sorted((row.created_at for row in rows), reverse=True)
+        requests = calls.made.total() - sum(batches) + sum(-(-size // 100) for size in batches)
+        assert 8 < requests <= 20, (option, requests, calls.made)
+
+
+def spread(desk: Desk, *, workflows: int, days: int) -> None:
+    """300 runs that are over, a third of them failed."""
+    for number in range(300):
+        of = replace(SOLO, workflow=f"w{number % workflows}")
+        run = made(desk, f"r{number:03}", of=of, ago_ms=number % days * DAY + number)
+        over_ms = run.created_at_ms + 2
+        if number % 3 == 0:
+            desk.keep(raised(run, "solo", at_ms=over_ms))
+        else:
+            desk.keep(returned(run, "solo", {"n": number}, over_ms))
 
 
 def test_a_namespace_lists_its_own_workflows(desk: Desk) -> None:

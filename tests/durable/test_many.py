@@ -16,9 +16,10 @@ from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits
 
 MINUTE_MS = 60_000
+SCALE = [pytest.mark.scale, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.scale)])
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=SCALE)])
 def test_sleeps_that_end_within_one_minute_all_resume_in_it_by_the_time_they_are_due(count: int) -> None:
     """They were begun in another order than that in which they are due."""
     hatchet, resumed = Hatchet(), list[tuple[int, int]]()
@@ -56,7 +57,7 @@ def at(ms: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "width"), [(8, 8), pytest.param(100, 100, marks=pytest.mark.scale)], ids=["small", "full"]
+    ("rounds", "width"), [(8, 8), pytest.param(100, 100, marks=SCALE)], ids=["small", "full"]
 )
 def test_fan_outs_of_one_task_read_each_child_as_often_in_the_first_round_as_in_the_last(
     rounds: int, width: int
