@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from headrace.core.run.record import RunStatus
 from headrace.core.sealed import readable_text
@@ -23,8 +24,34 @@ def _columns(stream: object) -> int | None:
     return None if is_terminal or "COLUMNS" in os.environ else PIPED_COLUMNS
 
 
-out = Console(width=_columns(sys.stdout))
-errors = Console(stderr=True, width=_columns(sys.stderr))
+_HARMLESS = {
+    code: 0x2400 + code if code < 0x20 else 0x2421 if code == 0x7F else 0xFFFD
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(code) not in "\t\n"
+}
+"""Control characters of both sets, and the signs that show them."""
+
+
+class SafeConsole(Console):
+    """Shows the control characters of what it prints as signs (`␛[2J`): log lines and errors are texts of others, and an escape sequence
+    in one could clear the terminal of its reader, set its title or write its clipboard. Colours and cursor moves of rich itself
+    are no text and stay."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(harmless(segment.text), segment.style)
+
+
+def harmless(text: str) -> str:
+    """The text with each control character, but tabs and new lines, as the sign that shows it."""
+    return text.translate(_HARMLESS)
+
+
+out = SafeConsole(width=_columns(sys.stdout))
+errors = SafeConsole(stderr=True, width=_columns(sys.stderr))
 
 COLOURS = {
     RunStatus.QUEUED: "yellow",
