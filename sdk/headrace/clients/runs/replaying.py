@@ -88,13 +88,13 @@ class RunsReplaying(RunsReading):
         """The run of a task run, and the task's name."""
         record = self._record(task_external_id)
         task = split_task_run_id(task_external_id)[1]
-        if task is None and len(record.plan.tasks) > 1:
-            names = ", ".join(record.plan.by_name)
+        names = list(record.plan.by_name)
+        if task is None and len(names) > 1:
             raise ValueError(
-                f"{task_external_id} is a run of several tasks ({names}): pass the task_external_id of one of runs.get(...).tasks"
+                f"{task_external_id} is a run of several tasks ({', '.join(names)}): pass the task_external_id of one of runs.get(...).tasks"
             )
-        name = task or record.plan.tasks[0].name
-        if name not in record.plan.by_name:
+        name = task or names[0]
+        if name not in names:
             raise RunNotFound(task_external_id, "Task run")
         return record, name
 
