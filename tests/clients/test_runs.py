@@ -24,7 +24,7 @@ from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunS
 from headrace.core.table import input_key
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.runs.listing import PAGE
-from headrace.errors import AccessDenied
+from headrace.errors import AccessDenied, RunNotFound
 from headrace.memory.faults import NoFaults
 from headrace.memory.store import MemoryStore
 
@@ -399,3 +399,31 @@ def test_a_role_that_may_only_read_sees_an_overdue_run_as_it_is(desk: Desk, runs
     assert runs.get_status("late") is RunStatus.QUEUED
     desk.engine.store.faults = NoFaults()
     assert runs.get_status("late") is RunStatus.CANCELLED
+
+
+LOOK_UPS = [
+    RunsClient.get,
+    RunsClient.get_status,
+    RunsClient.get_task_run,
+    RunsClient.cancel,
+    RunsClient.replay,
+]
+
+
+@pytest.mark.parametrize("call", LOOK_UPS, ids=lambda call: call.__name__)
+@pytest.mark.parametrize("given", [None, b"id", ["id"], 7], ids=repr)
+def test_what_is_no_text_is_no_run_id(runs: RunsClient, call: Any, given: Any) -> None:
+    with pytest.raises(TypeError, match=f"a run id is a str, not {type(given).__name__}"):
+        call(runs, given)
+
+
+@pytest.mark.parametrize("call", LOOK_UPS, ids=lambda call: call.__name__)
+@pytest.mark.parametrize(
+    "given", ["r" * 3_000, "r:" + "t" * 3_000, "\udce9"], ids=["long", "long task", "surrogate"]
+)
+def test_an_id_that_no_run_can_have_is_not_found_in_a_short_sentence(
+    runs: RunsClient, call: Any, given: str
+) -> None:
+    with pytest.raises(RunNotFound) as caught:
+        call(runs, given)
+    assert len(str(caught.value).encode()) < 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.engine.records.logs import MAX_LINES, LogLine, read_lines
 from headrace.triggers.faces import aio
 
@@ -30,7 +30,7 @@ class LogsClient:
         """The lines of a task run, of all its attempts, oldest first. The id of a run gives the lines of all its tasks."""
         from headrace.clients.models import PaginationResponse, V1LogLineList
 
-        run_id, task = split_task_run_id(task_run_id)
+        run_id, task = split_task_run_id(checked_run_id(task_run_id))
         lines = read_lines(
             self._app.engine,
             run_id,

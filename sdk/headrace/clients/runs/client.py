@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import namespaced
 from headrace.clients.runs.bulk import RunsBulk
-from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.engine.runs.cancel import cancel, pay_for_cancelling
 from headrace.errors import RunNotFound
 from headrace.triggers.faces import aio
@@ -56,7 +56,7 @@ class RunsClient(RunsBulk):
         By the id of one of its tasks: that task, and what hangs on it; the others go on. A standalone task's id is its run's.
         RunNotFound where the run has no such task.
         """
-        run, task = split_task_run_id(run_id)
+        run, task = split_task_run_id(checked_run_id(run_id))
         if task is not None:
             self._cancel_task(run, task, run_id)
             return

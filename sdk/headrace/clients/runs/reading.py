@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.graph import run_status
-from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.errors import RunNotFound
 from headrace.triggers import stream
@@ -192,17 +192,21 @@ class RunsReading:
     def _record(self, given: str) -> RunRecord:
         from headrace.clients.runs.loading import record_of_run
 
-        return record_of_run(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
+        return record_of_run(
+            self._app.engine, split_task_run_id(checked_run_id(given))[0], self._app.settings.prefix
+        )
 
     def _load(self, given: str) -> Loaded:
         from headrace.clients.runs.loading import load
 
-        return load(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
+        return load(self._app.engine, split_task_run_id(checked_run_id(given))[0], self._app.settings.prefix)
 
     def _load_whole(self, given: str) -> Loaded:
         from headrace.clients.runs.loading import load_whole
 
-        return load_whole(self._app.engine, split_task_run_id(given)[0], self._app.settings.prefix)
+        return load_whole(
+            self._app.engine, split_task_run_id(checked_run_id(given))[0], self._app.settings.prefix
+        )
 
     def _wanted(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headrace.clients.runs.reading import RunsReading
-from headrace.core.run.ids import split_task_run_id
+from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.errors import RunNotFound
 from headrace.triggers.faces import aio
 
@@ -36,7 +36,7 @@ class RunsReplaying(RunsReading):
         from headrace.engine.runs.replay import NewInput, replay_run
         from headrace.values.codec import input_text
 
-        run = split_task_run_id(run_id)[0]
+        run = split_task_run_id(checked_run_id(run_id))[0]
         if self._app.settings.prefix:
             self._record(run)  # of another namespace: not found
         given = None if input is None else NewInput(text=input_text(input))
@@ -87,7 +87,7 @@ class RunsReplaying(RunsReading):
     def _task(self, task_external_id: str) -> tuple[RunRecord, str]:
         """The run of a task run, and the task's name."""
         record = self._record(task_external_id)
-        task = split_task_run_id(task_external_id)[1]
+        task = split_task_run_id(checked_run_id(task_external_id))[1]
         names = list(record.plan.by_name)
         if task is None and len(names) > 1:
             raise ValueError(
