@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from headrace.engine.runs.ports import Done, Host, Poison
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.runtime.capture import capture_logs
@@ -37,6 +39,7 @@ DEFAULT_SLOTS = 10
 LONG_POLL_S = 10
 TICK_EVERY_S = 60.0
 GIVE_WAY_S = 0.05
+START_PATIENCE_S = 120
 """How long the queue of new runs is left alone while the other has more."""
 
 WITHOUT_NEXT_S = 60
@@ -91,7 +94,7 @@ class Process:
         """Register, set up the lifespan, announce the labels, poll until told to stop, drain, clean up."""
         capture_logs(self.settings)
         self.worker.lifespan.start()
-        self._register()
+        self._until_aws_answers(self._register)
         before, self.worker.labels.changed = self.worker.labels.changed, self.presence.announce
         health = serve_health(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
@@ -99,7 +102,7 @@ class Process:
         logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
         self._deleter = Deleter(self.engine.queues)
         try:
-            self.presence.announce()
+            self._until_aws_answers(self.presence.announce)
             if self.slots == 1 and self.next_queue is None:
                 self._poll_on_this_thread()
             else:
@@ -114,6 +117,19 @@ class Process:
             self.worker.lifespan.stop()
             stop_process_loop()
         logger.info("worker %s has drained", self.worker.name)
+
+    def _until_aws_answers(self, call: Callable[[], None]) -> None:
+        """A call of the start, which may take place twice: tried again while AWS throttles or does not answer, for START_PATIENCE_S."""
+        until, pause_s = monotonic() + START_PATIENCE_S, FIRST_PAUSE_S
+        while True:
+            try:
+                return call()
+            except (StoreUnavailable, QueueUnavailable) as error:
+                if self.stopping.is_set() or monotonic() >= until:
+                    raise
+                logger.warning("the worker cannot start yet, and tries again in %g s: %s", pause_s, error)
+            self.stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _register(self) -> None:
         """Store what the worker declares. DefinitionError where a task's rate limit has no limit anywhere."""
