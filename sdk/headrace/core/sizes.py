@@ -1,10 +1,12 @@
-"""What an item weighs, by DynamoDB's published rules (developer guide, "DynamoDB item sizes and formats")."""
+"""What an item weighs, by DynamoDB's published rules (developer guide, "DynamoDB item sizes and formats"), and what must not weigh too much."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 
 from headrace.core.changes import Item, Value
+from headrace.errors import PayloadTooLargeError
 
 
 def value_bytes(value: Value) -> int:
@@ -39,3 +41,12 @@ def _text_bytes(texts: Iterable[str]) -> int:
     """Bytes of many texts together: rows of a large record are some hundred."""
     joined = "".join(texts)
     return len(joined) if joined.isascii() else len(joined.encode())
+
+
+def check_metadata(what: str, metadata: Mapping[str, object], limit_bytes: int) -> None:
+    """PayloadTooLargeError where metadata takes the room that a record and its messages need for all else."""
+    if not metadata:
+        return
+    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+    if size > limit_bytes:
+        raise PayloadTooLargeError(f"the additional_metadata of {what}", size, limit_bytes)

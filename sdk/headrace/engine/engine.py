@@ -41,6 +41,7 @@ class Limits:
     )  # the last output of a run may sit in the record up to this record size
     message_input_bytes: int = 200 * 1024  # a larger input does not ride in the start message
     item_bytes: int = 380 * 1024  # a larger payload is an object in S3 (DynamoDB: 400 KB an item)
+    metadata_bytes: int = 64 * 1024  # as JSON: it is in the record and in every start message of a run
     payload_bytes: int = 4 * 1024 * 1024  # refused above (Hatchet's limit, PARITY I11)
     first_beat_s: float = 5.0
     beat_every_s: float = 10.0

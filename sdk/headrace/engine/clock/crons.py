@@ -25,6 +25,7 @@ from headrace.core.changes import (
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plan import Json
 from headrace.core.schedules.cron import CronExpression, due_after, parse_cron, ticks
+from headrace.core.sizes import check_metadata
 from headrace.core.table import CRONS, cron_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published
@@ -62,7 +63,8 @@ class CronJob:
 
 
 def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
-    """Store a cron and send its next ticks. None where there is one of that workflow, name and expression already."""
+    """Store a cron and send its next ticks. PayloadTooLargeError before anything is stored. None where there is one of that workflow, name and expression already."""
+    check_metadata(f"a cron of {job.workflow}", job.metadata, engine.limits.metadata_bytes)
     now_ms = engine.clock.now_ms()
     first = next(due_after(job.cron, now_ms), NEVER_MS)
     made = replace(

@@ -27,6 +27,7 @@ from headrace.core.changes import (
 )
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plan import Json
+from headrace.core.sizes import check_metadata
 from headrace.core.table import SCHEDULED, debounced_key, scheduled_key
 from headrace.core.values import dataclass
 from headrace.engine.clock.firing import send_firings, worker_for
@@ -89,6 +90,7 @@ def _made(engine: Engine, wanted: ScheduledRun) -> ScheduledRun:
         raise PayloadTooLargeError(
             f"the input of a later run of {wanted.workflow}", size_bytes, MAX_INPUT_BYTES
         )
+    check_metadata(f"a later run of {wanted.workflow}", wanted.metadata, engine.limits.metadata_bytes)
     worker = worker_for(engine, wanted.workflow, wanted.worker)
     return replace(wanted, created_at_ms=engine.clock.now_ms(), worker=worker)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace.core.events.event import Event, blob_name, encode_message
+from headrace.core.sizes import check_metadata
 from headrace.engine.engine import Engine
 from headrace.errors import PayloadTooLargeError, StackNotFound
 from headrace.ports import Outgoing
@@ -25,6 +26,7 @@ def push(engine: Engine, events: Sequence[Event]) -> None:
             raise PayloadTooLargeError(
                 f"the payload of event {event.key!r}", size, engine.limits.payload_bytes
             )
+        check_metadata(f"event {event.key!r}", event.metadata, engine.limits.metadata_bytes)
     messages = [Outgoing(body=encode_message(_sendable(engine, event))) for event in events]
     try:
         engine.queues.send(EVENTS_QUEUE, messages)

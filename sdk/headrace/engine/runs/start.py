@@ -20,6 +20,7 @@ from headrace.core.run.owed import first_messages
 from headrace.core.run.plan import Json, RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
 from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.core.sizes import check_metadata
 from headrace.core.table import idempotency_partition, input_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in, store_plans
@@ -34,6 +35,10 @@ from headrace.ports import Outgoing
 CHUNK = 50
 """How many runs are sent before their records are put: a worker that is quicker than the puts makes the records itself, at the
 price of two writes more. Five batches of messages, two of records."""
+
+
+ADDED_BYTES = 4_096
+"""Room for the metadata that triggers and tracing add to a caller's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,7 @@ def start_many(
 
 
 def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Prepared:
+    check_metadata(new.plan.workflow, new.metadata, engine.limits.metadata_bytes + ADDED_BYTES)
     bare = RunRecord(
         run_id=new.run_id or engine.ids.run_id(),
         plan=new.plan,
