@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headrace.worker")
 
 DEFAULT_SLOTS = 10
+BY_DEFAULT = ": the default of a process. A task that waits for its children here keeps its place, so give the worker slots=... where many do"
 LONG_POLL_S = 10
 TICK_EVERY_S = 60.0
 GIVE_WAY_S = 0.05
@@ -69,6 +70,7 @@ class Process:
         self.settings = worker.app.settings
         self.engine = worker.app.engine
         self.slots = slots or worker.slots or DEFAULT_SLOTS
+        self._by_default = not (slots or worker.slots)
         self.counts = Counts()
         self.stopping = threading.Event()
         self.done_tasks = 0
@@ -99,7 +101,12 @@ class Process:
         health = serve_health(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
         clock.start()
-        logger.info("worker %s takes work, %d at once", self.worker.name, self.slots)
+        logger.info(
+            "worker %s takes work, %d at once%s",
+            self.worker.name,
+            self.slots,
+            BY_DEFAULT if self._by_default else "",
+        )
         self._deleter = Deleter(self.engine.queues)
         try:
             self._until_aws_answers(self.presence.announce)
