@@ -27,7 +27,7 @@ statements: list[str] = []
 @hatchet.batch_task(
     name="insert-row",
     batch_max_size=5,
-    batch_max_interval=timedelta(seconds=1),
+    batch_max_interval=timedelta(seconds=3),
     batch_group_key="input.table",
 )
 def insert_row(rows: dict[BatchMemberId, Row], ctx: Context) -> dict[BatchMemberId, Stored]:
