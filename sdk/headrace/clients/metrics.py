@@ -112,7 +112,7 @@ class MetricsClient:
     aio_get_gate_stats = aio(get_gate_stats)
 
     def scrape_tenant_prometheus_metrics(self) -> str:
-        """The open tasks by worker and by name, how old the oldest are, and who waits at limits, as gauges in Prometheus' text format.
+        """The open tasks by worker and by name, how old the oldest are, and what waits at limits, as gauges in Prometheus' text format.
 
         It reads the runs of the last day: scrape by the minute, not by the second. Rates are in CloudWatch, where workers put them.
         """

@@ -88,7 +88,7 @@ class Settings:
     sealed: bool = False
     """Whether the stack's app has a payload codec: functions that do without its code load it for that. The template sets it."""
     log_payloads: bool = False
-    """Whether inputs and outputs may be logged."""
+    """Whether inputs are among the attributes of spans. Log lines hold no payloads."""
 
     # Hatchet's ClientConfig (PARITY A2): what has a meaning here.
     debug: bool = False

@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         asyncio.events._set_running_loop(None)
         try:
             done.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  # belongs to whoever awaits it
+        except Exception as error:  # noqa: BLE001  # belongs to the code that awaits it
             done.set_exception(error)
         finally:
             asyncio.events._set_running_loop(outer)
@@ -94,7 +94,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class SimulatedProcessLoop(ProcessLoop):
-    """The event loop of a simulated process: driven by whoever waits for it, in place of a thread."""
+    """The event loop of a simulated process: driven by the code that waits for it, in place of a thread."""
 
     def __init__(self, clock: VirtualClock, turn: Turn) -> None:
         self.loop: VirtualLoop = VirtualLoop(clock, turn)

@@ -131,7 +131,7 @@ class DurableRun:
         return [futures[asked[node]].result() for node in nodes]
 
     def _is_next(self, node: int) -> bool:
-        """Whether it is the turn of a recorded answer whatever else the code may do: there is nobody else."""
+        """Whether it is the turn of a recorded answer whatever else the code may do: no other one is waited for."""
         entry = self._entries[node]
         if entry.open or entry.given_up or self._waiting or self._busy:
             return False
