@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.pace import pace_of_starts
 
 HELP_CPU_S = 0.3
 TESTS = Path(__file__).parents[1]
@@ -78,8 +79,8 @@ def cpu_s(*arguments: str) -> float:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_is_quick(arguments: tuple[str, ...]) -> None:
-    """The least of five: CPU time grows where others use the caches of this machine."""
-    assert min(cpu_s(*arguments) for _ in range(5)) <= HELP_CPU_S
+    """The least of five, on a machine of the pace that the limit is for."""
+    assert min(cpu_s(*arguments) for _ in range(5)) <= HELP_CPU_S * pace_of_starts()
 
 
 HEAVY = ("boto3", "botocore", "moto", "headrace.app", "rich.table", "starlette", "yaml")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.pace import pace_of_work
 from support.world import World
 
 from headrace.core.run.graph import finished
@@ -122,8 +123,7 @@ def test_a_task_of_a_large_graph_costs_no_more_than_its_row(size: int, most: flo
 
 @pytest.mark.parametrize(("size", "most_ms"), [(100, 2.0), (500, 6.0)])
 def test_the_engines_own_time_for_a_task_of_a_large_graph(size: int, most_ms: float) -> None:
-    """CPU time of this process, the memory ports included; the best of three, and twice as much allowed: the figures hold on a machine
-    that does nothing else."""
+    """CPU time of this process, the memory ports included; the best of three, on a machine of the pace that the limits are for."""
     flow = layers(size)
     spent: list[float] = []
     for _ in range(3):
@@ -135,4 +135,4 @@ def test_the_engines_own_time_for_a_task_of_a_large_graph(size: int, most_ms: fl
         world.drain()
         spent.append((time.process_time() - begun) * 1000 / size)
         assert finished(world.record(run_id))
-    assert min(spent) <= 2 * most_ms, f"{min(spent):.1f} ms a task"
+    assert min(spent) <= most_ms * pace_of_work(), f"{min(spent):.1f} ms a task"

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.pace import pace_of_starts
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join(str(ROOT / name) for name in ("sdk", "handlers", "infra"))
@@ -121,7 +122,7 @@ def test_cost_prices_no_run_that_fails(starter: Path) -> None:
 
 
 def test_help_is_quick_and_says_the_version(starter: Path) -> None:
-    """At most 0.3 s of CPU: the best of three, as other tests run beside it."""
+    """At most 0.3 s of CPU on a machine of the pace that the limit is for; the best of three."""
 
     def help_s() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -129,7 +130,7 @@ def test_help_is_quick_and_says_the_version(starter: Path) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(help_s() for _ in range(3)) <= 0.3
+    assert min(help_s() for _ in range(3)) <= 0.3 * pace_of_starts()
     assert re.fullmatch(r"headrace \d+\.\d+\.\d+\n", run("--version", cwd=starter).stdout)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -23,3 +24,11 @@ def keep(run: DurableRun, main: asyncio.Task[Any]) -> None:
         _, (oldest, stopped) = _kept.popitem(last=False)
         oldest.close("the invocation has ended")
         stopped.cancel()
+
+
+@atexit.register
+def _go_quietly() -> None:
+    """The process ends while code is suspended: nothing is lost, so asyncio need not complain of each coroutine on stderr."""
+    for _, main in _kept.values():
+        for task in asyncio.all_tasks(main.get_loop()):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no public name for it
