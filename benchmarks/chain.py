@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("sdk", "infra", "benchmarks")]
 from counting import Counted
 
 from headrace.aws.prices import PRICES, durable_functions_dollars
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.runs.start import NewRun, start
 
 STEPS = 10

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.sizes import item_bytes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed

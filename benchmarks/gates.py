@@ -23,10 +23,10 @@ from greenlet import getcurrent, greenlet
 
 from headrace.aws.prices import PRICES
 from headrace.core.changes import Write, Written
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
-from headrace.core.run.plan import GatePlan, RatePlan, RunPlan, TaskPlan
+from headrace.core.run.plans.plan import GatePlan, RatePlan, RunPlan, TaskPlan
 from headrace.core.run.record import RunStatus
+from headrace.core.run.stored.record import record_of
 from headrace.core.sizes import item_bytes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("sdk", "tests", "benchmarks")]
 from counting import Counted
 from support.families import Family
 
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.runs.ports import Outcome, Work
 from headrace.engine.runs.start import NewRun, start
 

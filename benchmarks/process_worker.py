@@ -25,9 +25,9 @@ from instant_aws import InstantAws, instant_aws
 from headrace import Context, EmptyModel, Headrace, Settings
 from headrace.aws.items import item_to_wire
 from headrace.core.changes import apply
-from headrace.core.run.commit import create
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord
+from headrace.core.run.transitions.claim import create
 from headrace.runtime.process import Process
 
 RUNS = 1_500

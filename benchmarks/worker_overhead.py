@@ -40,9 +40,9 @@ from pydantic import BaseModel
 from headrace import Context, Headrace
 from headrace.aws.items import item_to_wire
 from headrace.core.changes import apply
-from headrace.core.run.commit import create
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord
+from headrace.core.run.transitions.claim import create
 from headrace.telemetry.events import TaskEvent
 from headrace_handlers.worker import make_handler
 

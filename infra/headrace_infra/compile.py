@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headrace.clients.rate_limits import nobody_sets, static_limits
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.catalog.workflows import encode_published
 from headrace.errors import CompileError
 from headrace.options.conditions import waits_for_events

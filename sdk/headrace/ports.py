@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 NEXT = "-next"

@@ -12,7 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from aws.world import URL, Scripted, scripted
 from headrace.aws.queues import TRIES, _batches, _entry
 from headrace.core.changes import ITEM_MISSING, Applied, Key, Put, Refused
-from headrace.core.run.plan import GatePlan, RunPlan, TaskPlan
+from headrace.core.run.plans.plan import GatePlan, RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord
 from headrace.core.run.routing import Routing
 from headrace.core.waits.concurrency import group_of

@@ -10,7 +10,7 @@ from support.lives import item_of
 
 from headrace.clients.gates import Slotted
 from headrace.core.changes import Key, Put
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.engine.catalog.workflows import Published
 from headrace.engine.engine import Engine

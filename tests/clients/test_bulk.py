@@ -17,7 +17,7 @@ from headrace.clients.models import BulkCancelReplayOpts, RunFilter
 from headrace.clients.runs.client import RunsClient
 from headrace.core.changes import Put
 from headrace.core.run.message import BulkMessage, TaskMessage, decode_message, encode_bulk
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.core.table import bulk_key
 from headrace.engine.bulk.work import go_on

@@ -12,7 +12,7 @@ from headrace.clients.models import V1TaskEventType, V1WorkflowType
 from headrace.clients.runs.details import Loaded, run_detail, run_details, run_summary, task_summary
 from headrace.clients.runs.history import task_events
 from headrace.core.run.ids import split_task_run_id, task_run_id, workflow_id
-from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.plans.plan import ParentLeaf, RunPlan, TaskKind
 from headrace.core.run.record import ParentLink, RunRecord, RunStatus
 from headrace.errors import TaskRunError
 

@@ -16,7 +16,7 @@ from headrace.clients.gates import GatesClient
 from headrace.clients.metrics import MetricsClient
 from headrace.clients.runs.client import RunsClient
 from headrace.clients.runs.details import at
-from headrace.core.run.plan import GateStrategy, Json, RatePlan, RunPlan
+from headrace.core.run.plans.plan import GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.line import Waiter, mark, put_waiter

@@ -12,9 +12,9 @@ from support.lives import born, cancelled, raised, returned, started, stored
 from support.records import T0, plan, task
 
 from headrace.core.changes import Key, Put
-from headrace.core.run.encoding import marked
-from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.plans.plan import ParentLeaf, RunPlan, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord
+from headrace.core.run.stored.rows import marked
 from headrace.core.table import output_key
 from headrace.errors import (
     DedupeViolationError,

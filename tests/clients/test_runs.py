@@ -19,7 +19,7 @@ from headrace.clients.runs.client import RunsClient
 from headrace.core.changes import Item, Key
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.message import decode_message
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord, RunStatus
 from headrace.core.table import input_key
 from headrace.engine.catalog.workflows import Published, publish_workflows

@@ -17,7 +17,7 @@ from headrace.clients.logs import LogsClient
 from headrace.clients.metrics import MetricsClient
 from headrace.clients.workflows import WorkflowsClient
 from headrace.core.run.ids import workflow_id
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.engine.catalog.workers import announce
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.records.logs import LogLine, write_lines

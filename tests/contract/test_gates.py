@@ -11,7 +11,7 @@ import pytest
 
 from contract.backends import Backend
 from headrace.core.changes import Applied, Item, Key, Write, apply
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key, gate_shard, gates_listed
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates

@@ -6,7 +6,8 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.run.graph import finished, pending, states
-from headrace.core.run.plan import Groups, ParentLeaf, PlannedEvent, PlannedSleep, decode_plan, encode_plan
+from headrace.core.run.plans.encoding import decode_plan, encode_plan
+from headrace.core.run.plans.plan import Groups, ParentLeaf, PlannedEvent, PlannedSleep
 from headrace.core.run.record import TaskStatus
 from headrace.core.waits.conditions import Cancels, Decision, EventSeen, Facts, Runs, Skips, Waits, decide
 

@@ -9,7 +9,7 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.run.graph import ancestors, finished, made_ready_by, ready, run_status, state_of, states
-from headrace.core.run.plan import ParentLeaf, TaskKind
+from headrace.core.run.plans.plan import ParentLeaf, TaskKind
 from headrace.core.run.record import RunRecord, RunStatus, TaskRow, TaskStatus
 
 C, F, X, S, R = (

@@ -9,7 +9,6 @@ from support.gates import gate, single
 from support.lives import born, cancelled, raised, returned, started, suspended
 from support.records import T0, plan, record, task
 
-from headrace.core.run.cancel import CANCELLED_BY_TASK, cancel_task, was_cancelled
 from headrace.core.run.generation import Generation
 from headrace.core.run.message import TaskMessage, decode_message, encode_message
 from headrace.core.run.outgoing import message_for, message_now
@@ -38,7 +37,15 @@ from headrace.core.run.owed import (
     worker_of,
 )
 from headrace.core.run.record import ErrorInfo, ParentLink, RunRecord, TaskRow, TaskStatus
-from headrace.core.run.reset import ReplayOrder, decode_order, encode_order, failed_tasks, fits, replayed
+from headrace.core.run.reset import (
+    ReplayOrder,
+    decode_order,
+    encode_order,
+    failed_tasks,
+    fits,
+    replayed,
+)
+from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK, cancel_task, was_cancelled
 from headrace.core.waits.points import AtConcurrency, AtPause
 
 CHAIN = plan(task("a", retries=1), task("b", "a"), task("other"))

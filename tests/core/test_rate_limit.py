@@ -9,7 +9,7 @@ from support.gates import rate, single
 from support.records import record
 
 from headrace.core.changes import Applied
-from headrace.core.run.plan import RatePlan
+from headrace.core.run.plans.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import KeyFailed

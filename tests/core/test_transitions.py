@@ -8,33 +8,29 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.changes import Applied, Item, Refused, Write, apply
-from headrace.core.run.commit import (
+from headrace.core.run.graph import run_status, states
+from headrace.core.run.message import TaskMessage
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus
+from headrace.core.run.routing import Routing
+from headrace.core.run.stored.record import record_of
+from headrace.core.run.transitions.claim import (
     MAX_CRASHES,
-    Attempt,
     Busy,
-    Fenced,
     Lost,
     Mine,
     Spent,
     Stale,
     Vanished,
-    beat,
-    cancel_run,
     claim,
-    complete,
     create,
-    fail,
     first_row,
     judge_claim,
-    judge_commit,
-    settle_unrun,
     take_over,
 )
-from headrace.core.run.encoding import record_of
-from headrace.core.run.graph import run_status, states
-from headrace.core.run.message import TaskMessage
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus
-from headrace.core.run.routing import Routing
+from headrace.core.run.transitions.commit import Fenced, complete, fail, judge_commit
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.lease import beat
+from headrace.core.run.transitions.settle import cancel_run, settle_unrun
 
 FLOW = plan(task("a", retries=1), task("b", "a"))
 ERROR = ErrorInfo(type="ValueError", message="no", trace="…")

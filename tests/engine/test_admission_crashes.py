@@ -13,9 +13,9 @@ from support.gates import CIP, gate, left_over, rate, single, statuses
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.encoding import record_of
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus
+from headrace.core.run.stored.record import record_of
 from headrace.engine.runs.ports import Work
 from headrace.errors import QueueUnavailable, StoreUnavailable
 

@@ -14,7 +14,7 @@ from support.fleet import Fleet
 from support.gates import gate, left_over, rate, single
 from support.world import World
 
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import TaskStatus
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues

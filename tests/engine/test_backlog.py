@@ -11,7 +11,7 @@ from support.gates import gate, left_over, rate, single
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import TaskStatus
 from headrace.engine.runs.ports import Work
 from headrace.errors import StackNotFound

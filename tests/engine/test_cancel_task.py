@@ -12,10 +12,10 @@ from support.gates import gate, left_over, partition, state
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.cancel import CANCELLED_BY_USER
 from headrace.core.run.graph import run_status, states
-from headrace.core.run.plan import Json, PlannedEvent
+from headrace.core.run.plans.plan import Json, PlannedEvent
 from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.core.run.transitions.cancel import CANCELLED_BY_USER
 from headrace.engine.engine import Limits
 from headrace.engine.runs import cancel_task as engine_cancel
 from headrace.engine.runs.ports import Work

@@ -10,10 +10,10 @@ import pytest
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.run.commit import Attempt
 from headrace.core.run.graph import run_status
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ParentLink, RunStatus
+from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.engine import Limits
 from headrace.engine.runs.cancel import cancel
 from headrace.engine.runs.ports import Work

@@ -11,8 +11,9 @@ import pytest
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.run.commit import Attempt, claim
 from headrace.core.run.record import ParentLink
+from headrace.core.run.transitions.claim import claim
+from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.runs.cancel import cancel
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

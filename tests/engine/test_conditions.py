@@ -12,7 +12,7 @@ from support.records import plan, task
 from support.world import KillAt, Killed
 
 from headrace.core.run.graph import finished, run_status, states
-from headrace.core.run.plan import Groups, Json, PlannedEvent, PlannedSleep, RunPlan
+from headrace.core.run.plans.plan import Groups, Json, PlannedEvent, PlannedSleep, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.engine.runs.cancel import cancel
 from headrace.engine.runs.ports import Work

@@ -10,11 +10,11 @@ from support.families import Family
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.idempotency import IdempotencyKey
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunRecord, RunStatus
+from headrace.core.run.stored.record import record_of
 from headrace.engine.runs.ports import Outcome, Work
 from headrace.errors import IdempotencyCollisionError
 

@@ -19,7 +19,8 @@ from headrace import (
     TTLBasedIdempotencyConfig,
 )
 from headrace.core.run.backoff import RetryIn, decide_retry
-from headrace.core.run.plan import RunPlan, TaskPlan, decode_plan, encode_plan
+from headrace.core.run.plans.encoding import decode_plan, encode_plan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.table import DEBOUNCED
 from headrace.engine.clock.scheduled import OVERDUE_MS
 

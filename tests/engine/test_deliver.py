@@ -11,7 +11,7 @@ from support.world import PermanentError, World
 
 from headrace.core.run.graph import run_status, states
 from headrace.core.run.message import TaskMessage, encode_message
-from headrace.core.run.plan import Json, ParentLeaf, RunPlan, TaskKind
+from headrace.core.run.plans.plan import Json, ParentLeaf, RunPlan, TaskKind
 from headrace.core.run.record import Place, RunStatus, TaskStatus
 from headrace.engine.engine import Limits
 from headrace.engine.runs.cancel import cancel

@@ -13,10 +13,10 @@ import pytest
 from support.records import plan, task
 from support.world import Killed, World, run_at_once
 
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunStatus
+from headrace.core.run.stored.record import record_of
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done
 from headrace.ports import Received

@@ -12,7 +12,7 @@ from support.records import plan, task
 from support.world import PermanentError, World
 
 from headrace.core.run.graph import run_status, states
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.bury import bury

@@ -9,11 +9,13 @@ from support.records import plan, task
 from support.world import World, run_at_once
 
 from headrace.core.changes import Write, Written
-from headrace.core.run.commit import Attempt, claim, suspend
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
 from headrace.core.run.message import decode_message
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
+from headrace.core.run.stored.record import record_of
+from headrace.core.run.transitions.claim import claim
+from headrace.core.run.transitions.commit import suspend
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sizes import item_bytes
 from headrace.core.table import run_key
 from headrace.engine.runs.deliver import deliver

@@ -6,7 +6,7 @@ import pytest
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import Place
 from headrace.engine.runs.payloads import load_output
 from headrace.engine.runs.ports import Work

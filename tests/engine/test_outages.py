@@ -10,11 +10,11 @@ from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.run.backoff import redelivery_s
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import run_status
 from headrace.core.run.owed import DEAD_LETTER, LOST_WORKER
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import RunStatus
+from headrace.core.run.stored.record import record_of
 from headrace.engine.engine import Limits
 from headrace.engine.runs.dead_letters import DeadMessage, DeadTask, dead_letters, forget, send_again
 from headrace.engine.runs.ports import Host, Work

@@ -11,7 +11,7 @@ from support.world import World, run_at_once
 
 from headrace.core.run.error_text import bytes_for, cut
 from headrace.core.run.graph import run_status
-from headrace.core.run.plan import TaskKind
+from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import ErrorInfo, RunStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import run_key

@@ -11,11 +11,11 @@ from support.gates import CIP, CN, gate, left_over, rate, single
 from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World, run_at_once
 
-from headrace.core.run.commit import cancel_run
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.idempotency import IdempotencyKey
-from headrace.core.run.plan import Json, RunPlan, TaskKind
+from headrace.core.run.plans.plan import Json, RunPlan, TaskKind
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
+from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import idempotency_key, idempotency_partition
 from headrace.engine.runs.cancel import cancel
 from headrace.engine.runs.deliver import deliver

@@ -11,12 +11,12 @@ from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World
 
 from headrace.core.run import replies
-from headrace.core.run.encoding import decode_record, encode_record
 from headrace.core.run.graph import finished, run_status
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.run.replies import LEASE_MS, SWEPT_AFTER_MS, decode_reply
 from headrace.core.run.routing import Routing
+from headrace.core.run.stored.record import decode_record, encode_record
 from headrace.core.table import REPLY_QUEUES
 from headrace.engine.clock.reply_queues import make_queue, renew_queue, sweep_queues
 from headrace.engine.clock.tick import tick

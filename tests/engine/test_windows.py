@@ -10,7 +10,7 @@ from support.gates import left_over, line, rate, single, statuses
 from support.world import World
 
 from headrace.clients.rate_limits import set_limit
-from headrace.core.run.plan import Json, RatePlan, RunPlan
+from headrace.core.run.plans.plan import Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.table import gate_key
 from headrace.core.waits.rate_limit import Window, window_of

@@ -11,7 +11,7 @@ from exploration.state import Process, State, read, subject_of
 from headrace.core.changes import Update, Write
 from headrace.core.run.graph import finished, states
 from headrace.core.run.message import RefillMessage
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import RATE, gate_key
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of

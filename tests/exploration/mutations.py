@@ -12,7 +12,7 @@ from exploration.plan import Budget, Plan, alone, gate, units
 from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
 from headrace.core.run import owed
 from headrace.core.run.owed import Effect, GiveBack, LineUp
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates

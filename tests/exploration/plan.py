@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from headrace.core.run.plan import GatePlan, GateStrategy, RatePlan, RunPlan, TaskPlan
+from headrace.core.run.plans.plan import GatePlan, GateStrategy, RatePlan, RunPlan, TaskPlan
 
 KINDS = ("crash", "dup", "zombie", "fail", "cancel", "tick")
 CRASH, DUP, ZOMBIE, FAIL, CANCEL, TICK = range(len(KINDS))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from exploration.plan import Budget, Plan, alone, gate, roots, units
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 
 ALONE = (
     Budget(),

@@ -10,8 +10,8 @@ from itertools import count
 
 from exploration.requests import Lists, Queries
 from headrace.core.changes import Applied, Item, Key, Value, Write, Written
-from headrace.core.run.encoding import record_of
 from headrace.core.run.record import RunRecord
+from headrace.core.run.stored.record import record_of
 from headrace.core.waits.concurrency import GateState, state_of
 from headrace.memory.store import MemoryStore
 

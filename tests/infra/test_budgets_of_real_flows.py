@@ -13,7 +13,7 @@ from support.pace import pace_of_work
 from support.world import World
 
 from headrace.core.run.graph import finished
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.runs.ports import Outcome, Runnable, Succeeded, Work
 from headrace.engine.runs.start import NewRun, start
 

@@ -10,7 +10,7 @@ import pytest
 from support.world import Killed, World, run_at_once
 
 from headrace import ConcurrencyExpression, Context, EmptyModel, Headrace
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.routing import Routing
 from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.rate_limit import Window, put_limit

@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from headrace import Context, EmptyModel, Headrace
 from headrace.core.changes import Write
 from headrace.core.run import replies
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.concurrency import Holder, Pass, enter, evict

@@ -21,11 +21,11 @@ from headrace import (
     Settings,
     WorkerLabelComparator,
 )
-from headrace.core.run.encoding import record_of
 from headrace.core.run.owed import worker_of
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import Routing
+from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key
 from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
 from headrace.engine.catalog.workers import DeclaredWorker, announce, publish_workers

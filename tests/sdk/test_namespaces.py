@@ -67,7 +67,7 @@ def test_limits_and_slots_are_their_own(ports: Ports) -> None:
     run_id = (
         prod._workflows_by_name["prod_job"].run(EmptyModel(user="u"), wait_for_result=False).workflow_run_id
     )  # type: ignore[call-arg]  # any input
-    from headrace.core.run.encoding import record_of
+    from headrace.core.run.stored.record import record_of
     from headrace.core.table import run_key
 
     routing = record_of(ports.store.get(run_key(run_id)) or {}).routing

@@ -24,7 +24,6 @@ from headrace import (
     TriggerWorkflowOptions,
     TTLBasedIdempotencyConfig,
 )
-from headrace.core.run.encoding import record_of
 from headrace.core.run.record import RunRecord
 from headrace.core.run.request import (
     Call,
@@ -36,6 +35,7 @@ from headrace.core.run.request import (
     derived_run_id,
     metadata_for,
 )
+from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key
 from headrace.engine.catalog.workflows import (
     KEPT_MS,

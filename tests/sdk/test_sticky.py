@@ -16,10 +16,10 @@ from headrace import (
     Settings,
     StickyStrategy,
 )
-from headrace.core.run.encoding import record_of
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.core.run.routing import Routing
+from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key
 from headrace.definitions.workflow import Workflow
 from headrace.engine.catalog.workers import announce

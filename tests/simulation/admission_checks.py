@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Item
-from headrace.core.run.commit import SCHEDULING_TIMED_OUT
 from headrace.core.run.graph import finished
 from headrace.core.run.owed import worker_of
-from headrace.core.run.plan import GatePlan, GateStrategy
+from headrace.core.run.plans.plan import GatePlan, GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
 from headrace.core.waits.points import encode_point
 from headrace.engine.engine import Engine

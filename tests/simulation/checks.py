@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Applied, Item, Key, Refused, Write, Written, copied_item
-from headrace.core.run.encoding import record_of
 from headrace.core.run.graph import finished, states
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.run.stored.record import record_of
 from headrace.memory.store import MemoryStore
 from headrace.memory.validity import check_request
 from simulation.admission_checks import CONCURRENCY, admission_at_rest, rightly_turned_away, turned_away

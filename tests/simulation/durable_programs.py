@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeAlias
 
 from headrace.core.durable.log import EventLeaf, Groups, Kind, SleepLeaf, hash_of
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 
 SLEEPS_MS = (200, 3_000, 3_000, 60_000, 20 * 60_000, 40 * 60_000)
 

@@ -18,7 +18,7 @@ from headrace.core.durable.log import ChildRun, Entry
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import Event
 from headrace.core.run.graph import finished, run_status
-from headrace.core.run.plan import Json, RunPlan, TaskPlan
+from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
 from headrace.engine.durable import operations
 from headrace.engine.engine import Engine

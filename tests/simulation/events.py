@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Update
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.table import CURSOR, PAUSED
 from headrace.core.waits.rate_limit import Window, put_limit
 from headrace.engine.waits.kinds.pause import Pause, unpause

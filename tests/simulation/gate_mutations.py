@@ -9,9 +9,9 @@ from typing import Any
 from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, All, Applied, Equal, Exists, Missing, Update
-from headrace.core.run import commit as transitions
 from headrace.core.run.owed import EndRun, GiveBack, LineUp, owed_after
 from headrace.core.run.record import TaskStatus
+from headrace.core.run.transitions import settle as settles
 from headrace.core.table import run_key
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
@@ -133,7 +133,7 @@ def _a_retry_keeps_its_place() -> list[Any]:
 def _only_the_last_gate_is_remembered() -> list[Any]:
     def unclaim(record: Any, attempt: Any, *, point: Any, now_ms: int) -> Update:
         row = replace(record.tasks[attempt.task], lined_up=())
-        return transitions.unclaim(record.with_row(attempt.task, row), attempt, point=point, now_ms=now_ms)
+        return settles.unclaim(record.with_row(attempt.task, row), attempt, point=point, now_ms=now_ms)
 
     return [patch.object(passing, "unclaim", unclaim)]
 

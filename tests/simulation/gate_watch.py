@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from headrace.core.changes import Item, Key, Update, Write
 from headrace.core.run.graph import finished
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.waits.concurrency import GateState, Holder, state_of
 from headrace.core.waits.points import point_at

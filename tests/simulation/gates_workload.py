@@ -8,7 +8,7 @@ from random import Random
 
 from support.world import PythonExpressions
 
-from headrace.core.run.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.plans.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan, TaskKind, TaskPlan
 from simulation.workload import CHILD, Flow, draw_flow
 
 NEVER_MS = 10**9

@@ -9,7 +9,9 @@ from typing import Any
 from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
-from headrace.core.run import commit as transitions
+from headrace.core.run.transitions import claim as claims
+from headrace.core.run.transitions import commit as commits
+from headrace.core.run.transitions import fence as fences
 from headrace.engine.durable import operations
 from headrace.engine.runs import attempt, bury, deliver
 from headrace.engine.runs import claim as claiming
@@ -23,7 +25,7 @@ Mutation = Callable[[], list[Any]]
 
 
 def _unfenced(*arguments: Any, **options: Any) -> Update:
-    update: Update = transitions.complete(*arguments, **options)
+    update: Update = commits.complete(*arguments, **options)
     return replace(update, require=ITEM_EXISTS)
 
 
@@ -42,43 +44,43 @@ def _no_pay_after_commit() -> list[Any]:
 
 
 def _ignore_the_ticket() -> list[Any]:
-    original = transitions.claim
+    original = claims.claim
 
     def claim(at: Any, **options: Any) -> Update:
         update = original(at, **options)
-        return replace(update, require=every(ITEM_EXISTS, transitions.NOT_CANCELLED))
+        return replace(update, require=every(ITEM_EXISTS, fences.NOT_CANCELLED))
 
     return [patch.object(claiming, "claim", claim)]
 
 
 def _ignore_the_lease() -> list[Any]:
-    original = transitions.judge_record
+    original = claims.judge_record
 
     def judge(record: Any, message: Any, *, owner: str, now_ms: int, max_crashes: int = 2) -> Any:
         return original(record, message, owner=owner, now_ms=now_ms + 10**9, max_crashes=2)
 
     return [
-        patch.object(transitions, "judge_record", judge),
+        patch.object(claims, "judge_record", judge),
         patch.object(bury, "judge_record", judge),
     ]
 
 
 def _take_over_unfenced() -> list[Any]:
-    original = transitions.take_over
+    original = claims.take_over
     return [patch.object(claiming, "take_over", lambda at, row: replace(original(at, row), require=ALWAYS))]
 
 
 def _commit_ignores_cancel() -> list[Any]:
     def complete(*arguments: Any, **options: Any) -> Update:
-        update = transitions.complete(*arguments, **options)
+        update = commits.complete(*arguments, **options)
         at = arguments[1]
-        return replace(update, require=every(*transitions._fence(at.number, at.owner)))
+        return replace(update, require=every(*fences.fence(at.number, at.owner)))
 
     return [patch.object(attempt, "complete", complete)]
 
 
 def _put_blindly() -> list[Any]:
-    original = transitions.create
+    original = claims.create
     return [patch.object(trigger, "create", lambda record: replace(original(record), require=ALWAYS))]
 
 
@@ -87,7 +89,7 @@ def _forget_the_other_roots() -> list[Any]:
 
 
 def _same_ticket_again() -> list[Any]:
-    original = transitions.fail
+    original = commits.fail
 
     def fail(record: Any, at: Any, error: Any, **options: Any) -> Update:
         update = original(record, at, error, **options)
@@ -111,7 +113,7 @@ def _delete_before_pay() -> list[Any]:
 
 
 def _riders_are_forgotten() -> list[Any]:
-    original = transitions.judge_record
+    original = claims.judge_record
 
     def judge(record: Any, message: Any, *, owner: str, now_ms: int, max_crashes: int = 10) -> Any:
         rows = {name: replace(row, via=None) for name, row in record.tasks.items()}
@@ -119,19 +121,19 @@ def _riders_are_forgotten() -> list[Any]:
             replace(record, tasks=rows), message, owner=owner, now_ms=now_ms, max_crashes=max_crashes
         )
 
-    return [patch.object(transitions, "judge_record", judge)]
+    return [patch.object(claims, "judge_record", judge)]
 
 
 def _fenced_is_done() -> list[Any]:
     """A lost response of a commit is taken for a fence, and the message deleted."""
     return [
-        patch.object(attempt, "judge_commit", lambda item, at: transitions.Fenced(None)),
+        patch.object(attempt, "judge_commit", lambda item, at: commits.Fenced(None)),
         patch.object(deliver, "_fenced", lambda *arguments: Done()),
     ]
 
 
 def _retry_counts_lost_workers() -> list[Any]:
-    original = transitions.take_over
+    original = claims.take_over
 
     def take_over(at: Any, row: Any) -> Update:
         update = original(at, row)

@@ -12,9 +12,9 @@ from typing import Any, cast
 from greenlet import getcurrent
 
 from headrace.core.changes import Delete, Item, Key, Put, Refused, Update, Write, Written
-from headrace.core.run.encoding import ROW_NAMES, status_code
 from headrace.core.run.message import BadMessage, RefillMessage, decode_message
 from headrace.core.run.record import TaskStatus
+from headrace.core.run.stored.rows import ROW_NAMES, status_code
 from headrace.engine.engine import Engine
 from headrace.engine.runs.ports import Work
 from headrace.memory.clock import START_MS

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from headrace.core.run.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.plans.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import TaskStatus
 
 WORKERS = ("default", "default", "gpu")

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from greenlet import greenlet
 from support.world import PythonExpressions
 
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.waits import concurrency as gates
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits

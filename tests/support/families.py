@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from headrace.core.durable.log import ChildRun, Entry, Kind
 from headrace.core.run.graph import finished, run_status
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import ParentLink, RunStatus
 from headrace.engine.engine import Engine
 from headrace.engine.runs.ports import Outcome, Succeeded, SuspendedOnOperations, Work

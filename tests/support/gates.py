@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Item
 from headrace.core.run.graph import run_status
-from headrace.core.run.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
+from headrace.core.run.plans.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import GateState, state_of

@@ -7,21 +7,13 @@ from dataclasses import replace
 
 from headrace.core.changes import Applied, Write, apply
 from headrace.core.durable.log import ChildRun, Entry, Kind, Tail, encode_tail
-from headrace.core.run.commit import (
-    Attempt,
-    cancel_run,
-    claim,
-    complete,
-    create,
-    fail,
-    schedule_timed_out,
-    settle_unrun,
-    suspend,
-    take_over,
-)
-from headrace.core.run.encoding import encode_record, record_of
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
+from headrace.core.run.stored.record import encode_record, record_of
+from headrace.core.run.transitions.claim import claim, create, take_over
+from headrace.core.run.transitions.commit import complete, fail, suspend
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.settle import cancel_run, schedule_timed_out, settle_unrun
 from support.records import T0
 
 

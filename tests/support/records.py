@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow, TaskStatus
 
 T0 = 1_700_000_000_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Item
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.table import TIMERS, run_key, timer_minute
 from headrace.engine.catalog.plans import record_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.core.run.commit import MAX_CRASHES
+from headrace.core.run.transitions.claim import MAX_CRASHES
 from headrace_infra.template.bucket import BUCKET
 from headrace_infra.template.intrinsics import Block, att, named, ref, when
 from headrace_infra.template.policies import clock_policy, dead_letters_policy, worker_policy

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from headrace.core.run.plan import RatePlan, RunPlan
+from headrace.core.run.plans.plan import RatePlan, RunPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

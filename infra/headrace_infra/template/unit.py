@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
-from headrace.core.run.plan import TaskPlan
+from headrace.core.run.plans.plan import TaskPlan
 from headrace.core.waits.concurrency import items_of
 from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError

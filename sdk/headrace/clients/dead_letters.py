@@ -19,7 +19,7 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     import builtins
 
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
 
 
 class DeadLettersClient:

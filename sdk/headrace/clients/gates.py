@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Set as AbstractSet
 
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
     from headrace.engine.waits.views import GateView
 
 

@@ -11,7 +11,7 @@ from headrace.triggers.definition import Door, no_such_workflow
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
 
 
 class App(Door, Protocol):

@@ -24,7 +24,7 @@ from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
     from headrace.clients.models import RateLimit, RateLimitList
-    from headrace.core.run.plan import RatePlan, RunPlan
+    from headrace.core.run.plans.plan import RatePlan, RunPlan
     from headrace.engine.engine import Engine
 
 MAX_TRIES = 20

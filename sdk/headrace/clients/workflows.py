@@ -16,7 +16,7 @@ from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models import Workflow, WorkflowList, WorkflowVersion
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
 
 
 QueueBehavior = Literal["QUEUE", "DROP"]

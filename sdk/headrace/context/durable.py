@@ -23,7 +23,7 @@ from headrace.values.codec import Codec
 
 if TYPE_CHECKING:
     from headrace.core.durable.operations import Operations
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.ids import workflow_id
-from headrace.core.run.plan import GatePlan, RunPlan, plan_version
+from headrace.core.run.plans.encoding import plan_version
+from headrace.core.run.plans.plan import GatePlan, RunPlan
 from headrace.core.values import dataclass
 from headrace.core.waits.labels import encode_wishes
 from headrace.definitions.managing import Managed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from headrace.core.run.plan import TaskKind
+from headrace.core.run.plans.plan import TaskKind
 from headrace.definitions.base import WorkflowConfig
 from headrace.definitions.standalone import Standalone
 from headrace.definitions.task import Task, TaskOptions, input_type_of, member_input_type_of

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddi
 
 from headrace.context.depends import dependencies_of, hints_of
 from headrace.context.middleware import NONE, Middleware
-from headrace.core.run.plan import GatePlan, TaskKind, TaskPlan
+from headrace.core.run.plans.plan import GatePlan, TaskKind, TaskPlan
 from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.batch import BatchOptions, batch_plan_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headrace.core.run.plan import TaskKind
+from headrace.core.run.plans.plan import TaskKind
 from headrace.definitions.arguments import DagBatchArguments, checked, names_of, with_batch
 from headrace.definitions.base import BaseWorkflow, WorkflowConfig
 from headrace.definitions.decorators import BatchTaskDecorator, DurableTaskDecorator, TaskDecorator

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.run.commit import MAX_CRASHES
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
+from headrace.core.run.transitions.claim import MAX_CRASHES
 from headrace.core.values import dataclass
 from headrace.core.waits.wake_up import Account
 from headrace.engine.finished import FinishedChildren

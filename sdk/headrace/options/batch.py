@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-from headrace.core.run.plan import BatchPlan
+from headrace.core.run.plans.plan import BatchPlan
 from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, to_ms

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
-from headrace.core.run.plan import GatePlan, GateStrategy
+from headrace.core.run.plans.plan import GatePlan, GateStrategy
 from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.values.expressions import check

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from headrace.core.durable.log import EventLeaf, SleepLeaf
-from headrace.core.run.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep
+from headrace.core.run.plans.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep
 from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.options.durations import Duration, expression_of, to_timedelta

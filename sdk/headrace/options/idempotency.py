@@ -13,7 +13,7 @@ from headrace.errors import DefinitionError, ExpressionError
 from headrace.values.expressions import check
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.ports import Expressions
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from headrace.core.run.plan import RatePlan
+from headrace.core.run.plans.plan import RatePlan
 from headrace.core.values import dataclass
 from headrace.errors import DefinitionError
 from headrace.values.expressions import check

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from headrace.core.run.cancel import CANCELLED_BY_TASK
-from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
+from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.texts import storable
 from headrace.engine.engine import Engine
 from headrace.engine.records.logs import MAX_LINES, LogLine, write_chunk, write_lines

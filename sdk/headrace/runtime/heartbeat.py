@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import chain, repeat
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import Attempt, beat
 from headrace.core.run.graph import finished
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.lease import beat
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine, Limits

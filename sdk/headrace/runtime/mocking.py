@@ -9,9 +9,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from headrace.context.context import Context
-from headrace.core.run.commit import Attempt
-from headrace.core.run.plan import RunPlan, TaskPlan
+from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.runs.ports import DurableLog, Work
 from headrace.values.codec import metadata_of
 

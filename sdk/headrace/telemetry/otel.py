@@ -35,7 +35,7 @@ from headrace.telemetry.tracing import Ended, Failed, Returned, Stopped, WentToS
 
 if TYPE_CHECKING:
     from headrace.core.events.event import Event
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import ErrorInfo, RunRecord
     from headrace.core.run.request import StartRun
     from headrace.settings.settings import Settings

@@ -13,7 +13,7 @@ from headrace.core.run.request import Child
 
 if TYPE_CHECKING:
     from headrace.core.events.event import Event
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import RunRecord
     from headrace.core.run.request import StartRun
     from headrace.settings.settings import Settings

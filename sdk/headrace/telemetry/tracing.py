@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace.core.events.event import Event
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import ErrorInfo, RunRecord
     from headrace.core.run.request import StartRun
 

@@ -16,7 +16,7 @@ from headrace.core.values import dataclass
 if TYPE_CHECKING:
     from headrace.context.context import Context
     from headrace.core.durable.operations import Operations
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import RunRecord
 
 PARENT_RUN = "hatchet__parent_workflow_run_id"

@@ -10,7 +10,7 @@ from headrace.engine.catalog.workflows import Published, all_published, publishe
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
     from headrace.options.labels import Candidate
 
 

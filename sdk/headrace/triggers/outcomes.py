@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace.core.run.encoding import marked, payload_text
 from headrace.core.run.graph import States, run_status, states
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
+from headrace.core.run.stored.rows import marked
+from headrace.core.run.stored.texts import payload_text
 from headrace.core.sealed import check_opened, readable_text
 from headrace.core.table import output_key
 from headrace.engine.runs.read import output_text

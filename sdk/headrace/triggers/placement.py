@@ -20,7 +20,7 @@ from headrace.options.labels import (
 )
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
     from headrace.core.run.request import StartOptions
     from headrace.triggers.children import Spawner
     from headrace.triggers.definition import Door, Found

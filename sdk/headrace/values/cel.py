@@ -14,7 +14,7 @@ import cel
 from headrace.errors import ExpressionError
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
 
 
 @lru_cache(maxsize=1024)

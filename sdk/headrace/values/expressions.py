@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headrace.errors import DefinitionError, ExpressionError
 
 if TYPE_CHECKING:
-    from headrace.core.run.plan import Json
+    from headrace.core.run.plans.plan import Json
     from headrace.ports import Expressions
 
 

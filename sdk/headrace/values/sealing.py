@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from headrace.core.run.encoding import unzipped, zipped
+from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.core.sealed import BYTES_HEAD, JSON_HEAD, MARK, TEXT_HEAD, WHY
 from headrace.errors import HeadraceError
 

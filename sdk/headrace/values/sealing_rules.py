@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.core.changes import Path, Value
-from headrace.core.run.encoding import decode_fields, decode_row, encode_fields, encode_row
+from headrace.core.run.stored.rows import decode_fields, decode_row, encode_fields, encode_row
 from headrace.core.table import (
     CATALOG,
     CHUNKS,

@@ -68,7 +68,7 @@ class RunsClient(RunsBulk):
     aio_cancel = aio(cancel)
 
     def _cancel_task(self, run: str, task: str, task_run_id: str) -> None:
-        from headrace.core.run.cancel import CANCELLED_BY_USER
+        from headrace.core.run.transitions.cancel import CANCELLED_BY_USER
         from headrace.engine.runs.cancel_task import cancel_task
 
         if task not in self._record(run).plan.by_name:

@@ -30,7 +30,7 @@ from headrace.core.run.graph import (
 )
 from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.owed import ran_on
-from headrace.core.run.plan import Json, TaskKind
+from headrace.core.run.plans.plan import Json, TaskKind
 from headrace.core.run.record import ErrorInfo, RunRecord, RunStatus, TaskStatus
 from headrace.core.values import dataclass
 from headrace.engine.waits.points import waited_for

@@ -11,12 +11,12 @@ from typing import assert_never
 from headrace.clients.models import V1TaskEvent
 from headrace.clients.models import V1TaskEventType as Type
 from headrace.clients.runs.details import at, display_name, shown
-from headrace.core.run.commit import SCHEDULING_TIMED_OUT
 from headrace.core.run.graph import TaskState
 from headrace.core.run.history import Ending, PastAttempt, decode_past
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
 from headrace.core.waits.points import AtRateLimit
 from headrace.errors import TaskRunError
 from headrace.triggers.outcomes import task_error

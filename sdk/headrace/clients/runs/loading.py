@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.clients.runs.details import Loaded
-from headrace.core.run.encoding import payload_text
 from headrace.core.run.history import decode_error_item
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo, Place, RunRecord, TaskStatus
+from headrace.core.run.stored.texts import payload_text
 from headrace.core.table import attempt_key
 from headrace.engine.runs.read import input_text, read_many
 from headrace.errors import RunNotFound

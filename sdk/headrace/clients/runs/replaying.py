@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from headrace.clients.models import V1BranchDurableTaskResponse, V1RestoreTaskResponse
-    from headrace.core.run.plan import RunPlan
+    from headrace.core.run.plans.plan import RunPlan
     from headrace.core.run.record import RunRecord
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from headrace.core.durable.log import Entry, EventLeaf, Kind, Leaf, SleepLeaf
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 

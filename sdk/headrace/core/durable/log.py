@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 MOST_ENTRIES = 25_000

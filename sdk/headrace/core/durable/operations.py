@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from headrace.core.durable.log import ChildRun, Entry, Groups, Kind
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 
 
 class Operations(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from headrace.core.changes import Item
 from headrace.core.durable.log import Entry, Part, Tail, decode_entries, encode_entries
-from headrace.core.run.encoding import unzipped, zipped
+from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.core.values import dataclass
 
 PARTS_A_TIER = 4

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from headrace.core.events.event import BadEvent, Event, Page, decode_message, event_id_at
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 
 S3_TEST = "s3:TestEvent"
 """S3 sends it when a notification is set up."""

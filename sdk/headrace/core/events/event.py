@@ -10,7 +10,7 @@ from dataclasses import field
 
 from headrace.core import table
 from headrace.core.changes import Item, Key
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 MAX_KEY_BYTES = 512

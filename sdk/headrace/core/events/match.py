@@ -8,7 +8,7 @@ from dataclasses import field
 from functools import lru_cache
 
 from headrace.core.events.event import Event, Trigger, payload_of
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 from headrace.errors import ExpressionError
 

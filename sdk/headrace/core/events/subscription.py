@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from headrace.core import table
 from headrace.core.changes import Key
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 EXACT = 2**53

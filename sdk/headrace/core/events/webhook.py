@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 from urllib.parse import parse_qsl
 
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 TOLERANCE_S = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from headrace.core.run.plan import TaskPlan
+from headrace.core.run.plans.plan import TaskPlan
 from headrace.core.values import dataclass
 
 LONGEST_BACKOFF_S = 86_400

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
-from headrace.core.run.plan import Group, Groups, ParentLeaf, RunPlan, TaskKind, TaskPlan
+from headrace.core.run.plans.plan import Group, Groups, ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import SETTLED, RunRecord, RunStatus, TaskRow, TaskStatus
 from headrace.core.values import dataclass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.errors import RunNotFound
 
 MAX_RUN_ID_CHARS = 500

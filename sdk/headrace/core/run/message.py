@@ -6,10 +6,10 @@ import json
 from enum import StrEnum
 from typing import TypeAlias
 
-from headrace.core.run.encoding import decode_record, encode_record
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import RunRecord
 from headrace.core.run.reset import ReplayOrder, decode_order, encode_order
+from headrace.core.run.stored.record import decode_record, encode_record
 from headrace.core.values import dataclass
 
 MAX_REASON_CHARS = 500

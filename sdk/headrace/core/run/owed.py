@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from headrace.core.run.graph import finished, made_pending_by, made_ready_by, pending, ready, state_of
 from headrace.core.run.message import Conditions, TaskMessage, riders
-from headrace.core.run.plan import TaskKind
+from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.values import dataclass
 from headrace.core.waits.conditions import events_of, first_due_ms

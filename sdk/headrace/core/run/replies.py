@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, AtMost, Delete, Item, Missing, Put, Update, every
-from headrace.core.run.encoding import WAITER
+from headrace.core.run.stored.record import WAITER
 from headrace.core.table import reply_queue_key, run_key
 
 PREFIX = "reply-"

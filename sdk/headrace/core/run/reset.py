@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 
 from headrace.core.changes import ITEM_EXISTS, Equal, Missing, Path, Update, Value, every
-from headrace.core.run.encoding import encode_payload, encode_rows, stored_routing
 from headrace.core.run.error_text import cut
 from headrace.core.run.generation import Generation, generation_of
 from headrace.core.run.graph import ancestors, finished, states
 from headrace.core.run.history import Ending, PastAttempt, past_attempt, with_attempt
-from headrace.core.run.plan import Json, TaskKind
+from headrace.core.run.plans.plan import Json, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.stored.record import encode_rows, stored_routing
+from headrace.core.run.stored.texts import encode_payload
 from headrace.core.values import dataclass
 
 KEPT = frozenset({TaskStatus.COMPLETED, TaskStatus.SKIPPED})

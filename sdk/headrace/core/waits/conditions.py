@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from headrace.core.run.graph import leaf_met, states
-from headrace.core.run.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
+from headrace.core.run.plans.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 from headrace.core.run.record import RunRecord
 from headrace.core.values import dataclass
 

@@ -24,7 +24,7 @@ from headrace.core.changes import (
     either,
     every,
 )
-from headrace.core.run.plan import RatePlan
+from headrace.core.run.plans.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
 from headrace.core.values import dataclass

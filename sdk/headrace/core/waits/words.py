@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from headrace.core.durable.answers import waits
 from headrace.core.durable.log import EventLeaf, Groups, Kind, Leaf, decode_tail
-from headrace.core.run.plan import ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
+from headrace.core.run.plans.plan import ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 
 
 def operations_in_words(log: str | None) -> str:

@@ -14,10 +14,10 @@ from enum import Enum, auto
 from itertools import islice
 
 from headrace.core.changes import Applied
-from headrace.core.run.cancel import CANCELLED_BY_USER
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.message import BulkMessage
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
+from headrace.core.run.transitions.cancel import CANCELLED_BY_USER
 from headrace.core.table import run_key
 from headrace.engine.bulk.operation import (
     BulkKind,

@@ -6,18 +6,12 @@ from collections.abc import Iterable
 from typing import overload
 
 from headrace.core.changes import ITEM_MISSING, AtMost, Item, Put, either
-from headrace.core.run.encoding import record_of
 from headrace.core.run.message import BadMessage, Message, decode_message
-from headrace.core.run.plan import (
-    RunPlan,
-    UnknownPlan,
-    decode_plan_item,
-    encode_plan_item,
-    known_plan,
-    plan_hash,
-    remember_plan,
-)
+from headrace.core.run.plans.encoding import decode_plan_item, encode_plan_item, plan_hash
+from headrace.core.run.plans.known import UnknownPlan, known_plan, remember_plan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunRecord
+from headrace.core.run.stored.record import record_of
 from headrace.core.table import plan_key
 from headrace.engine.engine import Engine
 from headrace.errors import StoreUnavailable

@@ -13,7 +13,8 @@ from typing import Any
 
 from headrace.core.changes import Delete, Item, Put
 from headrace.core.run.idempotency import IdempotencyRule
-from headrace.core.run.plan import Json, RunPlan, decode_plan, encode_plan
+from headrace.core.run.plans.encoding import decode_plan, encode_plan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.table import CATALOG, workflow_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import store_plans

@@ -23,7 +23,7 @@ from headrace.core.changes import (
     Update,
 )
 from headrace.core.run.message import FireMessage, FiringKind
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.schedules.cron import CronExpression, due_after, parse_cron, ticks
 from headrace.core.sizes import check_metadata
 from headrace.core.table import CRONS, cron_key

@@ -26,7 +26,7 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.run.message import FireMessage, FiringKind
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.sizes import check_metadata
 from headrace.core.table import SCHEDULED, debounced_key, scheduled_key
 from headrace.core.values import dataclass

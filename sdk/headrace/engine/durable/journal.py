@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.core.durable.answers import next_due_ms, places_in_joins
 from headrace.core.durable.log import Branch, Entry, Part, Tail, encode_tail
-from headrace.core.run.commit import Attempt
 from headrace.core.run.record import RunRecord
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import check_opened
 from headrace.engine.durable import operations
 from headrace.engine.engine import Engine

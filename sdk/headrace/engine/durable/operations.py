@@ -29,11 +29,13 @@ from headrace.core.durable.log import (
     encode_tail,
 )
 from headrace.core.durable.parts import Sealing, decode_part, encode_part, sealing
-from headrace.core.run.commit import Attempt, Resumed, save_log
 from headrace.core.run.graph import finished, finished_at_ms
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskRow
+from headrace.core.run.transitions.claim import Resumed
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.lease import save_log
 from headrace.core.table import join_key, join_partition, log_part_key, run_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Delete, Item, Key, Put
 from headrace.core.events.match import Filter
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.table import FILTERS, filter_key
 from headrace.engine.catalog.workflows import KEPT_MS, Published, all_published
 from headrace.engine.engine import Engine

@@ -33,7 +33,7 @@ from headrace.core.events.subscription import (
     shape_of,
     subscription_key,
 )
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.table import key_of, shapes_key
 from headrace.engine.engine import Engine
 from headrace.engine.events import records

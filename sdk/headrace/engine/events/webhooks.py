@@ -24,7 +24,7 @@ from headrace.core.events.webhook import (
     event_of,
     is_authentic,
 )
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.table import WEBHOOKS, webhook_key
 from headrace.core.values import dataclass
 from headrace.engine.engine import Engine

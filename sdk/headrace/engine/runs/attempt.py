@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from headrace.core.changes import Applied, Put, Update, Written
 from headrace.core.run.backoff import RetryIn
-from headrace.core.run.commit import (
-    Attempt,
+from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
+from headrace.core.run.graph import ancestors, state_of
+from headrace.core.run.history import encode_error_item
+from headrace.core.run.owed import owed_after
+from headrace.core.run.plans.plan import Json, TaskKind, TaskPlan
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.stored.record import encode_record
+from headrace.core.run.stored.rows import marked
+from headrace.core.run.transitions.commit import (
     Evaluated,
     Fenced,
     complete,
@@ -19,13 +26,7 @@ from headrace.core.run.commit import (
     retry_of,
     suspend,
 )
-from headrace.core.run.encoding import encode_record, marked
-from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
-from headrace.core.run.graph import ancestors, state_of
-from headrace.core.run.history import encode_error_item
-from headrace.core.run.owed import owed_after
-from headrace.core.run.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import opened
 from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key, output_key

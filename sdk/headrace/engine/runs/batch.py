@@ -13,21 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Applied, Update, Written
-from headrace.core.run.cancel import was_cancelled
-from headrace.core.run.commit import (
-    Attempt,
-    Fenced,
-    claim,
-    give_up,
-    overdue,
-    schedule_timed_out,
-    settle_unrun,
-    take_over,
-    turn_away,
-)
 from headrace.core.run.message import BatchMessage, TaskMessage
 from headrace.core.run.owed import owed_after, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.cancel import was_cancelled
+from headrace.core.run.transitions.claim import claim, take_over
+from headrace.core.run.transitions.commit import Fenced, give_up
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.settle import overdue, schedule_timed_out, settle_unrun, turn_away
 from headrace.core.table import batch_pages, batch_state_key, run_key
 from headrace.core.values import dataclass
 from headrace.core.waits import batch

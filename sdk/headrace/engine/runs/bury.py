@@ -5,17 +5,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import (
-    Busy,
-    Lost,
-    Mine,
-    Spent,
-    Stale,
-    create,
-    give_up,
-    judge_record,
-    settle_unrun,
-)
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
@@ -28,6 +17,9 @@ from headrace.core.run.message import (
 )
 from headrace.core.run.owed import DEAD_LETTER
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.core.run.transitions.claim import Busy, Lost, Mine, Spent, Stale, create, judge_record
+from headrace.core.run.transitions.commit import give_up
+from headrace.core.run.transitions.settle import settle_unrun
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine

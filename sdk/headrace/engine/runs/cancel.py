@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import cancel_run
 from headrace.core.run.graph import finished
 from headrace.core.run.owed import owed_by_cancelling
 from headrace.core.run.record import RunRecord
+from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine

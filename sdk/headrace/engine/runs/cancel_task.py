@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from headrace.core.changes import Applied
-from headrace.core.run.cancel import cancel_task as cancelled
-from headrace.core.run.cancel import was_cancelled
 from headrace.core.run.owed import GiveBack, owed_after
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.run.transitions.cancel import cancel_task as cancelled
+from headrace.core.run.transitions.cancel import was_cancelled
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine

@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import (
-    Attempt,
+from headrace.core.run.graph import states
+from headrace.core.run.message import TaskMessage
+from headrace.core.run.owed import LOST_WORKER, first_messages, owed_after, owed_by_starter, owed_to
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.claim import (
     Busy,
     Lost,
     Mine,
@@ -17,16 +20,12 @@ from headrace.core.run.commit import (
     claim,
     create,
     first_row,
-    give_up,
     judge_claim,
-    schedule_timed_out,
-    settle_unrun,
     take_over,
 )
-from headrace.core.run.graph import states
-from headrace.core.run.message import TaskMessage
-from headrace.core.run.owed import LOST_WORKER, first_messages, owed_after, owed_by_starter, owed_to
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.commit import give_up
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.settle import schedule_timed_out, settle_unrun
 from headrace.core.table import input_key, run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine

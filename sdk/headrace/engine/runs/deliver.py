@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from headrace.core.changes import Applied
 from headrace.core.run.backoff import redelivery_s
-from headrace.core.run.cancel import was_cancelled
-from headrace.core.run.commit import Attempt, Fenced, claim
 from headrace.core.run.graph import made_ready_by
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
@@ -23,6 +21,10 @@ from headrace.core.run.message import (
 )
 from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
+from headrace.core.run.transitions.cancel import was_cancelled
+from headrace.core.run.transitions.claim import claim
+from headrace.core.run.transitions.commit import Fenced
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
 from headrace.core.waits.points import WORKER_GATE
 from headrace.engine.catalog.plans import message_in, record_in

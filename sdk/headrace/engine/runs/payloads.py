@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from headrace.core.changes import Key, Put
-from headrace.core.run.encoding import (
-    BARE_BYTES,
-    ZIPPED_OVER,
-    marked,
-    payload_item,
-    payload_text,
-    zipped,
-)
 from headrace.core.run.graph import finished
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.routing import AS_PLANNED, encode_routing
+from headrace.core.run.stored.record import BARE_BYTES
+from headrace.core.run.stored.rows import marked
+from headrace.core.run.stored.texts import ZIPPED_OVER, payload_item, payload_text, zipped
 from headrace.core.table import output_key
 from headrace.engine.engine import Engine
 from headrace.errors import PayloadTooLargeError

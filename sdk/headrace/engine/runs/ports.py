@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from headrace.core.durable.log import Branch, Entry
-from headrace.core.run.commit import Attempt
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import ErrorInfo, RunRecord
+from headrace.core.run.transitions.fence import Attempt
 from headrace.core.values import dataclass
 from headrace.telemetry.events import Listener, TaskEvent
 

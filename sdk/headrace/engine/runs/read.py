@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import overdue, schedule_timed_out, settle_unrun
 from headrace.core.run.graph import TaskState, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.settle import overdue, schedule_timed_out, settle_unrun
 from headrace.core.table import run_key
 from headrace.core.waits.points import AtPause
 from headrace.engine.catalog.plans import record_in

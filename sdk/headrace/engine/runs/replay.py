@@ -16,7 +16,7 @@ from headrace.core.run.graph import finished, run_status
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import SendTask, first_messages, owed_by_starter
-from headrace.core.run.plan import RunPlan
+from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import Payload, RunRecord
 from headrace.core.run.reset import ReplayOrder, failed_tasks, fits, replay, replayed
 from headrace.core.table import input_key, run_key

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from headrace.core.changes import Applied, Write, Written
-from headrace.core.run.commit import create
 from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.message import encode_message
 from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import first_messages
-from headrace.core.run.plan import Json, RunPlan
+from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import ParentLink, Payload, Place, RunRecord
 from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.core.run.transitions.claim import create
 from headrace.core.sizes import check_metadata
 from headrace.core.table import idempotency_partition, input_key
 from headrace.core.values import dataclass

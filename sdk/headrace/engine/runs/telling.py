@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.core.run.commit import Attempt
 from headrace.core.run.record import TaskRow, TaskStatus
+from headrace.core.run.transitions.fence import Attempt
 from headrace.telemetry.events import AttemptStarted, AttemptTakenOver, Outcome
 
 

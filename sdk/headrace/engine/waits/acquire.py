@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import field
 
 from headrace.core.changes import Applied, Update
-from headrace.core.run.commit import Fenced, Mine, judge_commit, turn_away, unclaim
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import (
     CancelEvicted,
@@ -23,8 +22,11 @@ from headrace.core.run.owed import (
     owed_to,
     waiting_roots,
 )
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.core.run.transitions.claim import Mine
+from headrace.core.run.transitions.commit import Fenced, judge_commit
+from headrace.core.run.transitions.settle import turn_away, unclaim
 from headrace.core.table import run_key
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import KeyFailed, Pass

@@ -13,11 +13,12 @@ from typing import assert_never
 
 from headrace.core.changes import Applied
 from headrace.core.events.subscription import Subscription
-from headrace.core.run.commit import create, settle_unrun
 from headrace.core.run.graph import CANCEL_IF_HOLDS, states
 from headrace.core.run.message import Conditions, TaskMessage, encode_message
 from headrace.core.run.owed import owed_after, owed_by_starter, worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.core.run.transitions.claim import create
+from headrace.core.run.transitions.settle import settle_unrun
 from headrace.core.table import input_key, run_key
 from headrace.core.waits.conditions import (
     Cancels,

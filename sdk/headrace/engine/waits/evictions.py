@@ -6,9 +6,9 @@ be left to repair it. So every step is taken again until the limit has forgotten
 
 from __future__ import annotations
 
-from headrace.core.run.commit import cancel_run
 from headrace.core.run.owed import CancelEvicted
 from headrace.core.run.record import RunRecord
+from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import GateState, eviction_paid
 from headrace.engine.catalog.plans import record_in

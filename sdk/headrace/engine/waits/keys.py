@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from headrace.core.run.plan import GatePlan, Json, RatePlan, RunPlan
+from headrace.core.run.plans.plan import GatePlan, Json, RatePlan, RunPlan
 from headrace.core.run.routing import Key, NotEvaluated, RateUnits, Units
 from headrace.core.texts import storable
 from headrace.core.waits.concurrency import literal_key

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from headrace.core.run.graph import TaskState
-from headrace.core.run.plan import TaskPlan
+from headrace.core.run.plans.plan import TaskPlan
 from headrace.core.run.record import TaskStatus
 from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.values import dataclass

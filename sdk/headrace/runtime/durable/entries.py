@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 
 from headrace.core.durable.log import LONGEST_LABEL, MOST_ENTRIES, ChildRun, Entry, Groups, Kind, branch_of
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
 from headrace.core.values import dataclass
 from headrace.engine.runs.ports import DurableLog

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from headrace.core.durable.log import ChildRun, Entry, Groups, Kind, SleepLeaf
-from headrace.core.run.plan import Json
+from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
 from headrace.engine.runs.ports import DurableLog, Outcome, Raised, SuspendedOnOperations
 from headrace.errors import StoreUnavailable

@@ -8,12 +8,14 @@ again. A batch's message that comes twice, or too late, finds a lease or nothing
 from __future__ import annotations
 
 from headrace.core.changes import Applied
-from headrace.core.run.commit import Fenced, create, judge_commit, settle_unrun, unclaim
 from headrace.core.run.message import BatchMessage, TaskMessage, encode_batch
 from headrace.core.run.owed import owed_after, owed_by_starter, worker_of
-from headrace.core.run.plan import BatchPlan
+from headrace.core.run.plans.plan import BatchPlan
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.run.routing import NotEvaluated
+from headrace.core.run.transitions.claim import create
+from headrace.core.run.transitions.commit import Fenced, judge_commit
+from headrace.core.run.transitions.settle import settle_unrun, unclaim
 from headrace.core.table import batch_page_key, batch_pages, batch_state_key, input_key, run_key, short_key
 from headrace.core.waits import batch
 from headrace.core.waits.batch import Absent, At, Closed, Full, IsIn, Joining, Member, Page, TooHeavy

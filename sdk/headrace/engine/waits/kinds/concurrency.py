@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from headrace.core.changes import Applied
-from headrace.core.run.plan import GateStrategy
+from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.core.changes import Equal, Missing, Update, every
-from headrace.core.run.commit import NOT_CANCELLED, settle_unrun
-from headrace.core.run.encoding import encode_row, status_code
 from headrace.core.run.graph import states
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
+from headrace.core.run.stored.rows import encode_row, status_code
+from headrace.core.run.transitions.fence import NOT_CANCELLED
+from headrace.core.run.transitions.settle import settle_unrun
 
 CANCELLED_BY_USER = "CANCELLED_BY_USER"
 CANCELLED_BY_TASK = "CANCELLED_BY_TASK"

@@ -1,0 +1,1 @@
+"""The plan of a run: the tasks, parents and limits of a workflow, as its runs are started with."""
