@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import field
 from typing import Any, assert_never
 
@@ -31,23 +32,16 @@ class _Names:
     """Placeholders: every part of every path and every value has one, so task names may hold any character."""
 
     names: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
 
     def path(self, path: Path) -> str:
-        return ".".join(self.names.setdefault(part, f"#{len(self.names)}") for part in path)
+        names = self.names
+        return ".".join([names.get(part) or names.setdefault(part, f"#{len(names)}") for part in path])
 
     def value(self, value: Value) -> str:
         name = f":{len(self.values)}"
-        self.values[name] = to_wire(value)
+        self.values[name] = value
         return name
-
-    def parameters(self) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        if self.names:
-            out["ExpressionAttributeNames"] = {place: name for name, place in self.names.items()}
-        if self.values:
-            out["ExpressionAttributeValues"] = self.values
-        return out
 
 
 ALWAYS, NEVER = "", "(attribute_exists(pk) AND attribute_not_exists(pk))"
@@ -104,27 +98,85 @@ def _update_expression(update: Update, names: _Names) -> str:
     return " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses if parts)
 
 
-def request_of(write: Write, table: str) -> tuple[str, dict[str, Any]]:
-    """(operation, parameters) of one conditional write. A refused one brings back the item as it was."""
+# ---------------------------------------------------------------- texts are made once a shape
+
+
+MOST_SHAPES = 1_024
+"""Shapes of writes whose texts are kept: a worker has some ten a task of its plans."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What the writes of one shape share: their expressions and placeholders, as parameters; the placeholder of each value, in order."""
+
+    parameters: dict[str, Any]
+    places: tuple[str, ...]
+
+
+_known: dict[Hashable, _Texts] = {}
+
+
+def _shape(condition: Condition, values: list[Value]) -> Hashable:
+    """All of a condition but its values, which are gathered in the order of their placeholders."""
+    match condition:
+        case Exists(path) | Missing(path):
+            return type(condition), path
+        case Equal(path, value) | AtMost(path, value) | AtLeast(path, value) | SizeBelow(path, value):
+            values.append(value)
+            return type(condition), path
+        case All(parts) | AnyOf(parts):
+            return type(condition), tuple([_shape(part, values) for part in parts])
+        case _:
+            assert_never(condition)
+
+
+def _texts(write: Write, shape: Hashable, values: list[Value]) -> _Texts:
+    """The texts of a write, and `values` without those that its expressions have no use for."""
+    known = _known.get(shape)
+    if known is not None:
+        return known
     names = _Names()
-    condition = _condition(write.require, names)
-    out: dict[str, Any] = {"TableName": table}
-    if condition:
+    out: dict[str, Any] = {}
+    if condition := _condition(write.require, names):
         out["ConditionExpression"] = condition
         out["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    if isinstance(write, Update) and (expression := _update_expression(write, names)):
+        out["UpdateExpression"] = expression
+    if names.names:
+        out["ExpressionAttributeNames"] = {place: name for name, place in names.names.items()}
+    found = _Texts(out, tuple(names.values))
+    if len(names.values) != len(values):  # a part of a condition that always holds has no text
+        values[:] = names.values.values()
+    else:
+        if len(_known) >= MOST_SHAPES:
+            _known.clear()
+        _known[shape] = found
+    return found
+
+
+def request_of(write: Write, table: str) -> tuple[str, dict[str, Any]]:
+    """(operation, parameters) of one conditional write. A refused one brings back the item as it was."""
+    values: list[Value] = []
+    shape: Hashable = _shape(write.require, values)
     match write:
         case Update():
-            out |= {"Key": key_to_wire(write.key), "ReturnValues": "ALL_NEW"}
-            expression = _update_expression(write, names)
-            if expression:
-                out["UpdateExpression"] = expression
+            sets, adds, takes = write.sets, write.adds, write.takes
+            shape = shape, tuple(sets), write.removes, tuple(adds), tuple(takes)
+            values.extend(sets.values())
+            values.extend(adds.values())
+            values.extend(takes.values())
             operation = "UpdateItem"
+            out = {"TableName": table, "Key": key_to_wire(write.key), "ReturnValues": "ALL_NEW"}
         case Put():
-            out["Item"] = {**item_to_wire(write.item), **key_to_wire(write.key)}
             operation = "PutItem"
+            out = {"TableName": table, "Item": {**item_to_wire(write.item), **key_to_wire(write.key)}}
         case Delete():
-            out["Key"] = key_to_wire(write.key)
             operation = "DeleteItem"
+            out = {"TableName": table, "Key": key_to_wire(write.key)}
         case _:
             assert_never(write)
-    return operation, out | names.parameters()
+    texts = _texts(write, shape, values)
+    out |= texts.parameters
+    if values:
+        out["ExpressionAttributeValues"] = dict(zip(texts.places, map(to_wire, values), strict=True))
+    return operation, out

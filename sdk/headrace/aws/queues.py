@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef as Entry
 
 BATCH = 10
+"""Messages a SendMessageBatch (SQS quotas)."""
 
 ATTRIBUTES = ("ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp")
 """What is asked for with each message."""
-
-"""Messages a SendMessageBatch (SQS quotas)."""
 
 MAX_HIDDEN_S = 43_200
 """The longest visibility timeout, in seconds (SQS quotas: 12 hours)."""

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,8 @@ class Intake:
         self._busy = 0
         self._average_s: float | None = None
         self._closed = False
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._arrived, self._freed = threading.Condition(lock), threading.Condition(lock)
 
     def _ahead(self) -> int:
         """How many messages may wait for a slot: none before the first delivery has shown how long one takes."""
@@ -64,13 +64,13 @@ class Intake:
 
     def wait_for_room(self, timeout_s: float) -> int:
         """How many messages to ask for now; 0 where there is no room within the time, or the intake is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._room() > 0, timeout_s)
+        with self._freed:
+            self._freed.wait_for(lambda: self._closed or self._room() > 0, timeout_s)
             return 0 if self._closed else self._room()
 
     def put(self, messages: Sequence[Received], *, first: bool = False) -> list[Received]:
         """Hand them to the slots, `first` before all that wait. Those that come too late, as the intake is closed, are returned."""
-        with self._changed:
+        with self._arrived:
             if self._closed:
                 return list(messages)
             arrived = [(self._now_s(), message) for message in messages]
@@ -78,13 +78,13 @@ class Intake:
                 self._waiting.extendleft(reversed(arrived))
             else:
                 self._waiting.extend(arrived)
-            self._changed.notify_all()
+            self._arrived.notify(len(arrived))
         return []
 
     def take(self) -> Received | None:
         """A slot's next message, when there is one; None once the intake is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._waiting)
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._closed or self._waiting)
             if self._closed:
                 return None
             self._busy += 1
@@ -92,16 +92,16 @@ class Intake:
 
     def done(self, took_s: float) -> None:
         """A slot is free again; its delivery took so long."""
-        with self._changed:
+        with self._freed:
             self._busy -= 1
             before = self._average_s
             self._average_s = took_s if before is None else before + WEIGHT * (took_s - before)
             if self._room() > 0:
-                self._changed.notify_all()
+                self._freed.notify_all()
 
     def overdue(self) -> list[Received]:
         """Take out what has waited too long."""
-        with self._changed:
+        with self._freed:
             latest_s = self._now_s() - WAITED_S
             out = [message for since_s, message in self._waiting if since_s <= latest_s]
             if out:
@@ -110,49 +110,55 @@ class Intake:
 
     def close(self) -> list[Received]:
         """Let no slot begin another message; what waited."""
-        with self._changed:
+        with self._freed:
             self._closed = True
             left = [message for _, message in self._waiting]
             self._waiting.clear()
-            self._changed.notify_all()
+            self._arrived.notify_all()
+            self._freed.notify_all()
         return left
 
 
 class Deleter:
-    """Deletes messages in batches, from a thread of its own. A message that is not deleted is delivered again, to no effect."""
+    """Deletes messages in batches, from a thread of its own, woken by the first message of a batch and by the last.
+    A message that is not deleted is delivered again, to no effect."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
-        self._done: SimpleQueue[Received | None] = SimpleQueue()
+        self._done: deque[Received] = deque()
+        self._begun, self._full = threading.Event(), threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="headrace-deleter", daemon=True)
         self._thread.start()
 
     def add(self, message: Received) -> None:
-        self._done.put(message)
+        self._done.append(message)
+        waiting = len(self._done)
+        if waiting >= MOST_RECEIVED:
+            self._full.set()
+        if not self._begun.is_set():
+            self._begun.set()
 
     def close(self) -> None:
         """Delete what is left, then return."""
-        self._done.put(None)
+        self._closing = True
+        self._full.set()
+        self._begun.set()
         self._thread.join()
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            batch: list[Received] = []
-            until_s = float("inf")
-            while len(batch) < MOST_RECEIVED:
-                try:
-                    wait_s = None if not batch else max(0.0, until_s - monotonic())
-                    message = self._done.get(timeout=wait_s)
-                except Empty:
-                    break
-                if message is None:
-                    ended = True
-                    break
-                if not batch:
-                    until_s = monotonic() + DELETE_AFTER_S
-                batch.append(message)
-            self._delete(batch)
+        while True:
+            self._begun.wait()
+            full = self._full.wait(DELETE_AFTER_S)
+            ended = self._closing  # before the look: what is added until then is deleted
+            self._full.clear()
+            self._begun.clear()
+            while len(self._done) >= MOST_RECEIVED or (self._done and (ended or not full)):
+                self._delete([self._done.popleft() for _ in range(min(MOST_RECEIVED, len(self._done)))])
+            if self._done:
+                self._begun.set()  # the first of another batch
+            if ended:
+                return
 
     def _delete(self, batch: Sequence[Received]) -> None:
         try:

@@ -132,7 +132,7 @@ class Api:
         if checksum is not None and checksum != str(crc32(answer.body)):
             raise Unreachable(f"{operation}: the answer does not match its checksum")
         try:
-            found = loads(answer.body or b"{}")
+            found = loads(answer.body.decode() or "{}")
         except (JSONDecodeError, UnicodeDecodeError) as error:
             kind = answer.headers.get("content-type", "of no type")
             raise Unreachable(

@@ -136,14 +136,21 @@ def _endpoint(service: Service, clients: Clients) -> Endpoint | NotServed:
 def _credentials_of(clients: Clients) -> Callable[[], Credentials]:
     """botocore's own, which refresh themselves. NoCredentialsError at the first request where there are none, as with boto3."""
 
+    last: tuple[object, Credentials] | None = None
+
     def credentials() -> Credentials:
+        nonlocal last
         found = clients.credentials()
         if found is None:
             from botocore.exceptions import NoCredentialsError
 
             raise NoCredentialsError()
         frozen = found.get_frozen_credentials()
-        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+        known = last
+        if known is None or known[0] != frozen:
+            made = Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+            last = known = frozen, made
+        return known[1]
 
     return credentials
 

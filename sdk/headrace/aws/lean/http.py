@@ -65,6 +65,7 @@ class Connection:
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
+        self._is_readable = _looking_at(opened)
         ending = weakref.finalize(self, opened.close)  # a pool that ends leaves no ResourceWarning
         ending.atexit = False  # what runs at exit may still make requests
         self._rest = b""
@@ -76,7 +77,7 @@ class Connection:
 
     def is_dropped(self) -> bool:
         """Whether the server has closed it (or said something unasked) since the last answer."""
-        if not _is_readable(self._socket):
+        if not self._is_readable():
             return False
         if not hasattr(self._socket, "context"):
             return True
@@ -192,12 +193,13 @@ class _Closed(Exception):
     """The server closed the connection."""
 
 
-def _is_readable(opened: socket.socket) -> bool:
+def _looking_at(opened: socket.socket) -> Callable[[], bool]:
+    """Whether there is something to be read from it."""
     if not hasattr(select, "poll"):
-        return bool(select.select([opened], [], [], 0)[0])
+        return lambda: bool(select.select([opened], [], [], 0)[0])
     poll = select.poll()
     poll.register(opened, select.POLLIN | select.POLLPRI)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))
 
 
 @dataclass(slots=True)
@@ -219,7 +221,7 @@ def _parse_head(text: str) -> _Head:
         if not colon:
             raise ValueError(f"a header line is {line[:60]!r}")
         headers.setdefault(name.strip().lower(), value.strip())
-    closes = "close" in headers.get("connection", "").lower() if version == "HTTP/1.1" else True
+    closes = version == "HTTP/1.0" or "close" in headers.get("connection", "").lower()
     return _Head(int(status), headers, not closes)
 
 

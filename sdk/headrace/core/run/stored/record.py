@@ -108,20 +108,23 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         again=again,
         generation=generation_of(item["rp"]) if "rp" in item else None,
         input_of=item.get("ig"),
-        waiters=tuple(sorted(name.removeprefix(WAITER) for name in item if name.startswith(WAITER))),
+        waiters=tuple(sorted([name.removeprefix(WAITER) for name in item if name[:3] == WAITER])),
         weight=_weight(item),
     )
 
 
 def _weight(item: Mapping[str, Any]) -> int:
     """About what the item weighs (bytes): characters of its texts, and a span for each row that is not settled."""
-    rows = item["tasks"]
-    settled = [row for row in rows.values() if type(row) is str]
-    others = [row for row in rows.values() if type(row) is not str] if len(settled) < len(rows) else []
-    weight = 3 * len(rows) + sum(map(len, settled))
-    weight += sum(80 if isinstance(row, dict) else sum(map(len, row)) for row in others)
-    texts = sum(len(item[name]) for name in ("in", "md", "ex", "par", "xr", "lsk") if name in item)
-    return BARE_BYTES + weight + texts
+    weight = BARE_BYTES
+    for row in item["tasks"].values():
+        if type(row) is str:
+            weight += 3 + len(row)
+        else:
+            weight += 3 + (80 if isinstance(row, dict) else sum(map(len, row)))
+    for name in ("in", "md", "ex", "par", "xr", "lsk"):
+        if name in item:
+            weight += len(item[name])
+    return weight
 
 
 BARE_BYTES = 130

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from headrace.core.changes import Value
@@ -58,6 +59,9 @@ _DEFAULTS = {
     "ticket": 1,
     "started": False,
 }
+_FIELDS = {short: name for name, short in ROW_NAMES.items() if name != "status"}
+_PLAIN = [(short, _DEFAULTS.get(name)) for short, name in _FIELDS.items()]
+_plain_values = attrgetter(*_FIELDS.values())
 
 
 def encode_row(row: TaskRow, *, created_at_ms: int) -> Value:
@@ -68,13 +72,12 @@ def encode_row(row: TaskRow, *, created_at_ms: int) -> Value:
 
 def encode_fields(row: TaskRow) -> dict[str, Value]:
     """A row as a map, without what is empty or as always."""
-    out: dict[str, Value] = {}
-    for name, short in ROW_NAMES.items():
-        value = getattr(row, name)
-        if value is None or value == _DEFAULTS.get(name):
-            continue
-        out[short] = _STATUS_CODES[value] if name == "status" else value
-    out.update(encode_payload(row.output, "p", "out", plain=True))
+    out: dict[str, Value] = {"s": _STATUS_CODES[row.status]}
+    for (short, default), value in zip(_PLAIN, _plain_values(row), strict=True):
+        if value is not None and value != default:
+            out[short] = value
+    if row.output.place is not Place.NONE:
+        out.update(encode_payload(row.output, "p", "out", plain=True))
     if row.error is not None:
         out["e"] = [row.error.type, row.error.message, row.error.trace]
     if row.met:
@@ -100,7 +103,7 @@ def decode_row(stored: Any, *, created_at_ms: int) -> TaskRow:
 
 def decode_fields(raw: Mapping[str, Any]) -> TaskRow:
     """The row that `encode_fields` wrote."""
-    plain = {name: raw[short] for name, short in ROW_NAMES.items() if short in raw and name != "status"}
+    plain = {_FIELDS[short]: value for short, value in raw.items() if short in _FIELDS}
     error = raw.get("e")
     return TaskRow(
         **plain,
@@ -156,8 +159,8 @@ def _unpack(text: str, created_at_ms: int) -> TaskRow:
     begun, finished, queued, mark, place = (*text[1:end].split(";"), "", "", "", "", "")[:5]
     raw: dict[str, Any] = {"s": text[0]}
     if text[end : end + 1] == "{":
-        raw |= _JSON.raw_decode(text, end)[0]
-        end = _JSON.raw_decode(text, end)[1]
+        rest, end = _JSON.raw_decode(text, end)
+        raw |= rest
     if text[end : end + 1] == ":":
         raw["out"] = text[end + 1 :]
     elif place:

@@ -48,10 +48,13 @@ def encode_payload(payload: Payload, place: str, text: str, *, plain: bool = Fal
     return {place: payload.place.value}
 
 
+NO_PAYLOAD = Payload()
+
+
 def decode_payload(item: Mapping[str, Any], place: str, text: str) -> Payload:
     if text in item:
         return Payload(place=Place.RECORD, text=unzipped(item[text]))
-    return Payload(place=Place(item.get(place, "-")))
+    return Payload(place=Place(item[place])) if place in item else NO_PAYLOAD
 
 
 def compact(value: object) -> str:
