@@ -111,7 +111,13 @@ bench: $(VENV)/.installed .venv-ministack/.locked ## Run the benchmarks, each a 
 		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
 	test -z "$$failed" || { echo "over budget:$$failed"; exit 1; }
 
-bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked ## Compare with Celery, dramatiq and the durable execution SDK
+# Restate's server is a program that npm brings, PostgreSQL one of the system's packages. Where one is missing the comparison says so and goes on.
+benchmarks/peers/node_modules/.package-lock.json: benchmarks/peers/package-lock.json
+	@if command -v npm >/dev/null; then npm --prefix benchmarks/peers ci --silent --no-audit --no-fund; else echo "npm is missing: Restate is not measured"; fi
+
+bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benchmarks/peers/node_modules/.package-lock.json ## Compare with other task queues and durable executors
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing PostgreSQL ..."; (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql) >/dev/null; fi
 	$(BIN)/python benchmarks/peers/run.py
 	$(BIN)/python benchmarks/chain.py
 

@@ -177,7 +177,7 @@ def priced() -> list[str]:
     )
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for places in PLACES:
-        size = max(1_000, 3 * places)
+        size = max(600, 3 * places)
         rush = Rush(plan_of(gate(places)))
         rush.run(size)
         dollars = dollars_a_run(rush.counted.units, rush.counted.invocations, size) * 1_000_000

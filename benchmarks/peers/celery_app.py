@@ -4,6 +4,7 @@ import os
 import time
 
 from celery import Celery
+from seen import noop_ran
 
 URL = os.environ["QUEUE_URL"]
 PORT = os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
@@ -25,8 +26,7 @@ app.conf.update(
 
 @app.task(name="noop")
 def noop(sent: float) -> None:
-    with open(os.environ["OUT"], "a") as out:
-        out.write(f"{sent} {time.time()}\n")
+    noop_ran(sent)
 
 
 def send(count: int) -> None:

@@ -1,10 +1,10 @@
 """A no-op on dramatiq with dramatiq_sqs."""
 
-import os
 import time
 
 import dramatiq
 from dramatiq_sqs import SQSBroker
+from seen import noop_ran
 
 broker = SQSBroker(namespace="bench")
 dramatiq.set_broker(broker)
@@ -12,8 +12,7 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor(queue_name="noop")
 def noop(sent: float) -> None:
-    with open(os.environ["OUT"], "a") as out:
-        out.write(f"{sent} {time.time()}\n")
+    noop_ran(sent)
 
 
 def send(count: int) -> None:
