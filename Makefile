@@ -26,7 +26,7 @@ define environment
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found. Install one, or say make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(1)/bin/python || { echo "Making $(1) with $(PYTHON) ..."; $(PYTHON) -m venv $(1); }
 	@echo "Installing $(2) into $(1) (about a minute the first time) ..."
-	@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $(2)
+	@$(1)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps --require-hashes -r $(2)
 endef
 
 $(VENV)/.locked: requirements/dev.txt
@@ -34,7 +34,17 @@ $(VENV)/.locked: requirements/dev.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The demo needs a third of the packages; `make test` adds the others to the same environment.
+$(VENV)/.demo: requirements/demo.txt pyproject.toml
+	@if test -e $(VENV)/.installed; then $(MAKE) --no-print-directory $(VENV)/.installed; else $(MAKE) --no-print-directory $(VENV)/.least; fi
+	@touch $@
+
+$(VENV)/.least: requirements/demo.txt
+	$(call environment,$(VENV),requirements/demo.txt)
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-ministack/.locked: requirements/ministack.txt
@@ -61,8 +71,8 @@ venvs: $(VENV)/.installed .venv-ministack/.locked .venv-sam/.locked ## Make the 
 
 ## What a newcomer types --------------------------------------------------------------------------
 
-demo: $(VENV)/.installed ## Run the demo: a few hundred real files through the embedded AWS
-	@$(BIN)/python examples/stdlib_report.py
+demo: $(VENV)/.demo ## Run the demo: a few hundred real files through the embedded AWS
+	@$(BIN)/python examples/stdlib_report.py --files 300
 
 test: test-fast test-deployed test-browser ## Run all tests: unit, simulation and moto; deployed with SAM on MiniStack; in a browser
 
@@ -144,6 +154,7 @@ pictures: $(VENV)/.installed ## Make the pictures of the documentation anew (nee
 
 lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index)
 	$(LOCK) --extra dev pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(LOCK) --constraints requirements/dev.txt --extra cli pyproject.toml requirements/demo.in --output-file requirements/demo.txt
 	$(LOCK) requirements/ministack.in --output-file requirements/ministack.txt
 	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt
