@@ -10,6 +10,8 @@ from protocol.explore import Explorable
 from protocol.model import Faults
 from protocol.places import Places
 from protocol.replays import ALL, ONLY_FAILED, Replays
+from protocol.suspension_values import BACK, EVENT, SLEEP, Program
+from protocol.suspensions import Suspensions
 from protocol.windows import Windows
 
 Plan = Callable[..., Explorable]
@@ -47,9 +49,20 @@ def _replays(*calls: str, faults: Faults | None = None) -> Plan:
     return partial(Replays, *calls, faults=faults)
 
 
+def _waits(*programs: Program, faults: Faults | None = None, early: int = 0, skews: int = 0) -> Plan:
+    return partial(Suspensions, *programs, faults=faults, early=early, skews=skews)
+
+
 def _each(name: str, make: Callable[[Faults], Plan], kinds: list[Faults]) -> dict[str, Plan]:
     return {f"{name}; {_words(faults)}": make(faults) for faults in kinds}
 
+
+SLEEPS: Program = (((SLEEP,),),)
+WAITS: Program = (((EVENT,),),)
+LOOKS_BACK: Program = (((BACK,),),)
+EITHER: Program = (((SLEEP, EVENT),),)
+BOTH: Program = (((SLEEP,), (EVENT,)),)
+EITHER_THEN_SLEEPS: Program = (((SLEEP, EVENT),), ((SLEEP,),))
 
 PLANS: dict[str, Plan] = {
     **_each("one place, 2 runs", lambda faults: _places(2, 1, faults=faults), ALONE),
@@ -81,6 +94,16 @@ PLANS: dict[str, Plan] = {
     "replayed; 1 crash, 1 fail": _replays(ALL, faults=Faults(crash=1, fail=1)),
     "the failed tasks replayed; 1 crash, 1 fail": _replays(ONLY_FAILED, faults=Faults(crash=1, fail=1)),
     "replayed by two at once; no faults": _replays(ALL, ALL),
+    **_each("a durable sleep", lambda faults: _waits(SLEEPS, faults=faults), ALONE),
+    **_each("waits for an event", lambda faults: _waits(WAITS, faults=faults), ALONE[:5]),
+    "waits for an event and looks back; no faults": _waits(LOOKS_BACK),
+    "waits for an event and looks back; 1 crash": _waits(LOOKS_BACK, faults=Faults(crash=1)),
+    "a sleep, or an event; no faults": _waits(EITHER),
+    "a sleep, or an event; 1 cancel": _waits(EITHER, faults=Faults(cancel=1)),
+    "a sleep, or an event, clocks differ; no faults": _waits(EITHER, skews=1),
+    "a sleep and an event; no faults": _waits(BOTH),
+    "a sleep, or an event, then a sleep; no faults": _waits(EITHER_THEN_SLEEPS),
+    "a durable sleep, clocks differ; 1 crash": _waits(SLEEPS, faults=Faults(crash=1), skews=1),
 }
 """Explored to the end within the tests' budget."""
 
@@ -104,11 +127,19 @@ CUT_SHORT: dict[str, Plan] = {
     ),
     "replayed; 1 crash, 1 cancel": _replays(ALL, faults=Faults(crash=1, cancel=1)),
     "replayed; 1 zombie, 1 fail": _replays(ALL, faults=Faults(zombie=1, fail=1)),
+    "waits for an event; 1 zombie": _waits(WAITS, faults=Faults(zombie=1)),
+    "a sleep and an event, clocks differ; 1 crash": _waits(BOTH, faults=Faults(crash=1), skews=1),
+    "two wait for an event, one of them or sleeps; no faults": _waits(WAITS, EITHER),
 }
 """Too large for the tests, which explore their beginnings."""
 
 LARGER: dict[str, Plan] = {
     **CUT_SHORT,
+    **_each("a sleep and an event", lambda faults: _waits(BOTH, faults=faults), ALONE),
+    **_each("a sleep and an event, time passes", lambda faults: _waits(BOTH, faults=faults, early=1), ALONE),
+    **_each(
+        "a sleep, or an event, then a sleep", lambda faults: _waits(EITHER_THEN_SLEEPS, faults=faults), ALONE
+    ),
     **_each("one place, 2 runs", lambda faults: _places(2, 1, faults=faults), PAIRS),
     "two places, 3 runs; 1 crash": _places(3, 2, faults=Faults(crash=1)),
     "gates of 1 and 1, 3 runs; no faults": _places(3, 1, 1),
@@ -122,7 +153,11 @@ LARGER: dict[str, Plan] = {
 }
 """For `python -m protocol`."""
 
+DURABLE_FAULTS = Faults(crash=2, dup=1, zombie=1, fail=1, cancel=1)
 WANDERED: dict[str, Plan] = {
+    "three durable runs": _waits(
+        BOTH, EITHER_THEN_SLEEPS, LOOKS_BACK, faults=DURABLE_FAULTS, early=2, skews=2
+    ),
     "one place, 4 runs": _places(4, 1, faults=Faults(crash=2, dup=1, fail=1)),
     "gates of 2, 1 and 1, 4 runs": _places(4, 2, 1, 1, faults=Faults(crash=2, dup=1, fail=1)),
     "evicting, 5 runs, 2 places": partial(Evictions, 5, 2, Faults(crash=2, dup=2, fail=2)),
@@ -169,6 +204,15 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("applied to whatever is over", _replays(ALL, faults=Faults(dup=1))),
     ("no redelivery repairs the write", _replays(ALL, faults=Faults(crash=1))),
     ("an end frees any generation's permit", _replays(ALL, faults=Faults(dup=1))),
+    ("no look after the suspension", _waits(WAITS)),
+    ("the order is not written", _waits(BOTH, faults=Faults(crash=1))),
+    ("wakes before it writes", _waits(WAITS)),
+    ("arming twice loses the event", _waits(WAITS, faults=Faults(crash=1))),
+    ("a stale timer resumes", _waits(EITHER_THEN_SLEEPS)),
+    ("looks back, then subscribes", _waits(LOOKS_BACK)),
+    ("queries, then stores the event", _waits(LOOKS_BACK)),
+    ("a retry forgets the log", _waits(WAITS, faults=Faults(fail=1))),
+    ("a stale delivery repairs nothing", _waits(SLEEPS, faults=Faults(crash=1))),
 ]
 """A mistake, and a plan that finds it."""
 
