@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.engine.engine import Engine
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Host
-from headrace.errors import NotConfigured
+from headrace.engine.runs.ports import Host, Running
+from headrace.errors import HeadraceError, NotConfigured
 from headrace.runtime.deadline import end_process
 from headrace.telemetry import tracing
 from headrace_handlers import boot, logs
@@ -55,8 +56,10 @@ def make_handler(
         host = boot.ready(app, hosts[0])
         if time_left_ms is not None:
             host = replace(host, time_left_ms=time_left_ms)
+        left: list[Running] = []
+        host = replace(host, left_behind=left.append)
         try:
-            return answer(
+            answered = answer(
                 event,
                 lambda record: deliver(
                     engine, host, engine.opened(received(record, queue_of(record, worker_name)))
@@ -65,8 +68,30 @@ def make_handler(
         finally:
             listener.flush()
             tracing.flush()
+        if stop_process is not None and any(code.lives for code in left):
+            _end(engine, event, answered, worker_name, stop_process)
+        return answered
 
     return handler
+
+
+def _end(
+    engine: Engine,
+    event: dict[str, Any],
+    answered: dict[str, Any],
+    worker_name: str,
+    stop_process: Callable[[str], None],
+) -> None:
+    """Code that could not be stopped ends with this process: in a frozen one it would wait, and go on beside what comes next. The
+    messages that are done with are deleted first, since Lambda deletes none of an invocation that ends so."""
+    failed = {each["itemIdentifier"] for each in answered["batchItemFailures"]}
+    records = (record for record in event["Records"] if record["messageId"] not in failed)
+    done = [received(record, queue_of(record, worker_name)) for record in records]
+    try:
+        engine.queues.delete_many(done)
+    except HeadraceError as error:
+        logs.error("messages are not deleted and will be delivered again", error=str(error))
+    stop_process("code goes on although its attempt has ended")
 
 
 def _from_environment() -> Handler:

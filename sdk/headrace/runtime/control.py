@@ -18,6 +18,42 @@ from headrace.errors import HeadraceError
 FLUSH_AT_LINES = 25
 
 
+class Running:
+    """Whether the code of an attempt runs: it may outlast the attempt, where it cannot be stopped. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._ended.set()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def lives(self) -> bool:
+        return not self._ended.is_set()
+
+    def begins(self) -> None:
+        self._ended.clear()
+
+    def ends(self) -> None:
+        with self._lock:
+            self._ended.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; whether it has ended."""
+        return self._ended.wait(seconds)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back once it has ended, from whichever thread it ended in; at once where it has."""
+        with self._lock:
+            if self.lives:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+
 class LiveControl:
     """Thread-safe. Lines are buffered: stored by 25, at each beat and before the commit."""
 
@@ -31,6 +67,7 @@ class LiveControl:
         self._started = monotonic()
         self._limit_s = limit_s
         self._ceiling_s = ceiling_s
+        self.running = Running()
         self._cancelled = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._lines: list[tuple[int, LogLine]] = []

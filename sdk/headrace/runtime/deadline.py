@@ -44,15 +44,14 @@ CANCEL_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The deadline came first. `stuck`: the code still runs in a thread that was left behind."""
+    """The deadline came first. Whether the code has ended, the attempt's control says."""
 
     limit_s: float
-    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The run was cancelled or the attempt fenced, and the code has ended because of it."""
+    """The run was cancelled or the attempt fenced, and the code was told to end because of it."""
 
 
 Ending: TypeAlias = Succeeded | Raised | SuspendedOnOperations | EachEnded | TimedOut | Interrupted
@@ -93,21 +92,24 @@ def _execute_async(
     from headrace.runtime.loop import abandon_process_loop, process_loop
 
     loop = process_loop()
-    future = loop.submit(runnable.acall(work), context=context)
+    control.running.begins()
+    future = loop.submit(runnable.acall(work), context=context, ended=control.running.ends)
     changed = threading.Event()
     ended: Future[Outcome] = future
     ended.add_done_callback(lambda _: changed.set())
     control.on_cancel(changed.set)
     timed_out = _await_end(ended, control, changed)
     if timed_out is None:
+        control.running.wait(grace_s)
         return _async_ending(ended, control)
     if _end_async(loop, ended, grace_s):
+        control.running.wait(grace_s)
         return timed_out
     if stop_process is not None:
         last_words(timed_out)
         stop_process("async code blocks its event loop past its deadline")
     abandon_process_loop(loop)
-    return TimedOut(timed_out.limit_s, stuck=True)
+    return timed_out
 
 
 def _await_end(future: Future[Outcome], control: LiveControl, changed: threading.Event) -> TimedOut | None:
@@ -193,9 +195,11 @@ def _execute_with_alarm(
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, max(control.remaining_s(), 0.001))
+            control.running.begins()
             outcome = context.run(runnable.call, work)
         finally:
             over = True
+            control.running.ends()
             PULSE.cancel(watchdogs[-1])
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
@@ -223,10 +227,15 @@ def _execute_in_thread(
 
     def body() -> None:
         try:
-            result.set_result(context.run(runnable.call, work))
+            outcome = context.run(runnable.call, work)
         except BaseException as error:  # noqa: BLE001  # user code, TaskTimeout among it: handed to the waiting thread
+            control.running.ends()
             result.set_exception(error)
+        else:
+            control.running.ends()
+            result.set_result(outcome)
 
+    control.running.begins()
     thread = threading.Thread(target=body, name=f"headrace-{work.task}", daemon=True)
     thread.start()
     while True:
@@ -242,7 +251,7 @@ def _execute_in_thread(
             break
     _raise_in(thread)
     thread.join(grace_s)
-    return TimedOut(control.limit_s, stuck=thread.is_alive())
+    return TimedOut(control.limit_s)
 
 
 def _raise_in(thread: threading.Thread) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,12 +39,20 @@ class ProcessLoop:
             except (SystemExit, KeyboardInterrupt):
                 continue  # a task of the user's raised it: asyncio lets it through, and others run on this loop
 
-    def submit(self, work: Coroutine[Any, Any, T], *, context: Context | None = None) -> Future[T]:
-        """Run `work` as a task of the loop; cancelling the future cancels the task."""
+    def submit(
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        context: Context | None = None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Future[T]:
+        """Run `work` as a task of the loop; cancelling the future cancels the task, which may go on all the same: `ended` is called
+        when it has ended."""
         done: Future[T] = Future()
 
         def begin() -> None:
             task = self.loop.create_task(work, context=context)
+            task.add_done_callback(lambda _: ended())
             task.add_done_callback(lambda finished: _hand_over(finished, done))
             done.add_done_callback(lambda future: self._cancel(task) if future.cancelled() else None)
 
@@ -61,7 +70,8 @@ class ProcessLoop:
         """End the loop and its thread, cancelling what still runs on it."""
         if not self.loop.is_running():
             return
-        self.submit(_cancel_all()).result(timeout=5)
+        with suppress(TimeoutError):  # code that ignores being cancelled ends with the process
+            self.submit(_cancel_all()).result(timeout=5)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5)
         if not self._thread.is_alive():

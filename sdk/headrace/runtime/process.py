@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from headrace.engine.runs.ports import Done, Host, Poison
+from headrace.engine.runs.ports import Done, Host, Poison, Running
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.runtime.capture import capture_logs
 from headrace.runtime.deadline import end_process
@@ -63,7 +64,7 @@ def serve(worker: Worker) -> None:
 
 class Process:
     """One worker process: `slots` tasks at once. With one slot tasks run on the main thread, where an alarm ends sync code; with
-    more, sync code that does not end at its deadline is left behind in its thread."""
+    more, sync code that does not end at its deadline is left behind in its thread, and its slot is free once it has ended."""
 
     def __init__(self, worker: Worker, *, slots: int | None = None) -> None:
         self.worker = worker
@@ -165,7 +166,7 @@ class Process:
         host = self._host(end_process_allowed=True)
         while not self.stopping.is_set():
             for received in self._receive(self.worker.name, 1):
-                self._deliver(host, received)
+                self._await_ends(self._deliver(host, received))
 
     def _poll_into_slots(self) -> None:
         """A receive blocks for its long poll, so each queue has a thread. The slots have threads of their own; a single one is this thread."""
@@ -226,11 +227,20 @@ class Process:
     def _work(self, host: Host) -> None:
         """A slot: one message after the other."""
         while (received := self._intake.take()) is not None:
-            began = monotonic()
+            began, took_s = monotonic(), 0.0
             try:
-                self._deliver(host, received)
+                left = self._deliver(host, received)
+                took_s = monotonic() - began
+                self._await_ends(left)
             finally:
-                self._intake.done(monotonic() - began)
+                self._intake.done(took_s)
+
+    def _await_ends(self, left: list[Running]) -> None:
+        """Code that outlasted its attempt keeps the slot until it has ended. A drain does not wait for it: its outcome is written."""
+        for code in left:
+            logger.warning("code goes on although its attempt has ended: its slot is taken until it ends")
+            while not code.wait(0.5) and not self.stopping.is_set():
+                pass
 
     def _host(self, *, end_process_allowed: bool) -> Host:
         return Host(
@@ -246,9 +256,11 @@ class Process:
             labels=lambda: self.worker.labels,
         )
 
-    def _deliver(self, host: Host, received: Received) -> None:
+    def _deliver(self, host: Host, received: Received) -> list[Running]:
+        """Do what the message asks for. The code that it left behind, which still runs."""
+        left: list[Running] = []
         try:
-            outcome = deliver(self.engine, host, received)
+            outcome = deliver(self.engine, replace(host, left_behind=left.append), received)
             if isinstance(outcome, Done):
                 self._deleter.add(received)
             elif isinstance(outcome, Poison):
@@ -262,6 +274,7 @@ class Process:
         ):  # the message comes back: nothing of it may end this worker, or be lost without a word
             logger.exception("a delivery failed")
         self._count_task()
+        return [code for code in left if code.lives]
 
     def _count_task(self) -> None:
         most = self.settings.terminate_worker_after_num_tasks

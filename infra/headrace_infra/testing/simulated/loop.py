@@ -99,9 +99,16 @@ class SimulatedProcessLoop(ProcessLoop):
     def __init__(self, clock: VirtualClock, turn: Turn) -> None:
         self.loop: VirtualLoop = VirtualLoop(clock, turn)
 
-    def submit(self, work: Coroutine[Any, Any, T], *, context: Context | None = None) -> Future[T]:
+    def submit(
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        context: Context | None = None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> Future[T]:
         done: Future[T] = Future()
         task = self.loop.create_task(work, context=context)
+        task.add_done_callback(lambda _: ended())
         task.add_done_callback(lambda finished: runtime_loop._hand_over(finished, done))
         done.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
         return done

@@ -95,7 +95,10 @@ class StepOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndRun:
-    """The run is over: what it held as a whole is free."""
+    """The run is over: what it held as a whole is free, unless code of a cancelled attempt may still run. `ended`: the tasks whose
+    attempts have ended, or hold places of their own for their code."""
+
+    ended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,14 +155,15 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
     row = record.tasks.get(message.task)
     live = row is not None and row.status is TaskStatus.RUNNING and row.ticket == message.ticket
     out: list[Effect] = []
+    riding = riders(record, message)
     if not live or record.cancelled_at_ms is not None:
         keeps = row is not None and row.status is TaskStatus.SUSPENDED and row.ticket == message.ticket + 1
         suspended = keeps and record.cancelled_at_ms is None
         out.append(GiveBack(task=message.task, ticket=message.ticket, suspended=suspended, stale=True))
-    for task in (message.task, *riders(record, message)):
+    for task in (message.task, *riding):
         out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
     out.extend(owed_by_starter(record, message.task))
-    out.extend(owed_at_the_end(record))
+    out.extend(owed_at_the_end(record, ended=(message.task, *riding)))
     return tuple(dict.fromkeys(out))
 
 
@@ -182,7 +186,7 @@ def owed_by_cancelling(record: RunRecord) -> tuple[Effect, ...]:
     return (*out, *owed_at_the_end(record))
 
 
-def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
+def owed_at_the_end(record: RunRecord, *, ended: tuple[str, ...] = ()) -> tuple[Effect, ...]:
     """What a run owes once all its tasks are settled."""
     held = record.routing.held_key
     joined = record.parent is not None and record.parent.join is not None
@@ -196,7 +200,7 @@ def owed_at_the_end(record: RunRecord) -> tuple[Effect, ...]:
     if record.parent is not None and record.parent.join is not None:
         out.append(TellParent(join=record.parent.join, index=record.parent.index))
     if gated:
-        out.append(EndRun())
+        out.append(EndRun(ended=ended))
     out.extend(SendReply(queue=queue) for queue in waited_for)
     return tuple(out)
 
@@ -325,6 +329,17 @@ def _next_message(record: RunRecord, task: str) -> SendTask:
         start_by_ms=since + record.plan.task(task).schedule_timeout_ms,
         due_at_ms=row.due_at_ms,
     )
+
+
+def may_run_until_ms(record: RunRecord, *, ended: tuple[str, ...], now_ms: int) -> int | None:
+    """Until when the code of a cancelled run may go on before its processes notice, by their leases; but for the attempts of `ended`.
+    None: no code runs."""
+    leases = [
+        row.lease_until_ms
+        for name, row in record.tasks.items()
+        if row.status is TaskStatus.RUNNING and name not in ended and row.lease_until_ms is not None
+    ]
+    return max((lease_ms for lease_ms in leases if lease_ms > now_ms), default=None)
 
 
 def worker_of(record: RunRecord, task: str) -> str:

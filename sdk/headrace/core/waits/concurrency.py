@@ -95,13 +95,16 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A holder: since when it is in, with which ticket, with how many places. `born_ms`: when its run was created."""
+    """A holder: since when it is in, with which ticket, with how many places. `born_ms`: when its run was created.
+
+    `until_ms`: its attempt is over and its code still runs, in a process that moves this time on for as long as that lasts."""
 
     member: str
     ticket: int
     since_ms: int
     born_ms: int
     cost: int = 1
+    until_ms: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -110,7 +113,10 @@ class Holder:
     @property
     def task(self) -> str | None:
         """None: the whole run holds it."""
-        return self.member.split("/", 1)[1] if "/" in self.member else None
+        if "/" not in self.member:
+            return None
+        task = self.member.split("/", 1)[1]
+        return task if self.until_ms is None else task.rpartition("#")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,14 @@ def places_in(limit: int, number: int, items: int) -> int:
 def state_of(item: Item | None) -> GateState:
     found = item or {}
     holders = {
-        name[2:]: Holder(name[2:], _int(value, "t"), _int(value, "a"), _int(value, "b"), _int(value, "k", 1))
+        name[2:]: Holder(
+            member=name[2:],
+            ticket=_int(value, "t"),
+            since_ms=_int(value, "a"),
+            born_ms=_int(value, "b"),
+            cost=_int(value, "k", 1),
+            until_ms=_int(value, "u") if "u" in value else None,
+        )
         for name, value in found.items()
         if name.startswith("h:") and isinstance(value, dict)
     }
@@ -323,12 +336,61 @@ def drop(key: Key, holder: Holder) -> Update:
     )
 
 
+# ---------------------------------------------------------------- code that outlasts its attempt
+
+
+def overstayer(record_id: str, task: str, ticket: int) -> str:
+    """What code is called among the holders whose attempt is over. Another attempt of its task is another member."""
+    return f"{record_id}/{task}#{ticket}"
+
+
+def overstay(of: Pass, number: int, name: str, *, now_ms: int, until_ms: int) -> Update:
+    """The attempt ends and its code goes on: its places are the code's from here on, under a name and a lease of their own.
+
+    A place that belongs to the run stays the run's, and one more is taken, beyond the limit where need be."""
+    entry: dict[str, Value] = {"t": of.ticket, "a": now_ms, "u": until_ms}
+    if of.cost > 1:
+        entry["k"] = of.cost
+    if of.of_run:
+        return Update(
+            key=gate_key(of.gate, number),
+            require=every(AtMost(_me(of.member, "t"), of.ticket), Missing(_me(name))),
+            sets={_me(name): entry},
+            adds={("c",): of.cost},
+        )
+    return Update(
+        key=gate_key(of.gate, number),
+        require=every(AtMost(_me(of.member, "t"), of.ticket), Missing(_me(name))),
+        sets={_me(name): entry},
+        removes=(_me(of.member),),
+    )
+
+
+def stay_until(of: Pass, number: int, *, until_ms: int) -> Update:
+    """The run is cancelled, and its code may go on until then: its place is free once that is over, or its processes have noticed."""
+    return Update(
+        key=gate_key(of.gate, number),
+        require=AtMost(_me(of.member, "t"), of.ticket),
+        sets={_me(of.member, "u"): until_ms},
+    )
+
+
+def stay_on(of: Pass, number: int, name: str, *, until_ms: int) -> Update:
+    """The code still runs."""
+    return Update(
+        key=gate_key(of.gate, number),
+        require=Equal(_me(name, "t"), of.ticket),
+        sets={_me(name, "u"): until_ms},
+    )
+
+
 # ---------------------------------------------------------------- cancel in progress
 
 
 def oldest(state: GateState) -> Holder | None:
-    """The holder whose run was created first."""
-    return min(state.holders.values(), key=lambda held: (held.born_ms, held.run_id), default=None)
+    """The holder whose run was created first. Code whose attempt is over cannot be evicted."""
+    running = (held for held in state.holders.values() if held.until_ms is None)
+    return min(running, key=lambda held: (held.born_ms, held.run_id), default=None)
 
 
 def evict(of: Pass, number: int, victim: Holder, *, now_ms: int, expires_at_s: int) -> Update:

@@ -34,7 +34,7 @@ from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
-from headrace.engine.runs.pay import pay
+from headrace.engine.runs.pay import has_gates, pay
 from headrace.engine.runs.payloads import load_output, place_output, save
 from headrace.engine.runs.ports import (
     EachEnded,
@@ -56,6 +56,7 @@ from headrace.telemetry import tracing
 if TYPE_CHECKING:
     from headrace.core.durable.log import Entry, Part
     from headrace.engine.durable.journal import Journal
+    from headrace.runtime.overstaying import Overstaying
 
 UNIT_BYTES = 1_024
 """A write unit is so many bytes of the item, begun ones counted."""
@@ -101,6 +102,7 @@ class Ran:
     output: Payload
     evaluated: Evaluated
     span: str | None = None
+    overstaying: Overstaying | None = None  # the code has not ended, and the task has places
     log: str | None = None  # of a durable task, where it has grown since it was written
 
 
@@ -130,6 +132,17 @@ def run_live(
         )
 
 
+def _overstaying(engine: Engine, claimed: Claimed, control: LiveControl) -> Overstaying | None:
+    """What keeps the task's places for its code where that outlasts the attempt. None: the task has none."""
+    if not has_gates(engine, claimed.record, claimed.attempt.task):
+        return None
+    from headrace.runtime.overstaying import Overstaying
+
+    overstaying = Overstaying(engine, claimed.record, claimed.attempt, control.running)
+    control.on_cancel(overstaying.cancelled)
+    return overstaying
+
+
 def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_live) -> Ran:
     """Run user code, place and save its output."""
     runnable = host.runnables.get((claimed.record.plan.workflow, claimed.attempt.task))
@@ -144,13 +157,18 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
         from headrace.engine.runs.traced import begin
 
         span, host = begin(tracing.installed, host, [(claimed.record, claimed.attempt.task)])
+    overstaying = _overstaying(engine, claimed, control)
     ending = runner(engine, host, claimed, control, runnable, work_of(engine, claimed, control, journal))
+    if control.running.lives:
+        host.left_behind(control.running)
     control.flush()
     ran = patiently(engine, host, lambda: stored(engine, claimed, ending))
     if span is not None:
         from headrace.engine.runs.traced import end
 
         ran = replace(ran, span=end(span, ran.ending))
+    if control.running.lives:
+        ran = replace(ran, overstaying=overstaying)
     return replace(ran, log=journal().unwritten()) if journal.cache_info().currsize else ran
 
 

@@ -316,7 +316,21 @@ def _run(engine: Engine, host: Host, taken: _Taken, members: Sequence[Claimed], 
         from headrace.engine.runs.traced import end
 
         end(span, ending)
-    return _commit_all(engine, host, taken, members, ending)
+    if not _commit_all(engine, host, taken, members, ending):
+        return False
+    return not control.running.lives or _outlasted(engine, host, taken, members[0].received, control)
+
+
+def _outlasted(engine: Engine, host: Host, taken: _Taken, received: Received, control: LiveControl) -> bool:
+    """The members have ended and the code has not. Where so many batches of the line may run, this one counts until it ends: its lease
+    is kept for as long as this host has the time. Whether the batch may be forgotten."""
+    host.left_behind(control.running)
+    while taken.limited and not control.running.wait(engine.limits.beat_every_s):
+        if host.stopping() or host.time_left_ms() < INVOCATION_MARGIN_MS:
+            return False
+        if not patiently(engine, host, lambda: _keep(engine, taken, received, control)):
+            return False
+    return True
 
 
 def _keep(engine: Engine, taken: _Taken, received: Received, control: LiveControl) -> bool:

@@ -149,6 +149,10 @@ def _advance(
     ran = run(engine, host, claimed, runner=runner)
     rider = _rider(engine, host, message, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
+    if (
+        ran.overstaying is not None
+    ):  # after the commit, when no other attempt can have the places of its ticket
+        patiently(engine, host, ran.overstaying.begin)
     if isinstance(done, Fenced):
         return _fenced(engine, host, message, claimed)
     _tell_outcome(engine, host, done.record, ran, attempt)

@@ -105,6 +105,17 @@ class DurableLog(Protocol):
         ...
 
 
+class Running(Protocol):
+    """The code of an attempt, which may outlast it."""
+
+    @property
+    def lives(self) -> bool: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; whether it has ended."""
+        ...
+
+
 class Control(Protocol):
     """What a running task may ask of its engine. Every method may be called from any thread."""
 
@@ -196,7 +207,9 @@ class Host:
     """What is told of events of tasks, for metrics."""
     stop_process: Callable[[str], None] | None = None
     """What ends code that cannot be interrupted: `os._exit` in a Lambda and in a worker process with one slot.
-    None (threads, tests): the thread is abandoned."""
+    None (threads, tests): the thread is left behind."""
+    left_behind: Callable[[Running], object] = lambda code: None
+    """Is told of code that still runs although its attempt is over: the host's place for a task is not free before it has ended."""
     time_left_ms: Callable[[], int] = lambda: 900_000
     """Time left to this invocation (Lambda's `get_remaining_time_in_millis`)."""
     stopping: Callable[[], bool] = lambda: False

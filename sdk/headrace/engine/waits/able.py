@@ -89,11 +89,16 @@ def _able_at_limit(engine: Engine, gate: str, item: Item | None, waiting: Sequen
     return fitting(waiting, window.room(engine.clock.now_ms()))
 
 
-def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
+def is_alive(record: RunRecord | None, held: Holder, gate: str, *, now_ms: int) -> bool:
     """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
-    just been woken by them and has not taken its places over. A task that waits for children has no slot of its worker."""
-    if record is None or record.cancelled_at_ms is not None:
+    just been woken by them and has not taken its places over. A task that waits for children has no slot of its worker. Of a cancelled
+    run, and of an attempt that is over, code may still run."""
+    if held.until_ms is not None:
+        return held.until_ms > now_ms
+    if record is None:
         return False
+    if record.cancelled_at_ms is not None:
+        return _still_ends(record, held, now_ms)
     if held.task is None:
         return not finished(record)
     row = record.tasks.get(held.task)
@@ -103,3 +108,11 @@ def is_alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
         return row.status is TaskStatus.RUNNING
     waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
     return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
+
+
+def _still_ends(record: RunRecord, held: Holder, now_ms: int) -> bool:
+    """Whether an attempt of a cancelled run may not have noticed yet: its lease holds, and it gives its places back itself."""
+    row = record.tasks.get(held.task) if held.task is not None else None
+    if row is None or row.status is not TaskStatus.RUNNING or row.ticket != held.ticket:
+        return False
+    return row.lease_until_ms is not None and row.lease_until_ms > now_ms

@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from headrace.core.run.owed import CancelEvicted, EndRun, GiveBack, LineUp, PaidAtLimits, StepOut, worker_of
+from headrace.core.run.owed import (
+    CancelEvicted,
+    EndRun,
+    GiveBack,
+    LineUp,
+    PaidAtLimits,
+    StepOut,
+    may_run_until_ms,
+    worker_of,
+)
 from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import GateState, KeyFailed, Pass, items_of, passes, run_passes, state_of
+from headrace.core.waits.concurrency import (
+    GateState,
+    KeyFailed,
+    Pass,
+    items_of,
+    passes,
+    run_passes,
+    state_of,
+    stay_until,
+)
 from headrace.core.waits.labels import decode_wishes, meets
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.points import (
@@ -48,8 +66,8 @@ def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tu
             line_up(engine, record, task)
         case StepOut(task=task):
             step_out(engine, record, task)
-        case EndRun():
-            return _leave_all(engine, run_passes(record, limits=engine.gate_limits()))
+        case EndRun(ended=ended):
+            return _end_run(engine, record, ended)
         case _:
             assert_never(effect)
     return ()
@@ -58,6 +76,17 @@ def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tu
 def _leave_all(engine: Engine, passes: Iterable[Pass]) -> tuple[CancelEvicted, ...]:
     """Leave every gate that the ticket, or the run, may be in, and wake the waiters that can enter."""
     return tuple(each for of in passes for each in evictions_at(of.gate, give_places_back(engine, of)))
+
+
+def _end_run(engine: Engine, record: RunRecord, ended: tuple[str, ...]) -> tuple[CancelEvicted, ...]:
+    passes = run_passes(record, limits=engine.gate_limits())
+    until_ms = may_run_until_ms(record, ended=ended, now_ms=engine.clock.now_ms())
+    if until_ms is None:
+        return _leave_all(engine, passes)
+    for of in passes:
+        for number in range(of.widest):
+            engine.store.write(stay_until(of, number, until_ms=until_ms))
+    return ()
 
 
 def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:

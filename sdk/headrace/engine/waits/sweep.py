@@ -205,7 +205,8 @@ def _records(engine: Engine, run_ids: Sequence[str]) -> dict[str, RunRecord | No
 def _dropped(
     engine: Engine, gate: str, number: int, state: GateState, records: Mapping[str, RunRecord | None]
 ) -> GateState:
+    now_ms = engine.clock.now_ms()
     for held in _old(engine, state):
-        if held.run_id in records and not is_alive(records[held.run_id], held, gate):
+        if held.run_id in records and not is_alive(records[held.run_id], held, gate, now_ms=now_ms):
             state = state_of(engine.store.write(drop(gate_key(gate, number), held)).item)
     return state

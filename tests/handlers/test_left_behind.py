@@ -1,0 +1,111 @@
+"""Code that goes on after its attempt has ended: a process keeps its slot, and a Lambda ends, so that the code is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from headrace import Context, EmptyModel, Headrace, RunStatus, Settings
+from headrace.engine.engine import Limits
+from headrace.memory.wiring import connect
+from headrace.runtime.process import Process
+from headrace_handlers.worker import make_handler
+from headrace_infra.local.dispatcher import LambdaContext, event_of
+
+SOON = Limits(grace_s=0.02)
+
+
+class Deaf:
+    """An app whose one task does not end at its limit, but when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go, self.calls = threading.Event(), 0
+        self.app = app = Headrace(config=Settings())
+
+        @app.task(name="deaf", execution_timeout=timedelta(milliseconds=100))
+        def deaf(input: EmptyModel, ctx: Context) -> None:
+            self.calls += 1
+            self.let_go.wait(20)
+
+        @app.task(name="well")
+        def well(input: EmptyModel, ctx: Context) -> None: ...
+
+        self.deaf, self.well = deaf, well
+        self.worker = app.worker("w", workflows=[deaf, well], process=True)
+        app.use(connect(), limits=SOON)
+
+    def status(self, run_id: str) -> RunStatus:
+        return self.app.runs.get_status(run_id)
+
+
+@pytest.fixture
+def deaf() -> Iterator[Deaf]:
+    found = Deaf()
+    yield found
+    found.let_go.set()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    for _ in range(2_000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came to that")
+
+
+def test_a_slot_of_a_process_is_taken_until_the_code_has_ended(deaf: Deaf) -> None:
+    process = Process(deaf.worker, slots=2)
+    running = threading.Thread(target=process.run)
+    running.start()
+    try:
+        late = [deaf.deaf.run(wait_for_result=False).workflow_run_id for _ in range(2)]
+        eventually(lambda: [deaf.status(run_id) for run_id in late] == [RunStatus.FAILED] * 2)
+        next_one = deaf.well.run(wait_for_result=False).workflow_run_id
+        time.sleep(0.3)
+        assert deaf.status(next_one) is RunStatus.QUEUED
+        deaf.let_go.set()
+        eventually(lambda: deaf.status(next_one) is RunStatus.COMPLETED)
+    finally:
+        process.stopping.set()
+        running.join(20)
+    assert not running.is_alive()
+
+
+def test_a_drain_does_not_wait_for_code_whose_outcome_is_known(deaf: Deaf) -> None:
+    process = Process(deaf.worker, slots=2)
+    running = threading.Thread(target=process.run)
+    running.start()
+    run_id = deaf.deaf.run(wait_for_result=False).workflow_run_id
+    eventually(lambda: deaf.status(run_id) is RunStatus.FAILED)
+    process.stopping.set()
+    running.join(20)
+    assert not running.is_alive()
+    assert not deaf.let_go.is_set()
+
+
+def test_a_lambda_ends_once_its_other_messages_are_done_with(deaf: Deaf) -> None:
+    late = deaf.deaf.run(wait_for_result=False).workflow_run_id
+    well = deaf.well.run(wait_for_result=False).workflow_run_id
+    queues = deaf.app.engine.queues
+    event = event_of(queues.receive("w", limit=10, wait_s=0, visibility_s=1), "us-east-1")
+    ended: list[str] = []
+    handler = make_handler(deaf.app, "w", stop_process=ended.append)
+    handler(event, LambdaContext("w", 60))
+    assert ended == ["code goes on although its attempt has ended"]
+    assert [deaf.status(late), deaf.status(well)] == [RunStatus.FAILED, RunStatus.COMPLETED]
+    time.sleep(1.1)
+    assert queues.receive("w", limit=10, wait_s=0) == []  # deleted: no delivery is spent on what is done with
+
+
+def test_a_lambda_whose_code_ends_goes_on(deaf: Deaf) -> None:
+    deaf.let_go.set()
+    deaf.deaf.run(wait_for_result=False), deaf.well.run(wait_for_result=False)
+    event = event_of(deaf.app.engine.queues.receive("w", limit=10, wait_s=0), "us-east-1")
+    ended: list[str] = []
+    handler = make_handler(deaf.app, "w", stop_process=ended.append)
+    assert handler(event, LambdaContext("w", 60)) == {"batchItemFailures": []}
+    assert ended == []
