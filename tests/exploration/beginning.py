@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exploration.durable import event_message
 from exploration.plan import WORKER, Plan
 from exploration.rows import Rows, store_of
 from exploration.state import Message, State
@@ -12,6 +13,7 @@ from headrace.core.table import CURSOR, RATE, gate_key
 from headrace.core.waits.rate_limit import Window, put_limit
 from headrace.engine.clock.timers import HORIZON_S
 from headrace.engine.engine import Engine
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.runs.start import NewRun, start
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import MemoryQueues
@@ -37,6 +39,9 @@ def started(plan: Plan, rows: Rows) -> State:
         start(engine, new)
         clock.advance(1000)
     messages = tuple(Message(n, WORKER, body, 0) for n, body in enumerate(queues.bodies(WORKER), 1))
+    if plan.event:
+        pushed = event_message(clock.now_ms()).body
+        messages = (*messages, Message(len(messages) + 1, EVENTS_QUEUE, pushed, 0))
     return State(
         table=rows.table(store.items()),
         messages=messages,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from exploration.durable import judge_waits
 from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
 from exploration.rows import Row, Table
 from exploration.state import Process, State, read, subject_of
@@ -73,6 +74,8 @@ def _waited(table: Table, member: str, gate: str) -> bool:
 
 def judge_state(plan: Plan, s: State) -> str | None:
     """What is wrong with a state; None: nothing."""
+    if plan.program:
+        return _livelock(plan, s)
     records = s.table.records()
     for row in s.table.rows.values():
         if row.record is not None and any(each.ticket > plan.tickets for each in row.record.tasks.values()):
@@ -89,6 +92,13 @@ def judge_state(plan: Plan, s: State) -> str | None:
     if all(_is_live(records, process) for process in s.processes):
         found = _idle(plan, s, records)
     return found if found is not None or plan.allows(DUP) else _held_in_sleep(s, records)
+
+
+def _livelock(plan: Plan, s: State) -> str | None:
+    rows = [row for record in s.table.records().values() for row in record.tasks.values()]
+    return (
+        "livelock: a task goes on again and again" if any(row.ticket > plan.tickets for row in rows) else None
+    )
 
 
 def _held_in_sleep(s: State, records: dict[str, RunRecord]) -> str | None:
@@ -188,6 +198,8 @@ def _units_are_left(plan: Plan, s: State, gate: str) -> bool:
 
 def judge_rest(plan: Plan, s: State) -> str | None:
     """What is left undone where nothing is left to happen."""
+    if plan.program:
+        return judge_waits(s.table, s.told)
     records = s.table.records()
     for run_id, record in records.items():
         if not finished(record):

@@ -8,22 +8,28 @@ one that went on, it is played again from its beginning.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from greenlet import greenlet
 
+from exploration.durable import DurableCode
 from exploration.plan import WORKER, Plan
 from exploration.requests import AskedQueues, AskedStore, Broke, Ended, Request, Runs, ask
 from exploration.rows import Row, Who
+from headrace.core.events.envelopes import events_of
 from headrace.core.run.record import ErrorInfo
 from headrace.core.waits.rate_limit import Window
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
+from headrace.engine.events.handle import handle
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.cancel import cancel
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.waits.wake import wake_suspended
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
@@ -34,7 +40,7 @@ MOST_ALIVE = 3_000
 
 
 class Spec(NamedTuple):
-    """What a process is started for: a message (`body`), a run to cancel, or the clock."""
+    """What a process is started for: a message of a task or of an event (`body`), a run to cancel, or the clock."""
 
     kind: str
     subject: str
@@ -155,20 +161,38 @@ class _Process:
             case "tick":
                 tick(engine)
                 return None
+            case "event":
+                return self._event(engine)
             case _:
                 return self._deliver(engine)
 
     def _deliver(self, engine: Engine) -> Disposition:
         workflow = self.plan.workflow
-        code = {(workflow.workflow, task.name): _Code() for task in workflow.tasks}
+        code: dict[tuple[str, str], Runnable] = {
+            (workflow.workflow, task.name): DurableCode(self.plan.program) if self.plan.program else _Code()
+            for task in workflow.tasks
+        }
         host = Host(worker=WORKER, runnables=code, visibility_s=VISIBILITY_S)
-        received = Received(
-            queue=WORKER, body=self.spec.body, receipt="r", receive_count=1, sent_at_ms=0, message_id="m"
-        )
+        received = self._received(WORKER)
         verdict = deliver(engine, host, received, runner=_run)
         if isinstance(verdict, Done):
             engine.queues.delete(received)
         return verdict
+
+    def _event(self, engine: Engine) -> None:
+        """As the function of the events' queue."""
+        for event, page in events_of(self.spec.body, str, now_ms=self.clock.now_ms()):
+            handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+        engine.queues.delete(self._received(EVENTS_QUEUE))
+
+    def _received(self, queue: str) -> Received:
+        return Received(
+            queue=queue, body=self.spec.body, receipt="r", receive_count=1, sent_at_ms=0, message_id="m"
+        )
+
+
+def _starts_nothing(wanted: Sequence[object]) -> Sequence[str]:
+    raise AssertionError(f"nothing starts by an event here: {wanted}")
 
 
 class Histories:

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from support import durable_mistakes as mistakes
+
+from exploration.durable import BACK, EVENT, SLEEP, Step, durable
 from exploration.plan import Budget, Plan, alone, gate, units
 from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
 from headrace.core.run import owed
-from headrace.core.run.owed import Effect, GiveBack, LineUp
+from headrace.core.run.owed import Effect, GiveBack, LineUp, LookAtOperations
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
@@ -171,6 +174,10 @@ def _close_whatever_the_mark() -> list[Any]:
     return [patch.object(windows, "close", close)]
 
 
+def _a_stale_delivery_does_not_look() -> list[Any]:
+    return _without(LookAtOperations)
+
+
 ONE = alone(gate(1))
 TWO = alone(gate(2))
 EVICTING = alone(gate(1, strategy=GateStrategy.CANCEL_IN_PROGRESS))
@@ -180,6 +187,12 @@ UNIT = alone(rates=(units(),))
 def _limited(*, early: int = 0, runs: int = 2, limit: int = 1, **faults: int) -> Plan:
     return Plan(workflow=UNIT, runs=runs, rates={"r": limit}, early=early, budget=Budget(**faults))
 
+
+def _waits(*program: Step, **faults: int) -> Plan:
+    return Plan(workflow=durable(), runs=1, program=program, event=True, budget=Budget(**faults))
+
+
+WAITS_FOR_EVENT, EITHER = ((EVENT,),), ((SLEEP, EVENT),)
 
 MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "release takes any ticket": (
@@ -213,11 +226,21 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "the schedule moves first": (_the_schedule_moves_first, _limited(crash=1)),
     "the refill is not sent again": (_refill_is_not_sent_again, _limited(crash=1)),
     "close whatever the mark": (_close_whatever_the_mark, replace(_limited(), refill=True)),
+    "no look after the suspension": (mistakes.no_look_after_the_suspension, _waits(WAITS_FOR_EVENT)),
+    "an event wakes before it is written": (mistakes.wakes_before_it_writes, _waits(WAITS_FOR_EVENT)),
+    "subscribing again takes the event away": (
+        mistakes.subscribing_again_takes_the_event_away,
+        _waits(WAITS_FOR_EVENT, crash=1),
+    ),
+    "a stale timer resumes": (mistakes.a_stale_timer_resumes, _waits(EITHER, ((SLEEP,),))),
+    "who looks back subscribes after": (mistakes.who_looks_back_subscribes_after, _waits(((BACK,),))),
+    "a stale delivery does not look": (_a_stale_delivery_does_not_look, _waits(WAITS_FOR_EVENT, crash=1)),
 }
 """A mistake, and a plan that finds it."""
 
 RARE: dict[str, tuple[Mutation, Plan]] = {
     "no baton": (_no_baton, Plan(workflow=TWO, runs=4, handlers=4)),
+    "the order is not written": (mistakes.the_order_is_not_written, _waits(((SLEEP,), (EVENT,)), crash=1)),
 }
 """Those that random ways find sooner. Not here: "one gate remembered", which no plan of a few runs shows since wake-ups carry notes; the
 protocol's model finds it along random ways (tests/protocol)."""

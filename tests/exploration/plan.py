@@ -50,6 +50,8 @@ class Plan:
     tickets: int = 8  # a task that needs more is refused again and again
     stale: int = 0  # so many runs are over, their messages come once more, and a mark was left behind
     last_first: bool = False  # the last run has priority
+    program: tuple[tuple[tuple[str, ...], ...], ...] = ()  # what each run does, where it is a durable task
+    event: bool = False  # one is pushed at the beginning: it may come at any moment
     refill: bool = False  # a refill is due from the beginning, and nobody waits any more
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from exploration.durable import BACK, EVENT, SLEEP, Step, durable
 from exploration.plan import Budget, Plan, alone, gate, roots, units
 from headrace.core.run.plans.plan import GateStrategy
 
@@ -29,6 +30,12 @@ PAIRS = (
 )
 CANCELLING, NEWEST = GateStrategy.CANCEL_IN_PROGRESS, GateStrategy.CANCEL_NEWEST
 
+
+def _durable(*program: Step, runs: int = 1) -> Plan:
+    """Runs that do this, and an event that may come at any moment."""
+    return Plan(workflow=durable(), runs=runs, program=program, event=True)
+
+
 SHAPES: dict[str, Plan] = {
     "one place, 2 runs": Plan(workflow=alone(gate(1))),
     "one slot of the worker, 2 runs": Plan(workflow=alone(), limits={"worker:default": 1}),
@@ -52,6 +59,14 @@ SHAPES: dict[str, Plan] = {
     "cancelling in progress, 2 places, 3 runs": Plan(workflow=alone(gate(2, strategy=CANCELLING)), runs=3),
     "a unit a window, 3 runs": Plan(workflow=alone(rates=(units(),)), rates={"r": 1}, runs=3),
     "two units a window, 3 runs": Plan(workflow=alone(rates=(units(),)), rates={"r": 2}, runs=3, early=1),
+    "a durable sleep": replace(_durable(((SLEEP,),)), event=False),
+    "a durable wait": _durable(((EVENT,),)),
+    "a durable wait that looks back": _durable(((BACK,),)),
+    "a durable wait or sleep": _durable(((SLEEP, EVENT),)),
+    "a durable wait and sleep": _durable(((SLEEP,), (EVENT,))),
+    "a durable wait or sleep, then a sleep": _durable(((SLEEP, EVENT),), ((SLEEP,),)),
+    "two durable waits, two processes": replace(_durable(((EVENT,),), runs=2), handlers=2),
+    "two durable waits or sleeps": _durable(((SLEEP, EVENT),), runs=2),
 }
 
 
@@ -87,6 +102,12 @@ COMPLETE: dict[str, tuple[Budget, ...]] = {
     "two places, 3 runs": (Budget(),),
     "cancelling in progress, 2 places, 3 runs": (Budget(),),
     "a unit a window, 3 runs": (Budget(),),
+    "a durable sleep": ALONE,
+    "a durable wait": (Budget(), Budget(crash=1), Budget(dup=1), Budget(fail=1), Budget(cancel=1)),
+    "a durable wait that looks back": (Budget(), Budget(crash=1), Budget(dup=1)),
+    "a durable wait or sleep": (Budget(), Budget(crash=1), Budget(dup=1)),
+    "a durable wait or sleep, then a sleep": (Budget(),),
+    "two durable waits, two processes": (Budget(), Budget(crash=1), Budget(dup=1)),
 }
 PLANS = {name: plan for shape, budgets in COMPLETE.items() for name, plan in _each(shape, budgets).items()}
 """Explored to the end within the tests' budget."""
@@ -110,6 +131,9 @@ CUT_SHORT = {
         "two places, 3 runs": (Budget(crash=1), Budget(cancel=1)),
         "cancelling in progress, 3 runs": (Budget(), Budget(crash=1)),
         "two units a window, 3 runs": (Budget(), Budget(crash=1)),
+        "a durable wait": (Budget(zombie=1),),
+        "a durable wait and sleep": (Budget(crash=1),),
+        "two durable waits or sleeps": (Budget(cancel=1),),
     }.items()
     for name, plan in _each(shape, budgets).items()
     if name not in PLANS

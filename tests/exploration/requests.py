@@ -62,12 +62,14 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """User code runs. The answer is whether it raises."""
+    """User code runs. The answer is whether it raises. `saw`: what it has seen of its durable operations. `goes_on`: it does not end here."""
 
     run_id: str
     task: str
     ticket: int
     owner: str
+    saw: tuple[tuple[int, str], ...] = ()
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from exploration.histories import Node
 from exploration.requests import Runs
 from exploration.rows import Table
+from headrace.core.changes import Key
 from headrace.core.run.message import RefillMessage, TaskMessage, decode_message
 
 
@@ -43,6 +44,10 @@ class State(NamedTuple):
     ticks: int = 0
     taken: tuple[tuple[str, int, int], ...] = ()
     """Units taken of the window that a limit is at: limit, window, units."""
+    saw: tuple[tuple[str, tuple[tuple[int, str], ...]], ...] = ()
+    """What code has seen of its durable operations, by run."""
+    told: frozenset[Key] = frozenset()
+    """The subscriptions that an event was written into."""
     wrong: str = ""
     """What the step to this state broke."""
 
@@ -66,6 +71,8 @@ class State(NamedTuple):
                 self.early,
                 self.ticks,
                 self.taken,
+                self.saw,
+                self.told,
                 self.wrong,
             )
         )
@@ -78,5 +85,7 @@ def read(body: str) -> TaskMessage | RefillMessage:
 
 def subject_of(body: str) -> str:
     """Whom a process is named for that has this message."""
+    if body.startswith('{"event"'):
+        return "event"
     message = read(body)
     return "refill" if isinstance(message, RefillMessage) else f"{message.run_id}/{message.name}"

@@ -25,6 +25,15 @@ LARGEST = (
     "a unit a window, 2 runs; 1 dup",
     "a unit a window, 2 runs, seen before; 1 crash",
     "a unit a window, 2 runs, seen before; 1 dup",
+    "a durable wait; 1 dup",
+    "a durable wait that looks back; 1 crash",
+    "a durable wait that looks back; 1 dup",
+    "a durable wait or sleep; 1 crash",
+    "a durable wait or sleep; 1 dup",
+    "a durable wait or sleep, then a sleep; no faults",
+    "two durable waits, two processes; no faults",
+    "two durable waits, two processes; 1 crash",
+    "two durable waits, two processes; 1 dup",
 )
 """The longest searches: the fast tests explore their beginnings and follow random ways, the tests of scale go to their ends."""
 

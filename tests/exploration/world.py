@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exploration.beginning import WINDOW_MS, started, with_another, with_refill
 from exploration.checks import judge_rest, judge_state, judge_write, leaks
+from exploration.durable import see, told_by
 from exploration.histories import Answer, Histories, Node, Spec
 from exploration.plan import CANCEL, CRASH, DUP, FAIL, TICK, ZOMBIE, Plan
 from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, Request, Runs, Sends, Writes
@@ -14,9 +15,10 @@ from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
 from headrace.core.changes import Applied
 from headrace.core.run.graph import finished
-from headrace.core.table import CURSOR, RATE, gate_key
+from headrace.core.table import CATALOG, CURSOR, FILTERS, RATE, gate_key
 from headrace.core.waits.line import mark
 from headrace.core.waits.rate_limit import window_of
+from headrace.engine.events.push import EVENTS_QUEUE
 
 MOST_TICKS = 6
 
@@ -88,7 +90,7 @@ class World:
         if s.budget[ZOMBIE] and not process.frozen and process.message:
             yield Move(("freeze", who, request), lambda: self._lost(s, i, ZOMBIE))
         yield Move((who, request), lambda: self._step(s, i))
-        if s.budget[FAIL] and isinstance(request, Runs):
+        if s.budget[FAIL] and isinstance(request, Runs) and not request.goes_on:
             yield Move((who, "raises"), lambda: self._step(s, i, raises=True))
 
     def _quiet(self, s: State) -> Iterator[Move]:
@@ -121,7 +123,8 @@ class World:
     # ------------------------------------------------------------ who comes and goes
 
     def _deliver(self, s: State, m: Message) -> State:
-        spec = Spec("deliver", subject_of(m.body), m.body, 0)
+        kind = "event" if m.queue == EVENTS_QUEUE else "deliver"
+        spec = Spec(kind, subject_of(m.body), m.body, 0)
         if m.flight:
             return self._spawn(s, spec, kind=DUP, message=m.number)
         messages = tuple(each._replace(flight=True) if each is m else each for each in s.messages)
@@ -180,7 +183,7 @@ class World:
             case Reads(key=key):
                 return key.pk in ("paused", "clock")
             case Queries(pk=pk):
-                return pk.startswith("timer#")
+                return pk.startswith(("timer#", CATALOG)) or pk == FILTERS
             case Writes(write=write):
                 return write.key == CURSOR
             case Deletes():
@@ -199,7 +202,8 @@ class World:
                     after = self.rows.without_lease(after, node.spec.who)
                 if isinstance(child.answer.value, Applied):
                     wrong, taken = judge_write(s, process, write, before, after)
-                    s = s._replace(table=s.table.put(write.key, after), wrong=wrong, taken=taken)
+                    table, told = s.table.put(write.key, after), told_by(s.told, after)
+                    s = s._replace(table=table, wrong=wrong, taken=taken, told=told)
             case Reads(key=key):
                 row = s.table.rows.get(key)
                 child, _ = self._child(node, s, row, lambda: (None if row is None else row.item, row))
@@ -218,6 +222,9 @@ class World:
                 process = process._replace(message=0)
             case Runs():
                 child, _ = self._child(node, s, raises, lambda: (raises, None))
+                if request.saw:
+                    wrong, saw = see(s.saw, request.run_id, request.saw)
+                    s = s._replace(saw=saw, wrong=wrong)
                 if raises:
                     s = s._replace(budget=_spent(s.budget, FAIL))
             case _:
