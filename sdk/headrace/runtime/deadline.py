@@ -93,7 +93,9 @@ def _execute_async(
 
     loop = process_loop()
     control.running.begins()
-    future = loop.submit(runnable.acall(work), context=context, ended=control.running.ends)
+    future = loop.submit(
+        runnable.acall(work), context=context, ended=control.running.ends, name=work.described
+    )
     changed = threading.Event()
     ended: Future[Outcome] = future
     ended.add_done_callback(lambda _: changed.set())
@@ -138,10 +140,11 @@ def _async_ending(future: Future[Outcome], control: LiveControl) -> Ending:
     except (CancelledError, AsyncCancelled, TimeoutError):
         if control.is_cancelled():
             return Interrupted()
-        return _raised_in_code("CancelledError", "the task cancelled itself")
+        return raised_in_code("CancelledError", "the task cancelled itself")
 
 
-def _raised_in_code(kind: str, message: str) -> Raised:
+def raised_in_code(kind: str, message: str) -> Raised:
+    """An exception of the code that its own wrapper let through."""
     from headrace.core.run.record import ErrorInfo
 
     return Raised(ErrorInfo(type=kind, message=message))

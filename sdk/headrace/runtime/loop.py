@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import asyncio
+    from types import FrameType
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class ProcessLoop:
         *,
         context: Context | None = None,
         ended: Callable[[], None] = lambda: None,
+        name: str = "",
     ) -> Future[T]:
         """Run `work` as a task of the loop; cancelling the future cancels the task, which may go on all the same: `ended` is called
         when it has ended."""
@@ -52,12 +55,27 @@ class ProcessLoop:
 
         def begin() -> None:
             task = self.loop.create_task(work, context=context)
+            self.called(task, name)
             task.add_done_callback(lambda _: ended())
             task.add_done_callback(lambda finished: _hand_over(finished, done))
             done.add_done_callback(lambda future: self._cancel(task) if future.cancelled() else None)
 
         self.loop.call_soon_threadsafe(begin)
         return done
+
+    def called(self, task: asyncio.Task[Any], name: str) -> None:
+        """What `running` says while `task` runs, or a task that it makes."""
+        if name:
+            _names[task] = name
+
+    def running(self) -> tuple[str, FrameType | None]:
+        """Whose code the loop runs at the moment (empty where none of a task's), and where that stands."""
+        import asyncio
+        import sys
+
+        task = asyncio.current_task(self.loop)
+        frame = sys._current_frames().get(self._thread.ident or -1)
+        return _names.get(task, "") if task is not None else "", frame
 
     def _cancel(self, task: asyncio.Task[T]) -> None:
         self.loop.call_soon_threadsafe(task.cancel)
@@ -78,6 +96,9 @@ class ProcessLoop:
             self.loop.close()
 
 
+_names: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
+"""Whose code each task of a loop is."""
+
 made_tasks: Callable[[asyncio.Task[Any], Context | None], None] | None = None
 """Told of every task that is made on a process's loop: set by `runtime.durable`, once a durable task has run."""
 
@@ -86,6 +107,9 @@ def _made(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio
     import asyncio
 
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    maker = asyncio.current_task()
+    if maker is not None and (name := _names.get(maker)):
+        _names[task] = name
     if made_tasks is not None:
         made_tasks(task, options.get("context"))
     return task

@@ -18,20 +18,24 @@ from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish_wor
 from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.deliver import deliver, delivery
 from headrace.engine.runs.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from headrace.engine.runs.ports import Done, Host, Poison, Running
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
+from headrace.runtime.blocked import BlockedLoop
 from headrace.runtime.capture import capture_logs
 from headrace.runtime.deadline import end_process
 from headrace.runtime.health import serve_health
 from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
+from headrace.runtime.slots import LoopSlots, run_on_the_loop
 from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
+    from headrace.engine.runs.attempt import Steps
+    from headrace.engine.runs.ports import Disposition
     from headrace.ports import Received
 
 logger = logging.getLogger("headrace.worker")
@@ -74,6 +78,7 @@ class Process:
         self._by_default = not (slots or worker.slots)
         self.counts = Counts()
         self.stopping = threading.Event()
+        self._ended = threading.Event()
         self.done_tasks = 0
         self.id = self.engine.ids.owner()
         self.presence = Presence(self.engine, worker.name, self.id, worker.labels)
@@ -102,6 +107,9 @@ class Process:
         health = serve_health(self) if self.settings.healthcheck.enabled else None
         clock = threading.Thread(target=self._tick, name="headrace-clock", daemon=True)
         clock.start()
+        if any(code.is_async for code in self.worker.runnables().values()):
+            limit_s = self.settings.healthcheck.event_loop_block_threshold_seconds.total_seconds()
+            BlockedLoop(limit_s=limit_s, is_over=self._ended.wait).start()
         logger.info(
             "worker %s takes work, %d at once%s",
             self.worker.name,
@@ -123,6 +131,7 @@ class Process:
             if health is not None:
                 health.shutdown()
             self.worker.lifespan.stop()
+            self._ended.set()
             stop_process_loop()
         logger.info("worker %s has drained", self.worker.name)
 
@@ -176,7 +185,11 @@ class Process:
             threads.append(
                 threading.Thread(target=self._poll_next, args=(self.next_queue,), name="headrace-next")
             )
-        if self.slots > 1:
+        if self.slots > 1 and run_on_the_loop(self.worker):
+            threads.append(
+                threading.Thread(target=self._work_on_the_loop, args=(host,), name="headrace-slots")
+            )
+        elif self.slots > 1:
             threads += [
                 threading.Thread(target=self._work, args=(host,), name=f"headrace-slot-{number}")
                 for number in range(self.slots)
@@ -224,6 +237,14 @@ class Process:
             give_back(self.engine.queues, self._intake.put(found, first=True))
         self._next_has_more = False
 
+    def _work_on_the_loop(self, host: Host) -> None:
+        """All slots of async tasks."""
+
+        def steps(received: Received, left_behind: Callable[[Running], None]) -> Steps[Disposition]:
+            return delivery(self.engine, replace(host, left_behind=left_behind), received)
+
+        LoopSlots(self._intake, self.slots, steps, self._settle).work(self.stopping.is_set)
+
     def _work(self, host: Host) -> None:
         """A slot: one message after the other."""
         while (received := self._intake.take()) is not None:
@@ -259,8 +280,15 @@ class Process:
     def _deliver(self, host: Host, received: Received) -> list[Running]:
         """Do what the message asks for. The code that it left behind, which still runs."""
         left: list[Running] = []
+        self._settle(received, lambda: deliver(self.engine, replace(host, left_behind=left.append), received))
+        return [code for code in left if code.lives]
+
+    def _settle(self, received: Received, step: Callable[[], Disposition | None]) -> bool:
+        """Take a step of a delivery; whether it was the last, and the message is dealt with. None: code runs now, on the loop."""
         try:
-            outcome = deliver(self.engine, replace(host, left_behind=left.append), received)
+            outcome = step()
+            if outcome is None:
+                return False
             if isinstance(outcome, Done):
                 self._deleter.add(received)
             elif isinstance(outcome, Poison):
@@ -274,7 +302,7 @@ class Process:
         ):  # the message comes back: nothing of it may end this worker, or be lost without a word
             logger.exception("a delivery failed")
         self._count_task()
-        return [code for code in left if code.lives]
+        return True
 
     def _count_task(self) -> None:
         most = self.settings.terminate_worker_after_num_tasks

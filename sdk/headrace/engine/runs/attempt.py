@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import field, replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, assert_never
 
 from headrace.core.changes import Applied, Put, Update, Written
 from headrace.core.run.backoff import RetryIn
@@ -106,21 +106,55 @@ class Ran:
     log: str | None = None  # of a durable task, where it has grown since it was written
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The code of a claimed attempt, to be run now: what `Runner` is called with."""
+
+    engine: Engine
+    host: Host
+    claimed: Claimed
+    control: LiveControl
+    runnable: Runnable
+    work: Work
+
+
 Runner: TypeAlias = Callable[[Engine, Host, Claimed, LiveControl, Runnable, Work], Ending]
 """How user code is run to its end: for real (`run_live`), or in the virtual time of a simulation."""
+
+Result = TypeVar("Result")
+Steps: TypeAlias = Generator[Code, Ending, Result]
+"""Work that stops each time code is to be run, and goes on once it is sent how that ended. No thread needs to wait meanwhile."""
+
+
+def driven(steps: Steps[Result], runner: Runner) -> Result:
+    """Take all steps here, each code run by `runner`."""
+    try:
+        code = next(steps)
+        while True:
+            try:
+                ending = runner(code.engine, code.host, code.claimed, code.control, code.runnable, code.work)
+            except BaseException as error:  # noqa: BLE001  # as if it was raised where the code was asked for
+                code = steps.throw(error)
+            else:
+                code = steps.send(ending)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def beating(engine: Engine, claimed: Claimed, control: LiveControl) -> Heartbeat | Beats:
+    """What keeps an attempt's lease and message while its code runs."""
+    keep = claimed.keep_lease
+    if keep is None:
+        return Heartbeat(engine, claimed.received, claimed.record, claimed.attempt, control)
+    return Beats(engine.limits, lambda: keep(control))
 
 
 def run_live(
     engine: Engine, host: Host, claimed: Claimed, control: LiveControl, runnable: Runnable, work: Work
 ) -> Ending:
     """Run user code under its deadline, with a heartbeat that keeps lease and message."""
-    keep = claimed.keep_lease
-    heartbeat = (
-        Heartbeat(engine, claimed.received, claimed.record, claimed.attempt, control)
-        if keep is None
-        else Beats(engine.limits, lambda: keep(control))
-    )
-    with heartbeat:
+    with beating(engine, claimed, control):
         return execute(
             runnable,
             work,
@@ -143,8 +177,8 @@ def _overstaying(engine: Engine, claimed: Claimed, control: LiveControl) -> Over
     return overstaying
 
 
-def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_live) -> Ran:
-    """Run user code, place and save its output."""
+def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
+    """Have user code run, place and save its output."""
     runnable = host.runnables.get((claimed.record.plan.workflow, claimed.attempt.task))
     if runnable is None:
         return _unknown(host, claimed)
@@ -158,7 +192,14 @@ def run(engine: Engine, host: Host, claimed: Claimed, *, runner: Runner = run_li
 
         span, host = begin(tracing.installed, host, [(claimed.record, claimed.attempt.task)])
     overstaying = _overstaying(engine, claimed, control)
-    ending = runner(engine, host, claimed, control, runnable, work_of(engine, claimed, control, journal))
+    ending = yield Code(
+        engine=engine,
+        host=host,
+        claimed=claimed,
+        control=control,
+        runnable=runnable,
+        work=work_of(engine, claimed, control, journal),
+    )
     if control.running.lives:
         host.left_behind(control.running)
     control.flush()

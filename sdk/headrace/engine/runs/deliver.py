@@ -33,7 +33,9 @@ from headrace.engine.runs.attempt import (
     Claimed,
     Ran,
     Runner,
+    Steps,
     commit,
+    driven,
     run,
     run_live,
 )
@@ -54,8 +56,13 @@ def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = 
 
     A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
     """
+    return driven(delivery(engine, host, received, runner), runner)
+
+
+def delivery(engine: Engine, host: Host, received: Received, runner: Runner = run_live) -> Steps[Disposition]:
+    """As `deliver`, in steps. `runner` is for a batch, whose code is run within one of them."""
     try:
-        return _handle(engine, host, received, runner)
+        return (yield from _handle(engine, host, received, runner))
     except (StoreUnavailable, QueueUnavailable):
         _back_off(engine, received)
         raise
@@ -76,7 +83,7 @@ def refusal(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
 
 
-def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> Disposition:
+def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> Steps[Disposition]:
     message = message_in(engine, received.body)
     if isinstance(message, RefillMessage):
         from headrace.engine.waits.kinds.rate_limit import refill
@@ -104,12 +111,10 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> D
         from headrace.engine.runs.batch import deliver_batch
 
         return deliver_batch(engine.acting_for(received, message.account), host, received, message, runner)
-    return _deliver(engine.acting_for(received, message.account), host, received, message, runner)
+    return (yield from _deliver(engine.acting_for(received, message.account), host, received, message))
 
 
-def _deliver(
-    engine: Engine, host: Host, received: Received, message: TaskMessage, runner: Runner
-) -> Disposition:
+def _deliver(engine: Engine, host: Host, received: Received, message: TaskMessage) -> Steps[Disposition]:
     handed_on = hand_on(engine, host, received, message)
     if handed_on is not None:
         return handed_on
@@ -124,7 +129,7 @@ def _deliver(
     else:
         step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
-        step = _advance(engine, host, message, step, runner)
+        step = yield from _advance(engine, host, message, step)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
 
 
@@ -134,8 +139,8 @@ def _poison(engine: Engine, received: Received, reason: str) -> Poison:
 
 
 def _advance(
-    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, runner: Runner
-) -> Claimed | Disposition:
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed
+) -> Steps[Claimed | Disposition]:
     """Admit, run, commit and pay one attempt; the next of the chain, or what to do with the message."""
     admitted = admit(engine, host, message, claimed)
     if not isinstance(admitted, Claimed):
@@ -146,7 +151,7 @@ def _advance(
         return park_at_batch(engine, claimed)
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     host.tell(begun(claimed.record.plan.workflow, attempt, row))
-    ran = run(engine, host, claimed, runner=runner)
+    ran = yield from run(engine, host, claimed)
     rider = _rider(engine, host, message, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
     if (

@@ -171,6 +171,13 @@ class Work:
         return task_run_id(self.record.plan, self.record.run_id, self.task)
 
     @property
+    def described(self) -> str:
+        """The task for people: its name, its workflow's where that is another, its run."""
+        plan = self.record.plan
+        whose = "" if plan.standalone else f" of workflow {plan.workflow}"
+        return f"task {self.task}{whose} (run {self.record.run_id})"
+
+    @property
     def errors(self) -> Mapping[str, ErrorInfo]:
         """The errors of the run's failed tasks, by task name."""
         return {
