@@ -19,7 +19,7 @@ class Parcel(BaseModel):
 
 @hatchet.task(name="ship", input_validator=Parcel)
 def ship(input: Parcel, ctx: Context) -> dict[str, str]:
-    time.sleep(0.4)
+    time.sleep(0.8)
     return {"priority": Priority(ctx.priority).name}
 
 
@@ -30,9 +30,10 @@ lane = hatchet.worker("lane", workflows=[ship], slots=2)
 def main() -> None:
     priorities = [Priority.LOW] * 6 + [Priority.MEDIUM] + [Priority.HIGH] * 3
     with running(hatchet):
-        runs = []
-        for number, priority in enumerate(priorities):
-            runs.append(ship.run(Parcel(number=number), wait_for_result=False, priority=priority))
+        runs = [
+            ship.run(Parcel(number=number), wait_for_result=False, priority=priority)
+            for number, priority in enumerate(priorities)
+        ]
         for run in runs:
             run.result()
         labels = [f"{number} {priority.name}" for number, priority in enumerate(priorities)]

@@ -134,7 +134,7 @@ def run(*command: str) -> str:
         ),
         ("polling", ["ready after 9 looks and 183 minutes"]),
         ("agent_loop", ["price lamp = 40", "sum = 330", "budget = 350", "330 EUR fits"]),
-        ("durable", [r"2,190 words; the parent took [23] invocations and held none while it waited"]),
+        ("durable", [r"2,190 words; the parent took [1-3] invocations and held none while it waited"]),
         (
             "on_failure",
             [

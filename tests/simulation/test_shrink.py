@@ -13,7 +13,7 @@ from simulation.runner import Broken, Cut, CutSimulation, Numbers, broken_by
 from simulation.shrink import LINES, Line, Shrunk, ToldSimulation, _at_most, _leave_out, retell, shrink
 from simulation.world import Simulation
 
-pytestmark = [pytest.mark.simulation, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.simulation
 
 SEEDS = 400
 MISTAKES = (

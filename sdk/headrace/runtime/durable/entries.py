@@ -38,6 +38,10 @@ class Entries:
         for entry in self._all:
             self._note_child(entry)
 
+    def forget(self) -> None:
+        """Let go of what was read and added: it is in the log."""
+        self._all, self._nodes = [], {}
+
     def __getitem__(self, node: int) -> Entry:
         return self._all[node]
 

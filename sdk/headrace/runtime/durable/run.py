@@ -56,6 +56,7 @@ class DurableRun:
         self._waiting: dict[int, asyncio.Future[Entry]] = {}
         self._ending: Raised | None = None
         self._closed = ""
+        self._left = False
         self._held_s = 0.0  # of this invocation, answers that came meanwhile or not: each is a write, and a look at the others
         self._armed: set[int] = set()
         self._busy = 0
@@ -94,11 +95,12 @@ class DurableRun:
         has failed; the caller then never goes on.
         """
         self._check()
-        return self._entries.open(kind, asked, says, groups, label)
+        return None if self._left else self._entries.open(kind, asked, says, groups, label)
 
     def started(self, entry: Entry, child: ChildRun) -> None:
         """The child of a RUN exists: from here on the log may say so."""
-        self._entries.start(entry, child)
+        if not self._left:
+            self._entries.start(entry, child)
 
     def node_of(self, run_id: str) -> int | None:
         """The operation that started a child; None where none did."""
@@ -106,12 +108,16 @@ class DurableRun:
 
     async def memo(self, entry: Entry, value: Json) -> None:
         """Write a MEMO before its value is used. Does not return where the attempt is fenced."""
+        if self._left:
+            await self.never()
         self._entries.answer(entry, value)
         await self.aside(self._saved())
 
     async def answers(self, nodes: Sequence[int]) -> list[Entry]:
         """Wait until the operations are answered, each until it is its turn."""
         self._check()
+        if self._left:
+            await self.never()
         asked = {node: self._entries.again(node) for node in nodes}
         if len(nodes) == 1 and self._is_next(asked[nodes[0]]):
             return [self._entries[asked[nodes[0]]]]
@@ -158,7 +164,7 @@ class DurableRun:
     def _give_up(self, node: int) -> None:
         """The code has stopped waiting: its own timeout came first."""
         self._stirred.set()
-        if not self._closed:
+        if not self._closed and not self._left:
             self._entries.give_up(node)
 
     def _check(self) -> None:
@@ -177,6 +183,11 @@ class DurableRun:
     def close(self, why: str) -> None:
         """The coroutines go: from here on operations are refused."""
         self._closed = why
+
+    def leave(self) -> None:
+        """The attempt has ended and its code stays: it makes no operation more, whatever timer of its own wakes it, and its log can go."""
+        self._left = True
+        self._entries.forget()
 
     # ---- running
 

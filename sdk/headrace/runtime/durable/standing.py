@@ -48,6 +48,11 @@ class Standing:
         timers = [each for each in list(scheduled) if not each.cancelled() and _is_of(each, self._run)]
         return min(timer.when() for timer in timers) - self._loop.time() if timers else None
 
+    def hush(self) -> None:
+        """Have asyncio say nothing of tasks that go while they wait: a suspended task's are made again when it goes on."""
+        for task in list(self._tasks):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no public name for it
+
     def _has_ready(self) -> bool:
         return any(_is_of(handle, self._run) for handle in list(getattr(self._loop, "_ready", ())))
 

@@ -29,7 +29,6 @@ from headrace.core.run.plans.plan import (
     TaskPlan,
 )
 
-
 _DEFAULTS = {f.name: f.default for f in fields(TaskPlan)}
 _SHORT = {
     "name": "n", "worker": "w", "kind": "k", "parents": "p", "retries": "r", "backoff_factor": "bf",
