@@ -79,7 +79,7 @@ class Stage:
 
     @contextmanager
     def open(self) -> Iterator[LocalStack]:
-        with self._pool, local(self.app, background=False) as self.stack:
+        with self._pool, local(self.app, backend="memory", background=False) as self.stack:
             self.stack.advance(timedelta(milliseconds=MINUTE_MS - self.stack.clock.now_ms() % MINUTE_MS))
             try:
                 yield self.stack

@@ -164,7 +164,7 @@ def test_one_execution_and_the_reason(place: Callable[[Hatchet], None], error: B
     raising[:] = [error]
     hatchet = Hatchet()
     place(hatchet)
-    with local(hatchet, background=False) as stack:
+    with local(hatchet, backend="memory", background=False) as stack:
         ref = hatchet.stubs.task(name="work").run({"n": 1}, wait_for_result=False)
         began = stack.clock.now_ms()
         stack.drain(60)
@@ -183,7 +183,7 @@ def failure_of(ref: Any) -> TaskRunError:
 
 def only_failure(hatchet: Hatchet, name: str = "work", *, executions: int = 1) -> TaskRunError:
     """Run a task until nothing is left to do; its error."""
-    with local(hatchet, background=False) as stack:
+    with local(hatchet, backend="memory", background=False) as stack:
         ref = hatchet.stubs.task(name=name).run({}, wait_for_result=False)
         stack.drain(60)
         assert stack.invocations == executions
@@ -283,7 +283,7 @@ def test_a_condition_that_gives_no_answer_fails_at_once(
         ran.append("store")
         return {}
 
-    with local(hatchet, background=False) as stack:
+    with local(hatchet, backend="memory", background=False) as stack:
         ref = flow.run(wait_for_result=False)
         stack.drain(60)
         failure = failure_of(ref)
@@ -306,7 +306,7 @@ def test_a_nul_is_refused_and_a_text_that_spells_one_is_not(text: str, fine: boo
     def work(input: EmptyModel, ctx: Context) -> dict[str, str]:
         return {"text": text}
 
-    with local(hatchet):
+    with local(hatchet, backend="memory"):
         if fine:
             assert work.run() == {"text": text}
         else:
@@ -364,7 +364,7 @@ def test_a_dependency_that_is_a_context_manager_is_entered_and_closed(
     ) -> dict[str, str]:
         return {"state": session.state}
 
-    with local(hatchet):
+    with local(hatchet, backend="memory"):
         for each in (plain, asynchronous):
             kind.state = "new"
             assert each.run() == {"state": "open"}
@@ -382,7 +382,7 @@ def test_an_annotation_that_cannot_be_resolved_hides_no_dependency() -> None:
     work.__annotations__ = {"ctx": "Elsewhere", "conn": "Annotated[str, Depends(conn_dependency)]"}
     hatchet = Hatchet()
     task = hatchet.task(name="work")(work)
-    with local(hatchet):
+    with local(hatchet, backend="memory"):
         assert task.run() == {"conn": "db"}
 
 
@@ -416,7 +416,7 @@ def test_a_lifespan_s_context_variable_is_seen_and_reset() -> None:
         return {"tenant": tenant.get()}
 
     hatchet.worker("w", workflows=[plain, asynchronous], lifespan=lifespan)
-    with local(hatchet):
+    with local(hatchet, backend="memory"):
         assert plain.run() == asynchronous.run() == {"tenant": "acme"}
     assert ended == ["unset"]
 
