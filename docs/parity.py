@@ -27,6 +27,25 @@ SECTIONS = {
     "J": "Names that code imports",
 }
 
+OUTSIDE = (
+    "## From outside",
+    "",
+    "`tests/outside/programs` are whole programs as they are written for Hatchet: they say `from hatchet_sdk import ...` and bring their own tests. "
+    "The suite runs them on `local` with the import changed, deep paths by `headrace.compat`, and nothing else (`tests/outside/test_programs.py`): all pass. "
+    "`python tests/outside/check_programs.py PYTHON` imports the same files with the real package, in a Python that has it (last with 1.37.5). "
+    "Hatchet's own examples are not among them: neither its wheel nor its source distribution holds any.",
+    "",
+    "| programs | of |",
+    "|---|---|",
+    "| `simple`, `dags`, `children`, `failing` | every way to run; parents, on-failure and on-success tasks; fan-out, metadata, the same children after a retry; retries, final failures, timeouts, errors as values |",
+    "| `cancelling`, `replaying`, `looking` | cancel and replay, one by one, by ids and by filter; workflows, metrics, expressions |",
+    "| `conditions`, `durable`, `events`, `time` | `wait_for`, `skip_if`, `cancel_if`; sleeps, events, children, replay, non-determinism, no eviction; filters and scopes; crons and schedules |",
+    "| `limiting`, `batches`, `surroundings` | concurrency, rate limits, idempotency, pauses; batch tasks; lifespans, dependencies, dataclasses, validators on the wire, stubs, logs, streams, mocks |",
+    "",
+    "What a program has to change beside the import is in the rows below: a static rate limit is put at the top level of a module (D15), a worker is declared there (H18), "
+    "`TaskApi` is made of the app (J).",
+)
+
 ROWS = """\
 A1 | `Hatchet(...)` | differs | no token; `client=`, `dispatcher` and `listener` are refused, as there is no server | sdk/test_definitions.py::test_an_app_makes_no_request_and_needs_no_token
 A2 | `ClientConfig` and the environment | differs | `HEADRACE_` names first, then `HATCHET_CLIENT_`; what only a server needs is taken and has no effect | sdk/test_settings.py::test_hatchet_s_names_are_read
@@ -187,6 +206,8 @@ def page() -> str:
         "",
         f"Of {len(found)} rows {counts['works']} work as in Hatchet, {counts['differs']} differ, {counts['refused']} are refused: "
         "by an error where they are defined or called, or because there is no server that they could be of.",
+        "",
+        *OUTSIDE,
     ]
     for letter, title in SECTIONS.items():
         lines += [

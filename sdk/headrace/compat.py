@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from headrace.triggers.children import Spawner
 
 V = TypeVar("V")
+R = TypeVar("R")
+TWorkflowInput = TypeVar("TWorkflowInput")
+"""What helper functions are typed with that take any workflow, or any output: Hatchet's names."""
 
 NAME = "hatchet_sdk"
 
@@ -227,6 +230,18 @@ _ERRORS = (
 )
 
 _REST = "clients.rest.models"
+_TRIGGERS = _top("ScheduleTriggerWorkflowOptions", "TriggerWorkflowOptions", "WorkflowRunTriggerConfig")
+_OPTIONS = _top(
+    "ConcurrencyExpression",
+    "ConcurrencyLimitStrategy",
+    "DesiredWorkerLabel",
+    "Priority",
+    "RateLimit",
+    "RateLimitDuration",
+    "SlotType",
+    "StickyStrategy",
+    "WorkerLabelComparator",
+)
 
 _MODULES: Mapping[str, Mapping[str, str]] = {
     "exceptions": {name: f"headrace.errors:{name}" for name in _ERRORS},
@@ -236,13 +251,24 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "context.worker_context": _top("WorkerContext"),
     "labels": _top("DesiredWorkerLabel", "WorkerLabel", "WorkerLabelComparator"),
     "rate_limit": _top("RateLimit", "RateLimitDuration"),
+    "types": _OPTIONS,
+    "types.concurrency": _top("ConcurrencyExpression", "ConcurrencyLimitStrategy"),
+    "types.idempotency": _top("StatusBasedIdempotencyConfig", "TTLBasedIdempotencyConfig"),
+    "types.labels": _top("DesiredWorkerLabel", "WorkerLabel", "WorkerLabelComparator"),
+    "types.priority": _top("Priority"),
+    "types.rate_limit": _top("RateLimit", "RateLimitDuration"),
+    "types.slot_types": _top("SlotType"),
+    "types.sticky": _top("StickyStrategy"),
+    "types.trigger": _TRIGGERS
+    | _event_models("BulkPushEventOptions", "BulkPushEventWithMetadata", "PushEventOptions"),
+    "utils.timedelta_to_expression": {"Duration": "headrace.options.durations:Duration"},
     "conditions": _top(
         "Condition", "OrGroup", "ParentCondition", "SleepCondition", "UserEventCondition", "or_"
     ),
     "serde": _top("is_in_hatchet_serialization_context", "remove_null_unicode_character"),
     "worker.worker": _top("Worker", "WorkerStartOptions", "WorkerStatus"),
     "workflow_run": _top("TaskRunRef", "WorkflowRunRef"),
-    "runnables.types": {"BatchMemberId": "headrace.compat:BatchMemberId"}
+    "runnables.types": {name: f"headrace.compat:{name}" for name in ("BatchMemberId", "R", "TWorkflowInput")}
     | _top(
         "ConcurrencyExpression",
         "ConcurrencyLimitStrategy",
@@ -268,10 +294,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
             "workflow_spawn_indices",
         )
     },
-    "clients.admin": _top(
-        "ScheduleTriggerWorkflowOptions", "TriggerWorkflowOptions", "WorkflowRunTriggerConfig"
-    )
-    | _models("TaskRunDetail", "WorkflowRunDetail"),
+    "clients.admin": _TRIGGERS | _models("TaskRunDetail", "WorkflowRunDetail"),
     "clients.events": _event_models(
         "BulkPushEventOptions", "BulkPushEventWithMetadata", "Event", "PushEventOptions"
     )
@@ -282,6 +305,15 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
     | {"RunsClient": "headrace.clients.runs.client:RunsClient"},
     "features.rate_limits": {"RateLimitsClient": "headrace.clients.rate_limits:RateLimitsClient"},
+    "features.metrics": {"MetricsClient": "headrace.clients.metrics:MetricsClient"}
+    | _models("TaskMetrics", "TaskStat", "TaskStatusStat"),
+    "features.cel": {"CELClient": "headrace.clients.cel:CELClient"}
+    | _top("CELEvaluationResult", "CELFailure", "CELSuccess"),
+    "features.cron": {"CronClient": "headrace.clients.crons:CronClient"},
+    "features.logs": {"LogsClient": "headrace.clients.logs:LogsClient"},
+    "features.scheduled": {"ScheduledClient": "headrace.clients.scheduled:ScheduledClient"},
+    "features.stubs": {"StubsClient": "headrace.clients.stubs:StubsClient"},
+    "features.workers": {"WorkersClient": "headrace.clients.workers:WorkersClient"},
     "features.workflows": {"WorkflowsClient": "headrace.clients.workflows:WorkflowsClient"},
     _REST: _event_models(
         "V1Event",
@@ -305,7 +337,14 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     f"{_REST}.v1_task_event": _models("V1TaskEvent"),
     f"{_REST}.v1_task_event_type": _models("V1TaskEventType"),
     f"{_REST}.v1_workflow_run_details": _models("V1WorkflowRunDetails"),
+    f"{_REST}.v1_workflow_run": _models("V1WorkflowRun"),
     f"{_REST}.v1_workflow_type": _models("V1WorkflowType"),
+    f"{_REST}.workflow_version": _models("WorkflowVersion"),
+    f"{_REST}.cron_workflows": _models("CronWorkflows"),
+    f"{_REST}.cron_workflows_list": _models("CronWorkflowsList"),
+    f"{_REST}.scheduled_run_status": _models("ScheduledRunStatus"),
+    f"{_REST}.scheduled_workflows": _models("ScheduledWorkflows"),
+    f"{_REST}.scheduled_workflows_list": _models("ScheduledWorkflowsList"),
     f"{_REST}.rate_limit": _models("RateLimit"),
     f"{_REST}.rate_limit_list": _models("RateLimitList"),
     f"{_REST}.workflow": _models("Workflow"),

@@ -231,6 +231,14 @@ class TaskRunError(Exception):
         self.trace = trace
         self.task_run_external_id = task_run_external_id
 
+    @classmethod
+    def from_exception(cls, exc: Exception, task_run_external_id: str | None = None) -> TaskRunError:
+        """What the task whose attempt raised this is known to have raised."""
+        import traceback
+
+        trace = "".join(traceback.format_exception(exc))
+        return cls(str(exc), type(exc).__name__, trace, task_run_external_id)
+
     def __str__(self) -> str:
         return self.serialize(include_metadata=False)
 

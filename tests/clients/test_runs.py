@@ -165,6 +165,8 @@ def test_more_than_a_page_of_one_partition(desk: Desk, runs: RunsClient) -> None
     assert [row.metadata.id for row in rows][: len(wanted)] == wanted
     assert len(rows) == len(wanted) + len(ids)
     assert len(runs.list_with_pagination(limit=7)) == 7
+    after = runs.list_with_pagination(include_payloads=False, offset=3)
+    assert [row.metadata.id for row in after] == [row.metadata.id for row in rows[3:]]
 
 
 def test_fifty_by_default(desk: Desk, runs: RunsClient) -> None:

@@ -155,6 +155,8 @@ def test_list_update_delete() -> None:
         for name in ("b", "a"):
             hatchet.webhooks.create("GENERIC", name, "'fixed'", auth, return_event_as_response_payload=False)
         assert [each.name for each in hatchet.webhooks.list().rows] == ["a", "b"]
+        assert [each.name for each in hatchet.webhooks.list(webhook_names=["b", "c"]).rows] == ["b"]
+        assert hatchet.webhooks.list(source_names=[V1WebhookSourceName.GITHUB]).rows == []
         headers = {"Authorization": "Basic " + base64.b64encode(b"u:p").decode()}
         assert stack.post_webhook("a", {}, headers) == (200, {"message": "ok"})
         changed = hatchet.webhooks.update("a", return_event_as_response_payload=True, static_payload={"x": 1})

@@ -232,6 +232,7 @@ def test_a_bulk_run_is_one_span_or_one_for_each_run(stack: LocalStack, traced: T
     stack.drain()
     bulk = traced.one("hatchet.run_workflows")
     assert (bulk.attributes or {})["hatchet.num_workflows"] == 3
+    assert (bulk.attributes or {})["hatchet.unique_workflow_names"] == '["leaf"]'
     assert [is_under(span, bulk) for span in traced.named("hatchet.start_step_run")] == [True] * 3
     assert traced.named("hatchet.run_workflow") == []
 
@@ -251,7 +252,11 @@ def test_an_event_hands_its_trace_to_the_runs_that_it_starts(stack: LocalStack, 
     pushed, started = traced.one("hatchet.push_event"), traced.one("hatchet.run_workflow")
     assert (pushed.attributes or {})["hatchet.event_key"] == "order:paid"
     assert is_under(started, pushed)
-    assert is_under(traced.one("hatchet.start_step_run", "on_paid"), started)
+    attempt = traced.one("hatchet.start_step_run", "on_paid")
+    assert is_under(attempt, started)
+    said = attempt.attributes or {}
+    assert said["hatchet.triggering_event_key"] == "order:paid"
+    assert said["hatchet.triggering_event_external_id"]
 
 
 def test_a_bulk_push_is_one_span(stack: LocalStack, traced: Traced) -> None:
@@ -261,6 +266,7 @@ def test_a_bulk_push_is_one_span(stack: LocalStack, traced: Traced) -> None:
     stack.drain()
     pushed = traced.one("hatchet.bulk_push_event")
     assert (pushed.attributes or {})["hatchet.num_events"] == 2
+    assert (pushed.attributes or {})["hatchet.unique_event_keys"] == '["order:paid"]'
     assert [is_under(span, pushed) for span in traced.named("hatchet.run_workflow")] == [True, True]
 
 
@@ -290,7 +296,9 @@ def test_a_durable_wait_has_one_span_however_often_its_task_is_replayed(
     first, second = traced.named("hatchet.durable.wait_for")
     assert is_under(first, attempts[0])
     assert is_under(second, attempts[1])
-    assert (first.attributes or {})["hatchet.wait_for"] == "a sleep of 0:05:00"
+    of_first = first.attributes or {}
+    assert of_first["hatchet.wait_for"] == "a sleep of 0:05:00"
+    assert (of_first["hatchet.num_conditions"], of_first["hatchet.step_run_id"]) == (1, ref.workflow_run_id)
 
 
 def test_a_cancelled_run_is_a_span_under_its_attempt(traced: Traced) -> None:

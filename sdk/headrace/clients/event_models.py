@@ -39,12 +39,6 @@ class PushEventOptions(_Model):
     scope: str | None = None
 
 
-class BulkPushEventOptions(_Model):
-    """The options of a bulk push."""
-
-    namespace: str | None = None
-
-
 class BulkPushEventWithMetadata(_Model):
     """One event of a bulk push."""
 
@@ -53,6 +47,12 @@ class BulkPushEventWithMetadata(_Model):
     additional_metadata: Object = Field(default_factory=dict)
     priority: int | None = None
     scope: str | None = None
+
+
+class BulkPushEventOptions(BulkPushEventWithMetadata):
+    """The options of a bulk push: of its fields only `namespace` counts there, as in Hatchet."""
+
+    namespace: str | None = None
 
 
 class V1EventWorkflowRunSummary(_Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         V1WebhookBasicAuth,
         V1WebhookHMACAuth,
         V1WebhookList,
+        V1WebhookSourceName,
     )
     from headrace.ports import Secrets
 
@@ -98,11 +99,23 @@ class WebhooksClient:
 
     aio_create = aio(create)
 
-    def list(self, limit: int | None = None, offset: int | None = None) -> V1WebhookList:
-        """Webhooks by name; `limit` defaults to 50."""
+    def list(
+        self,
+        limit: int | None = None,
+        offset: int | None = None,
+        webhook_names: Sequence[str] | None = None,
+        source_names: Sequence[V1WebhookSourceName] | None = None,
+    ) -> V1WebhookList:
+        """Webhooks by name, all or those of these names and senders; `limit` defaults to 50."""
         from headrace.clients.event_models import V1WebhookList
 
-        rows, pagination = page_of(webhooks.all_webhooks(self._app.engine), offset, limit)
+        found = [
+            each
+            for each in webhooks.all_webhooks(self._app.engine)
+            if (webhook_names is None or each.name in webhook_names)
+            and (source_names is None or each.source in source_names)
+        ]
+        rows, pagination = page_of(found, offset, limit)
         return V1WebhookList(rows=[self._shown(each) for each in rows], pagination=pagination)
 
     aio_list = aio(list)

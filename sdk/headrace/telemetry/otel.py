@@ -34,6 +34,7 @@ from headrace.telemetry.otel_attributes import Attributes
 from headrace.telemetry.tracing import Ended, Failed, Returned, Stopped, WentToSleep
 
 if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry
     from headrace.core.events.event import Event
     from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import ErrorInfo, RunRecord
@@ -155,8 +156,9 @@ class _Spans:
         )
         return _Attempt(self._tracer, span, parent)
 
-    def waiting(self, where: str) -> Callable[[], None]:
-        span = self._tracer.start_span("hatchet.durable.wait_for", attributes={"hatchet.wait_for": where})
+    def waiting(self, task_external_id: str, wait: Entry, says: str) -> Callable[[], None]:
+        attributes = self._attributes.of_wait(task_external_id, wait, says)
+        span = self._tracer.start_span("hatchet.durable.wait_for", attributes=attributes)
         return span.end
 
     def flush(self) -> None:

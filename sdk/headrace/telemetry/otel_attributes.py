@@ -12,6 +12,7 @@ from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.request import Child
 
 if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry
     from headrace.core.events.event import Event
     from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import RunRecord
@@ -52,6 +53,12 @@ class OTelAttribute(str, Enum):  # noqa: UP042  # Hatchet's is a str with the En
     PARENT_STEP_RUN_ID = "parent_step_run_id"
     STICKY = "sticky"
     RUN_AT_TIMESTAMPS = "run_at_timestamps"
+    TRIGGERING_EVENT_EXTERNAL_ID = "triggering_event_external_id"
+    TRIGGERING_EVENT_KEY = "triggering_event_key"
+    KEY = "key"
+    SIGNAL_KEY = "signal_key"
+    NUM_CONDITIONS = "num_conditions"
+    MEMO_FN_NAME = "memo_fn_name"
 
 
 class Attributes:
@@ -83,14 +90,24 @@ class Attributes:
 
     def of_starts(self, wanted: Sequence[StartRun]) -> dict[str, Value]:
         """Of a bulk run: how many, and of what."""
-        names = ",".join(dict.fromkeys(each.workflow for each in wanted))
-        return {"hatchet.num_workflows": len(wanted), **self._made({OTelAttribute.WORKFLOW_NAME: names})}
+        names = list(dict.fromkeys(each.workflow for each in wanted))
+        made = self._made({OTelAttribute.WORKFLOW_NAME: ",".join(names)})
+        return {
+            "hatchet.num_workflows": len(wanted),
+            "hatchet.unique_workflow_names": json.dumps(names),
+            **made,
+        }
 
     def of_events(self, events: Sequence[Event], *, bulk: bool) -> dict[str, Value]:
         """Of events that are pushed."""
         if bulk:
-            keys = ",".join(dict.fromkeys(each.key for each in events))
-            return {"hatchet.num_events": len(events), **self._made({OTelAttribute.EVENT_KEY: keys})}
+            keys = list(dict.fromkeys(each.key for each in events))
+            made = self._made({OTelAttribute.EVENT_KEY: ",".join(keys)})
+            return {
+                "hatchet.num_events": len(events),
+                "hatchet.unique_event_keys": json.dumps(keys),
+                **made,
+            }
         [event] = events
         return self._made(
             {
@@ -134,10 +151,23 @@ class Attributes:
                 OTelAttribute.PARENT_WORKFLOW_RUN_ID: link.run_id if link is not None else None,
                 OTelAttribute.CHILD_WORKFLOW_INDEX: link.index if link is not None else None,
                 OTelAttribute.CHILD_WORKFLOW_KEY: link.key if link is not None else None,
+                OTelAttribute.TRIGGERING_EVENT_EXTERNAL_ID: _text(record.metadata.get("hatchet__event_id")),
+                OTelAttribute.TRIGGERING_EVENT_KEY: _text(record.metadata.get("hatchet__event_key")),
                 OTelAttribute.ADDITIONAL_METADATA: _json(record.metadata),
                 OTelAttribute.ACTION_PAYLOAD: self._payload(record.input.text),
             }
         )
+
+    def of_wait(self, task_external_id: str, wait: Entry, says: str) -> dict[str, Value]:
+        """Of a wait of a durable task. `says`: what for, in words."""
+        made = self._made(
+            {
+                OTelAttribute.SIGNAL_KEY: wait.label or None,
+                OTelAttribute.NUM_CONDITIONS: len(wait.groups),
+                OTelAttribute.STEP_RUN_ID: task_external_id,
+            }
+        )
+        return {"hatchet.wait_for": says, **made}
 
     def _payload(self, text: str | None) -> str | None:
         return text if self._settings.log_payloads else None
@@ -153,6 +183,10 @@ class Attributes:
         for attribute, value in values.items():
             if value is not None and attribute.value not in self._excluded:
                 yield f"hatchet.{attribute.value}", value
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _json(metadata: Mapping[str, Json]) -> str | None:

@@ -15,6 +15,7 @@ from headrace.core.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from headrace.core.durable.log import Entry
     from headrace.core.events.event import Event
     from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import ErrorInfo, RunRecord
@@ -78,7 +79,7 @@ class Tracing(Protocol):
         """An attempt of `worker` at a task of a run begins; at several, where one call does the work of a batch."""
         ...
 
-    def waiting(self, where: str) -> Callable[[], None]:
+    def waiting(self, task_external_id: str, wait: Entry, says: str) -> Callable[[], None]:
         """A durable task begins to wait; what is returned ends the span."""
         ...
 

@@ -136,6 +136,7 @@ class RunsReading:
         self,
         since: datetime | None = None,
         only_tasks: bool = False,
+        offset: int | None = None,
         limit: int | None = None,
         statuses: Sequence[RunStatus] | None = None,
         until: datetime | None = None,
@@ -146,10 +147,11 @@ class RunsReading:
         triggering_event_external_id: str | None = None,
         include_payloads: bool = True,
     ) -> builtins.list[V1TaskSummary]:
-        """As `list`, every page of it: all the rows, or the first `limit`."""
+        """As `list`, every page of it: all the rows, or the first `limit` after `offset`."""
         found = self.list(
             since=since,
             only_tasks=only_tasks,
+            offset=offset,
             limit=limit if limit is not None else EVERY,
             statuses=statuses,
             until=until,

@@ -51,7 +51,7 @@ class DurableRun:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self.standing = Standing(self, self._loop)
-        self._spans = Spans()
+        self._spans = Spans(task_external_id)
         self._entries = Entries(where, task_external_id, invocation_count, log, self._fail, self._spans.begin)
         self._waiting: dict[int, asyncio.Future[Entry]] = {}
         self._ending: Raised | None = None

@@ -9,15 +9,16 @@ from headrace.telemetry import tracing
 
 
 class Spans:
-    """The spans that are open, by node."""
+    """The spans that are open, by node. `task_external_id`: of the task that waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, task_external_id: str) -> None:
+        self._task_external_id = task_external_id
         self._ends: dict[int, Callable[[], None]] = {}
 
     def begin(self, entry: Entry, says: str) -> None:
         """A new operation; only waits have a span, and only where traces are made."""
         if entry.kind is Kind.WAIT and tracing.installed is not None:
-            self._ends[entry.node] = tracing.installed.waiting(says)
+            self._ends[entry.node] = tracing.installed.waiting(self._task_external_id, entry, says)
 
     def end(self, node: int) -> None:
         found = self._ends.pop(node, None)
