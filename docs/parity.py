@@ -153,8 +153,8 @@ H9 | `hatchet.metrics` | works |  | clients/test_small_clients.py::test_tasks_ar
 H10 | OpenTelemetry | works |  | telemetry/test_otel.py::test_one_trace_leads_from_the_caller_over_the_queue_into_the_task_and_its_child
 H11 | Prometheus | differs | names begin with `headrace_`; `headrace metrics --prometheus` for a stack, `/metrics` of a worker process; rates are in CloudWatch | clients/test_small_clients.py::test_open_tasks_as_prometheus_text
 H12 | Autoscaling API | differs | `hatchet.metrics.get_task_stats` and `headrace metrics -o json` in place of REST; Lambda scales by itself | cli/test_runs.py::test_open_tasks_are_counted
-H13 | `hatchet.workers` | differs | list and get work; update, pause and unpause are refused: deploy, or disable the function's event source | clients/test_small_clients.py::test_workers
-H14 | `hatchet.workflows` | differs | list, get, get_version, pause and unpause work; delete is refused: deploy without it | clients/test_small_clients.py::test_workflows_of_a_stack_whose_code_is_not_here
+H13 | `hatchet.workers` | differs | a worker's id is its name; a pause is noticed within 10 seconds | clients/test_small_clients.py::test_workers
+H14 | `hatchet.workflows` | differs | what a worker still registers is not deleted: deploy without it first; only the current version is kept | clients/test_small_clients.py::test_a_workflow_that_no_worker_has_any_more_is_deleted_with_what_starts_it
 H15 | `hatchet.cel.debug` | works |  | clients/test_small_clients.py::test_an_expression_is_tried
 H16 | Facts of the context | differs | `worker_id` is the worker's name; clients and `action` are not on the context | sdk/test_runs.py::test_the_context
 H17 | Health of a worker process | works |  | handlers/test_process.py::test_it_works_tells_its_health_and_drains

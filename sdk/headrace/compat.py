@@ -345,6 +345,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     f"{_REST}.scheduled_run_status": _models("ScheduledRunStatus"),
     f"{_REST}.scheduled_workflows": _models("ScheduledWorkflows"),
     f"{_REST}.scheduled_workflows_list": _models("ScheduledWorkflowsList"),
+    f"{_REST}.update_worker_request": _models("UpdateWorkerRequest"),
     f"{_REST}.rate_limit": _models("RateLimit"),
     f"{_REST}.rate_limit_list": _models("RateLimitList"),
     f"{_REST}.workflow": _models("Workflow"),

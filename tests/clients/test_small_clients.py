@@ -15,11 +15,13 @@ from headrace import Context, EmptyModel, Hatchet
 from headrace.clients.cel import CELFailure, CELSuccess
 from headrace.clients.logs import LogsClient
 from headrace.clients.metrics import MetricsClient
+from headrace.clients.models import UpdateWorkerRequest
 from headrace.clients.workflows import WorkflowsClient
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plans.plan import RunPlan
-from headrace.engine.catalog.workers import announce
+from headrace.engine.catalog.workers import announce, leave, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows
+from headrace.engine.clock.crons import declare_crons
 from headrace.engine.records.logs import LogLine, write_lines
 from headrace.engine.waits.kinds.pause import Pause, pauses
 from headrace.errors import DefinitionError, NotSupportedError
@@ -148,8 +150,6 @@ def test_workflows(desk: Desk) -> None:
         workflows.get_version("solo", "6")
     with pytest.raises(ValueError, match="no workflow 'nowhere'"):
         workflows.get("nowhere")
-    with pytest.raises(NotSupportedError):
-        workflows.delete("solo")
 
 
 def test_a_workflow_is_paused_and_goes_on(desk: Desk) -> None:
@@ -231,9 +231,18 @@ def test_workers() -> None:
         ValueError, match=r"no worker of stack 'headrace' is called 'slo': did you mean 'slow'\?"
     ):
         client.workers.get("slo")
-    for refused in (client.workers.pause, client.workers.unpause):
-        with pytest.raises(NotSupportedError):
-            refused("slow")
+    client.workers.pause("slow")
+    assert [(row.name, row.status) for row in app.workers.list().rows] == [
+        ("far", "ACTIVE"),
+        ("gpu", "ACTIVE"),
+        ("slow", "PAUSED"),
+    ]
+    assert not client.workflows.get("task").is_paused
+    assert client.workers.update("slow", UpdateWorkerRequest()).status == "PAUSED"
+    assert client.workers.update("slow", UpdateWorkerRequest(is_paused=False)).status == "ACTIVE"
+    for wrong in (client.workers.pause, client.workers.unpause):
+        with pytest.raises(ValueError, match="no worker of stack 'headrace' is called 'slo'"):
+            wrong("slo")
 
 
 def test_workflows_of_a_stack_whose_code_is_not_here() -> None:
@@ -249,6 +258,39 @@ def test_workflows_of_a_stack_whose_code_is_not_here() -> None:
         assert client.workflows.get_version(given).version == task.plan().version
     with pytest.raises(ValueError, match=r"no workflow 'tusk'.*did you mean 'task'"):
         client.workflows.get("tusk")
+
+
+def test_a_workflow_that_no_worker_has_any_more_is_deleted_with_what_starts_it() -> None:
+    app, client = Hatchet(), Hatchet()
+    app.use(connect())
+    client.use(app.engine)
+    old = app.task(name="old", on_crons=["0 3 * * *"])(step)
+    kept = app.task(name="kept")(step)
+    worker = app.worker("far", process=True, workflows=[old, kept])
+    publish_workflows(app.engine, [old.publishable(), kept.publishable()])  # as a process that starts does
+    publish_workers(app.engine, [worker.declared()])
+    declare_crons(app.engine, [old.publishable()])
+    announce(app.engine, "far", "p1", {})
+    in_a_day = datetime.now(UTC) + timedelta(days=1)
+    for name in ("old", "kept"):
+        client.cron.create(name, "mine", "0 4 * * *", {}, {})
+        client.scheduled.create(name, in_a_day, {}, {})
+        client.filters.create(client.workflows.get(name).metadata.id, "true", "scope")
+    with pytest.raises(
+        NotSupportedError, match="workflow old is registered by worker far: deploy the worker without it"
+    ):
+        client.workflows.delete("old")
+    leave(app.engine, "far", "p1")
+    client.workflows.delete(old.id)
+    assert [row.name for row in client.workflows.list().rows] == ["kept"]
+    assert [row.workflow_name for row in client.cron.list().rows] == ["kept"]
+    assert [row.workflow_name for row in client.scheduled.list().rows] == ["kept"]
+    assert [row.workflow_id for row in client.filters.list().rows] == [kept.id]
+    for again in (client.workflows.delete, client.workflows.get):
+        with pytest.raises(ValueError, match="no workflow 'old'"):
+            again("old")
+    with pytest.raises(ValueError, match="old"):
+        client.runs.create("old", {})
 
 
 @pytest.mark.parametrize(

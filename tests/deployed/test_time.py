@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headrace]:
 
 
 def test_it_can_be_triggered_by_name_at_once(client: Headrace) -> None:
-    assert sorted(row.name for row in client.workflows.list().rows) == ["beat", "later"]
+    assert sorted(row.name for row in client.workflows.list().rows) == ["beat", "insert", "later", "soon"]
     run = client.stubs.task(name="later").run(wait_for_result=False)
     assert run.result() == {"id": run.workflow_run_id}
 
@@ -99,3 +100,30 @@ def test_scheduled_delayed_and_debounced_runs_start(client: Headrace) -> None:
     )
     started = {row.metadata.id for row in client.runs.list(workflow_ids=["later"]).rows}
     assert gone.workflow_run_id not in started
+
+
+def test_batches_are_full_or_due_and_of_one_key(client: Headrace) -> None:
+    """Six rows of two tables are two calls of three; a row that no other joins is a call of one, once its interval is over."""
+    insert = client.stubs.task(name="insert")
+    tables = ["orders", "customers"] * 3
+    results = insert.run_many([insert.create_bulk_run_item({"table": table}) for table in tables])
+    together = {
+        table: {tuple(result["together"]) for result, of in zip(results, tables, strict=True) if of == table}
+        for table in set(tables)
+    }
+    assert [len(calls) for calls in together.values()] == [1, 1]
+    assert sorted(len(members) for calls in together.values() for members in calls) == [3, 3]
+    assert client.stubs.task(name="soon").run() == {"rows": 1}
+
+
+def test_a_paused_worker_begins_nothing_until_it_goes_on(client: Headrace) -> None:
+    client.workers.pause("timely")
+    time.sleep(11)  # by then every process knows
+    ref = client.stubs.task(name="later").run(wait_for_result=False)
+    until(
+        lambda: client.runs.get(ref.workflow_run_id).tasks[0].waits_for == "worker timely to be unpaused",
+        within_s=60,
+        what="the run was parked",
+    )
+    client.workers.unpause("timely")
+    assert ref.result() == {"id": ref.workflow_run_id}

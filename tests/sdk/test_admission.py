@@ -377,6 +377,66 @@ def test_a_paused_workflow_keeps_its_runs_until_it_goes_on() -> None:
     assert stage.started == ["a", "b"]
 
 
+def test_a_paused_worker_begins_no_task_until_it_goes_on() -> None:
+    stage = Stage()
+    task = one_task(stage, None)
+    with stage.open() as stack:
+        stage.app.workers.pause("default")
+        ids = [task.run(each, wait_for_result=False).workflow_run_id for each in orders("ab")]
+        stack.drain()
+        assert stage.statuses(ids) == [QUEUED, QUEUED]
+        assert stage.app.runs.get(ids[0]).tasks[0].waits_for == "worker default to be unpaused"
+        stage.app.workers.unpause("default")
+        stack.drain()
+        assert stage.statuses(ids) == [COMPLETED, COMPLETED]
+    assert stage.started == ["a", "b"]
+
+
+def test_what_a_paused_worker_has_begun_goes_on_and_the_next_task_of_its_run_waits() -> None:
+    stage = Stage()
+    flow = stage.app.workflow(name="flow", input_validator=Order)
+    order: list[str] = []
+
+    @flow.task(retries=1)
+    def first(input: Order, ctx: Context) -> dict[str, int]:
+        order.append(f"first {ctx.retry_count}")
+        if ctx.retry_count == 0:
+            stage.app.workers.pause("default")
+            raise ValueError("again")
+        return {}
+
+    @flow.task(parents=[first])
+    def second(input: Order, ctx: Context) -> dict[str, int]:
+        order.append("second")
+        return {}
+
+    with stage.open() as stack:
+        ref = flow.run(Order(), wait_for_result=False)
+        stack.drain()
+        assert order == ["first 0", "first 1"]
+        stage.app.workers.unpause("default")
+        stack.drain()
+        assert stage.statuses([ref.workflow_run_id]) == [COMPLETED]
+    assert order == ["first 0", "first 1", "second"]
+
+
+def test_a_task_waits_for_a_paused_worker_as_long_as_its_schedule_timeout_says() -> None:
+    stage = Stage()
+    task = one_task(stage, None)
+    with stage.open() as stack:
+        stage.app.workers.pause("default")
+        run_id = task.run(Order(), wait_for_result=False).workflow_run_id
+        stack.deliver_all()
+        stack.advance(timedelta(minutes=4))
+        stack.drain()
+        assert stage.statuses([run_id]) == [QUEUED]
+        stack.advance(timedelta(minutes=3))
+        stack.drain()
+        assert stage.statuses([run_id]) == [CANCELLED]
+        assert "did not start within 300s" in str(stage.app.runs.get(run_id).tasks[0].error_message)
+    assert stage.started == []
+
+
 def test_a_run_of_a_paused_workflow_is_cancelled_after_its_ttl() -> None:
     stage = Stage()
     task = one_task(stage, None)

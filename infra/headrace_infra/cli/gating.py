@@ -11,7 +11,7 @@ from rich.table import Table
 from headrace.app import Headrace
 from headrace.clients.gates import GatesClient
 from headrace.core.waits.labels import decode_wishes
-from headrace.core.waits.points import WORKER_GATE
+from headrace.core.waits.points import WORKER_GATE, WORKER_PAUSE
 from headrace.engine.waits.points import GateKind
 from headrace.engine.waits.views import GateView, HolderView, LimitView, WaiterView
 from headrace_infra.cli.console import errors, out, seconds
@@ -81,7 +81,12 @@ def _title(view: GateView) -> str:
         case GateKind.RATE:
             return f"rate limit [bold]{name}[/]"
         case GateKind.PAUSE:
-            return f"workflow [bold]{name}[/]"
+            kind, paused = (
+                ("worker", name.removeprefix(WORKER_PAUSE))
+                if name.startswith(WORKER_PAUSE)
+                else ("workflow", name)
+            )
+            return f"{kind} [bold]{paused}[/]"
         case GateKind.LABELS:
             return f"worker [bold]{name}[/]"
         case GateKind.BATCH:

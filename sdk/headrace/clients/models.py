@@ -387,7 +387,7 @@ class WorkflowList(_Model):
 
 
 class WorkerInfo(_Model):
-    """A worker as it is declared; `slots` is None where it is not capped."""
+    """A worker as it is declared; `status` is ACTIVE, PAUSED or INACTIVE, `slots` is None where it is not capped."""
 
     metadata: ResourceId
     name: str
@@ -396,6 +396,14 @@ class WorkerInfo(_Model):
     labels: Object = Field(default_factory=dict)
     workflows: list[str] = Field(default_factory=list)
     """The workflows that it runs."""
+
+
+class UpdateWorkerRequest(_Model):
+    """What `workers.update` changes."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    is_paused: bool | None = Field(default=None, alias="isPaused")
 
 
 class WorkerList(_Model):

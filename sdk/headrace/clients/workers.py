@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.core.values import dataclass
-from headrace.errors import NotSupportedError
+from headrace.core.waits.points import WORKER_PAUSE
 from headrace.options.labels import worker_name
 from headrace.triggers.definition import no_such
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
-    from headrace.clients.models import WorkerInfo, WorkerList
+    from headrace.clients.models import UpdateWorkerRequest, WorkerInfo, WorkerList
     from headrace.engine.catalog.workers import LiveWorker
     from headrace.engine.engine import Engine
     from headrace.settings.settings import Settings
@@ -73,8 +73,8 @@ class WorkersClient:
         from headrace.clients.models import WorkerList
 
         workers = self._known()
-        alive = self._alive(workers.values())
-        return WorkerList(rows=[_info(workers[name], alive) for name in sorted(workers)])
+        alive, paused = self._alive(workers.values()), self._paused()
+        return WorkerList(rows=[_info(workers[name], alive, paused) for name in sorted(workers)])
 
     aio_list = aio(list)
 
@@ -85,7 +85,7 @@ class WorkersClient:
             raise ValueError(
                 f"no worker of stack {self._app.settings.stack!r} is called {worker_id!r}: {no_such(full, workers)}"
             )
-        return _info(workers[full], self._alive([workers[full]]))
+        return _info(workers[full], self._alive([workers[full]]), self._paused())
 
     aio_get = aio(get)
 
@@ -112,6 +112,11 @@ class WorkersClient:
                 )
         return found
 
+    def _paused(self) -> Container[str]:
+        from headrace.engine.waits.kinds.pause import pauses
+
+        return pauses(self._app.engine)
+
     def _alive(self, workers: Iterable[_Known]) -> Sequence[LiveWorker]:
         """The processes that are alive: one read, where any of the workers has processes only."""
         if not any(worker.process for worker in workers):
@@ -120,30 +125,45 @@ class WorkersClient:
 
         return live(self._app.engine)
 
-    def update(self, worker_id: str, opts: object) -> NoReturn:
-        """Not supported."""
-        raise NotSupportedError("a worker is changed by deploying it")
+    def update(self, worker_id: str, opts: UpdateWorkerRequest) -> WorkerInfo:
+        """Pause a worker, or let it go on, by `opts.is_paused`; nothing where that is None. The worker as it is then."""
+        if opts.is_paused is not None:
+            (self.pause if opts.is_paused else self.unpause)(worker_id)
+        return self.get(worker_id)
 
     aio_update = aio(update)
 
-    def pause(self, worker_id: str) -> NoReturn:
-        """Not supported: disable the event source mapping of the worker's function, or stop its processes."""
-        raise NotSupportedError(
-            "to pause a worker, disable the event source mapping of its Lambda function, or stop its processes"
-        )
+    def pause(self, worker_id: str) -> None:
+        """Let a worker, by its name, begin no more tasks until `unpause`: they stay QUEUED, for as long as their schedule timeouts say.
+
+        What has begun goes on, and is retried there. Its processes and functions know of it within 10 seconds. Pausing again is harmless.
+        ValueError for a worker that there is not.
+        """
+        from headrace.engine.waits.kinds.pause import Pause, pause
+
+        pause(self._app.engine, WORKER_PAUSE + self.get(worker_id).name, Pause(queue_ttl_ms=None))
 
     aio_pause = aio(pause)
 
-    def unpause(self, worker_id: str) -> NoReturn:
-        """Not supported: enable the event source mapping of the worker's function, or start its processes."""
-        raise NotSupportedError(
-            "to go on, enable the event source mapping of the worker's Lambda function, or start its processes"
-        )
+    def unpause(self, worker_id: str) -> None:
+        """Let a worker, by its name, begin tasks again: those that wait, too, within seconds. One that is not paused stays as it is.
+
+        ValueError for a worker that there is not.
+        """
+        from headrace.engine.waits.kinds.pause import unpause
+
+        unpause(self._app.engine, WORKER_PAUSE + self.get(worker_id).name)
 
     aio_unpause = aio(unpause)
 
 
-def _info(worker: _Known, alive: Sequence[LiveWorker]) -> WorkerInfo:
+def _status(worker: _Known, processes: Sequence[LiveWorker], paused: Container[str]) -> str:
+    if WORKER_PAUSE + worker.name in paused:
+        return "PAUSED"
+    return "ACTIVE" if processes or not worker.process else "INACTIVE"
+
+
+def _info(worker: _Known, alive: Sequence[LiveWorker], paused: Container[str]) -> WorkerInfo:
     from headrace.clients.models import ResourceId, WorkerInfo
 
     processes = [each for each in alive if each.worker == worker.name] if worker.process else []
@@ -153,7 +173,7 @@ def _info(worker: _Known, alive: Sequence[LiveWorker]) -> WorkerInfo:
     return WorkerInfo(
         metadata=ResourceId(id=worker.name),
         name=worker.name,
-        status="ACTIVE" if processes or not worker.process else "INACTIVE",
+        status=_status(worker, processes, paused),
         slots=worker.slots,
         labels=labels,
         workflows=list(worker.workflows),

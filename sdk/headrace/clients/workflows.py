@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.clients.naming import App, namespaced, plan_of, workflow_names
 from headrace.core.run.ids import workflow_id
-from headrace.engine.catalog.workflows import all_published, published
+from headrace.engine.catalog.workflows import all_published, forget_workflow, published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.durations import Duration, to_ms
@@ -17,6 +17,7 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     from headrace.clients.models import Workflow, WorkflowList, WorkflowVersion
     from headrace.core.run.plans.plan import RunPlan
+    from headrace.engine.engine import Engine
 
 
 QueueBehavior = Literal["QUEUE", "DROP"]
@@ -69,9 +70,21 @@ class WorkflowsClient:
 
     aio_get_version = aio(get_version)
 
-    def delete(self, workflow_id: str) -> NoReturn:
-        """Not supported: take it out of its worker and deploy."""
-        raise NotSupportedError("a workflow is deleted by deploying its worker without it")
+    def delete(self, workflow_id: str) -> None:
+        """Take a workflow out of the stack, by its id or name, that no worker has any more: no run of it starts from then on, its crons,
+        scheduled runs and filters go. Its runs stay until their retention is over, and can be read.
+
+        NotSupportedError while a function that is deployed, or a process that is alive, registers it: deploy, or stop, that first.
+        ValueError where there is no such workflow.
+        """
+        engine, name = self._app.engine, self._plan(workflow_id).workflow
+        worker = _registered_by(engine, name)
+        if worker is not None:
+            raise NotSupportedError(
+                f"workflow {name} is registered by worker {worker}: deploy the worker without it, or stop its processes, and delete it then"
+            )
+        _delete_what_starts(engine, name)
+        forget_workflow(engine, name)  # last: until then the call can be made again
 
     aio_delete = aio(delete)
 
@@ -124,6 +137,32 @@ class WorkflowsClient:
     def _plan(self, given: str) -> RunPlan:
         [name] = workflow_names(self._app, [given])
         return plan_of(self._app, name)
+
+
+def _registered_by(engine: Engine, workflow: str) -> str | None:
+    """The worker that would register the workflow again: one with a function, or with a process that is alive."""
+    from headrace.engine.catalog.workers import declared, live
+
+    found = [worker for worker in declared(engine) if workflow in worker.workflows]
+    alive = {process.worker for process in live(engine)} if any(worker.process for worker in found) else ()
+    return next((each.worker for each in found if not each.process or each.worker in alive), None)
+
+
+def _delete_what_starts(engine: Engine, workflow: str) -> None:
+    """Its crons, declared and created, the runs that are scheduled of it, and the filters that were created."""
+    from headrace.engine.clock.crons import delete_cron, list_crons
+    from headrace.engine.clock.scheduled import delete_scheduled, list_scheduled
+    from headrace.engine.events import filters
+
+    for job in list_crons(engine):
+        if job.workflow == workflow:
+            delete_cron(engine, job.id)
+    for run in list_scheduled(engine):
+        if run.workflow == workflow:
+            delete_scheduled(engine, run.id)
+    for each in filters.all_filters(engine):
+        if each.workflow == workflow and not each.declared:
+            filters.delete(engine, each)
 
 
 def _version(plan: RunPlan) -> WorkflowVersion:

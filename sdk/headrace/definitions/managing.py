@@ -154,7 +154,7 @@ class Managed(Triggered[I, R]):
     aio_list_runs = aio(list_runs)
 
     def delete(self) -> None:
-        """Not supported, a NotSupportedError: take the workflow out of its worker and deploy."""
+        """See `hatchet.workflows.delete`: only what no worker registers any more can be deleted."""
         self.app.workflows.delete(self.id)
 
     aio_delete = aio(delete)

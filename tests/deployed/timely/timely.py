@@ -1,6 +1,8 @@
-"""An app whose runs are started by time: what `test_time.py` deploys."""
+"""An app whose runs are started by time, and batches: what `test_time.py` deploys."""
 
-from headrace import Context, EmptyModel, Headrace
+from datetime import timedelta
+
+from headrace import BatchMemberId, Context, EmptyModel, Headrace
 
 hatchet = Headrace()
 
@@ -15,4 +17,16 @@ def later(input: EmptyModel, ctx: Context) -> dict[str, str]:
     return {"id": ctx.workflow_run_id}
 
 
-hatchet.worker("timely", workflows=[beat, later])
+@hatchet.batch_task(
+    batch_max_size=3, batch_max_interval=timedelta(minutes=2), batch_group_key="string(input.table)"
+)
+def insert(rows: dict[BatchMemberId, EmptyModel], ctx: Context) -> dict[BatchMemberId, dict[str, list[str]]]:
+    return {member: {"together": sorted(rows)} for member in rows}
+
+
+@hatchet.batch_task(batch_max_size=100, batch_max_interval=timedelta(milliseconds=200), broadcast_output=True)
+async def soon(rows: dict[BatchMemberId, EmptyModel], ctx: Context) -> dict[str, int]:
+    return {"rows": len(rows)}
+
+
+hatchet.worker("timely", workflows=[beat, later, insert, soon])

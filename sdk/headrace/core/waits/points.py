@@ -13,6 +13,9 @@ from headrace.core.values import dataclass
 WORKER_GATE = "worker:"
 """What the names of concurrency limits begin with that are the slots of a worker."""
 
+WORKER_PAUSE = "worker/"
+"""What the names of pauses begin with that are of a worker; no workflow's name holds a slash."""
+
 _OPERATIONS = "durable"
 
 
@@ -40,9 +43,14 @@ class AtRateLimit:
 
 @dataclass(frozen=True, slots=True)
 class AtPause:
-    """A paused workflow to be unpaused."""
+    """A paused workflow, or worker, to be unpaused."""
 
-    workflow: str
+    name: str
+
+    @property
+    def worker(self) -> str | None:
+        """The worker, where it is one that is paused."""
+        return self.name.removeprefix(WORKER_PAUSE) if self.name.startswith(WORKER_PAUSE) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,8 @@ def encode_point(point: WaitPoint) -> str:
             return f"{GATE}{WORKER_GATE}{worker}#"
         case AtRateLimit(key):
             return f"{RATE}{key}"
-        case AtPause(workflow):
-            return f"{PAUSE}{workflow}"
+        case AtPause(name):
+            return f"{PAUSE}{name}"
         case AtLabels(worker):
             return f"{LABELS}{worker}"
         case AtBatch(workflow, task, key):

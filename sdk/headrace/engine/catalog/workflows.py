@@ -89,6 +89,12 @@ def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_o
     return len(puts) + len(gone)
 
 
+def forget_workflow(engine: Engine, workflow: str) -> None:
+    """The stack has no such workflow any more; other processes believe that within KEPT_MS. Harmless where it has none."""
+    engine.store.write(Delete(key=workflow_key(workflow)))
+    engine.catalog.forget()
+
+
 def _differs(item: Item, found: Item | None) -> bool:
     return found is None or {k: v for k, v in found.items() if k not in ("pk", "sk")} != item
 

@@ -68,8 +68,8 @@ def able(
             return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
         case AtRateLimit():
             return _able_at_limit(around.engine, gate, item, waiting)
-        case AtPause(workflow):
-            return [] if workflow in around.paused else list(waiting)
+        case AtPause(name):
+            return [] if name in around.paused else list(waiting)
         case AtLabels(worker):
             alive = [each.labels for each in around.alive if each.worker == worker]
             return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.record import RunRecord
 from headrace.core.waits.labels import decode_wishes, meets
-from headrace.core.waits.points import AdmissionPoint, AtLabels, AtPause, encode_point
+from headrace.core.waits.points import WORKER_PAUSE, AdmissionPoint, AtLabels, AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.runs.attempt import Claimed
 from headrace.engine.runs.patience import patiently
@@ -32,21 +32,28 @@ def admit(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) ->
 
 
 def _line_to_wait_in(engine: Engine, host: Host, record: RunRecord, task: str) -> AdmissionPoint | None:
-    """The line of those whose workflow is paused, or whose labels no process has; None: nothing holds it back."""
+    """The line of those whose workflow or worker is paused, or whose labels no process has; None: nothing holds it back."""
     wishes = record.routing.required_labels.get(task)
     if wishes and host.labels is not None and not meets(decode_wishes(wishes), host.labels()):
         return AtLabels(host.worker)
     if not _has_started(record, task) and pause_of(engine, record.plan.workflow) is not None:
         return AtPause(record.plan.workflow)
+    if not _ran_before(record, task) and pause_of(engine, WORKER_PAUSE + host.worker) is not None:
+        return AtPause(WORKER_PAUSE + host.worker)
     return None
+
+
+def _ran_before(record: RunRecord, task: str) -> bool:
+    """Whether the task itself has run before this attempt."""
+    mine = record.tasks[task]
+    return bool(mine.app_retry_count or mine.takeovers or mine.started)
 
 
 def _has_started(record: RunRecord, task: str) -> bool:
     """Whether any task of the run has run before this attempt."""
-    mine = record.tasks[task]
-    others = (row for name, row in record.tasks.items() if name != task)
-    if mine.app_retry_count or mine.takeovers or mine.started:
+    if _ran_before(record, task):
         return True
+    others = (row for name, row in record.tasks.items() if name != task)
     return any(row.started_at_ms for row in others)
 
 

@@ -154,7 +154,7 @@ def line_up(engine: Engine, record: RunRecord, task: str) -> None:
 
         batch.line_up(engine, record, task)
         return
-    start_by_ms = _paused_until(engine, record) if isinstance(point, AtPause) else None
+    start_by_ms = _paused_until(engine, point.name) if isinstance(point, AtPause) else None
     waiter = waiter_of(engine, record, task, start_by_ms=start_by_ms)
     engine.store.write(put_waiter(waiter, expires_at_s=record.expires_at_s))
     match point:
@@ -162,9 +162,9 @@ def line_up(engine: Engine, record: RunRecord, task: str) -> None:
             mark_limit(engine, waiter.gate, waiter.worker, parked=waiter.sk)
         case AtConcurrency() | AtSlots():
             _mark_gate(engine, record, task, point)
-        case AtPause(workflow):
+        case AtPause(name):
             _mark_line(engine, record, waiter)
-            if not _still_paused(engine, workflow):
+            if not _still_paused(engine, name):
                 wake(engine, [waiter])
         case AtLabels(worker):
             _mark_line(engine, record, waiter)
@@ -197,19 +197,21 @@ def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
     return any(of.member in each.holders for each in states)
 
 
-def _paused_until(engine: Engine, record: RunRecord) -> int | None:
-    """By what is read here: another process may have paused it again, for longer."""
+def _paused_until(engine: Engine, paused: str) -> int | None:
+    """By what is read here: another process may have paused it again, for longer. None: by the task's schedule timeout."""
     from headrace.engine.waits.kinds.pause import refresh
 
-    how = refresh(engine, consistent=True).get(record.plan.workflow)
-    return None if how is None else engine.clock.now_ms() + how.queue_ttl_ms
+    how = refresh(engine, consistent=True).get(paused)
+    if how is None or how.queue_ttl_ms is None:
+        return None
+    return engine.clock.now_ms() + how.queue_ttl_ms
 
 
-def _still_paused(engine: Engine, workflow: str) -> bool:
+def _still_paused(engine: Engine, paused: str) -> bool:
     """What this process knew may be old: it goes by what is read here, or it would park the task again and again."""
     from headrace.engine.waits.kinds.pause import refresh
 
-    return workflow in refresh(engine, consistent=True)
+    return paused in refresh(engine, consistent=True)
 
 
 def step_out(engine: Engine, record: RunRecord, task: str) -> None:

@@ -12,6 +12,7 @@ from headrace.core.table import GATE, LABELS, PAUSE, RATE
 from headrace.core.values import dataclass
 from headrace.core.waits.points import (
     WORKER_GATE,
+    WORKER_PAUSE,
     AtBatch,
     AtConcurrency,
     AtLabels,
@@ -31,7 +32,7 @@ class GateKind(StrEnum):
     CONCURRENCY = "concurrency"  # a place among those of a key
     SLOTS = "slots"  # a slot of a worker
     RATE = "rate"  # units of a rate limit
-    PAUSE = "pause"  # a paused workflow
+    PAUSE = "pause"  # a paused workflow or worker
     LABELS = "labels"  # a process of the worker with the right labels
     BATCH = "batch"  # the batch of a batch task to fill
 
@@ -46,7 +47,12 @@ class Address:
 
     def matches(self, text: str) -> bool:
         """Whether `text` is its name or its key, or that of its workflow, task or worker."""
-        names = {self.name, self.key, self.name.removeprefix(WORKER_GATE)}
+        names = {
+            self.name,
+            self.key,
+            self.name.removeprefix(WORKER_GATE),
+            self.name.removeprefix(WORKER_PAUSE),
+        }
         if self.kind is GateKind.CONCURRENCY:
             owner = self.name.rpartition("/")[0]
             names |= {owner, *owner.split(":")}
@@ -68,8 +74,8 @@ def address_of(gate: str) -> Address:
             return Address(GateKind.SLOTS, WORKER_GATE + worker)
         case AtRateLimit(key):
             return Address(GateKind.RATE, key)
-        case AtPause(workflow):
-            return Address(GateKind.PAUSE, workflow)
+        case AtPause(name):
+            return Address(GateKind.PAUSE, name)
         case AtLabels(worker):
             return Address(GateKind.LABELS, worker)
         case AtBatch(workflow, task, key):
@@ -101,8 +107,10 @@ def described(point: WaitPoint) -> str:
             return f"a slot of worker {worker}"
         case AtRateLimit(key):
             return f"units of rate limit {key!r}"
-        case AtPause(workflow):
-            return f"workflow {workflow} to be unpaused"
+        case AtPause() if point.worker is not None:
+            return f"worker {point.worker} to be unpaused"
+        case AtPause(name):
+            return f"workflow {name} to be unpaused"
         case AtLabels(worker):
             return f"a process of worker {worker} with the right labels"
         case AtBatch(key=key):

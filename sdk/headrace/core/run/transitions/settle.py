@@ -38,7 +38,7 @@ def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_m
 
     It keeps the time since when it is queued, and remembers every point that it lined up at until its next commit: it is no
     newcomer there any more. Were it to remember the last one only, two of them could send it back and forth for ever.
-    A paused workflow stops that time: where it waited for one, it is queued from now on.
+    A pause stops that time: where it waited for a paused workflow, or worker, to go on, it is queued from now on.
     """
     row = record.tasks[attempt.task]
     paused = bool(row.lined_up) and isinstance(row.lined_up[-1], AtPause) and row.lined_up[-1] != point
@@ -116,7 +116,7 @@ def overdue(record: RunRecord, task: str, *, queued_at_ms: int, now_ms: int) -> 
 
 def schedule_timed_out(record: RunRecord, task: str) -> ErrorInfo:
     row = record.tasks.get(task)
-    if row is not None and isinstance(row.waits_at, AtPause):
+    if row is not None and isinstance(row.waits_at, AtPause) and row.waits_at.worker is None:
         message = f"Task {task} waited longer than the queue_ttl of its paused workflow"
         return ErrorInfo(type=SCHEDULING_TIMED_OUT, message=message)
     limit_s = record.plan.task(task).schedule_timeout_ms / 1000
