@@ -74,11 +74,17 @@ def test_what_may_be_asked_of_events() -> None:
         ({"workflow_run_statuses": [RunStatus.FAILED]}, {two}),
         ({"workflow_run_statuses": [RunStatus.COMPLETED, RunStatus.FAILED]}, {one, two}),
         ({"until": at(w) - timedelta(hours=1)}, set()),
-        ({"limit": 0}, set()),
+        ({"additional_metadata": {"team": "blue", "size": "s"}}, set()),  # all pairs, as in Hatchet
     ]
     for given, expected in asked:
         found = {row.metadata.id for row in w.app.event.list(**given).rows}
         assert found == expected, given
+    for wrong, message in (
+        ({"limit": 0}, "a limit of at least 1"),
+        ({"workflow_run_statuses": ["OPEN"]}, "OPEN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            w.app.event.list(**wrong)
     event = w.app.event.get(two)
     assert (event.workflow_run_summary.failed, event.workflow_run_summary.succeeded) == (1, 0)
     assert event.triggered_runs[0].filter_id is not None

@@ -169,6 +169,24 @@ def test_more_than_a_page_of_one_partition(desk: Desk, runs: RunsClient) -> None
     assert [row.metadata.id for row in after] == [row.metadata.id for row in rows[3:]]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"limit": 0}, "offset is None and limit 0: give an offset of at least 0 and a limit of at least 1"),
+        ({"limit": "5"}, "limit '5'"),
+        ({"limit": 5, "offset": -1}, "offset is -1"),
+        (
+            {"statuses": ["OPEN"]},
+            r"statuses is \['OPEN'\]: give some of QUEUED, RUNNING, COMPLETED, CANCELLED, FAILED",
+        ),
+    ],
+)
+def test_pages_and_statuses_that_there_are_not(runs: RunsClient, given: dict[str, Any], message: str) -> None:
+    for listing in (runs.list, runs.list_with_pagination):
+        with pytest.raises(ValueError, match=message):
+            listing(**given)
+
+
 def test_fifty_by_default(desk: Desk, runs: RunsClient) -> None:
     for number in range(60):
         desk.keep(solo(desk, f"r{number:02}", number, "completed"))

@@ -1,4 +1,4 @@
-"""Metadata is in a run's record and in every start message: what leaves no room for all else is refused before anything is sent or stored."""
+"""Metadata, and what is kept until it starts a run: what leaves no room for all else in its item is refused before anything is sent or stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from headrace import (
     BulkPushEventWithMetadata,
     Context,
     Debounce,
+    DefaultFilter,
     EmptyModel,
     Headrace,
+    V1WebhookBasicAuth,
 )
 from headrace.errors import PayloadTooLargeError
+from headrace.memory.secrets import MemorySecrets
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -83,4 +86,65 @@ def test_as_much_as_there_may_be_comes_through(stack: LocalStack, way: str) -> N
         stack.drain()
         runs = stack.runs()
         assert {run.metadata["x"] for run in runs if "x" in run.metadata} == {metadata(LIMIT)["x"]}
+    assert stack.dead_letters() == 0
+
+
+BASIC = V1WebhookBasicAuth(username="u", password="p")
+KEPT: dict[str, tuple[Callable[[dict[str, Any]], object], int, str]] = {
+    "cron": (
+        lambda given: hatchet.cron.create("plain", "big", "0 0 1 1 *", given, {}),
+        256 * 1024,
+        "the input of a cron of plain",
+    ),
+    "scheduled": (
+        lambda given: hatchet.scheduled.create("plain", datetime.now(UTC) + timedelta(days=1), given, {}),
+        256 * 1024,
+        "the input of a later run of plain",
+    ),
+    "filter": (
+        lambda given: hatchet.filters.create(plain.id, "true", "s", given),
+        LIMIT,
+        "the payload of a filter of plain",
+    ),
+    "webhook": (
+        lambda given: hatchet.webhooks.create("GENERIC", "big", "'a'", BASIC, static_payload=given),
+        256 * 1024,
+        "webhook big: static_payload",
+    ),
+    "on_crons": (
+        lambda given: Headrace().workflow(name="w", on_crons=["0 0 * * *"], cron_input=given),
+        256 * 1024,
+        "workflow w: cron_input",
+    ),
+    "default_filters": (
+        lambda given: Headrace().workflow(
+            name="w", default_filters=[DefaultFilter(expression="true", scope="s", payload=given)]
+        ),
+        LIMIT - len('{"0":}'),
+        "workflow w: the payloads of default_filters",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", KEPT)
+def test_what_is_kept_has_a_limit(stack: LocalStack, way: str) -> None:
+    make, limit, what = KEPT[way]
+    with pytest.raises(PayloadTooLargeError, match=f"{what} is .* bytes; the limit is"):
+        make(metadata(limit + 1))
+    secrets = hatchet.engine.secrets
+    assert isinstance(secrets, MemorySecrets)
+    assert (hatchet.cron.list().rows, hatchet.scheduled.list().rows, hatchet.filters.list().rows) == (
+        [],
+        [],
+        [],
+    )
+    assert (hatchet.webhooks.list().rows, secrets.values) == ([], {})
+    make(metadata(limit))
+
+
+def test_an_event_comes_through_the_largest_filter(stack: LocalStack) -> None:
+    hatchet.filters.create(plain.id, "true", "s", metadata(LIMIT))
+    hatchet.event.push("a", {}, scope="s", additional_metadata=metadata(LIMIT - 1_000))
+    stack.drain()
+    assert [run.status for run in hatchet.runs.list().rows] == ["COMPLETED"]
     assert stack.dead_letters() == 0

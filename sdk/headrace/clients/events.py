@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace.clients.naming import App, workflow_names
+from headrace.clients.pages import DEFAULT_LIMIT, span_of, statuses_of
 from headrace.core.events.event import Event as Pushed
 from headrace.core.events.event import Trigger, event_id_at
 from headrace.core.run.graph import run_status
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 MOST_PUSHED = 1_000
 """Events a `bulk_push` takes (PARITY G2)."""
 
-DEFAULT_LIMIT = 50
 DAY_MS = 86_400_000
 SOURCE_RUN, SOURCE_STEP = "hatchet__source_workflow_run_id", "hatchet__source_step_run_id"
 
@@ -160,19 +160,20 @@ class EventClient:
     ) -> V1EventList:
         """Events, newest first: those pushed from `since` (default: a day ago) until `until` (default: now).
 
-        `limit` defaults to 50. None means any; of `additional_metadata` one pair that matches is enough, of `workflow_run_statuses` one
-        run. `workflow_ids` takes ids or names. Each day that is asked for costs 8 requests, and more for its events.
+        `limit` defaults to 50. None means any; all pairs of `additional_metadata` have to match, of `workflow_run_statuses` one run has to
+        have one. `workflow_ids` takes ids or names. Each day that is asked for costs 8 requests, and more for its events.
         """
         from headrace.clients.event_models import V1EventList
         from headrace.clients.models import PaginationResponse
 
-        first, size = offset or 0, DEFAULT_LIMIT if limit is None else limit
+        first, size = span_of(offset, limit)
+        statuses = statuses_of(workflow_run_statuses)
         wanted = self._wanted(keys, workflow_ids, event_ids, additional_metadata, scopes)
         found: Iterator[_Found] = filter(wanted, self._all(since, until))
-        if workflow_run_statuses:
-            found = self._with_status(found, frozenset(workflow_run_statuses))
+        if statuses is not None:
+            found = self._with_status(found, statuses)
         rows = list(islice(found, first, first + size + 1))
-        current = first // size + 1 if size else 1
+        current = first // size + 1
         more = len(rows) > size
         return V1EventList(
             rows=self._pages(rows[:size]),
@@ -212,7 +213,7 @@ class EventClient:
                 and (not workflow_ids or any(each.workflow in names for each in triggers))
                 and (not event_ids or event.event_id in event_ids)
                 and (not scopes or event.scope in scopes)
-                and (not metadata or any(str(event.metadata.get(k)) == str(v) for k, v in metadata.items()))
+                and all(str(event.metadata.get(k)) == str(v) for k, v in (metadata or {}).items())
             )
 
         return takes

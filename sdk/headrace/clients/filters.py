@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, workflow_names
+from headrace.clients.pages import span_of
 from headrace.core.events.match import Filter
 from headrace.core.run.ids import workflow_id as id_of
 from headrace.engine.events import filters
@@ -19,8 +20,6 @@ from headrace.values.expressions import check
 
 if TYPE_CHECKING:
     from headrace.clients.event_models import V1Filter, V1FilterList, V1UpdateFilterRequest
-
-DEFAULT_LIMIT = 50
 
 
 class FiltersClient:
@@ -76,7 +75,7 @@ class FiltersClient:
             and (not workflow_ids or each.workflow in names)
             and (not scopes or each.scope in scopes)
         ]
-        first, size = offset or 0, DEFAULT_LIMIT if limit is None else max(1, limit)
+        first, size = span_of(offset, limit)
         current, pages = first // size + 1, max(1, -(-len(rows) // size))
         return V1FilterList(
             rows=[self._shown(each) for each in rows[first : first + size]],

@@ -12,6 +12,7 @@ from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from headrace.clients.pages import span_of
 from headrace.core.changes import Applied, Item, Key, Put
 from headrace.core.table import RATE_LIMITS, gate_key, short_key, static_limit_key
 from headrace.core.waits.points import AtRateLimit, encode_point
@@ -105,7 +106,7 @@ class RateLimitsClient:
         field = _one_of(order_by_field, {"key": "key", "value": "value", "limitValue": "limit_value"}, "key")
         down = _one_of(order_by_direction, {"asc": "", "desc": "down"}, "asc")
         rows.sort(key=lambda row: getattr(row, field), reverse=bool(down))
-        first, size = offset or 0, limit or max(1, len(rows))
+        first, size = span_of(offset, limit, default=max(1, len(rows)))
         current, pages = first // size + 1, max(1, -(-len(rows) // size))
         return RateLimitList(
             rows=rows[first : first + size],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from headrace.clients.naming import App
 from headrace.clients.pages import page_of
 from headrace.core.events.webhook import Algorithm, ApiKey, Auth, Basic, Encoding, Hmac, Source, Webhook
+from headrace.core.sizes import MAX_KEPT_BYTES, check_size
 from headrace.engine.events import webhooks
 from headrace.errors import DefinitionError, NotConfigured
 from headrace.options.times import from_epoch_ms
@@ -77,6 +78,7 @@ class WebhooksClient:
             check(scope_expression, f"{where}: scope_expression")
         kind, secret = _auth(auth, source, where)
         static = metadata_of(static_payload)
+        check_size(f"{where}: static_payload", static, MAX_KEPT_BYTES)
         if webhooks.get(self._app.engine, name) is not None:
             raise _taken(name)
         now_ms = self._app.engine.clock.now_ms()
@@ -143,11 +145,13 @@ class WebhooksClient:
             if each is not None:
                 check(each, f"{where}: {what}")
         returns = return_event_as_response_payload
+        static = metadata_of(static_payload) if static_payload is not None else old.static_payload
+        check_size(f"{where}: static_payload", static, MAX_KEPT_BYTES)
         new = replace(
             old,
             key=event_key_expression or old.key,
             scope=scope_expression or old.scope,
-            static_payload=metadata_of(static_payload) if static_payload is not None else old.static_payload,
+            static_payload=static,
             returns_event=returns if returns is not None else old.returns_event,
             updated_at_ms=self._app.engine.clock.now_ms(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.clients.naming import App, namespaced, plan_of, workflow_names
+from headrace.clients.pages import span_of
 from headrace.core.run.ids import workflow_id
 from headrace.engine.catalog.workflows import all_published, forget_workflow, published
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
@@ -43,8 +44,8 @@ class WorkflowsClient:
             space = self._app.settings.prefix
             listed = (name for name in all_published(self._app.engine) if name.startswith(space))
             names = sorted({*self._app._workflows_by_name, *listed})
-        first = offset or 0
-        wanted = names[first : None if limit is None else first + limit]
+        first, size = span_of(offset, limit, default=max(1, len(names)))
+        wanted = names[first : first + size]
         plans = [plan for name in wanted if (plan := find_plan(self._app, name)) is not None]
         paused = pauses(self._app.engine)
         return WorkflowList(

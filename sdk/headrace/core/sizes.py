@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping
 from headrace.core.changes import Item, Value
 from headrace.errors import PayloadTooLargeError
 
+MAX_KEPT_BYTES = 256 * 1024
+"""How large an input, or a payload, is at most that is kept in an item of its own until something starts a run with it."""
+
+MAX_CARRIED_BYTES = 64 * 1024
+"""How large it is at most where every run that it starts has it in its record and its messages, too: what a filter's payload is."""
+
 
 def value_bytes(value: Value) -> int:
     """Bytes of one attribute value."""
@@ -45,8 +51,14 @@ def _text_bytes(texts: Iterable[str]) -> int:
 
 def check_metadata(what: str, metadata: Mapping[str, object], limit_bytes: int) -> None:
     """PayloadTooLargeError where metadata takes the room that a record and its messages need for all else."""
-    if not metadata:
+    check_size(f"the additional_metadata of {what}", metadata, limit_bytes)
+
+
+def check_size(what: str, given: Mapping[str, object] | str | None, limit_bytes: int) -> None:
+    """PayloadTooLargeError where a JSON text, or an object as JSON, is larger than the item that it is kept in has room for."""
+    if not given:
         return
-    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode(errors="surrogatepass"))
     if size > limit_bytes:
-        raise PayloadTooLargeError(f"the additional_metadata of {what}", size, limit_bytes)
+        raise PayloadTooLargeError(what, size, limit_bytes)

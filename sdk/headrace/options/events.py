@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from headrace.core.events.event import MAX_KEY_BYTES
+from headrace.core.sizes import MAX_CARRIED_BYTES, check_size
 from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import DeclaredFilter
 from headrace.errors import DefinitionError
@@ -47,10 +48,14 @@ def check_on_events(given: Sequence[str] | None, where: str) -> tuple[str, ...]:
 
 
 def check_filters(given: Sequence[Any] | None, where: str) -> tuple[DeclaredFilter, ...]:
-    """The filters of `default_filters`. DefinitionError where an expression does not parse, or there is no scope."""
-    return tuple(
+    """The filters of `default_filters`. DefinitionError where an expression does not parse, or there is no scope; PayloadTooLargeError
+    where their payloads are too large: all are in the item of their workflow, and one in each run."""
+    found = tuple(
         _declared(each, f"{where}: default_filters[{place}]") for place, each in enumerate(given or ())
     )
+    payloads = {str(place): each.payload for place, each in enumerate(found)}
+    check_size(f"{where}: the payloads of default_filters", payloads, MAX_CARRIED_BYTES)
+    return found
 
 
 def _declared(given: Any, what: str) -> DeclaredFilter:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
+from headrace.clients.pages import span_of, statuses_of
 from headrace.core.run.graph import run_status
 from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.core.run.record import RunStatus
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from headrace.engine.runs.listing import Wanted
 
 DAY_MS = 86_400_000
-DEFAULT_LIMIT = 50
 EVERY = 2**31
 
 
@@ -115,9 +115,10 @@ class RunsReading:
         One pair of `additional_metadata` that matches is enough. `only_tasks` lists the tasks of the runs in place of the runs.
         The index that this reads is eventually consistent: a run may be missing for a moment.
         """
+        first, size = span_of(offset, limit)
         return self._list(
-            offset=offset or 0,
-            limit=DEFAULT_LIMIT if limit is None else limit,
+            offset=first,
+            limit=size,
             only_tasks=only_tasks,
             payloads=include_payloads,
             since=since,
@@ -231,7 +232,7 @@ class RunsReading:
             namespace=namespaced(self._app, ""),
             since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
             until_ms=now_ms if until is None else int(until.timestamp() * 1000),
-            statuses=frozenset(statuses) if statuses else None,
+            statuses=statuses_of(statuses),
             metadata=additional_metadata,
             worker=worker_id,
             parent=split_task_run_id(parent_task_external_id) if parent_task_external_id else None,

@@ -25,7 +25,7 @@ from headrace.core.changes import (
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plans.plan import Json
 from headrace.core.schedules.cron import CronExpression, due_after, parse_cron, ticks
-from headrace.core.sizes import check_metadata
+from headrace.core.sizes import MAX_KEPT_BYTES, check_metadata, check_size
 from headrace.core.table import CRONS, cron_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published
@@ -65,6 +65,7 @@ class CronJob:
 def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
     """Store a cron and send its next ticks. PayloadTooLargeError before anything is stored. None where there is one of that workflow, name and expression already."""
     check_metadata(f"a cron of {job.workflow}", job.metadata, engine.limits.metadata_bytes)
+    check_size(f"the input of a cron of {job.workflow}", job.input, MAX_KEPT_BYTES)
     now_ms = engine.clock.now_ms()
     first = next(due_after(job.cron, now_ms), NEVER_MS)
     made = replace(

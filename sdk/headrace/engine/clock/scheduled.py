@@ -27,15 +27,13 @@ from headrace.core.changes import (
 )
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.plans.plan import Json
-from headrace.core.sizes import check_metadata
+from headrace.core.sizes import MAX_KEPT_BYTES, check_metadata, check_size
 from headrace.core.table import SCHEDULED, debounced_key, scheduled_key
 from headrace.core.values import dataclass
 from headrace.engine.clock.firing import send_firings, worker_for
 from headrace.engine.clock.timers import LATEST_S, LookAt, put_timer
 from headrace.engine.engine import Engine
-from headrace.errors import PayloadTooLargeError
 
-MAX_INPUT_BYTES = 256 * 1024
 OVERDUE_MS = 60_000
 """A debounced run that is so late has lost its message: the next call sends another."""
 
@@ -85,11 +83,7 @@ def schedule_run(engine: Engine, wanted: ScheduledRun) -> ScheduledRun:
 
 
 def _made(engine: Engine, wanted: ScheduledRun) -> ScheduledRun:
-    size_bytes = len((wanted.input or "").encode())
-    if size_bytes > MAX_INPUT_BYTES:
-        raise PayloadTooLargeError(
-            f"the input of a later run of {wanted.workflow}", size_bytes, MAX_INPUT_BYTES
-        )
+    check_size(f"the input of a later run of {wanted.workflow}", wanted.input, MAX_KEPT_BYTES)
     check_metadata(f"a later run of {wanted.workflow}", wanted.metadata, engine.limits.metadata_bytes)
     worker = worker_for(engine, wanted.workflow, wanted.worker)
     return replace(wanted, created_at_ms=engine.clock.now_ms(), worker=worker)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Delete, Item, Key, Put
 from headrace.core.events.match import Filter
 from headrace.core.run.plans.plan import Json
+from headrace.core.sizes import MAX_CARRIED_BYTES, check_size
 from headrace.core.table import FILTERS, filter_key
 from headrace.engine.catalog.workflows import KEPT_MS, Published, all_published
 from headrace.engine.engine import Engine
@@ -61,7 +62,8 @@ def _grouped(filters: Iterable[Filter]) -> Mapping[str, Sequence[Filter]]:
 
 
 def create(engine: Engine, new: Filter) -> Filter:
-    """Store a filter. One of the same workflow, scope, expression and payload is left as it is, and returned."""
+    """Store a filter. One of the same workflow, scope, expression and payload is left as it is, and returned. PayloadTooLargeError."""
+    _check_payload(new)
     written = engine.store.write(Put(key=_key(new), item=_encode(new), require=ITEM_MISSING))
     engine.catalog.forget()
     if isinstance(written, Applied) or written.item is None:
@@ -72,8 +74,9 @@ def create(engine: Engine, new: Filter) -> Filter:
 def update(engine: Engine, old: Filter, new: Filter) -> bool:
     """Replace a filter by one of the same id. False: another says the same already, or it was deleted meanwhile.
 
-    What is new is written first: dying in between leaves the id twice, which is read as one, the newer.
+    What is new is written first: dying in between leaves the id twice, which is read as one, the newer. PayloadTooLargeError.
     """
+    _check_payload(new)
     if _key(new) == _key(old):
         done = isinstance(
             engine.store.write(Put(key=_key(new), item=_encode(new), require=ITEM_EXISTS)), Applied
@@ -92,6 +95,10 @@ def delete(engine: Engine, old: Filter) -> None:
     """Forget a filter. Doing it twice is harmless."""
     engine.store.write(Delete(key=_key(old)))
     engine.catalog.forget()
+
+
+def _check_payload(new: Filter) -> None:
+    check_size(f"the payload of a filter of {new.workflow}", new.payload, MAX_CARRIED_BYTES)
 
 
 def _identity(workflow: str, scope: str, expression: str, payload: Mapping[str, Json]) -> str:
