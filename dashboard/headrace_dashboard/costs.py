@@ -64,7 +64,7 @@ def last_day(hatchet: Headrace) -> Cost:
 
 def _asked(hatchet: Headrace) -> Sequence[_Asked]:
     settings = hatchet.settings
-    table = settings.table or settings.stack
+    table = settings.table or settings.home
     out: list[_Asked] = []
     for what, metric in (
         ("DynamoDB write units", "ConsumedWriteCapacityUnits"),
@@ -83,7 +83,7 @@ def _asked(hatchet: Headrace) -> Sequence[_Asked]:
             for index in INDEXES
         )
     for worker in hatchet.workers.list().rows:
-        name = f"{settings.stack}-{worker.name}"
+        name = f"{settings.home}-{worker.name}"
         out.extend(
             _Asked(what="SQS requests", namespace="AWS/SQS", metric=metric, dimensions={"QueueName": name})
             for metric in (

@@ -31,7 +31,7 @@ def make_handler(app: Headrace) -> Handler:
     def end(record: dict[str, Any]) -> Disposition:
         message = app.engine.opened(received(record, QUEUE))
         if message.source is not None:
-            message = replace(message, source=message.source.removeprefix(f"{app.settings.stack}-"))
+            message = replace(message, source=message.source.removeprefix(f"{app.settings.home}-"))
         outcome = bury(app.engine, message, reason=REASON)
         if isinstance(outcome, Poison):
             if _handled_as_event(app, message):

@@ -12,6 +12,7 @@ import json
 import os.path
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +21,9 @@ from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.catalog.workflows import encode_published
 from headrace.errors import CompileError
 from headrace.options.conditions import waits_for_events
+from headrace.options.zones import called
 from headrace.ports import NEXT
+from headrace.settings.settings import home_of
 from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
@@ -42,6 +45,7 @@ from headrace_infra.template.webhooks import (
     webhooks_parameters,
     webhooks_resources,
 )
+from headrace_infra.template.zones import crossing, renamed, start_policies
 
 __all__ = ["compile_app", "load_app", "main", "render", "units_of"]
 
@@ -79,26 +83,97 @@ def compile_app(
     runtime: str | None = None,
     dashboard: bool = False,
     ephemeral: bool = False,
+    one_table: bool = False,
 ) -> dict[str, Any]:
     """The SAM template of an app.
 
     app_path: the app as module:attribute, which the functions import. code_uri: the folder that `sam build` packs, as seen
     from the template. runtime: such as "python3.12", for workers that name none; default: the Python that compiles. dashboard: with its two functions.
     ephemeral: for stacks that come and go: the table and the bucket go with them, with neither protection nor backups.
+    one_table: for local stacks, which have all zones in one table.
     CompileError where the app cannot be deployed.
     """
     check_app_path(app_path)
     units = units_of(app, runtime)
-    events = events_use(app)
-    source = Source(
+    given = parameters(app.settings.retention_days, ephemeral=ephemeral)
+    given |= webhooks_parameters() if _has_webhooks(app) else {}
+    resources: dict[str, Any] = {}
+    named: dict[str, Any] = {}
+    for zone in [""] if one_table else sorted({unit.zone for unit in units}):
+        part = app if one_table else Zone(app, zone)
+        own = [unit for unit in units if one_table or unit.zone == zone]
+        source = _source(part, zone, app_path=app_path, code_uri=code_uri)
+        found = _resources(part, own, source, dashboard=dashboard, ephemeral=ephemeral)
+        _add(resources, renamed(found, zone, given), zone)
+        named |= renamed(_outputs(part, own, dashboard=dashboard), zone, given)
+    if not one_table:
+        policies, outputs_of_policies = start_policies(units)
+        resources = crossing(resources, units) | policies
+        named |= outputs_of_policies
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
+        "Parameters": given,
+        "Conditions": {**conditions(), **(webhooks_conditions() if _has_webhooks(app) else {})},
+        "Resources": opening(resources, sorted(getattr(app.codec, "kms_keys", ()))),
+        "Outputs": named,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The part of an app whose workers are in one zone."""
+
+    app: AppLike
+    zone: str
+
+    @property
+    def settings(self) -> Any:
+        return self.app.settings
+
+    @property
+    def codec(self) -> Any:
+        return self.app.codec
+
+    @property
+    def _registry(self) -> Any:
+        return self.app._registry
+
+    @property
+    def _workflows_by_name(self) -> Mapping[str, Any]:
+        return self.app._workflows_by_name
+
+    @property
+    def _declared_rate_limits(self) -> Mapping[str, tuple[int, int]]:
+        return self.app._declared_rate_limits
+
+    def _fleet(self) -> Sequence[Any]:
+        return [worker for worker in self.app._fleet() if worker.zone == self.zone]
+
+    def _served(self) -> Sequence[Any]:
+        return [
+            each for each in self.app._served() if self.app._registry.zone_of(each.name) in (self.zone, None)
+        ]
+
+
+def _source(app: AppLike, zone: str, *, app_path: str, code_uri: str) -> Source:
+    return Source(
         code_uri=code_uri,
         app=app_path,
         namespace=app.settings.namespace,
-        events=events is not None,
+        zone=zone,
+        events=events_use(app) is not None,
         max_crashes=app.settings.max_crashes,
         sealed=app.codec is not None,
     )
-    resources = {
+
+
+def _resources(
+    app: AppLike, units: list[Unit], source: Source, *, dashboard: bool, ephemeral: bool
+) -> dict[str, Any]:
+    events = events_use(app)
+    return {
         **table(ephemeral=ephemeral),
         **bucket(ephemeral=ephemeral),
         **queues(units),
@@ -112,23 +187,25 @@ def compile_app(
         **client_policies(units, events=events is not None),
         **alarms(units, events=events is not None),
     }
+
+
+def _outputs(app: AppLike, units: list[Unit], *, dashboard: bool) -> dict[str, Any]:
     return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Transform": "AWS::Serverless-2016-10-31",
-        "Description": f"Headrace: the tasks of {app_path} on SQS, Lambda and DynamoDB",
-        "Parameters": {
-            **parameters(app.settings.retention_days, ephemeral=ephemeral),
-            **(webhooks_parameters() if _has_webhooks(app) else {}),
-        },
-        "Conditions": {**conditions(), **(webhooks_conditions() if _has_webhooks(app) else {})},
-        "Resources": opening(resources, sorted(getattr(app.codec, "kms_keys", ()))),
-        "Outputs": {
-            **outputs(units, events=events is not None),
-            **client_outputs(units),
-            **(webhooks_outputs() if _has_webhooks(app) else {}),
-            **(dashboard_outputs() if dashboard else {}),
-        },
+        **outputs(units, events=events_use(app) is not None),
+        **client_outputs(units),
+        **(webhooks_outputs() if _has_webhooks(app) else {}),
+        **(dashboard_outputs() if dashboard else {}),
     }
+
+
+def _add(resources: dict[str, Any], more: Mapping[str, Any], zone: str) -> None:
+    """CompileError where a worker's name and a zone's make the same resource."""
+    for name in more:
+        if name in resources:
+            raise CompileError(
+                f"{called(zone)}: its resource {name} is in the template already, for a worker of another zone: rename the zone or the worker"
+            )
+    resources.update(more)
 
 
 def catalog_version(app: AppLike) -> str:
@@ -152,7 +229,9 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
     plans: list[RunPlan] = [workflow.plan() for workflow in app._served()]
     _check_gates(plans)
     _check_limits(app, plans)
+    _check_zones(fleet, plans)
     sends = _sends(app, fleet, plans)
+    crosses = _crosses(fleet)
     return [
         unit_of(
             worker,
@@ -160,6 +239,7 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
             runtime,
             _tasks_for(worker, plans),
             sends[worker.name],
+            crosses[worker.name],
             has_next=worker.name in app._registry.next_queues,
         )
         for worker in fleet
@@ -175,8 +255,47 @@ def _sends(app: AppLike, fleet: list[Any], plans: list[RunPlan]) -> dict[str, fr
             raise CompileError(
                 f"worker {worker}: starts has {name!r}, which is no workflow of a worker of this app: it has {', '.join(sorted(known))}"
             )
-    registered = {worker.name: [workflow.name for workflow in worker.workflows] for worker in fleet}
-    return reach(ties(registered, starts, plans))
+    found: dict[str, frozenset[str]] = {}
+    for zone in {worker.zone for worker in fleet}:
+        own = [worker for worker in fleet if worker.zone == zone]
+        registered = {worker.name: [workflow.name for workflow in worker.workflows] for worker in own}
+        found |= reach(ties(registered, starts, plans))
+    return found
+
+
+def _crosses(fleet: list[Any]) -> dict[str, frozenset[str]]:
+    """Worker -> the workers of other zones whose runs it starts: those of the workflows that it names."""
+    return {
+        one.name: frozenset(
+            other.name
+            for other in fleet
+            if other.zone != one.zone
+            and any(workflow.name in (one.options.may_start or ()) for workflow in other.workflows)
+        )
+        for one in fleet
+    }
+
+
+def _check_zones(fleet: list[Any], plans: list[RunPlan]) -> None:
+    """No queue of the stack's own zone looks like one of another, and no rate limit is counted in two tables."""
+    zones = {worker.zone for worker in fleet} - {""}
+    for worker in fleet:
+        like = [zone for zone in zones if worker.name == zone or worker.name.startswith(f"{zone}-")]
+        if worker.zone == "" and like:
+            raise CompileError(
+                f"worker {worker.name!r} of the stack's own zone would have a queue that is named like those of zone {like[0]!r}: rename one"
+            )
+    zone_of = {workflow.name: worker.zone for worker in fleet for workflow in worker.workflows}
+    seen: dict[str, tuple[str, str]] = {}
+    for plan in plans:
+        zone = zone_of.get(plan.workflow, "")
+        for where, rate in static_limits([plan]):
+            other, there = seen.setdefault(rate.key, (zone, where))
+            if other == zone:
+                continue
+            raise CompileError(
+                f"{where} and {there} take units of rate limit {rate.key!r}, and are in {called(zone)} and {called(other)}: each zone counts in its own table, so the limit would be exceeded. Give each zone a key of its own"
+            )
 
 
 def events_use(app: AppLike) -> EventsUse | None:
@@ -248,10 +367,11 @@ def _check_names(stack: str, fleet: list[Any], next_queues: Collection[str]) -> 
         )
         suffix = NEXT if worker.process and name in next_queues else ""
         longest -= len(suffix)
-        if len(f"{stack}-{name}") > longest:
+        home = home_of(stack, worker.zone)
+        if len(f"{home}-{name}") > longest:
             raise CompileError(
-                f"worker {name!r}: its {what} would be named {stack}-{name}{suffix}, and AWS takes {longest + len(suffix)} characters: give the worker at "
-                f"most {longest - len(stack) - 1}"
+                f"worker {name!r}: its {what} would be named {home}-{name}{suffix}, and AWS takes {longest + len(suffix)} characters: give the worker at "
+                f"most {longest - len(home) - 1}"
             )
         found = logical_id(name)
         if found in RESERVED_IDS:

@@ -210,6 +210,16 @@ class Headrace(Clients):
     def _may_start(self, worker: str) -> frozenset[str] | None:
         return self._registry.may_start(worker)
 
+    def _zone_of(self, workflow: str) -> str | None:
+        return self._registry.zone_of(workflow)
+
+    def _check_here(self, workflow: str, what: str) -> None:
+        """ZoneError where the workflow is known to be in another zone than the code that asks."""
+        if self._registry.has_zones and self._registry.zone_of(workflow) is not None:
+            from headrace.triggers.definition import found_here
+
+            found_here(self, workflow, what)
+
     def _take_in(self, other: Headrace) -> None:
         """Become one with another app: a workflow of its is registered on a worker of this one's. DefinitionError where the two
         are not of one stack and namespace."""
@@ -231,20 +241,29 @@ class Headrace(Clients):
         for app in self._registry.apps:
             app._registry, app._connection = self._registry, self._connection
 
-    def _publish(self) -> None:
+    def _publish(self, *, every_zone: bool = False) -> None:
         """Store what is declared, where it has changed: workflows, workers, rate limits. For code that has the whole app: the clock,
-        and local runtimes. A few reads, and no write where nothing has changed."""
+        and local runtimes. A few reads, and no write where nothing has changed.
+
+        Of other zones' workflows it is stored where they are and how they start, and not what starts them: that is theirs.
+        `every_zone`: this stack has all zones in one table.
+        """
         from headrace.clients.rate_limits import register_limits
         from headrace.engine.catalog.deployed import publish_version
         from headrace.engine.catalog.workers import publish_workers
-        from headrace.engine.catalog.workflows import publish_workflows
+        from headrace.engine.catalog.workflows import elsewhere, publish_workflows
         from headrace.engine.clock.crons import declare_crons
         from headrace.engine.clock.tick import begin
 
         space = self.settings.prefix
-        published = [workflow.publishable() for workflow in self._served()]
+        zone = None if every_zone else self.settings.zone
+        published = [
+            each if zone in (None, each.zone) else elsewhere(each)
+            for each in (workflow.publishable() for workflow in self._served())
+        ]
         publish_workflows(self.engine, published, whole_of=space)
-        publish_workers(self.engine, [worker.declared() for worker in self._fleet()], whole_of=space)
+        workers = [worker.declared() for worker in self._fleet() if zone in (None, worker.zone)]
+        publish_workers(self.engine, workers, whole_of=space)
         register_limits(self.engine, self._declared_rate_limits)
         begin(self.engine)
         declare_crons(self.engine, published, whole_of=space)
@@ -386,6 +405,7 @@ class Headrace(Clients):
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
         webhooks: bool = False,
         starts: Sequence[BaseWorkflow[Any, Any] | str] | None = None,
+        zone: str = "",
     ) -> Worker:
         """Declare a worker: one queue and one Lambda function that run these workflows. See WorkerOptions for the options.
 
@@ -399,7 +419,11 @@ class Headrace(Clients):
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         webhooks: compile a function at a public URL that takes the requests of `hatchet.webhooks` as events.
         starts: the workflows (or their names) that its tasks start, [] for none: its role can send to no other worker's queue, and a
-        task that starts another is refused. Default: any workflow, so its role can send to every worker.
+        task that starts another is refused. Default: any workflow, so its role can send to every worker of
+        its zone.
+        zone: for code of other trust: workers of one zone have a table, a bucket, queues and roles of their own, and the runs of their
+        workflows are there. Runs of another zone's workflow are started with wait_for_result=False, by a worker that names the
+        workflow in `starts`; nothing else crosses. Lower-case letters and digits, up to 20. Default: the stack's own zone.
         """
         options = WorkerOptions(
             memory=memory,
@@ -426,6 +450,7 @@ class Headrace(Clients):
             process=process,
             event_patterns=event_patterns,
             webhooks=webhooks,
+            zone=zone,
         )
         worker.register_workflows(workflows or ())
         self._registry.add_worker(worker)

@@ -134,6 +134,10 @@ class NotSupportedError(HeadraceError):
     """Part of Hatchet's surface that Headrace does not have."""
 
 
+class ZoneError(HeadraceError, ValueError):
+    """More than the start of a run was to cross from one zone of a stack into another. Nothing was written or sent."""
+
+
 class NotConfigured(HeadraceError):
     """AWS is not configured here."""
 

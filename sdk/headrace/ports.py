@@ -7,7 +7,7 @@ person has to act. A caller of a port must be correct whichever of these is rais
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from headrace.core.changes import Item, Key, Write, Written
@@ -200,3 +200,5 @@ class Ports:
     ids: Ids
     secrets: Secrets | None = None
     replies: ReplyQueues | None = None
+    zones: Callable[[str], Queues] | None = None
+    """The queues of another zone of the stack, by its name; None: all zones have these."""

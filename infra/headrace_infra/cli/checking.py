@@ -122,7 +122,7 @@ def _next_queues(app: Headrace) -> Iterator[Finding]:
         found, name = "there", worker + NEXT
         try:
             with translated("queues", f"queue {name}", app.settings.stack):
-                sqs.get_queue_url(QueueName=f"{app.settings.stack}-{name}")
+                sqs.get_queue_url(QueueName=f"{app.settings.home}-{name}")
         except StackNotFound:
             found = "not there: what goes on with runs of this worker waits behind its new runs"
         yield Finding(
@@ -134,7 +134,7 @@ def _next_queues(app: Headrace) -> Iterator[Finding]:
 
 
 def _dead_letters(app: Headrace) -> Iterator[Finding]:
-    name = f"{app.settings.stack}-{DEAD_LETTERS}"
+    name = f"{app.settings.home}-{DEAD_LETTERS}"
     with translated("queues", f"queue {name}", app.settings.stack):
         sqs = _aws(app, "sqs")
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]

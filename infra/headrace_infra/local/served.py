@@ -95,7 +95,7 @@ def serve(path: str, descriptor: int) -> int:
         show_logging()
         _move_here(app)
         deployed = _deploy(app, path)
-        app._publish()
+        app._publish(every_zone=True)
     except HeadraceError as error:
         supervisor.tell(broken=str(error))
         return 1
@@ -115,6 +115,7 @@ def serve(path: str, descriptor: int) -> int:
 def _move_here(app: Headrace) -> None:
     """Whatever stack the app's own config names, it works on the one of `headrace dev`."""
     settings = app.settings
+    settings.zone = ""
     settings.stack, settings.table, settings.bucket, settings.queues = (
         os.environ["HEADRACE_STACK"],
         None,
@@ -126,7 +127,7 @@ def _move_here(app: Headrace) -> None:
 def _deploy(app: Headrace, path: str) -> Deployed:
     """Create what is not there yet; messages come back soon after their process has died."""
     deployed = deploy(
-        compile_app(app, app_path=path),
+        compile_app(app, app_path=path, one_table=True),
         units_of(app),
         stack=app.settings.stack,
         account=os.environ["HEADRACE_DEV_ACCOUNT"],

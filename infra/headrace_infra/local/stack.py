@@ -310,10 +310,10 @@ def run_local(
         stack.enter_context(_quiet())
         for sentence in left_out(app):
             warnings.warn(sentence, stacklevel=3)
-        template = compile_app(app, app_path="local:app")
+        template = compile_app(app, app_path="local:app", one_table=True)
         deployed = aws.deploy(template, units_of(app), stack_name)
         stack.enter_context(_connected(app, deployed, aws))
-        app._publish()
+        app._publish(every_zone=True)
         events = EventCounter()
         dispatcher = Dispatcher(
             app.engine.queues,
@@ -358,6 +358,7 @@ def _connected(app: Headrace, deployed: Deployed, backend: Backend) -> Iterator[
     before = (settings.poll_s, settings.longest_poll_s)
     changes: dict[str, Any] = {
         "stack": deployed.stack,
+        "zone": "",
         "table": deployed.table,
         "bucket": deployed.bucket,
         "queues": dict(deployed.urls),

@@ -32,6 +32,7 @@ class Source:
     code_uri: str
     app: str
     namespace: str = ""
+    zone: str = ""
     events: bool = False
     max_crashes: int = MAX_CRASHES
     sealed: bool = False
@@ -188,6 +189,8 @@ def environment(units: list[Unit], source: Source) -> dict[str, Any]:
         "POWERTOOLS_METRICS_NAMESPACE": "Headrace",
         "POWERTOOLS_LOG_LEVEL": ref("LogLevel"),
     }
+    if source.zone:
+        variables["HEADRACE_ZONE"] = source.zone
     if source.max_crashes != MAX_CRASHES:
         variables["HEADRACE_MAX_CRASHES"] = str(source.max_crashes)
     if source.sealed:

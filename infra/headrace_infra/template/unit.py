@@ -40,6 +40,9 @@ class WorkerLike(Protocol):
     @property
     def options(self) -> WorkerOptions: ...
 
+    @property
+    def zone(self) -> str: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
@@ -53,6 +56,9 @@ class Unit:
     options: WorkerOptions
     process: bool = False
     sends: frozenset[str] = frozenset()
+    zone: str = ""
+    crosses: frozenset[str] = frozenset()
+    """The workers of other zones whose runs it may start."""
     next: bool = False
     """Whether it has a second queue, for what goes on with runs that have started."""
 
@@ -98,11 +104,13 @@ def unit_of(
     runtime: str | None,
     others: Sequence[TaskPlan] = (),
     sends: frozenset[str] = frozenset(),
+    crosses: frozenset[str] = frozenset(),
     *,
     has_next: bool = False,
 ) -> Unit:
     """The worker's unit. `tasks` are those planned onto it, each with its workflow's name; `others` those that a run may send to
-    it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can. `sends`: the workers it sends to."""
+    it (`desired_worker_id`, labels, sticky): its function outlasts them too, where it can. `sends`: the workers it sends to; `crosses`: those of
+    other zones whose runs it starts."""
     options = worker.options
     chosen = options.runtime or runtime or f"python{sys.version_info.major}.{sys.version_info.minor}"
     _check_runtime(worker.name, options, chosen)
@@ -123,6 +131,8 @@ def unit_of(
         options=options,
         process=worker.process,
         sends=sends,
+        zone=worker.zone,
+        crosses=crosses,
         next=has_next,
     )
 

@@ -15,6 +15,7 @@ from headrace.aws.replies import AwsReplyQueues
 from headrace.aws.secrets import AwsSecrets
 from headrace.aws.store import AwsStore
 from headrace.ports import Ports
+from headrace.settings.settings import home_of
 
 
 class Connection(Protocol):
@@ -22,6 +23,12 @@ class Connection(Protocol):
 
     @property
     def stack(self) -> str: ...
+
+    @property
+    def zone(self) -> str: ...
+
+    @property
+    def home(self) -> str: ...
 
     @property
     def table(self) -> str | None: ...
@@ -45,7 +52,7 @@ def connect(settings: Connection) -> Ports:
     A worker's function gets no reply queues: its role may make none, and a function that waits is better written as a durable task.
     """
     here = running_here(settings)
-    name = here.stack if here is not None else settings.stack
+    name = here.stack if here is not None else settings.home
     with translated("store", "AWS", name):
         transport = choose(settings.transport, here.client_arguments() if here is not None else None)
 
@@ -58,8 +65,19 @@ def connect(settings: Connection) -> Ports:
 
     store = AwsStore(transport, table=settings.table or name, bucket=bucket, stack=name)
     queues = AwsQueues(transport, stack=name, urls=settings.queues)
+
+    @cache
+    def queues_of(zone: str) -> AwsQueues:
+        return AwsQueues(transport, stack=home_of(settings.stack, zone), urls=settings.queues)
+
     secrets = AwsSecrets(transport.clients, stack=name)
     replies = AwsReplyQueues(transport, stack=name) if settings.worker is None else None
     return Ports(
-        store=store, queues=queues, clock=SystemClock(), ids=SystemIds(), secrets=secrets, replies=replies
+        store=store,
+        queues=queues,
+        clock=SystemClock(),
+        ids=SystemIds(),
+        secrets=secrets,
+        replies=replies,
+        zones=queues_of if here is None else None,
     )

@@ -14,7 +14,7 @@ from headrace.engine.clock.crons import NEVER_MS, CronJob, create_cron, delete_c
 from headrace.errors import DefinitionError
 from headrace.options.priority import check_priority
 from headrace.options.times import from_epoch_ms
-from headrace.triggers.definition import found_or_raise
+from headrace.triggers.definition import found_here
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
@@ -51,7 +51,7 @@ class CronClient:
         cron = parse_cron(expression, where, timezone)
         if priority is not None:
             check_priority(priority, f"{where}: priority")
-        found = found_or_raise(self._app, name)
+        found = found_here(self._app, name, "a cron")
         job = CronJob(
             workflow=name,
             cron=cron,

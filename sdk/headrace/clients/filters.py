@@ -13,7 +13,7 @@ from headrace.core.events.match import Filter
 from headrace.core.run.ids import workflow_id as id_of
 from headrace.engine.events import filters
 from headrace.options.events import check_scope
-from headrace.triggers.definition import found_or_raise
+from headrace.triggers.definition import found_here
 from headrace.triggers.faces import aio
 from headrace.values.codec import metadata_of
 from headrace.values.expressions import check
@@ -41,7 +41,7 @@ class FiltersClient:
         where = f"workflow {name}: filter"
         check(expression, f"{where}: expression")
         check_scope(scope, where)
-        found_or_raise(self._app, name)
+        found_here(self._app, name, "a filter")
         now_ms = self._app.engine.clock.now_ms()
         new = Filter(
             filter_id=self._app.engine.ids.run_id(),

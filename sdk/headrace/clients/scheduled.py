@@ -25,7 +25,7 @@ from headrace.engine.runs.read import read_many
 from headrace.options.priority import check_priority
 from headrace.options.times import from_epoch_ms, to_epoch_ms
 from headrace.telemetry import tracing
-from headrace.triggers.definition import found_or_raise
+from headrace.triggers.definition import found_here, found_or_raise
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
@@ -75,7 +75,7 @@ class ScheduledClient:
         due_ms = to_epoch_ms(trigger_at, f"{where}: trigger_at")
         if priority is not None:
             check_priority(priority, f"{where}: priority")
-        found = found_or_raise(self._app, name)
+        found = found_here(self._app, name, "a scheduled run")
         ids = self._app.engine.ids
         wanted = ScheduledRun(
             id=ids.run_id(),

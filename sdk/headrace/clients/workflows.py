@@ -13,6 +13,7 @@ from headrace.engine.catalog.workflows import all_published, forget_workflow, pu
 from headrace.engine.waits.kinds.pause import Pause, pause, pauses, unpause
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.durations import Duration, to_ms
+from headrace.triggers.definition import found_here
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class WorkflowsClient:
         `queue_ttl` that is not above 0 or another behavior; ValueError where there is no such workflow.
         """
         name = self._plan(workflow_id).workflow
+        found_here(self._app, name, "a pause")
         ttl_ms = to_ms(queue_ttl, f"workflow {name}: queue_ttl")
         if ttl_ms <= 0:
             raise DefinitionError(f"workflow {name}: queue_ttl is {queue_ttl!r}: give a time above 0")
@@ -123,7 +125,9 @@ class WorkflowsClient:
 
         A workflow that is not paused stays as it is. ValueError where there is none.
         """
-        unpause(self._app.engine, self._plan(workflow_id).workflow)
+        name = self._plan(workflow_id).workflow
+        found_here(self._app, name, "a pause")
+        unpause(self._app.engine, name)
 
     aio_unpause = aio(unpause)
 

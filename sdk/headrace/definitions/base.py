@@ -152,6 +152,7 @@ class BaseWorkflow(Managed[I, R]):
         return Published(
             plan=plan,
             namespace=self.app.settings.prefix,
+            zone=self.app._registry.zone_of(self.name) or "",
             description=self.config.description or "",
             default_priority=int(self.config.default_priority),
             default_metadata=metadata_of(self.config.default_additional_metadata),

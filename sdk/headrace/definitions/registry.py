@@ -13,6 +13,7 @@ from headrace.core.waits.points import WORKER_GATE
 from headrace.errors import DefinitionError
 from headrace.options.durations import to_ms
 from headrace.options.labels import Candidate, Choice, Seeker, assign
+from headrace.options.zones import called
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
@@ -87,6 +88,7 @@ class Registry:
             if self._on_a_worker(known) or known in worker.workflows:
                 raise _two(workflow, known)
             self.workflows[workflow.name] = workflow
+        _check_zone(workflow, worker, [each for each in self.workers if workflow in each.workflows])
         if workflow not in worker.workflows:
             worker.workflows.append(workflow)
         self.changed()
@@ -130,6 +132,16 @@ class Registry:
         """Whether this process knows which worker runs the workflow of that name."""
         known = self.workflows.get(workflow)
         return known is not None and self._on_a_worker(known)
+
+    @property
+    def has_zones(self) -> bool:
+        return any(worker.zone for worker in self.workers)
+
+    def zone_of(self, workflow: str) -> str | None:
+        """The zone of the workers of the workflow of that name; None where this process does not know them."""
+        known = self.workflows.get(workflow)
+        zones = (worker.zone for worker in self.workers if known is not None and known in worker.workflows)
+        return next(zones, None if self.workers else "")
 
     def published_of(self, workflow: BaseWorkflow[Any, Any]) -> Published:
         """The workflow as it is published. DefinitionError where another of its name was defined elsewhere."""
@@ -202,6 +214,16 @@ class Registry:
         for worker in self.workers:
             if worker.slots is not None:
                 yield WORKER_GATE + worker.name, worker.slots
+
+
+def _check_zone(workflow: BaseWorkflow[Any, Any], worker: Worker, others: list[Worker]) -> None:
+    """DefinitionError where the runs of a workflow would be in two zones: each has a table of its own."""
+    for other in others:
+        if other.zone != worker.zone:
+            raise DefinitionError(
+                f"it is on worker {other.name} of {called(other.zone)} and on worker {worker.name} of {called(worker.zone)}, and a "
+                "run is in the table of one zone: put it on workers of one zone, or declare a second workflow with the same function"
+            )
 
 
 def _is_limited(workflow: BaseWorkflow[Any, Any]) -> bool:

@@ -16,6 +16,7 @@ from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns
 from headrace.options.labels import Candidate, WorkerLabels, worker_name
+from headrace.options.zones import check_zone
 from headrace.ports import NEXT
 from headrace.runtime.code import TaskRunnable
 
@@ -144,7 +145,7 @@ class Worker:
     slots: how many of its tasks run at once over its whole fleet; None: as many as there is room for.
     labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
     those declared. event_patterns: of the AWS events that come in as events of the stack. webhooks: whether its stack answers
-    webhooks. process: it is compiled to a queue without a function, for processes that `start()` runs.
+    webhooks. zone: of other trust, with a table, a bucket and queues of its own. process: it is compiled to a queue without a function, for processes that `start()` runs.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class Worker:
         process: bool = False,
         event_patterns: Sequence[Mapping[str, Any]] | None = None,
         webhooks: bool = False,
+        zone: str = "",
     ) -> None:
         full = worker_name(app.settings.apply_namespace(name)) if isinstance(name, str) else ""
         if (
@@ -177,6 +179,7 @@ class Worker:
             raise DefinitionError(f"worker {name}: slots is {slots!r}: give a number, at least 1")
         self.app = app
         self.name = name = full
+        self.zone = check_zone(zone, f"worker {name}")
         self.slots = slots
         self.process = process
         self.labels = WorkerLabels(name, labels)

@@ -128,6 +128,7 @@ class Engine:
     ids: Ids
     secrets: Secrets | None = None
     replies: ReplyQueues | None = None
+    zones: Callable[[str], Queues] | None = None
     expressions: Expressions = field(default_factory=NoExpressions)
     limits: Limits = field(default_factory=Limits)
     gate_limits: Callable[[], Mapping[str, int]] = _no_limits
@@ -154,6 +155,10 @@ class Engine:
         """The queue of a worker for what goes on with a run that has started: wake-ups, refills, retries, continuations. Behind its new
         runs, they would wait for as long as its backlog is."""
         return worker + NEXT if worker in self.next_queues() else worker
+
+    def queues_of(self, zone: str) -> Queues:
+        """The queues of another zone: its runs are started by messages to them, and by nothing else."""
+        return self.queues if self.zones is None else self.zones(zone)
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send to a worker's queue, the first or the next. A stack that was deployed without the next one has the first."""
@@ -182,6 +187,7 @@ class Engine:
             ids=ports.ids,
             secrets=ports.secrets,
             replies=ports.replies,
+            zones=ports.zones,
             expressions=expressions or NoExpressions(),
             limits=limits or Limits(),
             gate_limits=gate_limits,

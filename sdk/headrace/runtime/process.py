@@ -21,7 +21,8 @@ from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver, delivery
 from headrace.engine.runs.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from headrace.engine.runs.ports import Done, Host, Poison, Running
-from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
+from headrace.errors import DefinitionError, HeadraceError, QueueUnavailable, StoreUnavailable
+from headrace.options.zones import called
 from headrace.runtime.blocked import BlockedLoop
 from headrace.runtime.capture import capture_logs
 from headrace.runtime.deadline import end_process
@@ -34,6 +35,7 @@ from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
+    from headrace.engine.engine import Engine
     from headrace.engine.runs.attempt import Steps
     from headrace.engine.runs.ports import Disposition
     from headrace.ports import Received
@@ -66,6 +68,19 @@ def serve(worker: Worker) -> None:
             signal.signal(number, handler)
 
 
+def _engine_of(worker: Worker) -> Engine:
+    """The engine on the table and queues of the worker's zone. DefinitionError where this process has been in another."""
+    app = worker.app
+    if not app._is_connected:
+        app.settings.zone = worker.zone
+    if app.engine.zones is not None and app.settings.zone != worker.zone:
+        raise DefinitionError(
+            f"worker {worker.name} is in {called(worker.zone)}, and this process has reached {called(app.settings.zone)} already: start it in "
+            "a process of its own"
+        )
+    return app.engine
+
+
 class Process:
     """One worker process: `slots` tasks at once. With one slot tasks run on the main thread, where an alarm ends sync code; with
     more, sync code that does not end at its deadline is left behind in its thread, and its slot is free once it has ended."""
@@ -73,7 +88,7 @@ class Process:
     def __init__(self, worker: Worker, *, slots: int | None = None) -> None:
         self.worker = worker
         self.settings = worker.app.settings
-        self.engine = worker.app.engine
+        self.engine = _engine_of(worker)
         self.slots = slots or worker.slots or DEFAULT_SLOTS
         self._by_default = not (slots or worker.slots)
         self.counts = Counts()

@@ -51,6 +51,7 @@ class _Reader(BaseSettings):
     )
 
     stack: str = Field(default="headrace", min_length=1)
+    zone: str = ""
     namespace: str = ""
     table: str | None = None
     bucket: str | None = None

@@ -21,7 +21,7 @@ def _switch(text: str) -> bool:
 
 
 IN_LAMBDA: dict[str, Any] = {
-    "stack": str, "namespace": str, "table": str, "bucket": str, "transport": _transport, "queues": json.loads, "app": str, "worker": str,
+    "stack": str, "zone": str, "namespace": str, "table": str, "bucket": str, "transport": _transport, "queues": json.loads, "app": str, "worker": str,
     "visibility_s": int, "retention_days": int, "max_crashes": int, "log_payloads": _switch, "sealed": _switch,
 }  # fmt: skip
 """What the template sets, and how it is read."""

@@ -60,17 +60,19 @@ class Settings:
 
     stack: str = "headrace"
     """Name of the deployed stack: table and queues are named for it."""
+    zone: str = ""
+    """The zone of the stack that this process is in (`hatchet.worker(..., zone=)`); default: none, the stack's own table."""
     namespace: str = ""
     """Prefix of workflow names, lower case with `_` appended: tells environments of one stack apart."""
     table: str | None = None
-    """Name of the table; default: the stack's name."""
+    """Name of the table; default: `home`."""
     bucket: str | None = None
-    """Name of the payload bucket; default: <stack>-<account>-<region>."""
+    """Name of the payload bucket; default: <home>-<account>-<region>."""
     transport: Literal["lean", "boto3"] = "lean"
     """What makes the requests of DynamoDB and SQS: Headrace's own client, which gives way to boto3 where a proxy or a tracer asks
     for it, or always boto3."""
     queues: dict[str, str] = field(default_factory=dict)
-    """Worker -> queue URL, as JSON; others are looked up as <stack>-<worker>."""
+    """Worker -> queue URL, as JSON; others are looked up as <home>-<worker>."""
     app: str | None = None
     """module:attribute of the app, for handlers and the command line."""
     worker: str | None = None
@@ -125,6 +127,11 @@ class Settings:
         """Empty: there is no server."""
         return ""
 
+    @property
+    def home(self) -> str:
+        """What table, bucket and queues are named for: the stack, or <stack>-<zone>."""
+        return home_of(self.stack, self.zone)
+
     def changed(self, **changes: Any) -> Settings:
         """Plain settings with some fields changed."""
         return Settings(**{each.name: getattr(self, each.name) for each in fields(self)} | changes)
@@ -140,6 +147,11 @@ class Settings:
             return name if name.startswith(self.prefix) else self.prefix + name
         other = prefix_of(namespace)
         return name if other and name.startswith(other) else other + name.removeprefix(self.prefix)
+
+
+def home_of(stack: str, zone: str) -> str:
+    """What a zone's table, bucket and queues are named for."""
+    return f"{stack}-{zone}" if zone else stack
 
 
 def prefix_of(namespace: str) -> str:

@@ -11,7 +11,7 @@ from headrace.engine.clock.scheduled import ScheduledRun, forget_debounced, get_
 from headrace.engine.runs.read import read_many
 from headrace.errors import StoreUnavailable
 from headrace.options.priority import check_priority
-from headrace.triggers.definition import found_or_raise
+from headrace.triggers.definition import found_here
 from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def put_off_run(app: Door, wanted: StartRun) -> str:
     """
     engine, quiet = app.engine, wanted.options.debounce
     assert quiet is not None
-    found = found_or_raise(app, wanted.workflow)
+    found = found_here(app, wanted.workflow, "a debounced run")
     if wanted.options.priority is not None:
         check_priority(wanted.options.priority, f"workflow {wanted.workflow}: priority")
     now_ms = engine.clock.now_ms()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published, all_published, published
+from headrace.errors import ZoneError
+from headrace.options.zones import called
+from headrace.triggers.children import current
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class Door(Connected, Protocol):
 
     def _candidates(self, workflow: str) -> list[Candidate]: ...
 
+    def _zone_of(self, workflow: str) -> str | None: ...
+
     def _may_start(self, worker: str) -> frozenset[str] | None: ...
 
 
@@ -71,6 +76,24 @@ def found_or_raise(app: Door, name: str) -> Found:
     found = find(app, name)
     if found is None:
         raise ValueError(no_such_workflow(app, name))
+    return found
+
+
+def zone_here(app: Door) -> str:
+    """The zone of the task whose code asks; outside of tasks: of this process."""
+    spawner = current.get()
+    zone = app._zone_of(spawner.record.plan.workflow) if spawner is not None else None
+    return app.settings.zone if zone is None else zone
+
+
+def found_here(app: Door, name: str, what: str) -> Found:
+    """As `found_or_raise`. ZoneError where the workflow is in another zone, and `what` would be done in this one."""
+    found = found_or_raise(app, name)
+    zone, here = found.published.zone, zone_here(app)
+    if zone != here:
+        raise ZoneError(
+            f"{what} of workflow {name}: it is in {called(zone)}, and this is {called(here)}: do it there (HEADRACE_ZONE={zone})"
+        )
     return found
 
 

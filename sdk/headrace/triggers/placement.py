@@ -38,6 +38,10 @@ class Placement:
         self._made: dict[tuple[object, ...], Routing] = {}
         self._alive: list[tuple[str, Labels]] | None = None
 
+    def nobody_is_known(self) -> None:
+        """Which processes are there is not known: a task that requires labels of one waits for it where it runs."""
+        self._alive = []
+
     def routing(self, found: Found, options: StartOptions) -> Routing:
         """What a run's record says of its workers. DefinitionError where one of its tasks can run nowhere."""
         wishes = options.desired_worker_labels

@@ -23,10 +23,17 @@ R = TypeVar("R")
 class _Ref(Generic[R]):
     """A run by its id. Any process that reaches the stack can wait for it, as long as the run is retained."""
 
-    __slots__ = ("_app", "_debounce", "_parse", "workflow_run_id")
+    __slots__ = ("_app", "_debounce", "_may_wait", "_parse", "workflow_run_id")
 
-    def __init__(self, app: Connected, run_id: str, parse: Callable[[Outputs], R]) -> None:
+    def __init__(
+        self,
+        app: Connected,
+        run_id: str,
+        parse: Callable[[Outputs], R],
+        may_wait: Callable[[], None] | None = None,
+    ) -> None:
         self._app = app
+        self._may_wait = may_wait  # raises where the run is in another zone's table
         self._parse = parse
         self._debounce: str | None = None  # what it waits for before there is a run
         self.workflow_run_id = run_id
@@ -109,6 +116,7 @@ def gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptions: bool =
 
     Raises the first failure in that order, or puts every failure in its place if `return_exceptions`.
     """
+    _check_zones(refs)
     records = wait(app, [ref.workflow_run_id for ref in refs])
     return _results(app, refs, records, return_exceptions=return_exceptions, lenient=False)
 
@@ -127,6 +135,7 @@ async def aio_gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptio
     """As `gather`, on the event loop, with the reading of `aio_result`."""
     import asyncio
 
+    _check_zones(refs)
     records = await aio_wait(app, [ref.workflow_run_id for ref in refs])
     spawner = current.get()
     durable = spawner is not None and spawner.durable
@@ -140,6 +149,13 @@ async def aio_gather(app: Connected, refs: Sequence[_Ref[R]], *, return_exceptio
     if failed is not None and not return_exceptions:
         raise failed
     return found
+
+
+def _check_zones(refs: Sequence[_Ref[R]]) -> None:
+    """ZoneError where this process knows that a run is in another zone's table: it would wait for ever."""
+    for ref in refs:
+        if ref._may_wait is not None:
+            ref._may_wait()
 
 
 def _inside_durable(result: Any) -> Any:

@@ -17,13 +17,13 @@ from headrace.engine.catalog.workflows import published
 from headrace.engine.runs import start as engine_start
 from headrace.engine.runs.read import read_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join
-from headrace.errors import DedupeViolationError, DefinitionError, StackNotFound
+from headrace.errors import DedupeViolationError, DefinitionError, StackNotFound, ZoneError
 from headrace.options.idempotency import key_of
 from headrace.options.priority import check_priority
 from headrace.telemetry import tracing
 from headrace.triggers.children import Spawner, current
 from headrace.triggers.debounced import put_off_run
-from headrace.triggers.definition import found_or_raise
+from headrace.triggers.definition import found_or_raise, zone_here
 from headrace.triggers.placement import Placement
 
 if TYPE_CHECKING:
@@ -55,8 +55,29 @@ def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
 
 def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
     spawner = current.get()
+    here = zone_here(app)
+    names = dict.fromkeys(each.workflow for each in wanted)
+    others = {name for name in names if found_or_raise(app, name).published.zone != here}
+    elsewhere = [each for each in wanted if each.workflow in others]
     if spawner is not None:
-        _check_starts(app, spawner.context.worker_id, wanted)
+        _check_starts(app, spawner.context.worker_id, wanted, elsewhere)
+    if elsewhere:
+        return _start_across(app, wanted, elsewhere)
+    return _start_here(app, wanted, spawner)
+
+
+def _start_across(app: Door, wanted: Sequence[StartRun], elsewhere: Sequence[StartRun]) -> list[RunRecord]:
+    """ZoneError where some are of this zone: one call starts them all or none."""
+    from headrace.triggers.zones import start_across
+
+    if len(elsewhere) < len(wanted):
+        raise ZoneError(
+            f"workflow {elsewhere[0].workflow} is in another zone than others that this call starts: start them in a call each"
+        )
+    return start_across(app, wanted, _new_run)
+
+
+def _start_here(app: Door, wanted: Sequence[StartRun], spawner: Spawner | None) -> list[RunRecord]:
     placement = Placement(app, spawner)
     news = [_new_run(app, each, placement) for each in wanted]
     firsts = {
@@ -74,11 +95,12 @@ def _start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
     return [records[new.run_id or ""] for new in news]
 
 
-def _check_starts(app: Door, worker: str, wanted: Sequence[StartRun]) -> None:
-    """DefinitionError where a task's worker was declared without what it starts: its role cannot send there."""
+def _check_starts(app: Door, worker: str, wanted: Sequence[StartRun], elsewhere: Sequence[StartRun]) -> None:
+    """DefinitionError where a task's worker was declared without what it starts: its role cannot send there. Of another zone it has to
+    say each."""
     allowed = app._may_start(worker)
-    for each in wanted:
-        if allowed is not None and each.workflow not in allowed:
+    for each in elsewhere if allowed is None else wanted:
+        if allowed is None or each.workflow not in allowed:
             raise DefinitionError(
                 f"worker {worker} may not start workflow {each.workflow}: add it to starts=[...] of that worker, and deploy"
             )

@@ -54,7 +54,12 @@ class Triggered(Generic[I, R]):
         raise NotImplementedError
 
     def _ref(self, run_id: str) -> TaskRunRef[I, R]:
-        return TaskRunRef(self.app, run_id, self._parse)
+        return TaskRunRef(
+            self.app,
+            run_id,
+            self._parse,
+            lambda: self.app._check_here(self.name, f"the result of run {run_id}"),
+        )
 
     # ---- items of a bulk run
 
@@ -114,13 +119,14 @@ class Triggered(Generic[I, R]):
         )
 
     def _requests(
-        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None
+        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None, *, waited: bool = False
     ) -> list[StartRun]:
-        """On the caller's side, before any thread: children get their places here. `told_at`: the reply queue of a caller that waits."""
+        """On the caller's side, before any thread: children get their places here. `told_at`: the reply queue of a caller that waits,
+        where it has one."""
         from headrace.triggers.requests import requests
 
         wanted = requests(self.app.settings, items, lambda: self.app.engine.clock.now_ms())
-        return wanted if told_at is None else [replace(one, reply_to=told_at) for one in wanted]
+        return [replace(one, reply_to=told_at, waited=True) for one in wanted] if waited else wanted
 
     def _start(self, wanted: Sequence[StartRun]) -> list[str]:
         from headrace.triggers.start import start
@@ -135,15 +141,17 @@ class Triggered(Generic[I, R]):
             return None
         return reply_queue(self.app)
 
-    def _trigger(self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None) -> list[str]:
-        return self._start(self._requests(items, told_at))
+    def _trigger(
+        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None, *, waited: bool = False
+    ) -> list[str]:
+        return self._start(self._requests(items, told_at, waited=waited))
 
     async def _aio_trigger(
-        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None
+        self, items: Sequence[WorkflowRunTriggerConfig], told_at: str | None = None, *, waited: bool = False
     ) -> list[str]:
         import asyncio
 
-        wanted, spawner = self._requests(items, told_at), current.get()
+        wanted, spawner = self._requests(items, told_at, waited=waited), current.get()
         if spawner is not None and spawner.operations is not None:
             from headrace.triggers.durable import start_children
 
@@ -193,7 +201,7 @@ class Triggered(Generic[I, R]):
         """
         item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
         told_at = self._reply_queue([item], wait_for_result)
-        ref = self._ref_of(item, self._trigger([item], told_at)[0])
+        ref = self._ref_of(item, self._trigger([item], told_at, waited=wait_for_result)[0])
         return ref.result() if wait_for_result else ref
 
     @overload
@@ -219,7 +227,8 @@ class Triggered(Generic[I, R]):
         """As `run`, on the event loop."""
         item = self.create_bulk_run_item(input, None, options, **self._named(rest, named))
         told_at = self._reply_queue([item], wait_for_result)
-        ref = self._ref_of(item, (await self._aio_trigger([item], told_at))[0])
+        [run_id] = await self._aio_trigger([item], told_at, waited=wait_for_result)
+        ref = self._ref_of(item, run_id)
         return await ref.aio_result() if wait_for_result else ref
 
     @overload
@@ -252,7 +261,7 @@ class Triggered(Generic[I, R]):
     ) -> Any:
         """Start many runs; their results in the order given, or references. Failures are raised, or put in the list."""
         told_at = self._reply_queue(workflows, wait_for_result)
-        refs = [self._ref(run_id) for run_id in self._trigger(workflows, told_at)]
+        refs = [self._ref(run_id) for run_id in self._trigger(workflows, told_at, waited=wait_for_result)]
         return gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs
 
     @overload
@@ -285,7 +294,7 @@ class Triggered(Generic[I, R]):
     ) -> Any:
         """As `run_many`, on the event loop."""
         told_at = self._reply_queue(workflows, wait_for_result)
-        run_ids = await self._aio_trigger(workflows, told_at)
+        run_ids = await self._aio_trigger(workflows, told_at, waited=wait_for_result)
         refs = [self._ref(run_id) for run_id in run_ids]
         return (
             await aio_gather(self.app, refs, return_exceptions=return_exceptions) if wait_for_result else refs

@@ -21,10 +21,12 @@ SHARE = 0.7
 def sealed_ports(ports: Ports, codec: PayloadCodec) -> Ports:
     """The ports behind a codec."""
     sealing, opening = Sealing(codec, seals=True), Sealing(codec, seals=False)
+    zones = ports.zones
     return replace(
         ports,
         store=SealedStore(ports.store, sealing, opening),
         queues=SealedQueues(ports.queues, sealing, opening),
+        zones=(lambda zone: SealedQueues(zones(zone), sealing, opening)) if zones is not None else None,
     )
 
 

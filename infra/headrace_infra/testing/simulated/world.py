@@ -476,7 +476,7 @@ class World:
 
     def _deploy(self) -> None:
         self._generation += 1
-        self.app._publish()
+        self.app._publish(every_zone=True)
         self.watch.tell("deployed: from here on invocations start in new environments")
 
     # ---- the clock
@@ -562,7 +562,7 @@ def published(app: Headrace, deployed: Deployed) -> list[Item]:
     world, before = World(app_of, deployed, 0, faults=False), app._connection.engine
     app._connection.engine = world.engine
     try:
-        app._publish()
+        app._publish(every_zone=True)
     finally:
         app._connection.engine = before
         world.close()

@@ -100,13 +100,14 @@ class StartOptions:
 class StartRun:
     """One run to start. `workflow`: its name in full, namespace included. `input`: JSON text, None where there is none.
 
-    `reply_to`: the reply queue of the process that waits for it."""
+    `reply_to`: the reply queue of the process that waits for it. `waited`: the same call waits for its result."""
 
     workflow: str
     input: str | None = None
     options: StartOptions = field(default_factory=StartOptions)
     origin: Origin = field(default_factory=Call)
     reply_to: str | None = None
+    waited: bool = False
 
 
 def derived_run_id(workflow: str, origin: Origin) -> str | None:

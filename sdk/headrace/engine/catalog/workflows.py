@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from headrace.core.changes import Delete, Item, Put
@@ -37,12 +37,13 @@ class DeclaredFilter:
 class Published:
     """A workflow as its definition says it: all that starting a run of it needs.
 
-    `namespace`: the prefix of the app that published it. `waits`: task -> the required labels, encoded as a run carries them, that
+    `namespace`: the prefix of the app that published it. `zone`: where its runs are. `waits`: task -> the required labels, encoded as a run carries them, that
     only some processes of its worker may have. `cron_input` and `input_schema`: JSON texts; the schema is set where it is stored, for forms.
     """
 
     plan: RunPlan
     namespace: str = ""
+    zone: str = ""
     description: str = ""
     default_priority: int = 1
     default_metadata: Mapping[str, Json] = field(default_factory=dict)
@@ -57,6 +58,11 @@ class Published:
     @property
     def name(self) -> str:
         return self.plan.workflow
+
+
+def elsewhere(workflow: Published) -> Published:
+    """A workflow of another zone, as far as starting its runs goes: events and crons of this zone start none."""
+    return replace(workflow, on_events=(), filters=(), crons=(), cron_input=None)
 
 
 def publish_workflows(engine: Engine, workflows: Iterable[Published], *, whole_of: str | None = None) -> int:
@@ -139,6 +145,8 @@ def encode_published(workflow: Published) -> Item:
     out |= {name: _compact(value) for name, value in texts.items() if value}
     if workflow.namespace:
         out["ns"] = workflow.namespace
+    if workflow.zone:
+        out["zone"] = workflow.zone
     if workflow.description:
         out["about"] = workflow.description
     if workflow.default_priority != 1:
@@ -161,6 +169,7 @@ def _decode(item: Item) -> Published:
     return Published(
         plan=decode_plan(str(item["sk"]), str(item["ver"]), str(item["plan"])),
         namespace=str(item.get("ns", "")),
+        zone=str(item.get("zone", "")),
         description=str(item.get("about", "")),
         default_priority=int(str(item.get("prio", 1))),
         default_metadata=value("meta", {}),

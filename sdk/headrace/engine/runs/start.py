@@ -29,7 +29,12 @@ from headrace.engine.engine import Engine
 from headrace.engine.runs.idempotency import admit
 from headrace.engine.runs.pay import delay_until, group_for
 from headrace.engine.runs.payloads import place_input, save
-from headrace.errors import BulkTriggerIdempotencyCollisionError, IdempotencyCollisionError, StoreUnavailable
+from headrace.errors import (
+    BulkTriggerIdempotencyCollisionError,
+    IdempotencyCollisionError,
+    PayloadTooLargeError,
+    StoreUnavailable,
+)
 from headrace.ports import Outgoing
 
 CHUNK = 50
@@ -94,6 +99,26 @@ def start_many(
     if collisions:
         raise BulkTriggerIdempotencyCollisionError([record.run_id for record in records], collisions)
     return records
+
+
+def start_elsewhere(engine: Engine, news: Sequence[tuple[str, NewRun]]) -> list[RunRecord]:
+    """Start runs in other zones, each given with its zone, by their messages alone: the process that receives one makes the record, and has its plan from
+    its own zone's catalog. PayloadTooLargeError, before anything is sent, for an input that a message cannot carry."""
+    now_ms = engine.clock.now_ms()
+    prepared = [_prepare(engine, new, now_ms=now_ms, order=order) for order, (_, new) in enumerate(news)]
+    for each in prepared:
+        if not each.carried and each.record.input.place not in (Place.NONE, Place.RECORD):
+            what = f"the input of {each.record.plan.workflow}, which goes to another zone in a message,"
+            raise PayloadTooLargeError(
+                what, len((each.input or "").encode()), engine.limits.message_input_bytes
+            )
+    by_queue: dict[tuple[str, str], list[Outgoing]] = defaultdict(list)
+    for (zone, _), each in zip(news, prepared, strict=True):
+        for worker, outgoing in _messages(engine, each):
+            by_queue[zone, worker].append(outgoing)
+    for (zone, worker), messages in by_queue.items():
+        engine.queues_of(zone).send(worker, messages)
+    return [each.record for each in prepared]
 
 
 def _prepare(engine: Engine, new: NewRun, *, now_ms: int, order: int = 0) -> _Prepared:
