@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers simulate audit examples test-browser docs architecture parity pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers simulate soak chaos audit examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,6 +134,16 @@ bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benc
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
+SOAK_S ?= 3600
+CHAOS_S ?= 300
+ENDURANCE = cd tests && PYTHONPATH=. ../$(BIN)/python -m endurance
+
+soak: $(VENV)/.installed .venv-ministack/.locked ## Work for an hour as real processes (SOAK_S=600: shorter); every run, execution and megabyte is counted
+	$(ENDURANCE) soak --seconds $(SOAK_S)
+
+chaos: $(VENV)/.installed .venv-ministack/.locked ## Kill processes and break their connections for five minutes (CHAOS_S), and hold an independent ledger against the runs
+	$(ENDURANCE) chaos --seconds $(CHAOS_S)
+
 audit: .venv-audit/.locked ## Audit what is locked, the code and the template; AUDIT_OFFLINE=1 leaves out vulnerabilities
 	@.venv-audit/bin/python requirements/audit.py
 
@@ -155,6 +165,7 @@ pictures: $(VENV)/.installed ## Make the pictures of the documentation anew (nee
 lock: $(VENV)/.installed ## Resolve the lock files anew (needs the package index)
 	$(LOCK) --extra dev pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(LOCK) --constraints requirements/dev.txt --extra cli pyproject.toml requirements/demo.in --output-file requirements/demo.txt
+	$(LOCK) pyproject.toml --output-file examples/requirements.lock
 	$(LOCK) requirements/ministack.in --output-file requirements/ministack.txt
 	$(LOCK) requirements/sam.in --output-file requirements/sam.txt
 	$(LOCK) requirements/peers.in --output-file requirements/peers.txt

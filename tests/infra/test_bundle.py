@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -110,3 +111,17 @@ def test_a_lock_that_lacks_something_is_refused(source: Path) -> None:
     lock(source, "hr_one")
     with pytest.raises(BundleError, match=rf"hr_one needs hr_two, and .*{LOCK} has it not"):
         built(source)
+
+
+def test_the_examples_are_built_from_a_lock_that_has_all_that_headrace_needs() -> None:
+    root = Path(__file__).parents[2]
+    locked = (root / "examples" / LOCK).read_text()
+    pins = {
+        name.lower(): hashes
+        for name, hashes in re.findall(r"^([\w.-]+)==(.*(?:\n +--hash.*)+)", locked, re.M)
+    }
+    needed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    for each in needed:
+        name = re.match(r"[\w.-]+", each)
+        assert name is not None
+        assert "--hash=sha256:" in pins[name[0].lower()], each

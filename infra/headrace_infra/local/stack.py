@@ -255,7 +255,7 @@ class LocalStack:
         return self.depth(DEAD_LETTERS_QUEUE)
 
 
-def _quietly(handled: Sequence[Handled]) -> None:
+def unreported(handled: Sequence[Handled]) -> None:
     """Metrics are for CloudWatch."""
 
 
@@ -286,7 +286,7 @@ def targets_of(app: Headrace, deployed: Deployed, events: EventCounter) -> dict[
     if deployed.events:
         targets[EVENTS_QUEUE] = Target(
             queue=EVENTS_QUEUE,
-            handler=events_handler.make_handler(app, report=_quietly),
+            handler=events_handler.make_handler(app, report=unreported),
             batch_size=10,
             timeout_s=SUPPORT_TIMEOUT_S,
         )

@@ -76,7 +76,7 @@ def chaos(
     _check_installed()
     from headrace_infra.testing.simulated.case import deployed_for
     from headrace_infra.testing.simulated.once import names_of
-    from headrace_infra.testing.simulated.world import opened
+    from headrace_infra.testing.simulated.opening import opened
 
     return opened(app, deployed_for(app), seed, faults=faults, once=names_of(once))
 

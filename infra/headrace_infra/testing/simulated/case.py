@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import NotConfigured
 from headrace_infra.compile import compile_app, left_out, units_of
 from headrace_infra.local.resources import Deployed, described
+from headrace_infra.testing.simulated.opening import opened, published
 from headrace_infra.testing.simulated.watch import reason_of, status_of
-from headrace_infra.testing.simulated.world import NotAtRest, World, opened, published
+from headrace_infra.testing.simulated.world import NotAtRest, World
 
 if TYPE_CHECKING:
     from headrace.app import Headrace

@@ -22,7 +22,7 @@ from headrace_infra.testing.simulated.loop import SimulatedLifespan, SimulatedPr
 from headrace_infra.testing.simulated.process import Process, current, pause
 
 if TYPE_CHECKING:
-    from headrace_infra.testing.simulated.world import World
+    from headrace_infra.testing.simulated.hub import Hub
 
 BEATS, WAITS = "while it says that its task is alive", "between two beats"
 
@@ -43,9 +43,7 @@ class Environment:
     processes: list[Process] = field(default_factory=list)
 
 
-def new_environment(
-    world: World, worker: Worker | None, name: str, queue: str, generation: int
-) -> Environment:
+def new_environment(world: Hub, worker: Worker | None, name: str, queue: str, generation: int) -> Environment:
     loop = SimulatedProcessLoop(world.clock, world.turn)
     lifespan = SimulatedLifespan(worker.lifespan_fn if worker is not None else None, loop)
     return Environment(
@@ -58,7 +56,7 @@ def new_environment(
     )
 
 
-def deliver_in(world: World, environment: Environment, received: Received) -> Disposition:
+def deliver_in(world: Hub, environment: Environment, received: Received) -> Disposition:
     """One message, by the library's own delivery."""
     if environment.host is None:
         visibility_s = world.deployed.visibility_s[environment.worker]

@@ -9,7 +9,7 @@ from random import Random
 
 from greenlet import GreenletExit
 
-from headrace.core.changes import Applied, Key, Refused, Write, Written, copied_item
+from headrace.core.changes import Applied, Item, Key, Refused, Write, Written, copied_item
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues
@@ -172,9 +172,9 @@ class FaultyStore(MemoryStore):
         item = copied_item(written.item) if written.item is not None else None
         return Applied(item) if isinstance(written, Applied) else Refused(item)
 
-    def peek(self, key: Key) -> dict[str, object] | None:
+    def peek(self, key: Key) -> Item | None:
         """An item, without a call."""
-        return self._partitions.get(key.pk, {}).get(key.sk)  # type: ignore[return-value]
+        return self._partitions.get(key.pk, {}).get(key.sk)
 
 
 class FaultyQueues(MemoryQueues):

@@ -63,7 +63,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # asyncio gives a future that threads set
         done: asyncio.Future[T] = self.create_future()
         outer = asyncio.events._get_running_loop()
         asyncio.events._set_running_loop(None)

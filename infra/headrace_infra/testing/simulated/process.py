@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from headrace.engine.engine import Engine
     from headrace.runtime.control import LiveControl
     from headrace_infra.testing.simulated.environment import Environment
+    from headrace_infra.testing.simulated.hub import Hub
     from headrace_infra.testing.simulated.loop import SimulatedProcessLoop
-    from headrace_infra.testing.simulated.world import World
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +27,7 @@ class Process:
     environment: the Lambda that it is part of; None: it is no worker's. fallible: whether faults strike it. doing: for the story.
     """
 
-    world: World
+    world: Hub
     name: str
     body: greenlet
     at_ms: int

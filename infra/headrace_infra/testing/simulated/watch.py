@@ -22,7 +22,7 @@ from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace_infra.testing.simulated.process import Process, current
 
 if TYPE_CHECKING:
-    from headrace_infra.testing.simulated.world import World
+    from headrace_infra.testing.simulated.hub import Hub
 
 NON_DETERMINISM = "NonDeterminismError"
 LONGEST_TEXT = 200
@@ -44,7 +44,7 @@ class Line:
 class Watch:
     """Notes of one world. `effects` counts calls of the functions that are to be done once: by run, name and arguments."""
 
-    world: World
+    world: Hub
     story: list[Line] = field(default_factory=list)
     executions: Counter[tuple[str, str]] = field(default_factory=Counter)
     effects: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -76,7 +76,7 @@ class Watch:
 
     def record(self, run_id: str) -> RunRecord | None:
         item = self.world.store.peek(run_key(run_id))
-        return record_in(self.world.engine, item) if item is not None else None  # type: ignore[arg-type]  # an item
+        return record_in(self.world.engine, item) if item is not None else None
 
     # ---- executions
 
@@ -119,7 +119,7 @@ class Watch:
     def _evicted(self, of: Pass) -> Any:
         from headrace.core.table import gate_key
 
-        return state_of(self.world.store.peek(gate_key(of.gate))).evicted  # type: ignore[arg-type]  # an item
+        return state_of(self.world.store.peek(gate_key(of.gate))).evicted
 
     def _owns(self, claimed: Claimed) -> bool:
         record = self.record(claimed.record.run_id)
