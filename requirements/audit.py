@@ -19,7 +19,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 EXCEPTIONS = Path(__file__).with_name("audit-exceptions.toml")
-LOCKS = sorted(path.name for path in Path(__file__).parent.glob("*.txt"))
+LOCKS = sorted(
+    str(path.relative_to(ROOT)) for path in (*ROOT.glob("requirements/*.txt"), *ROOT.glob("examples/*.lock"))
+)
 CODE = ("sdk", "handlers", "infra", "dashboard")
 BIN = Path(sys.executable).parent
 ATTEMPT_S = 300
@@ -81,7 +83,7 @@ def vulnerabilities() -> Iterator[Finding]:
     """pip-audit, lock by lock."""
     check_database()
     for lock in LOCKS:
-        for package in audited("-r", f"requirements/{lock}", "--require-hashes"):
+        for package in audited("-r", lock, "--require-hashes"):
             for each in package.get("vulns", ()):
                 text = f"{lock}: {package['version']}, mended in {', '.join(each['fix_versions']) or 'no version'}"
                 yield Finding("pip-audit", each["id"], package["name"], text)
