@@ -102,6 +102,33 @@ def suspended(w: EventWorld, run_id: str = "r") -> None:
     w.store.write(create(replace(record(WAITER, wait=row), run_id=run_id)))
 
 
+def test_an_event_whose_handler_died_before_it_was_listed_is_found_by_who_looked_back_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event's item is there, its entry in the scope is not: who looks back sees nothing, so the next delivery has to tell."""
+    w = world()
+    suspended(w)
+    engine = w.app.engine
+    one = sub(scope="s")
+    store, many = type(engine.store), type(engine.store).write_many
+
+    def dies_after_the_first(of: Any, writes: Any) -> list[Written]:
+        monkeypatch.setattr(store, "write_many", many)
+        of.write(writes[0])
+        raise Killed
+
+    w.app.event.push("order:paid", {}, scope="s")
+    monkeypatch.setattr(store, "write_many", dies_after_the_first)
+    with contextlib.suppress(Killed):
+        w.deliver_next()
+    monkeypatch.setattr(store, "write_many", many)
+    w.clock.advance(10)
+    assert look_back(engine, one, 0) is None
+    w.clock.advance(60_000)
+    w.drain()
+    assert look_up(engine, [one])[0] is not None
+
+
 def test_the_first_event_wins_and_arming_again_changes_nothing() -> None:
     w = world()
     suspended(w)

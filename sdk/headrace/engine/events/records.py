@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from headrace.core import table
-from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Item, Key, Put, Refused, Update, Write
+from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Item, Key, Put, Refused, Update, Write, Written
 from headrace.core.events.event import Event, Trigger, blob_name, decode_item, encode_item, event_key
 from headrace.engine.engine import Engine
 
@@ -21,7 +21,10 @@ CAME = "came"
 def put_once(
     engine: Engine, event: Event, triggers: tuple[Trigger, ...]
 ) -> tuple[tuple[Trigger, ...], int | None]:
-    """Store an event with the runs that it starts. What an earlier delivery decided stands: its runs, and when it came."""
+    """Store an event with the runs that it starts. What an earlier delivery decided stands: its runs, and when it came.
+
+    An event with a scope has come once it is listed there too: who looked back before that has not seen it.
+    """
     key = _key(event.event_id)
     now_ms = engine.clock.now_ms()
     expires_at_s = now_ms // 1000 + engine.limits.retention_s
@@ -29,11 +32,19 @@ def put_once(
     puts: list[Write] = [Put(key=key, item=item, require=ITEM_MISSING)]
     if event.scope is not None:
         listed = table.scoped_event_key(event.key, event.scope, event.pushed_at_ms, event.event_id)
-        puts.append(Put(key=listed, item={"expires_at": expires_at_s}))
-    written = engine.store.write_many(puts)[0] if len(puts) > 1 else engine.store.write(puts[0])
-    if isinstance(written, Refused) and written.item is not None:
-        return decode_item(written.item)[1], int(str(written.item[CAME]))
+        entry: Item = {"expires_at": expires_at_s, CAME: now_ms}
+        puts.append(Put(key=listed, item=entry, require=ITEM_MISSING))
+    written = engine.store.write_many(puts) if len(puts) > 1 else [engine.store.write(puts[0])]
+    first = written[0]
+    if isinstance(first, Refused) and first.item is not None:
+        came_ms = max(_came_ms(each) for each in written)
+        return decode_item(first.item)[1], came_ms
     return triggers, None
+
+
+def _came_ms(written: Written) -> int:
+    """When what was put came: now, or when an earlier delivery put it. What older versions listed says nothing of it."""
+    return int(str((written.item or {}).get(CAME, 0)))
 
 
 def note_collisions(engine: Engine, event_id: str, count: int) -> None:
