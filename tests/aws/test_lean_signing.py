@@ -70,14 +70,14 @@ def test_signatures_are_those_of_botocore(
     assert ours == dict(request.headers)
 
 
-@pytest.mark.parametrize("changed", ["day", "credentials"])
-def test_the_key_of_a_day_is_made_anew(changed: str) -> None:
-    """One signer over midnight, and over a refresh of its credentials, signs as a fresh one does."""
+@pytest.mark.parametrize("changed", ["second", "day", "credentials"])
+def test_what_a_signer_keeps_is_made_anew(changed: str) -> None:
+    """One signer a second later, over midnight, and over a refresh of its credentials, signs as a fresh one does."""
     first, second = (
         Credentials("a", "b"),
         Credentials("a", "c") if changed == "credentials" else Credentials("a", "b"),
     )
-    later = 86_400.0 if changed == "day" else 0.0
+    later = {"second": 1.0, "day": 86_400.0, "credentials": 0.0}[changed]
 
     def signer() -> Signer:
         return Signer(service="sqs", region="us-east-1", host="x", content_type="t")

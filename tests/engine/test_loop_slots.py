@@ -1,21 +1,27 @@
-"""A worker of async tasks alone: its slots are coroutines on one loop, and what its tasks promise is what they promise on threads."""
+"""The slots of a worker of async tasks alone are coroutines on one loop, those of another threads: tasks promise the same on both."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from headrace import Context, EmptyModel, Headrace, Settings, V1TaskStatus
+from headrace.engine.runs.ports import Succeeded
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
+from headrace.runtime.called_here import CalledHere
+from headrace.runtime.control import Running
+from headrace.runtime.deadline import TimedOut
 from headrace.runtime.process import VISIBILITY_S, Process
 from headrace.settings.settings import HealthcheckConfig
 
@@ -210,7 +216,7 @@ def test_code_that_blocks_the_loop_is_named_and_fails_at_its_deadline(
     assert "in blocks" in said
 
 
-def test_a_worker_with_a_sync_task_keeps_its_threads() -> None:
+def test_a_worker_with_a_sync_task_has_a_thread_for_each_slot() -> None:
     world = World()
     names: dict[str, str] = {}
 
@@ -228,4 +234,127 @@ def test_a_worker_with_a_sync_task_keeps_its_threads() -> None:
         refs = [sync.run(wait_for_result=False), other.run(wait_for_result=False)]
         assert [world.ended(ref) for ref in refs] == [{"n": 1}, {"n": 2}]
     assert names["other"] == "headrace-loop"
-    assert names["sync"] != "headrace-loop"
+    assert names["sync"].startswith("headrace-slot-")
+
+
+def test_sync_code_runs_on_its_slots_thread_whatever_its_end() -> None:
+    """Two slots: two threads, whatever ends on them. What was kept by thread is there for the next task."""
+    world = World()
+    kept = threading.local()
+    threads: set[int] = set()
+    reached = threading.Event()
+
+    @world.app.task(name="counts", retries=0)
+    def counts(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        threads.add(threading.get_ident())
+        kept.count = getattr(kept, "count", 0) + 1
+        return {"count": kept.count}
+
+    @world.app.task(name="raises")
+    def raises(input: EmptyModel, ctx: Context) -> None:
+        threads.add(threading.get_ident())
+        raise SystemExit(2)
+
+    @world.app.task(name="late", execution_timeout=timedelta(seconds=0.3))
+    def late(input: EmptyModel, ctx: Context) -> None:
+        threads.add(threading.get_ident())
+        while True:  # it can be interrupted between any two of these
+            time.sleep(0.01)
+
+    @world.app.task(name="deaf", execution_timeout=timedelta(seconds=0.3))
+    def deaf(input: EmptyModel, ctx: Context) -> None:
+        threads.add(threading.get_ident())
+        try:
+            while True:
+                time.sleep(0.01)
+        except BaseException:  # noqa: BLE001  # it swallows what should end it
+            reached.set()
+
+    @world.app.task(name="moved", execution_timeout=timedelta(seconds=0.3))
+    def moved(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+        ctx.refresh_timeout(timedelta(seconds=30))
+        time.sleep(0.8)
+        return {"moved": True}
+
+    bad: list[Any] = [raises, late, deaf, moved]
+    with world.working(counts, *bad, slots=2):
+        ended = {task.name: str(world.ended(task.run(wait_for_result=False))) for task in bad}
+        refs = [counts.run(wait_for_result=False) for _ in range(30)]
+        counted = [world.ended(ref)["count"] for ref in refs]
+    assert "SystemExit" in ended["raises"]
+    assert "exceeded timeout of 0.3s" in ended["late"]
+    assert "exceeded timeout of 0.3s" in ended["deaf"]
+    assert ended["moved"] == "{'moved': True}"
+    assert reached.is_set()
+    assert len(threads) <= 2
+    assert max(counted) >= 15  # 30 on two threads
+    assert world.in_queue() == 0
+
+
+def test_code_that_outlasts_its_deadline_keeps_its_slot_and_no_drain_waits_for_it() -> None:
+    world = World()
+    free, inside = threading.Event(), threading.Semaphore(0)
+
+    @world.app.task(name="stuck", execution_timeout=timedelta(seconds=0.3))
+    def stuck(input: EmptyModel, ctx: Context) -> None:
+        inside.release()
+        free.wait(60)  # one call into C: nothing interrupts it
+
+    @world.app.task(name="quick")
+    def quick(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        return {"n": 1}
+
+    with world.working(stuck, quick, slots=2) as process:
+        for _ in range(2):
+            ref = stuck.run(wait_for_result=False)
+            assert inside.acquire(timeout=20)
+            assert "exceeded timeout of 0.3s" in str(world.ended(ref))
+        waiting = quick.run(wait_for_result=False)
+        time.sleep(0.3)
+        assert world.status(waiting) is V1TaskStatus.QUEUED  # both slots are taken
+        free.set()
+        assert world.ended(waiting) == {"n": 1}
+        free.clear()
+        ref = stuck.run(wait_for_result=False)
+        assert inside.acquire(timeout=20)
+        assert "exceeded timeout" in str(world.ended(ref))
+        assert process.done_tasks >= 4
+    assert not free.is_set()  # the process has ended all the same
+    assert world.in_queue() == 0
+    free.set()
+
+
+def test_an_interruption_comes_within_the_code_or_not_at_all() -> None:
+    """The deadline comes at each moment around the code's end: what is raised for it reaches nothing else on the thread."""
+    outcome = Succeeded("{}")
+    for length in range(0, 2_000, 10):
+        left_s = [1000.0]
+        went_on: list[TimedOut] = []
+        control: Any = SimpleNamespace(remaining_s=lambda at=left_s: at[0], limit_s=1.0, running=Running())
+        called = CalledHere(control, grace_s=1000.0, left=went_on.append)
+        begun = threading.Event()
+
+        def due(
+            called: CalledHere = called, begun: threading.Event = begun, at: list[float] = left_s
+        ) -> None:
+            begun.wait(10)
+            at[0] = 0.0
+            called._due()
+
+        def call(work: Any, begun: threading.Event = begun, length: int = length) -> Succeeded:
+            begun.set()
+            for _ in range(length):
+                pass
+            return outcome
+
+        interrupting = threading.Thread(target=due)
+        interrupting.start()
+        runnable: Any = SimpleNamespace(call=call)
+        ending = called.run(runnable, None, contextvars.copy_context())  # type: ignore[arg-type]  # no work is looked at
+        interrupting.join(10)
+        for _ in range(2_000):  # what is still to be raised would be raised here
+            pass
+        assert ending in (outcome, TimedOut(1.0))
+        assert not control.running.lives
+        called._outlasted()
+        assert went_on == []  # it went on here

@@ -4,7 +4,8 @@ Three ways, by what can be interrupted:
 - async code: a task of the process's event loop, cancelled at the deadline;
 - sync code on the main thread of a process that may be ended (Lambda, a worker process with one slot): an alarm raises
   TaskTimeout in it, which also ends `time.sleep` and other waits;
-- sync code elsewhere: a thread of its own, which is told to stop (it does at its next bytecode) and then left behind.
+- sync code elsewhere: a thread of its own, which is told to stop (it does at its next bytecode) and then left behind; in a process
+  with several slots the slot's own (`called_here`).
 Where the first two do not get through within a grace (C code that never returns), `last_words` records the outcome and the
 process is ended.
 """
@@ -252,16 +253,16 @@ def _execute_in_thread(
             if control.remaining_s() > 0:
                 continue
             break
-    _raise_in(thread)
+    if thread.ident is not None:
+        raise_in(thread.ident, TaskTimeout)
     thread.join(grace_s)
     return TimedOut(control.limit_s)
 
 
-def _raise_in(thread: threading.Thread) -> None:
-    """Have TaskTimeout raised in another thread, at its next bytecode."""
-    if thread.ident is not None:
-        import ctypes  # only here, where code is stopped: loading it takes milliseconds of every cold start
+def raise_in(thread_id: int, exception: type[BaseException] | None) -> None:
+    """Have it raised in another thread, at that one's next bytecode. None: what was to be raised and has not been is not."""
+    import ctypes  # only here, where code is stopped: loading it takes milliseconds of every cold start
 
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(TaskTimeout)
-        )
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id), ctypes.py_object(exception) if exception is not None else None
+    )

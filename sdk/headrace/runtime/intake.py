@@ -30,7 +30,7 @@ AHEAD_S = 0.25
 WAITED_S = 10.0
 """A message that has waited this long goes back. A fraction of the visibility timeout that it was received with."""
 
-DELETE_AFTER_S = 0.02
+DELETE_AFTER_S = 0.1
 """How long the first message of a batch to delete waits for others."""
 
 WEIGHT = 0.2

@@ -30,6 +30,7 @@ from headrace.runtime.health import serve_health
 from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
 from headrace.runtime.slots import LoopSlots, run_on_the_loop
+from headrace.runtime.thread_slots import ThreadSlot
 from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from headrace.engine.runs.attempt import Steps
     from headrace.engine.runs.ports import Disposition
     from headrace.ports import Received
+    from headrace.runtime.slots import Deliver
 
 logger = logging.getLogger("headrace.worker")
 
@@ -83,7 +85,8 @@ def _engine_of(worker: Worker) -> Engine:
 
 class Process:
     """One worker process: `slots` tasks at once. With one slot tasks run on the main thread, where an alarm ends sync code; with
-    more, sync code that does not end at its deadline is left behind in its thread, and its slot is free once it has ended."""
+    more, on the slots' threads, where sync code that does not end at its deadline keeps its slot until it has ended. Where all
+    tasks are async, the slots are coroutines of one loop."""
 
     def __init__(self, worker: Worker, *, slots: int | None = None) -> None:
         self.worker = worker
@@ -204,19 +207,24 @@ class Process:
             threads.append(
                 threading.Thread(target=self._work_on_the_loop, args=(host,), name="headrace-slots")
             )
-        elif self.slots > 1:
-            threads += [
-                threading.Thread(target=self._work, args=(host,), name=f"headrace-slot-{number}")
+        slots: list[ThreadSlot] = []
+        if self.slots > 1 and not run_on_the_loop(self.worker):
+            slots = [
+                ThreadSlot(number, self._intake, self._steps_of(host), self._settle, self._await_ends)
                 for number in range(self.slots)
             ]
         for thread in threads:
             thread.start()
+        for slot in slots:
+            slot.start()
         try:
             if self.slots == 1:
                 self._work(host)
         finally:
             for thread in threads:
                 thread.join()
+            for slot in slots:
+                slot.join()
         if self._broken is not None:
             raise self._broken
 
@@ -254,14 +262,17 @@ class Process:
 
     def _work_on_the_loop(self, host: Host) -> None:
         """All slots of async tasks."""
+        slots = LoopSlots(self._intake, self.slots, self._steps_of(host), self._settle)
+        slots.work(self.stopping.is_set)
 
+    def _steps_of(self, host: Host) -> Deliver:
         def steps(received: Received, left_behind: Callable[[Running], None]) -> Steps[Disposition]:
             return delivery(self.engine, replace(host, left_behind=left_behind), received)
 
-        LoopSlots(self._intake, self.slots, steps, self._settle).work(self.stopping.is_set)
+        return steps
 
     def _work(self, host: Host) -> None:
-        """A slot: one message after the other."""
+        """The only slot: one message after the other."""
         while (received := self._intake.take()) is not None:
             began, took_s = monotonic(), 0.0
             try:
