@@ -117,7 +117,7 @@ template: $(VENV)/.installed ## Compile template.yaml from the example app
 	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
 
 bench: $(VENV)/.installed .venv-ministack/.locked ## Run the benchmarks, each a ratio within one run; fails where a budget is missed
-	@failed=; for benchmark in import_time worker_overhead process_worker waiting growth gates chain cel_engines latency; do \
+	@failed=; for benchmark in import_time worker_overhead process_worker memory waiting growth gates chain cel_engines latency; do \
 		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
 	test -z "$$failed" || { echo "over budget:$$failed"; exit 1; }
 

@@ -11,8 +11,8 @@ from typing import Any
 from headrace.core.changes import Item, Key, Write, Written
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.sizes import item_bytes
-from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
+from headrace.engine.engine import Engine, Limits
+from headrace.engine.runs.attempt import Claimed, Runner
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.ports import Done, Host, Outcome, Runnable, Succeeded, Work
 from headrace.memory.clock import SeededIds, VirtualClock
@@ -104,36 +104,47 @@ def at_once(
 
 @dataclass(slots=True)
 class Counted:
-    """One world; `run` delivers until nothing is left."""
+    """One world; `run` delivers until nothing is left, waiting for what is not yet due in no time.
+
+    `limits`: of the engine. `host`: the worker, where it is not one that runs `code`; `runner`: how its code is run.
+    """
 
     plans: list[RunPlan]
     code: Callable[[str, str], Runnable] = lambda workflow, task: Returns()
+    limits: Limits = field(default_factory=Limits)
+    host: Host | None = None
+    runner: Runner = at_once
     invocations: int = 0
     store: CountingStore = field(default_factory=CountingStore)
     engine: Engine = field(init=False)
     queues: CountingQueues = field(init=False)
+    clock: VirtualClock = field(init=False)
 
     def __post_init__(self) -> None:
-        clock = VirtualClock()
-        self.queues = CountingQueues(clock)
+        self.clock = VirtualClock()
+        self.queues = CountingQueues(self.clock)
         self.queues.units = self.store.units
-        self.engine = Engine(store=self.store, queues=self.queues, clock=clock, ids=SeededIds(1))
+        self.engine = Engine(
+            store=self.store, queues=self.queues, clock=self.clock, ids=SeededIds(1), limits=self.limits
+        )
 
     @property
     def units(self) -> Counter[str]:
         return self.store.units
 
     def run(self) -> None:
-        host = Host(
-            worker="default",
-            runnables={
-                (plan.workflow, task.name): self.code(plan.workflow, task.name)
-                for plan in self.plans
-                for task in plan.tasks
-            },
-        )
-        while batch := self.queues.receive("default", limit=10, wait_s=0):
-            for received in batch:
+        host = self.host or self._host()
+        while (due_ms := self.queues.next_visible_ms()) is not None:
+            self.clock.advance_to(max(due_ms, self.clock.now_ms()))
+            for received in self.queues.receive(host.worker, limit=10, wait_s=0):
                 self.invocations += 1
-                if isinstance(deliver(self.engine, host, received, runner=at_once), Done):
+                if isinstance(deliver(self.engine, host, received, runner=self.runner), Done):
                     self.queues.delete(received)
+
+    def _host(self) -> Host:
+        runnables = {
+            (plan.workflow, task.name): self.code(plan.workflow, task.name)
+            for plan in self.plans
+            for task in plan.tasks
+        }
+        return Host(worker="default", runnables=runnables)

@@ -1,4 +1,4 @@
-"""A chain of steps on the AWS durable execution SDK in its own in-process runner: checkpoints, bytes, CPU a step. Prints JSON."""
+"""A chain of steps, or of waits, on the AWS durable execution SDK in its own in-process runner: checkpoints, bytes, CPU a step. Prints JSON."""
 
 import json
 import sys
@@ -6,10 +6,13 @@ import time
 from typing import Any
 
 from aws_durable_execution_sdk_python import DurableContext, StepContext, durable_execution, durable_step
+from aws_durable_execution_sdk_python.config import Duration
 from aws_durable_execution_sdk_python_testing.runner import DurableFunctionTestRunner
 
-STEPS = int(sys.argv[1])
-ROUNDS = 30
+KIND, STEPS = sys.argv[1], int(sys.argv[2])
+ROUNDS = 10
+POLL_S = 0.2
+"""How often the runner is asked whether it is done: seldom, as that is CPU of this process too."""
 
 
 @durable_step
@@ -25,6 +28,14 @@ def chain(event: Any, context: DurableContext) -> dict[str, int]:
     return last
 
 
+@durable_execution
+def waits(event: Any, context: DurableContext) -> dict[str, int]:
+    for _ in range(STEPS):
+        context.wait(Duration.from_seconds(1))
+    return {"n": STEPS - 1}
+
+
+HANDLER = {"steps": chain, "waits": waits}[KIND]
 calls = {"checkpoints": 0, "bytes": 0}
 
 
@@ -44,7 +55,7 @@ def count(runner: DurableFunctionTestRunner) -> None:
 
 cpu = wall = 0.0
 for number in range(ROUNDS + 1):
-    with DurableFunctionTestRunner(handler=chain, poll_interval=0.01) as runner:
+    with DurableFunctionTestRunner(handler=HANDLER, poll_interval=POLL_S) as runner:
         count(runner)
         if number == 0:
             runner.run(input="{}", execution_timeout=30)

@@ -19,7 +19,7 @@ from headrace.options.conditions import (
     within,
 )
 from headrace.options.durations import Duration, to_timedelta
-from headrace.values.codec import Codec
+from headrace.values.codec import codec_of
 
 if TYPE_CHECKING:
     from headrace.core.durable.operations import Operations
@@ -107,7 +107,7 @@ class DurableContext(Context):
         import asyncio
 
         operations = self._operations()
-        codec = Codec(result_validator)
+        codec = codec_of(result_validator)
         name = getattr(fn, "__qualname__", repr(fn))
         asked = hash_of("memo", self.task_run_id, _jsonable(args), _jsonable(kwargs))
         entry = await self._opened(Kind.MEMO, asked, f"a memo of {name}", label=name)
@@ -179,7 +179,7 @@ class DurableContext(Context):
         result = entry.result if isinstance(entry.result, dict) else {}
         found = result.get("event")
         payload = found[0] if isinstance(found, list) and found else {}
-        return payload if payload_validator is None else Codec(payload_validator).of(payload)
+        return payload if payload_validator is None else codec_of(payload_validator).of(payload)
 
     # ---- within
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from headrace.errors import IllegalTaskOutputError
@@ -98,6 +99,19 @@ class Codec:
     def of(self, value: Any) -> Any:
         """The value that an already parsed JSON document stands for."""
         return self.adapter.validate_python({} if value is None else value, context=CONTEXT)
+
+
+@lru_cache(maxsize=256)
+def _known(type_: Any) -> Codec:
+    return Codec(type_)
+
+
+def codec_of(type_: Any) -> Codec:
+    """The codec of a type that is named at each call: pydantic builds its adapter the first time only, which takes as long as a step does."""
+    try:
+        return _known(type_)
+    except TypeError:  # it cannot be hashed: an Annotated with a list, say
+        return Codec(type_)
 
 
 def input_text(value: Any) -> str | None:

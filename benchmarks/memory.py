@@ -1,0 +1,146 @@
+"""Memory of a process worker over 20,000 runs, beside a bare boto3 worker's, where DynamoDB and SQS answer at once.
+
+    python benchmarks/memory.py
+
+Each in a process of its own, ten runs at once: Linux's resident set, after each tenth of the runs. Exit code 1 where Headrace's grows, or
+is more than 5 MB over the other's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
+sys.path[:0] = [str(ROOT / "sdk"), str(Path(__file__).resolve().parent)]
+RUNS, SLOTS, LOOKS = 20_000, 10, 10
+MOST_MB = 5.0
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def watched(done: Callable[[], int]) -> list[float]:
+    """The resident set at each tenth of the runs."""
+    found: list[float] = []
+    while len(found) < LOOKS:
+        if done() >= RUNS * (len(found) + 1) // LOOKS:
+            found.append(resident_mb())
+        time.sleep(0.01)
+    return found
+
+
+def headrace() -> list[float]:
+    from headrace import Context, Headrace
+    from headrace.runtime.process import Process
+
+    app = Headrace()
+
+    @app.task(name="noop")
+    def noop(input: dict, ctx: Context) -> None: ...  # type: ignore[type-arg]  # the least that a task can declare
+
+    process = Process(app.worker("bench", workflows=[noop], process=True))
+    thread = threading.Thread(target=process.run)
+    thread.start()
+    found = watched(lambda: process.done_tasks)
+    process.stopping.set()
+    thread.join(30)
+    return found
+
+
+def bare() -> list[float]:
+    """The same requests by hand: a claim and a result for each message, deletes in batches."""
+    import boto3
+
+    db, sqs = boto3.client("dynamodb"), boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="bench")["QueueUrl"]
+    done = 0
+
+    def run(message: dict[str, Any]) -> None:
+        run_id = json.loads(message["Body"])["run"]
+        for state in ("R", "C"):
+            db.update_item(
+                TableName="headrace",
+                Key={"pk": {"S": f"run#{run_id}"}, "sk": {"S": "run"}},
+                UpdateExpression="SET #t.#n = :row",
+                ExpressionAttributeNames={"#t": "tasks", "#n": "noop"},
+                ExpressionAttributeValues={":row": {"M": {"s": {"S": state}}}},
+                ReturnValues="ALL_NEW",
+            )
+
+    def work() -> None:
+        nonlocal done
+        with ThreadPoolExecutor(SLOTS) as pool:
+            while done < RUNS:
+                messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
+                    "Messages", []
+                )
+                list(pool.map(run, messages))
+                entries = [
+                    {"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)
+                ]
+                if entries:
+                    sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+                done += len(messages)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    found = watched(lambda: done)
+    thread.join(30)
+    return found
+
+
+def measured(name: str) -> list[float]:
+    """In a process of its own, on a server of its own."""
+    from instant_aws import instant_aws
+    from process_worker import app_on, message, record
+
+    from headrace.aws.items import item_to_wire
+    from headrace.core.changes import apply
+    from headrace.core.run.transitions.claim import create
+
+    app = app_on("lean")
+    created = apply(create(record(app, 0)), None).item
+    assert created is not None
+    with instant_aws(item_to_wire(created), [message(app, n) for n in range(RUNS)]) as aws:
+        done = subprocess.run(
+            [sys.executable, __file__, name],
+            env={**os.environ, "AWS_ENDPOINT_URL": aws.url},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=600,
+        )
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> int:
+    if sys.argv[1:]:
+        print(json.dumps({"headrace": headrace, "bare": bare}[sys.argv[1]]()))
+        return 0
+    found = {name: measured(name) for name in ("bare", "headrace")}
+    heads = " | ".join(f"{RUNS * (n + 1) // LOOKS:,}" for n in range(LOOKS))
+    print(f"| MB after so many runs | {heads} |\n|---|{'---:|' * LOOKS}")
+    for name, values in found.items():
+        print(f"| {name} | {' | '.join(f'{each:.1f}' for each in values)} |")
+    ours = found["headrace"]
+    grown = max(ours[LOOKS // 2 :]) - max(ours[: LOOKS // 2])
+    beyond = max(ours) - max(found["bare"])
+    print(
+        f"\nGrown in the second half: {grown:.1f} MB. Over bare boto3's: {beyond:.1f} MB. Aim of each: at most {MOST_MB:g}."
+    )
+    return int(max(grown, beyond) > MOST_MB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
