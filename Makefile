@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers simulate soak chaos audit examples test-browser docs architecture parity pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers bench-docs simulate soak chaos audit examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,9 @@ bench-peers: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benc
 		echo "Installing PostgreSQL ..."; (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql) >/dev/null; fi
 	$(BIN)/python benchmarks/peers/run.py
 	$(BIN)/python benchmarks/chain.py
+
+bench-docs: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benchmarks/peers/node_modules/.package-lock.json ## Write the tables of docs/benchmarks.md from runs of the benchmarks; ONLY=gates,chain
+	$(BIN)/python benchmarks/docs.py $(if $(ONLY),--only $(ONLY))
 
 simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one seed)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m simulation --seeds $(SEEDS) $(SIMULATE_ARGS)

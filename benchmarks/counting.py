@@ -136,7 +136,10 @@ class Counted:
         host = self.host or self._host()
         while (due_ms := self.queues.next_visible_ms()) is not None:
             self.clock.advance_to(max(due_ms, self.clock.now_ms()))
-            for received in self.queues.receive(host.worker, limit=10, wait_s=0):
+            batch = self.queues.receive(host.worker, limit=10, wait_s=0)
+            if not batch:
+                return  # what is left is in a queue of another worker
+            for received in batch:
                 self.invocations += 1
                 if isinstance(deliver(self.engine, host, received, runner=self.runner), Done):
                     self.queues.delete(received)

@@ -83,14 +83,14 @@ MEASURED: dict[str, Callable[[str], float]] = {
 def main() -> int:
     missed = False
     with local(hatchet, backend="ministack"):
-        print(f"{'':42} {'median':>8} {'p95':>8} {'aim':>8}  ms")
+        print("| ms | median | 95 of 100 | median, at most | |\n|---|---:|---:|---:|---|")
         for what, measure in MEASURED.items():
             spans = [measure(f"{what}-{n}") for n in range(WARM_UP + ROUNDS)][WARM_UP:]
             median, p95 = statistics.median(spans), statistics.quantiles(spans, n=20)[-1]
             aim = AIM_MS[what]
             over = aim is not None and median > aim
             missed = missed or over
-            print(f"{what:42} {median:8.1f} {p95:8.1f} {aim or '':>8}  {'MISSED' if over else ''}")
+            print(f"| {what} | {median:.1f} | {p95:.1f} | {aim or ''} | {'**missed**' if over else ''} |")
     return int(missed)
 
 

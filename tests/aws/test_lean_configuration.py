@@ -70,7 +70,27 @@ def test_endpoints_of_ordinary_regions_are_those_of_botocore(region: str) -> Non
         assert told(from_environment_alone(os.environ)) == told(from_botocore(Clients()))
 
 
+ENDPOINTS = [
+    "http://127.0.0.1:4566",
+    "http://localhost",
+    "https://vpce-1.sqs.us-east-1.vpce.amazonaws.com/",
+    "http://[::1]:4566",
+]
+
+
+@pytest.mark.parametrize("url", ENDPOINTS)
+def test_an_endpoint_in_the_environment_is_that_of_botocore(url: str) -> None:
+    with only(KEYS | {"AWS_ENDPOINT_URL": url}):
+        import os
+
+        assert told(from_environment_alone(os.environ)) == told(from_botocore(Clients()))
+
+
 UNUSUAL = {
+    "an endpoint with a path": {"AWS_ENDPOINT_URL": "http://127.0.0.1:1/aws"},
+    "an endpoint with a user": {"AWS_ENDPOINT_URL": "http://me:secret@127.0.0.1:1"},
+    "an endpoint that is none": {"AWS_ENDPOINT_URL": "127.0.0.1:4566"},
+    "an endpoint of no port": {"AWS_ENDPOINT_URL": "http://127.0.0.1:port"},
     "another partition": {"AWS_DEFAULT_REGION": "cn-north-1"},
     "a government's": {"AWS_DEFAULT_REGION": "us-gov-west-1"},
     "no region of AWS's": {"AWS_DEFAULT_REGION": "local host/"},

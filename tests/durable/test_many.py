@@ -10,10 +10,12 @@ from support.durable import DurableWorld
 from support.metered import MeteredStore
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
+from headrace.core.durable.log import Entry
 from headrace.core.run.graph import run_status
 from headrace.core.run.record import RunStatus
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits
+from headrace.runtime.durable.entries import Entries
 
 MINUTE_MS = 60_000
 SCALE = [pytest.mark.scale, pytest.mark.timeout(600)]
@@ -91,3 +93,38 @@ def test_fan_outs_of_one_task_read_each_child_as_often_in_the_first_round_as_in_
 
 MOST_READS = 4
 """Of a child's record: by its own worker, and once by its parent when it is over."""
+
+
+@pytest.mark.parametrize("width", [40, 160])
+def test_the_answers_of_a_fan_out_are_handed_out_in_time_that_grows_with_their_number_alone(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of the log that are looked at: a fan-out of four times the width takes four times as many, not sixteen."""
+    looked = [0]
+    entry_of = Entries.__getitem__
+
+    def counted(self: Entries, node: int) -> Entry:
+        looked[0] += 1
+        return entry_of(self, node)
+
+    monkeypatch.setattr(Entries, "__getitem__", counted)
+    hatchet = Hatchet()
+
+    @hatchet.task(input_validator=dict[str, int])
+    def child(input: dict[str, int], ctx: Context) -> dict[str, int]:
+        return {"n": input["n"]}
+
+    @hatchet.durable_task()
+    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        items = [child.create_bulk_run_item({"n": n}) for n in range(width)]
+        return {"total": sum(each["n"] for each in await child.aio_run_many(items))}
+
+    w = DurableWorld(plans={}, code={}, of=hatchet, limits=Limits(hold_s=0))
+    run_id = w.begin("parent")
+    w.drain(limit=10 * width)
+    assert f'{{"total":{width * (width - 1) // 2}}}' in str(w.record(run_id).tasks["parent"].output.text)
+    assert looked[0] <= MOST_LOOKS * width
+
+
+MOST_LOOKS = 30
+"""At an entry, from its start to its answer, over both invocations."""

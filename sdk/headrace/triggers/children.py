@@ -47,6 +47,8 @@ class Spawner:
     operations: Operations | None = None
     """Of a durable task: its log, as its code asks for it."""
     _next: int = 0
+    _step_run_id: str = ""
+    _space: uuid.UUID | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_places(self, size: int) -> list[ChildPlace]:
@@ -71,7 +73,17 @@ class Spawner:
 
     @property
     def step_run_id(self) -> str:
-        return task_run_id(self.record.plan, self.record.run_id, self.task)
+        """The same for all of its children: a hash that is made once."""
+        if not self._step_run_id:
+            self._step_run_id = task_run_id(self.record.plan, self.record.run_id, self.task)
+        return self._step_run_id
+
+    @property
+    def space(self) -> uuid.UUID:
+        """What the ids of its children are made in."""
+        if self._space is None:
+            self._space = _namespace(self.record.run_id)
+        return self._space
 
 
 current: ContextVar[Spawner | None] = ContextVar("headrace_task", default=None)
@@ -100,7 +112,7 @@ def child_of(
 
 
 def _child_id(spawner: Spawner, name: str) -> str:
-    return str(uuid.uuid5(_namespace(spawner.record.run_id), f"{spawner.task}/{name}"))
+    return str(uuid.uuid5(spawner.space, f"{spawner.task}/{name}"))
 
 
 def _namespace(run_id: str) -> uuid.UUID:

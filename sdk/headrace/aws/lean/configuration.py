@@ -1,7 +1,7 @@
 """Whether this process can use the lean transport, and with what region, endpoints and credentials.
 
-Two ways. A Lambda function says everything in its environment: no file and no module of botocore is read. Anything else asks
-botocore (its clients' endpoints, its session's credentials with their refresh), so profiles, roles, SSO, containers and web
+Two ways. Where the environment says everything, as in a Lambda function, no file and no module of botocore is read, which takes a third
+of a worker's memory. Anything else asks botocore (its clients' endpoints, its session's credentials with their refresh), so profiles, roles, SSO, containers and web
 identity work as they do for boto3. What is not served (a proxy, FIPS and other signing) is left to boto3, with the reason.
 """
 
@@ -35,7 +35,6 @@ UNUSUAL = frozenset(
         "AWS_PROFILE",
         "AWS_DEFAULT_PROFILE",
         "AWS_CREDENTIAL_EXPIRATION",
-        "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_DYNAMODB",
         "AWS_ENDPOINT_URL_SQS",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
@@ -86,14 +85,35 @@ def from_environment_alone(environment: Mapping[str, str]) -> Served | None:
     credentials = Credentials(
         key, secret, environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN")
     )
-    trust = trusting(None)
-    endpoints: dict[Service, Endpoint] = {
-        service: Endpoint(
-            service=service, region=region, host=f"{service}.{region}.amazonaws.com", port=443, trust=trust
-        )
-        for service in SERVICES
-    }
+    endpoints: dict[Service, Endpoint] = {}
+    for service in SERVICES:
+        usual_url = f"https://{service}.{region}.amazonaws.com"
+        found = _at(service, region, environment.get("AWS_ENDPOINT_URL") or usual_url)
+        if found is None:
+            return None
+        endpoints[service] = found
     return Served(endpoints, lambda: credentials)
+
+
+def _at(service: Service, region: str, url_text: str) -> Endpoint | None:
+    """The endpoint of a URL; None where it is more than a host and a port, or none that can be read."""
+    try:
+        url = urlsplit(url_text)
+        port = url.port
+    except ValueError:
+        return None
+    if url.scheme not in ("http", "https") or not url.hostname:
+        return None
+    if url.path.strip("/") or url.query or url.fragment or url.username:
+        return None
+    secure = url.scheme == "https"
+    return Endpoint(
+        service=service,
+        region=region,
+        host=url.hostname,
+        port=port or (443 if secure else 80),
+        trust=trusting(None) if secure else None,
+    )
 
 
 def from_botocore(clients: Clients) -> Served | NotServed:

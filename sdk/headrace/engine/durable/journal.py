@@ -37,6 +37,15 @@ class Journal:
         self._armed: set[int] = set()
         self._lock = threading.Lock()  # code puts on its event loop, and writes on threads
 
+    @property
+    def reads(self) -> bool:
+        """Whether a part of the log is sealed and not known."""
+        row = self._record.tasks.get(self._attempt.task)
+        if row is None or row.log is None:
+            return False
+        tail = operations.tail_of(self._record, self._attempt.task)
+        return any(part not in self._parts for part in tail.parts)
+
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
         found = operations.load_log(

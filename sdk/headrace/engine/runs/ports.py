@@ -61,6 +61,11 @@ class DurableLog(Protocol):
         """How long an invocation waits for what may be answered soon before it suspends."""
         ...
 
+    @property
+    def reads(self) -> bool:
+        """Whether `load` has to read something, and so may block."""
+        ...
+
     def load(self) -> list[Entry]:
         """All entries, by node."""
         ...

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from headrace.core.durable.answers import event_leaves
 from headrace.core.durable.log import ChildRun, Entry, Groups, Kind, SleepLeaf
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
@@ -23,6 +25,8 @@ from headrace.runtime.durable.entries import Entries
 from headrace.runtime.durable.kept import keep
 from headrace.runtime.durable.spans import Spans
 from headrace.runtime.durable.standing import Standing, running
+
+T = TypeVar("T")
 
 logger = logging.getLogger("headrace")
 
@@ -54,6 +58,7 @@ class DurableRun:
         self._spans = Spans(task_external_id)
         self._entries = Entries(where, task_external_id, invocation_count, log, self._fail, self._spans.begin)
         self._waiting: dict[int, asyncio.Future[Entry]] = {}
+        self._ready: list[tuple[int, int]] = []  # a heap of (order, node): answers that are waited for
         self._ending: Raised | None = None
         self._closed = ""
         self._left = False
@@ -147,7 +152,14 @@ class DurableRun:
         found = self._waiting.get(node)
         if found is None or found.done():
             found = self._waiting[node] = self._loop.create_future()
+            self._is_answered(node)
         return found
+
+    def _is_answered(self, node: int) -> None:
+        """Have the answer of an operation that is waited for handed out when it is its turn, if it has one."""
+        entry = self._entries[node]
+        if not entry.open:
+            heapq.heappush(self._ready, (entry.order, node))
 
     async def never(self) -> Any:
         """For code whose attempt has ended: it stays here."""
@@ -193,10 +205,11 @@ class DurableRun:
 
     async def run(self, code: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
         """Run the code to its end, or to its suspension."""
-        await asyncio.to_thread(self._entries.load)
+        await self._on_thread_if(self._log.reads, self._entries.load)
         context = contextvars.copy_context()
         context.run(running.set, self)
         main = self._loop.create_task(code(), context=context)
+        main.add_done_callback(lambda _: self._stirred.set())
         try:
             outcome = await self._supervise(main)
             self._spans.end_all()
@@ -242,27 +255,36 @@ class DurableRun:
     async def _a_moment(self, main: asyncio.Task[Outcome], pause_s: float) -> None:
         """Until the code has ended or asked for something, or a while has passed."""
         self._stirred.clear()
-        stirred = self._loop.create_task(self._stirred.wait())
-        await asyncio.wait({main, stirred}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-        stirred.cancel()
+        if main.done():
+            return
+        timer = self._loop.call_later(pause_s, self._stirred.set)
+        try:
+            await self._stirred.wait()
+        finally:
+            timer.cancel()
+
+    async def _on_thread_if(self, blocks: bool, work: Callable[[], T]) -> T:
+        """A thread only for what may block: the way there and back takes as long as a step."""
+        return await asyncio.to_thread(work) if blocks else work()
 
     def _release(self) -> bool:
         """Hand out the answer whose turn it is, of those that the code waits for."""
-        waited = [self._entries[node] for node in self._waiting]
-        ready = [entry for entry in waited if not entry.open and not entry.given_up]
-        if not ready:
-            return False
-        entry = min(ready, key=lambda each: each.order)
-        future = self._waiting.pop(entry.node)
-        self._spans.end(entry.node)
-        if not future.done():
-            future.set_result(entry)
-        return True
+        while self._ready:
+            order, node = heapq.heappop(self._ready)
+            entry = self._entries[node]
+            if node not in self._waiting or entry.order != order or entry.given_up:
+                continue
+            future = self._waiting.pop(node)
+            self._spans.end(node)
+            if not future.done():
+                future.set_result(entry)
+            return True
+        return False
 
     async def _find_answers(self) -> bool:
         """Look what is answered by now, and write it down in order before any of it is handed out."""
         asked = [self._entries[node] for node in self._waiting if self._entries[node].open]
-        if not asked:
+        if not asked or self._are_all_new(asked):
             return False
         try:
             found = await asyncio.to_thread(self._look, asked)
@@ -272,9 +294,19 @@ class DurableRun:
             return False
         answered = self._entries.answer_all(found)
         await self._saved()
-        await asyncio.to_thread(
-            self._log.disarm, answered
-        )  # not before the answers are written: they would be lost
+        for entry in answered:
+            self._is_answered(entry.node)
+        if event_leaves(answered):  # not before the answers are written: they would be lost
+            await asyncio.to_thread(self._log.disarm, answered)
+        return True
+
+    def _are_all_new(self, asked: Sequence[Entry]) -> bool:
+        """Whether all begin now and no event has to find them: there is nothing to look at, and nothing to write."""
+        if any(entry.node in self._armed or not _begins_now(entry, self.now_ms()) for entry in asked):
+            return False
+        if event_leaves(asked):
+            return False
+        self._armed |= {entry.node for entry in asked}
         return True
 
     def _look(self, asked: Sequence[Entry]) -> list[Entry]:
@@ -349,8 +381,9 @@ class DurableRun:
     async def _suspended(self, main: asyncio.Task[Outcome]) -> Outcome:
         """Subscribe, then end the invocation; or go on, where the code has moved meanwhile: what it waits for now is not subscribed to."""
         self._stirred.clear()
-        self._log.put(self._entries.open_ones())
-        due_at_ms = await asyncio.to_thread(self._log.before_suspension)
+        open_ones = self._entries.open_ones()
+        self._log.put(open_ones)
+        due_at_ms = await self._on_thread_if(bool(event_leaves(open_ones)), self._log.before_suspension)
         if self._stirred.is_set() or not self._parked():
             return await self._supervise(main)
         keep(self, main)

@@ -62,9 +62,7 @@ class Standing:
             return False
         if isinstance(waited, asyncio.Task):
             return waited in self._tasks
-        if any(waited is future for future in futures):
-            return True
-        if type(waited).__name__ == "_GatheringFuture":
+        if type(waited).__name__ == "_GatheringFuture" or waited in futures:
             return True
         return _innermost_is_asyncio(task)
 
