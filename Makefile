@@ -116,8 +116,8 @@ format: $(VENV)/.installed ## Rewrite the code in the house style
 template: $(VENV)/.installed ## Compile template.yaml from the example app
 	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
 
-bench: $(VENV)/.installed .venv-ministack/.locked ## Run the benchmarks, each a ratio within one run; fails where a budget is missed
-	@failed=; for benchmark in import_time worker_overhead process_worker memory waiting growth gates chain cel_engines latency; do \
+bench: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benchmarks/peers/node_modules/.package-lock.json ## Run the benchmarks, each a ratio within one run; fails where a budget is missed
+	@failed=; for benchmark in import_time worker_overhead process_worker memory waiting flows growth gates chain cel_engines latency peers/run; do \
 		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
 	test -z "$$failed" || { echo "over budget:$$failed"; exit 1; }
 

@@ -202,25 +202,31 @@ def _decoded(raw: Sequence[object]) -> Entry:
     given_up, label = bool(rest and rest[0]), str(rest[1]) if len(rest) > 1 else ""
     if not (isinstance(node, int) and isinstance(order, int)):
         raise ValueError(f"no entry of a durable log: {raw!r}")
-    entry = Entry(
-        node=node, kind=Kind(str(kind)), asked=str(asked), order=order, given_up=given_up, label=label
+    found = Kind(str(kind))
+    child, groups, result = _data(found, data, is_open=order == 0 or given_up)
+    return Entry(
+        node=node,
+        kind=found,
+        asked=str(asked),
+        order=order,
+        groups=groups,
+        child=child,
+        result=result,
+        given_up=given_up,
+        label=label,
     )
-    return _with_data(entry, data)
 
 
-def _with_data(entry: Entry, data: object) -> Entry:
-    from dataclasses import replace
-
-    match entry.kind:
+def _data(kind: Kind, data: object, *, is_open: bool) -> tuple[ChildRun | None, Groups, Json]:
+    """What an entry of a kind holds: the child, the groups that are waited for, or the result."""
+    match kind:
         case Kind.RUN:  # without a child: it is being started
             named = isinstance(data, list) and data
-            return replace(entry, child=ChildRun(str(named[0]), int(str(named[1])))) if named else entry
-        case Kind.WAIT if (entry.open or entry.given_up) and isinstance(data, list):
-            return replace(
-                entry, groups=tuple(tuple(_decoded_leaf(leaf) for leaf in group) for group in data)
-            )
+            return (ChildRun(str(named[0]), int(str(named[1]))) if named else None), (), None
+        case Kind.WAIT if is_open and isinstance(data, list):
+            return None, tuple(tuple(_decoded_leaf(leaf) for leaf in group) for group in data), None
         case _:
-            return replace(entry, result=data)  # type: ignore[arg-type]  # it is JSON
+            return None, (), data  # type: ignore[return-value]  # it is JSON
 
 
 def _decoded_leaf(raw: list[object]) -> Leaf:

@@ -30,6 +30,7 @@ class Journal:
         self._record = record
         self._attempt = attempt
         self._tail = Tail()
+        self._read: Tail | None = None
         self._put: dict[int, Entry] = {}  # since the tail was last put together: a call may put thousands
         self._parts: Mapping[Part, tuple[Entry, ...]] = known or {}  # what is in the sealed ones
         self._children: dict[int, Entry] = {}  # all that have started one
@@ -40,11 +41,13 @@ class Journal:
     @property
     def reads(self) -> bool:
         """Whether a part of the log is sealed and not known."""
-        row = self._record.tasks.get(self._attempt.task)
-        if row is None or row.log is None:
-            return False
-        tail = operations.tail_of(self._record, self._attempt.task)
-        return any(part not in self._parts for part in tail.parts)
+        return any(part not in self._parts for part in self._stored().parts)
+
+    def _stored(self) -> Tail:
+        """What the row holds, decoded once: before anything is put, it is the tail."""
+        if self._read is None:
+            self._read = operations.tail_of(self._record, self._attempt.task)
+        return self._read
 
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
@@ -52,7 +55,7 @@ class Journal:
             self._engine,
             self._record.run_id,
             self._attempt.task,
-            operations.tail_of(self._record, self._attempt.task),
+            self._stored(),
             self._parts,
         )
         self._tail, self._parts = found.tail, dict(found.parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import weakref
 from collections.abc import Collection
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ class Standing:
     def __init__(self, run: DurableRun, of_loop: asyncio.AbstractEventLoop) -> None:
         self._run = run
         self._loop = of_loop
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def watch(self, task: asyncio.Task[Any]) -> None:
         """A task that the code has made: it waits, or works, for all of it."""
@@ -32,15 +31,17 @@ class Standing:
 
     def is_alone(self) -> bool:
         """Whether nothing of the code but what runs now could go on: it has one task, and nothing ready."""
-        return not self._has_ready() and all(
-            task.done() or task is asyncio.current_task() for task in list(self._tasks)
-        )
+        return not self._has_ready() and all(task is asyncio.current_task() for task in self._going())
 
     def waits_on(self, futures: Collection[asyncio.Future[Any]]) -> bool:
         """Whether all of the code waits on these, on its own tasks, or on a timer, and on nothing else."""
-        return not self._has_ready() and all(
-            self._waits_within(task, futures) for task in list(self._tasks) if not task.done()
-        )
+        return not self._has_ready() and all(self._waits_within(task, futures) for task in self._going())
+
+    def _going(self) -> set[asyncio.Task[Any]]:
+        """Those that are not done; the others are forgotten here."""
+        if any(task.done() for task in self._tasks):
+            self._tasks = {task for task in self._tasks if not task.done()}
+        return self._tasks
 
     def next_timer_s(self) -> float | None:
         """How long until the first timer goes off that the code has set (`asyncio.sleep`, `wait_for`, `timeout`); None: it has none."""
