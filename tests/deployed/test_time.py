@@ -3,67 +3,27 @@ there as soon as the deployment has ended. Without `sam build`: the functions ru
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from unittest.mock import patch
 
-import boto3
 import pytest
 
-from headrace import Debounce, Headrace, Settings
-from headrace_infra.compile import compile_app, render
-from headrace_infra.ministack import ministack
+from headrace import Debounce, Headrace
 
+from .straight import deployed
 from .waiting import until
 
 pytestmark = [pytest.mark.ministack, pytest.mark.timeout(180)]
-REPOSITORY = Path(__file__).parents[2]
-HERE = Path(__file__).parent / "timely"
-STACK = "timely"
-
-
-def packed() -> bytes:
-    """The library, its handlers and the app, as `sam build` would lay them out."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for root in (REPOSITORY / "sdk", REPOSITORY / "handlers", HERE):
-            for path in sorted(root.rglob("*.py")):
-                bundle.write(path, path.relative_to(root))
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headrace]:
     """A process that has nothing but the stack's name, right after the deployment."""
     log = tmp_path_factory.mktemp("ministack") / "log"
-    with ministack(auth=True, log=log) as running, patch.dict(os.environ, running.environment()):
-        with patch.object(sys, "path", [str(HERE), *sys.path]):
-            from timely import hatchet  # type: ignore[import-not-found]  # beside this file
-        template = compile_app(hatchet, app_path="timely:hatchet", code_uri="s3://code/bundle.zip")
-        for resource in template["Resources"].values():
-            resource.pop("Metadata", None)  # how `sam build` makes it
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="code")
-        s3.put_object(Bucket="code", Key="bundle.zip", Body=packed())
-        formation = boto3.client("cloudformation")
-        formation.create_stack(
-            StackName=STACK,
-            TemplateBody=render(template, app_path="timely:hatchet"),
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "CAPABILITY_NAMED_IAM"],
-        )
-
-        def status() -> str:
-            return str(formation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
-
-        until(lambda: not status().endswith("IN_PROGRESS"), within_s=90, what="the stack was deployed")
-        assert status() == "CREATE_COMPLETE"
-        yield Headrace(config=Settings(stack=STACK))
+    with deployed("timely", Path(__file__).parent / "timely", log=log) as client:
+        yield client
 
 
 def test_it_can_be_triggered_by_name_at_once(client: Headrace) -> None:

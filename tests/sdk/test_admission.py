@@ -385,7 +385,9 @@ def test_a_paused_worker_begins_no_task_until_it_goes_on() -> None:
         ids = [task.run(each, wait_for_result=False).workflow_run_id for each in orders("ab")]
         stack.drain()
         assert stage.statuses(ids) == [QUEUED, QUEUED]
-        assert stage.app.runs.get(ids[0]).tasks[0].waits_for == "worker default to be unpaused"
+        waiting = stage.app.runs.get(ids[0])
+        assert waiting.tasks[0].waits_for == "worker default to be unpaused"
+        assert "REQUEUED_NO_WORKER" in {event.event_type.value for event in waiting.task_events}
         stage.app.workers.unpause("default")
         stack.drain()
         assert stage.statuses(ids) == [COMPLETED, COMPLETED]

@@ -222,8 +222,22 @@ def test_a_run_that_waits_for_its_batch_says_so(stack: LocalStack) -> None:
     stack.deliver_all()
     [task] = app.runs.get(ref.workflow_run_id).tasks
     assert (task.status, task.waits_for) == (RunStatus.QUEUED, "its batch")
+
+    def told() -> list[str]:
+        return [event.event_type.value for event in app.runs.get(ref.workflow_run_id).task_events]
+
+    assert told()[-1] == "WAITING_FOR_BATCH"
     stack.drain()
     assert ref.result().of == 1
+    assert told() == [
+        "CREATED",
+        "QUEUED",
+        "WAITING_FOR_BATCH",
+        "BATCH_FLUSHED",
+        "ASSIGNED",
+        "STARTED",
+        "FINISHED",
+    ]
 
 
 def test_a_batch_is_one_span_with_a_link_to_each_of_its_callers(stack: LocalStack) -> None:

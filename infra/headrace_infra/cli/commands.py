@@ -13,6 +13,7 @@ from headrace_infra.cli.keys import keys
 from headrace_infra.cli.options import AppOption, AppPath, Output, OutputOption, StackOption
 from headrace_infra.cli.run_commands import runs
 from headrace_infra.cli.time_commands import crons, schedules
+from headrace_infra.cli.worker_commands import workers
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings=HELP_NAMES,
 )
 app.add_typer(runs, name="runs")
+app.add_typer(workers, name="workers")
 app.add_typer(crons, name="crons")
 app.add_typer(schedules, name="schedules")
 app.add_typer(events, name="events")

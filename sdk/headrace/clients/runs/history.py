@@ -17,7 +17,7 @@ from headrace.core.run.ids import task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
-from headrace.core.waits.points import AtRateLimit
+from headrace.core.waits.points import AtLabels, AtPause, AtRateLimit
 from headrace.errors import TaskRunError
 from headrace.triggers.outcomes import task_error
 
@@ -91,6 +91,9 @@ _MESSAGES = {
     Type.RETRIED_BY_USER: "its run was replayed",
     Type.DURABLE_EVICTED: "suspended: it waits and holds no worker",
     Type.DURABLE_RESTORING: "goes on: what it waited for is there",
+    Type.REQUEUED_NO_WORKER: "no worker could take it: no process had its labels, or its worker was paused",
+    Type.WAITING_FOR_BATCH: "waits for its batch to be full, or due",
+    Type.BATCH_FLUSHED: "its batch was full, or due",
     Type.REQUEUED_RATE_LIMIT: "its rate limit had nothing left: it waits for the next window",
 }
 
@@ -104,6 +107,8 @@ def _told(
     yield from _earlier(record, task, state, past, errors)
     if state is None:
         return
+    if record.plan.task(task).batch is not None:
+        yield from _batched(record, state)
     if state.row is not None:
         yield from _this_attempt(state.row, state.row.queued_at_ms or record.created_at_ms)
     yield from _end(record, task, state, row.retry_count if row is not None else 0)
@@ -172,9 +177,23 @@ def _text(error: ErrorInfo | None) -> str:
     return "" if error is None else str(TaskRunError(error.message, error.type, error.trace)).rstrip()
 
 
+def _batched(record: RunRecord, state: TaskState) -> Iterator[_Told]:
+    """A member of a batch waits from when it is due; its batch begins when it does."""
+    row = state.row
+    if row is None and not state.ready:
+        return
+    since_ms = (row.queued_at_ms if row is not None else None) or state.due_since_ms or record.created_at_ms
+    retries = row.retry_count if row is not None else 0
+    yield (since_ms, Type.WAITING_FOR_BATCH, retries, "")
+    if row is not None and row.started_at_ms is not None:
+        yield (row.started_at_ms, Type.BATCH_FLUSHED, retries, "")
+
+
 def _this_attempt(row: TaskRow, queued_ms: int) -> Iterator[_Told]:
     if limited(row):
         yield (queued_ms, Type.REQUEUED_RATE_LIMIT, row.retry_count, "")
+    if had_no_worker(row):
+        yield (queued_ms, Type.REQUEUED_NO_WORKER, row.retry_count, "")
     if row.started_at_ms is None or row.status is TaskStatus.QUEUED:
         return
     yield (row.started_at_ms, Type.ASSIGNED, row.retry_count, "")
@@ -188,6 +207,14 @@ def _this_attempt(row: TaskRow, queued_ms: int) -> Iterator[_Told]:
 def limited(row: TaskRow) -> bool:
     """Whether it has been turned back by a rate limit: known until its attempt ends."""
     return any(isinstance(point, AtRateLimit) for point in row.lined_up)
+
+
+def had_no_worker(row: TaskRow) -> bool:
+    """Whether no process had the labels that it requires, or its worker was paused: known until its attempt ends."""
+    return any(
+        isinstance(point, AtLabels) or (isinstance(point, AtPause) and point.worker is not None)
+        for point in row.lined_up
+    )
 
 
 def _failure(why: str) -> Type:
