@@ -105,9 +105,11 @@ class SimulatedProcessLoop(ProcessLoop):
         *,
         context: Context | None = None,
         ended: Callable[[], None] = lambda: None,
+        name: str = "",
     ) -> Future[T]:
         done: Future[T] = Future()
         task = self.loop.create_task(work, context=context)
+        self.called(task, name)
         task.add_done_callback(lambda _: ended())
         task.add_done_callback(lambda finished: runtime_loop._hand_over(finished, done))
         done.add_done_callback(lambda future: task.cancel() if future.cancelled() else None)
