@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from support.gates import CIP, CN, gate, left_over, rate, single
 from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World, run_at_once
 
+from headrace.core.changes import Applied
 from headrace.core.run.graph import finished, run_status
 from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.plans.plan import Json, RunPlan, TaskKind
@@ -233,6 +236,44 @@ def test_any_crash_point(flow: RunPlan, only_failed: bool, after_effect: bool) -
         assert record.generation_number == 1, where
         lost = sum(row.takeovers for row in record.tasks.values())
         assert len(w.ran) <= again + lost + 1, where
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_a_message_that_is_faster_than_its_replays_write_is_not_lost(n: int) -> None:
+    """The client writes after its message was refused, at any call of who received it."""
+
+    @dataclass(slots=True)
+    class Between(NoFaults):
+        calls: int = -1
+        write: Callable[[], object] | None = None
+
+        def before(self, port: str, call: str) -> None:
+            if self.write is None or port != "store":
+                return
+            self.calls += 1
+            if self.calls == n:
+                write, self.write = self.write, None
+                write()
+
+    between = Between()
+    w = world(CHAIN, faults=between)
+    run_id = ended(w, CHAIN)
+    store, written = type(w.store), type(w.store).write
+    held: list[Callable[[], object]] = []
+
+    def later(of: Any, write: Any) -> Any:
+        """The client's write takes place later; it is told what was there."""
+        held.append(lambda: written(of, write))
+        return Applied(of.get(write.key))
+
+    with patch.object(store, "write", later):
+        replay_run(w, run_id)
+    between.write = held[-1]
+    w.drain()
+    assert between.write is None or n > 2, "the message was delivered before"
+    record = w.record(run_id)
+    assert run_status(record) is RunStatus.COMPLETED
+    assert (record.generation_number, w.ran) == (1, ["a", "b", "c"])
 
 
 @pytest.mark.parametrize("first_failed", [False, True])

@@ -146,7 +146,7 @@ def _resume(
 
 
 def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:
-    """Whether the record is of the message's replay from here on: its client has not written it."""
+    """Whether the record has become another, that of the message's replay perhaps: its client had not written it when it was read."""
     from headrace.engine.runs.replay import replay_for_dead_client
 
     return replay_for_dead_client(engine, record, message) is not None

@@ -146,15 +146,18 @@ def _messages(after: RunRecord, order: ReplayOrder) -> Iterator[tuple[SendTask, 
 def replay_for_dead_client(engine: Engine, record: RunRecord, message: TaskMessage) -> RunRecord | None:
     """A message of a replay whose client has not written: the same write in its stead, which owes the other first messages.
 
-    None: the record is not what the replay was asked for, or was changed meanwhile.
+    The record as it is from here on, also where it was the client that wrote it meanwhile: then its message is not spent. None: the record is
+    not what the replay was asked for.
     """
     order = message.replay
     if order is None or not fits(record, order):
         return None
     several = len(first_messages(replayed(record, order))) > 1
     written = engine.store.write(replay(record, order, starter=message.task if several else None))
-    if not isinstance(written, Applied) or written.item is None:
+    if written.item is None:
         return None
+    if not isinstance(written, Applied):
+        return record_in(engine, written.item)
     after = record_in(engine, written.item)
     pay(engine, after, owed_by_starter(after, message.task))
     return after
