@@ -107,7 +107,7 @@ def _made(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio
     import asyncio
 
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
-    maker = asyncio.current_task()
+    maker = asyncio.current_task(loop)
     if maker is not None and (name := _names.get(maker)):
         _names[task] = name
     if made_tasks is not None:
