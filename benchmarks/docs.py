@@ -54,6 +54,12 @@ def ran(name: str) -> str:
     return f"`python benchmarks/{program}.py` on {datetime.now(UTC):%Y-%m-%d}; {machine}.\n\n{done.stdout.strip()}\n"
 
 
+def write(name: str, table: str) -> None:
+    """Into the page as it is by now: another program may have written meanwhile."""
+    anew = f"<!-- bench: {name} -->\n{table}<!-- /bench -->"
+    PAGE.write_text(BLOCK.sub(lambda found: anew if found["name"] == name else found[0], PAGE.read_text()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="", help="programs, separated by commas")
@@ -70,13 +76,11 @@ def main() -> int:
     if unknown := only - names:
         parser.error(f"no table of {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
 
-    def anew(found: re.Match[str]) -> str:
-        if found["name"].split()[0] not in only:
-            return found[0]
-        print(f"running {found['name']} ...", file=sys.stderr)
-        return f"<!-- bench: {found['name']} -->\n{ran(found['name'])}<!-- /bench -->"
-
-    PAGE.write_text(BLOCK.sub(anew, page))
+    for found in BLOCK.finditer(page):
+        name = found["name"]
+        if name.split()[0] in only:
+            print(f"running {name} ...", file=sys.stderr)
+            write(name, ran(name))
     return 0
 
 
