@@ -17,7 +17,7 @@ from headrace.core.run.record import (
     index_entry,
 )
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
-from headrace.core.run.stored.rows import decode_row, encode_row, unpacked
+from headrace.core.run.stored.rows import decode_row, encode_row, unpack, unpacked
 from headrace.core.run.stored.texts import compact, decode_payload, encode_payload, unzipped, zipped
 from headrace.core.table import run_id_of
 
@@ -75,13 +75,18 @@ def encode_rows(record: RunRecord) -> dict[str, Value]:
     }
 
 
+MET_ONCE = 4
+"""Rows of a record up to which a settled one is hardly met again: a process keeps none of those in mind."""
+
+
 def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
     """The record that `encode_record` wrote. UnknownPlan: read its plan first. KeyError / ValueError where the item is none."""
     parent = json.loads(item["par"]) if "par" in item else None
     plan, created_at_ms, stored = known_plan(item["ph"]), item["c"], item["tasks"]
     tasks = plan.tasks
+    read = unpacked if len(stored) > MET_ONCE else unpack
     rows = {
-        tasks[int(number)].name: unpacked(row, created_at_ms)
+        tasks[int(number)].name: read(row, created_at_ms)
         if type(row) is str
         else decode_row(row, created_at_ms=created_at_ms)
         for number, row in stored.items()

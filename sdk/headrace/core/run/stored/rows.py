@@ -97,7 +97,7 @@ def decode_row(stored: Any, *, created_at_ms: int) -> TaskRow:
         return unpacked(stored, created_at_ms)
     if isinstance(stored, list):
         head, rest, output = stored  # with long texts: such a row is not kept in mind
-        return _unpack(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
+        return unpack(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
     return decode_fields(stored)
 
 
@@ -154,7 +154,7 @@ def _pack(row: TaskRow, fields: dict[str, Value], created_at_ms: int) -> Value:
     return [first, more, output]
 
 
-def _unpack(text: str, created_at_ms: int) -> TaskRow:
+def unpack(text: str, created_at_ms: int) -> TaskRow:
     end = min((at for at in (text.find("{"), text.find(":")) if at >= 0), default=len(text))
     begun, finished, queued, mark, place = (*text[1:end].split(";"), "", "", "", "", "")[:5]
     raw: dict[str, Any] = {"s": text[0]}
@@ -177,7 +177,7 @@ def _unpack(text: str, created_at_ms: int) -> TaskRow:
     return decode_fields(raw)
 
 
-unpacked = lru_cache(maxsize=8_192)(_unpack)
+unpacked = lru_cache(maxsize=8_192)(unpack)
 """Settled rows stay as they are, and a process meets each of them again and again: most are known."""
 
 _JSON = json.JSONDecoder()
