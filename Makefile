@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-deployed test-scale lint format types template bench bench-peers bench-docs simulate soak chaos audit examples test-browser docs architecture parity pictures lock venvs clean
+.PHONY: help demo test test-fast test-deployed test-scale coverage-core lint format types template bench bench-peers bench-docs simulate soak chaos audit examples test-browser docs architecture parity pictures lock venvs clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ test-browser: $(VENV)/.installed tests/browser/node_modules/.package-lock.json #
 	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		echo "Installing chromium ..."; (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) >/dev/null; fi
 	$(BIN)/python -m pytest -m browser --durations=5 $(PYTEST_ARGS)
+
+coverage-core: $(VENV)/.installed ## Measure which lines of core its own tests run, without any other test; fails under 95 %
+	@mkdir -p build
+	$(BIN)/python -m coverage run -m pytest -q -n 0 tests/core $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report
 
 examples: $(VENV)/.installed ## Run every example once
 	$(BIN)/python -m pytest tests/examples $(PYTEST_ARGS)

@@ -25,11 +25,11 @@ from counting import Counted
 
 from headrace import Context, DurableContext, Hatchet
 from headrace.aws.prices import PRICES, durable_functions_dollars
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
+from headrace.engine.attempts.ports import Host, Runnable, Work
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.ports import Host, Runnable, Work
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.read import read
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore

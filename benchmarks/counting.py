@@ -11,10 +11,11 @@ from typing import Any
 from headrace.core.changes import Item, Key, Write, Written
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.sizes import item_bytes
+from headrace.engine.attempts.ports import Done, Host, Outcome, Runnable, Succeeded, Work
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runs.attempt import Claimed, Runner
+from headrace.engine.runs.attempt import Runner
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Outcome, Runnable, Succeeded, Work
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore

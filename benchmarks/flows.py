@@ -21,7 +21,7 @@ from counting import Counted
 
 from headrace.aws.prices import PRICES, durable_functions_dollars, step_functions_dollars
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
-from headrace.engine.runs.ports import Outcome, Succeeded, Work
+from headrace.engine.attempts.ports import Outcome, Succeeded, Work
 from headrace.engine.runs.start import NewRun, start
 
 NAMES = (

@@ -23,15 +23,15 @@ from greenlet import getcurrent, greenlet
 
 from headrace.aws.prices import PRICES
 from headrace.core.changes import Write, Written
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import GatePlan, RatePlan, RunPlan, TaskPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.run.stored.record import record_of
 from headrace.core.sizes import item_bytes
+from headrace.engine.attempts.ports import Done, Host, Runnable, Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Runnable, Work
 from headrace.engine.runs.start import NewRun, start_many
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

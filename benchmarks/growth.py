@@ -18,7 +18,7 @@ from counting import Counted
 from support.families import Family
 
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
-from headrace.engine.runs.ports import Outcome, Work
+from headrace.engine.attempts.ports import Outcome, Work
 from headrace.engine.runs.start import NewRun, start
 
 

@@ -1,4 +1,4 @@
-"""The dashboard as a Lambda function behind a URL of its own: IAM says who may call it, and its role what it may do.
+"""The dashboard as a Lambda function behind a URL of its own: IAM limits its callers, and its role what it may do.
 
 HEADRACE_DASHBOARD=look (the default) shows no buttons and refuses every POST; `act` cancels, starts and pauses. Each is a function with a role of
 its own (`headrace compile --dashboard`), so that an error here cannot make the one into the other.

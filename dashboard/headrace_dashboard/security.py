@@ -1,4 +1,4 @@
-"""Who may look and act: a page in the same browser, and a name that resolves to this machine, may not.
+"""Access to the dashboard. A page in the same browser, and a name that resolves to this machine, have none.
 
 On loopback any program of this machine and any web page in its browser can reach the port. So a request needs a cookie that only
 the printed link gives (`?token=…`), the `Host` has to be this machine's (a foreign name that resolves to 127.0.0.1 is refused), and
@@ -38,7 +38,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """`session`: what the cookie must hold; None where something in front says who may come (IAM, a proxy).
+    """`session`: what the cookie must hold; None where something in front checks access (IAM, a proxy).
 
     `form_token`: what forms must hold; None where many processes answer: then it is what the browser's own cookie holds (double submit).
     `hosts`: the names, without port, that this server answers to; empty: any."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from headrace.engine.runs.ports import Disposition, Done, Later, Poison
+from headrace.engine.attempts.ports import Disposition, Done, Later, Poison
 from headrace_handlers import logs
 
 Deliver = Callable[[dict[str, Any]], Disposition]

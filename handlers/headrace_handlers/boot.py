@@ -11,7 +11,7 @@ from typing import Any
 from headrace.app import Headrace
 from headrace.core.values import dataclass
 from headrace.definitions.worker import Worker
-from headrace.engine.runs.ports import Host, Outcome, Work
+from headrace.engine.attempts.ports import Host, Outcome, Work
 from headrace.errors import LifespanSetupError, NotConfigured
 from headrace.runtime.code import raised
 from headrace.settings.environment import from_environment

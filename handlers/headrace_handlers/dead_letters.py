@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.engine.runs.bury import bury
-from headrace.engine.runs.dead_letters import keep_message
-from headrace.engine.runs.ports import Disposition, Done, Poison
+from headrace.engine.attempts.ports import Disposition, Done, Poison
+from headrace.engine.owed.dead_letters import keep_message
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.ports import Received
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
@@ -32,7 +32,7 @@ def make_handler(app: Headrace) -> Handler:
         message = app.engine.opened(received(record, QUEUE))
         if message.source is not None:
             message = replace(message, source=message.source.removeprefix(f"{app.settings.home}-"))
-        outcome = bury(app.engine, message, reason=REASON)
+        outcome = fail_dead_letter(app.engine, message, reason=REASON)
         if isinstance(outcome, Poison):
             if _handled_as_event(app, message):
                 return Done()

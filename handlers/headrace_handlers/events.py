@@ -9,10 +9,10 @@ from typing import Any
 from headrace.app import Headrace
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import BadEvent
+from headrace.engine.attempts.ports import Disposition, Done
 from headrace.engine.events.handle import Handled, handle
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace.engine.runs.ports import Disposition, Done
-from headrace.engine.waits.wake import wake_suspended
+from headrace.engine.waits.conditions import wake_suspended
 from headrace.ports import Received
 from headrace.triggers.start import start
 from headrace_handlers import boot, logs
@@ -37,7 +37,7 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
             done += handle_message(app, app.engine.opened(received(record, EVENTS_QUEUE)), left_ms)
         except BadEvent as error:
             logs.error(
-                "dropped a message that is no event", reason=str(error), message_id=record["messageId"]
+                "dropped a message that is not an event", reason=str(error), message_id=record["messageId"]
             )
         return Done()
 

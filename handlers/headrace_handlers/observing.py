@@ -15,8 +15,8 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from headrace.core.points import encode_point
 from headrace.core.values import dataclass
-from headrace.core.waits.points import encode_point
 from headrace.telemetry.events import AttemptEnded, AttemptStarted, Listener, TaskEvent, name_of
 
 if TYPE_CHECKING:

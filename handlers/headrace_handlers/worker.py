@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.engine.attempts.ports import Host, Running
 from headrace.engine.engine import Engine
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Host, Running
 from headrace.errors import HeadraceError, NotConfigured
 from headrace.runtime.deadline import end_process
 from headrace.telemetry import tracing

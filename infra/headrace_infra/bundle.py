@@ -157,7 +157,7 @@ def _check_locked(into: Path, source: Path) -> None:
             needed = re.match(r"Requires-Dist: *([A-Za-z0-9._-]+)([^;]*)$", line)  # those without a condition
             if needed and _plain(needed[1]) not in there:
                 raise BundleError(
-                    f"{folder.name.partition('-')[0]} needs {needed[1]}, and {source / LOCK} has it not: {HOW_TO_LOCK}"
+                    f"{folder.name.partition('-')[0]} needs {needed[1]}, and {source / LOCK} does not have it: {HOW_TO_LOCK}"
                 )
 
 

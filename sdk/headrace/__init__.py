@@ -24,7 +24,8 @@ from headrace.context.middleware import Middleware
 from headrace.core.run.record import RunStatus
 from headrace.definitions.base import WorkflowConfig
 from headrace.definitions.standalone import Standalone
-from headrace.definitions.task import Task, TaskDefaults
+from headrace.definitions.task import Task
+from headrace.definitions.task_options import TaskDefaults
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions, WorkerStartOptions, WorkerStatus
 from headrace.definitions.workflow import Workflow
 from headrace.errors import (
@@ -87,7 +88,7 @@ from headrace.values.codec import is_in_hatchet_serialization_context, remove_nu
 
 if TYPE_CHECKING:
     from headrace.clients.cel import CELEvaluationResult, CELFailure, CELSuccess
-    from headrace.clients.event_models import (
+    from headrace.clients.models.events import (
         BulkPushEventOptions,
         BulkPushEventWithMetadata,
         PushEventOptions,
@@ -96,7 +97,7 @@ if TYPE_CHECKING:
         V1WebhookHMACAuth,
         V1WebhookSourceName,
     )
-    from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+    from headrace.clients.models.runs import BulkCancelReplayOpts, RunFilter
     from headrace.context.durable import DurableContext, SleepResult
     from headrace.context.worker_context import WorkerContext
     from headrace.definitions.tools import MCPProvider
@@ -114,20 +115,20 @@ _LATER = {
     "CELSuccess": "headrace.clients.cel",
     "MCPProvider": "headrace.definitions.tools",
     "WorkerContext": "headrace.context.worker_context",
-    "BulkCancelReplayOpts": "headrace.clients.models",
-    "BulkPushEventOptions": "headrace.clients.event_models",
-    "BulkPushEventWithMetadata": "headrace.clients.event_models",
-    "PushEventOptions": "headrace.clients.event_models",
-    "V1WebhookAPIKeyAuth": "headrace.clients.event_models",
-    "V1WebhookBasicAuth": "headrace.clients.event_models",
-    "V1WebhookHMACAuth": "headrace.clients.event_models",
-    "V1WebhookSourceName": "headrace.clients.event_models",
+    "BulkCancelReplayOpts": "headrace.clients.models.runs",
+    "BulkPushEventOptions": "headrace.clients.models.events",
+    "BulkPushEventWithMetadata": "headrace.clients.models.events",
+    "PushEventOptions": "headrace.clients.models.events",
+    "V1WebhookAPIKeyAuth": "headrace.clients.models.events",
+    "V1WebhookBasicAuth": "headrace.clients.models.events",
+    "V1WebhookHMACAuth": "headrace.clients.models.events",
+    "V1WebhookSourceName": "headrace.clients.models.events",
     "ClientConfig": "headrace.settings.client_config",
     "DurableContext": "headrace.context.durable",
     "SleepResult": "headrace.context.durable",
     "EmptyModel": "headrace.values.empty",
     "OTelAttribute": "headrace.telemetry.otel_attributes",
-    "RunFilter": "headrace.clients.models",
+    "RunFilter": "headrace.clients.models.runs",
 }
 """Names whose modules not every worker has a use for: imported when they are asked for. A first pydantic model costs 50 ms."""
 

@@ -31,7 +31,7 @@ from headrace.definitions.decorators import (
     TypedTaskDecorator,
 )
 from headrace.definitions.registry import Registry
-from headrace.definitions.task import TaskOptions
+from headrace.definitions.task_options import TaskOptions
 from headrace.definitions.worker import VpcOptions, Worker, WorkerOptions
 from headrace.definitions.workflow import Workflow
 from headrace.engine.engine import Engine, Limits

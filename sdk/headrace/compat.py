@@ -18,7 +18,7 @@ from headrace.triggers.children import current
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
-    from headrace.clients.models import V1RestoreTaskResponse
+    from headrace.clients.models.durable import V1RestoreTaskResponse
     from headrace.triggers.children import Spawner
 
 V = TypeVar("V")
@@ -211,7 +211,7 @@ def _models(*names: str) -> dict[str, str]:
 
 
 def _event_models(*names: str) -> dict[str, str]:
-    return {name: f"headrace.clients.event_models:{name}" for name in names}
+    return {name: f"headrace.clients.models.events:{name}" for name in names}
 
 
 _ERRORS = (

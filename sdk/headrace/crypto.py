@@ -109,10 +109,10 @@ class AesGcmCodec:
 
     def __init__(self, keys: Sequence[DataKey], *, kept: timedelta = timedelta(hours=1)) -> None:
         if not keys:
-            raise DefinitionError("AesGcmCodec() has no key: give one at least")
+            raise DefinitionError("AesGcmCodec() has no key: give at least one")
         self._keys = {key.id: key for key in keys}
         if len(self._keys) != len(keys):
-            raise DefinitionError("two keys of AesGcmCodec() have one id: give each its own")
+            raise DefinitionError("two keys of AesGcmCodec() have the same id: give each its own")
         for id in self._keys:
             if not _ID.fullmatch(id):
                 raise DefinitionError(

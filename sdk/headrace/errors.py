@@ -26,7 +26,7 @@
     ├── IdempotencyCollisionError           the idempotency key is held by another run
     ├── BulkTriggerIdempotencyCollisionError
     ├── NonDeterminismError                 a durable task that took another path on replay
-    ├── IllegalTaskOutputError              a task returned what is no JSON object
+    ├── IllegalTaskOutputError              a task returned something that is not a JSON object
     ├── InvalidDependencyError              a `Depends` that cannot be resolved
     ├── LifespanSetupError                  the worker's lifespan failed
     └── LoopAlreadyRunningError             worker.start() inside a running event loop
@@ -53,7 +53,7 @@ class CompileError(DefinitionError):
 
 
 class RequestRefused(HeadraceError):
-    """AWS takes no such request, however often it is sent: an item over its size, a value that it does not know."""
+    """AWS rejects the request, however often it is sent: an item over its size, a value that it does not know."""
 
 
 class PayloadTooLargeError(HeadraceError, ValueError):
@@ -205,7 +205,7 @@ class NonDeterminismError(Exception):
 
 
 class IllegalTaskOutputError(Exception):
-    """A task returned what is no JSON object."""
+    """A task returned something that is not a JSON object."""
 
 
 class InvalidDependencyError(Exception):

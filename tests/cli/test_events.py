@@ -85,7 +85,7 @@ def test_webhooks(stack: LocalStack, headrace: Command) -> None:
     [
         (["events", "push", "a:*"], "wildcards belong in on_events"),
         (["events", "push", "a", "--payload", "[1]"], "--payload is a JSON list"),
-        (["events", "push", "a", "--payload", "{"], "--payload is no JSON"),
+        (["events", "push", "a", "--payload", "{"], "--payload is not JSON"),
         (["filters", "create", "nowhere", "true", "s"], "nowhere"),
         (["filters", "create", "welcome", "1 +", "s"], "workflow welcome: filter: expression"),
         (["webhooks", "create", "w", "gitlab", "'k'", "--secret", "s"], "source_name is 'gitlab'"),

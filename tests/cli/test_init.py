@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli.conftest import Command
 
-from headrace_infra.cli.installed import requirement_of
+from headrace_infra.cli.project.installed import requirement_of
 
 FILES = ("app.py", "test_app.py", "README.md", "requirements.txt", "Makefile", ".gitignore", "template.yaml")
 

@@ -47,7 +47,7 @@ APPS: dict[str, tuple[str, str]] = {
     "a bad expression": (task("concurrency=ConcurrencyExpression(expression='input.', max_runs=1, limit_strategy=ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN)"), "the concurrency expression: Failed to parse expression 'input.'"),
     "no places": (task("concurrency=0"), "concurrency is 0: give a number of runs, at least 1"),
     "a rate limit that no one sets": (task("rate_limits=[RateLimit(static_key='api', units=1)]"), "takes units of rate limit 'api', whose limit is not set: call hatchet.rate_limits.put('api', limit, duration)"),
-    "an input that is no model": (task("input_validator=3"), "input_validator 3 is no type that pydantic can validate"),
+    "an input that is no model": (task("input_validator=3"), "input_validator 3 is not a type that pydantic can validate"),
     "a missing package": ("import requestsx\n", "ModuleNotFoundError: No module named 'requestsx'"),
     "a missing name": ("print(nowhere)\n", "NameError: name 'nowhere' is not defined"),
     "a syntax error": ("def f(:\n", "SyntaxError: invalid syntax"),

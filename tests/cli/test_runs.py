@@ -22,7 +22,7 @@ from headrace.engine.catalog.deployed import fit_together, publish_version
 from headrace.engine.clock.tick import tick
 from headrace.settings.settings import Settings
 from headrace.settings.version import VERSION
-from headrace_infra.cli.checking import _next_queues
+from headrace_infra.cli.stack.checking import _next_queues
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -250,7 +250,7 @@ def test_on_a_terminal_the_fields_are_asked_for(
     stack: LocalStack, headrace: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", Typed("bob\n"))
-    monkeypatch.setattr("headrace_infra.cli.asking._at_a_terminal", lambda: True)
+    monkeypatch.setattr("headrace_infra.cli.runs.asking._at_a_terminal", lambda: True)
     done = headrace("trigger", "greet", "--wait")
     assert (done.code, json.loads(done.out)) == (0, {"greet": {"text": "Hello, bob!"}})
     assert "name [name]:" in done.err

@@ -12,21 +12,21 @@ from support.lives import born, raised, returned
 from support.records import plan, task
 from tests.clients.conftest import Desk
 
-from headrace.clients.bulk_models import BulkOperation
-from headrace.clients.models import BulkCancelReplayOpts, RunFilter
+from headrace.clients.models.bulk import BulkOperation
+from headrace.clients.models.runs import BulkCancelReplayOpts, RunFilter
 from headrace.clients.runs.client import RunsClient
 from headrace.core.changes import Put
 from headrace.core.run.message import BulkMessage, TaskMessage, decode_message, encode_bulk
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.core.table import bulk_key
-from headrace.engine.bulk.work import go_on
+from headrace.engine.attempts.ports import Done, Host
 from headrace.engine.catalog.workers import DeclaredWorker, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.engine import Engine
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.bulk.work import go_on
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host
 from headrace.engine.runs.read import read
 from headrace.errors import HeadraceError, NotConfigured
 from headrace.memory.clock import VirtualClock
@@ -332,7 +332,7 @@ def test_of_two_messages_of_one_turn_only_one_goes_on(desk: Desk, runs: RunsClie
 def test_an_operation_whose_message_cannot_be_processed_says_so(desk: Desk, runs: RunsClient) -> None:
     asked = runs.bulk_cancel(BulkCancelReplayOpts(filters=RunFilter(since=since(desk))))
     [message] = received(desk)
-    bury(desk.engine, message, reason="its worker kept dying")
+    fail_dead_letter(desk.engine, message, reason="its worker kept dying")
     assert runs.get_bulk(asked.id).status == "STOPPED"
     with pytest.raises(HeadraceError, match="was stopped: its worker kept dying"):
         runs.wait_for_bulk(asked.id)

@@ -8,7 +8,8 @@ import pytest
 from support.lives import born, cancelled, lost, never_started, raised, returned, started, suspended
 from support.records import T0, plan, task
 
-from headrace.clients.models import V1TaskEventType, V1WorkflowType
+from headrace.clients.models.runs import V1WorkflowType
+from headrace.clients.models.task_events import V1TaskEventType
 from headrace.clients.runs.details import Loaded, run_detail, run_details, run_summary, task_summary
 from headrace.clients.runs.history import task_events
 from headrace.core.run.ids import split_task_run_id, task_run_id, workflow_id

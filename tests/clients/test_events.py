@@ -11,8 +11,8 @@ from support.events import EventWorld
 from support.records import plan, task
 
 from headrace import Context, DefaultFilter, DefinitionError, EmptyModel, Headrace, RunStatus, Settings
-from headrace.clients.event_models import BulkPushEventOptions, BulkPushEventWithMetadata, PushEventOptions
-from headrace.clients.event_models import V1UpdateFilterRequest as Update
+from headrace.clients.models.events import BulkPushEventOptions, BulkPushEventWithMetadata, PushEventOptions
+from headrace.clients.models.events import V1UpdateFilterRequest as Update
 from headrace.engine.catalog.workflows import DeclaredFilter
 from headrace_infra.testing import local
 

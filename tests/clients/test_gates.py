@@ -14,18 +14,18 @@ from support.world import World, run_at_once
 
 from headrace.clients.gates import GatesClient
 from headrace.clients.metrics import MetricsClient
+from headrace.clients.models.resource import at
 from headrace.clients.runs.client import RunsClient
-from headrace.clients.runs.details import at
+from headrace.core.labels import encode_required
 from headrace.core.run.plans.plan import GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.routing import Routing
-from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.line import Waiter, mark, put_waiter
 from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.attempts.ports import Done, Work
 from headrace.engine.catalog.workers import DeclaredWorker, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Work
 from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.engine.waits.lines import Line
 from headrace.engine.waits.points import GateKind
@@ -271,15 +271,17 @@ def test_a_paused_workflow_is_listed_with_its_line_or_without(seen: Callable[[Wo
 
 
 def test_a_line_for_labels_tells_the_wishes(seen: Callable[[World], Desk]) -> None:
-    wishes = encode_wishes([("gpu", 3, 2)])
+    required_labels = encode_required([("gpu", 3, 2)])
     w = world(single())
-    [waiting] = begin(w, {}, routing=Routing(required_labels={"flow": wishes}))
+    [waiting] = begin(w, {}, routing=Routing(required_labels={"flow": required_labels}))
     [message] = w.queues.receive("default", limit=1, wait_s=0)
     host = replace(w.host("default"), labels=lambda: {"gpu": 1})
     assert deliver(w.engine, host, message, runner=run_at_once) == Done()
     [view] = GatesClient(seen(w)).list()
     assert (view.gate, view.kind, view.name) == ("labels#default", GateKind.LABELS, "default")
-    assert [(each.run_id, json.loads(each.wishes)) for each in view.waiters] == [(waiting, [["gpu", 3, 2]])]
+    assert [(each.run_id, json.loads(each.required_labels)) for each in view.waiters] == [
+        (waiting, [["gpu", 3, 2]])
+    ]
 
 
 # ---------------------------------------------------------------- runs

@@ -19,7 +19,7 @@ from headrace import (
     Hatchet,
     RunFilter,
 )
-from headrace.clients.runs.details import at
+from headrace.clients.models.resource import at
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotDeployed, RunNotFound, RunNotOver
 from headrace_infra.testing import local

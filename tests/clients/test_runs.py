@@ -14,7 +14,7 @@ import pytest
 from support.lives import born, cancelled, raised, returned, started
 from support.records import plan, task
 
-from headrace.clients.models import BulkCancelReplayOpts
+from headrace.clients.models.runs import BulkCancelReplayOpts
 from headrace.clients.runs.client import RunsClient
 from headrace.core.changes import Item, Key
 from headrace.core.run.ids import workflow_id

@@ -11,6 +11,7 @@ import pytest
 
 from contract.backends import Backend
 from headrace.core.changes import Applied, Item, Key, Write, apply
+from headrace.core.points import AtConcurrency, point_at
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key, gate_shard, gates_listed
 from headrace.core.waits import line
@@ -27,7 +28,6 @@ from headrace.core.waits.concurrency import (
     state_of,
 )
 from headrace.core.waits.line import Waiter, put_waiter, unwait
-from headrace.core.waits.points import AtConcurrency, point_at
 from headrace.core.waits.rate_limit import Take, Window, window_of
 
 NUMBERS = count(1)
@@ -74,7 +74,7 @@ def marking(nonce: str) -> Callable[[str], Write]:
 def waiting(ticket: int, cost: int = 1, sk: str = "wait#1#1#r#t") -> Callable[[str], Write]:
     return lambda gate: put_waiter(
         Waiter(gate=gate, sk=sk, run_id="r", task="t", number=0, ticket=ticket, worker="w", queued_at_ms=1, start_by_ms=2,
-               cost=cost, wishes="[]", group="é"),
+               cost=cost, required_labels="[]", group="é"),
         expires_at_s=9,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from support.gates import CIP, CN, RR, gate, single
 from support.records import T0, plan, record, task
 
 from headrace.core.changes import Applied
+from headrace.core.points import AtConcurrency, AtSlots
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import NotEvaluated
 from headrace.core.table import gate_key
@@ -33,7 +34,6 @@ from headrace.core.waits.concurrency import (
     state_of,
 )
 from headrace.core.waits.line import clear, mark
-from headrace.core.waits.points import AtConcurrency, AtSlots
 from headrace.memory.store import MemoryStore
 
 POINT = AtConcurrency("g", "x")

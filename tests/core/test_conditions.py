@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from support.records import T0, plan, record, task
 
-from headrace.core.run.graph import finished, pending, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished, pending
 from headrace.core.run.plans.encoding import decode_plan, encode_plan
 from headrace.core.run.plans.plan import Groups, ParentLeaf, PlannedEvent, PlannedSleep
 from headrace.core.run.record import TaskStatus

@@ -81,9 +81,9 @@ def test_when_it_is_due(expression: str, after: str, expected: list[str]) -> Non
         ("0 0 31 2 *", "no month '2' has a day '31', so it is never due"),
         ("0 0 31 4,6 *", "no month '4,6' has a day '31', so it is never due"),
         ("0 0 30 2 *", "no month '2' has a day '30'"),
-        ("@fortnightly", "'@fortnightly' is no alias; there are @yearly"),
-        ("CRON_TZ=Europe/Nowhere 0 0 * * *", "'Europe/Nowhere' is no time zone"),
-        ("CRON_TZ=../etc/passwd 0 0 * * *", "is no time zone"),
+        ("@fortnightly", "'@fortnightly' is not an alias: give one of @yearly"),
+        ("CRON_TZ=Europe/Nowhere 0 0 * * *", "'Europe/Nowhere' is not a time zone"),
+        ("CRON_TZ=../etc/passwd 0 0 * * *", "is not a time zone"),
         (None, "the cron expression is None"),
     ],
 )

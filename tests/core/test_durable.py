@@ -24,8 +24,8 @@ from headrace.core.durable.log import (
     hash_of,
 )
 from headrace.core.durable.views import OperationKind, OperationState, asked_in_words, operation_views
+from headrace.core.durable.words import operations_in_words
 from headrace.core.waits.waiting import WaitKind, WantedEvent, waits_of
-from headrace.core.waits.words import operations_in_words
 
 SLEEP = SleepLeaf(T0 + 1_000, "s")
 PAID = EventLeaf("paid", "p", scope="shop", expression="input.n > 1", since_ms=T0)

@@ -10,7 +10,9 @@ import pytest
 from support.pace import pace_of_work
 from support.records import T0, plan, record, task
 
-from headrace.core.run.graph import finished, made_ready_by, ready, states
+from headrace.core.points import AtConcurrency, AtOperations, AtPause
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished, made_ready_by, ready
 from headrace.core.run.owed import owed_after
 from headrace.core.run.plans.plan import ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import ErrorInfo, Payload, Place, RunRecord, TaskRow, TaskStatus
@@ -18,7 +20,6 @@ from headrace.core.run.stored.record import encode_record, record_of
 from headrace.core.run.stored.rows import decode_row, encode_row, marked
 from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.core.sizes import item_bytes, value_bytes
-from headrace.core.waits.points import AtConcurrency, AtOperations, AtPause
 
 DONE = TaskRow(
     status=TaskStatus.COMPLETED,

@@ -298,10 +298,10 @@ def test_our_own_message_keeps_its_key() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("no json", "no JSON"),
+        ("no json", "not JSON"),
         ("[]", "a JSON list, not an object"),
-        ("{}", "no event of Headrace, EventBridge or S3"),
-        ({"Records": [{"eventSource": "aws:sns"}]}, "no event of Headrace"),
+        ("{}", "not an event of Headrace, EventBridge or S3"),
+        ({"Records": [{"eventSource": "aws:sns"}]}, "not an event of Headrace"),
         ({"event": []}, "`event` must be an object"),
         ({"event": {"id": "x"}}, "KeyError"),
         ({"event": {"id": "x", "key": "k", "at": 1}}, "must be a UUID of version 7"),

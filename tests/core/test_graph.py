@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from support.records import T0, plan, record, task
 
-from headrace.core.run.graph import ancestors, finished, made_ready_by, ready, run_status, state_of, states
+from headrace.core.run.derived.graph import ancestors, state_of, states
+from headrace.core.run.derived.progress import finished, made_ready_by, ready, run_status
 from headrace.core.run.plans.plan import ParentLeaf, TaskKind
 from headrace.core.run.record import RunRecord, RunStatus, TaskRow, TaskStatus
 

@@ -9,15 +9,15 @@ from support.gates import single
 from support.records import T0, record
 
 from headrace.core.changes import Applied
-from headrace.core.run.record import TaskRow, TaskStatus
-from headrace.core.table import gate_key, waiter_key
-from headrace.core.waits.labels import (
+from headrace.core.labels import (
     DesiredWorkerLabel,
     WorkerLabelComparator,
-    decode_wishes,
-    encode_wishes,
+    decode_required,
+    encode_required,
     meets,
 )
+from headrace.core.run.record import TaskRow, TaskStatus
+from headrace.core.table import gate_key, waiter_key
 from headrace.core.waits.line import (
     Waiter,
     decode_waiter,
@@ -71,7 +71,7 @@ def test_retries_come_first_then_priority_then_age_then_the_order_of_a_call() ->
     assert sorted(line) == line
 
 
-@pytest.mark.parametrize("more", [{}, {"cost": 3, "wishes": "[]", "group": "k"}])
+@pytest.mark.parametrize("more", [{}, {"cost": 3, "required_labels": "[]", "group": "k"}])
 def test_a_waiter_comes_back_as_it_was(more: dict[str, object]) -> None:
     store = MemoryStore()
     store.write(put_waiter(waiter(**more), expires_at_s=9))
@@ -141,7 +141,7 @@ C = WorkerLabelComparator
 def test_whether_a_label_meets_what_is_required(
     comparator: WorkerLabelComparator, wanted: str | int, label: str | int | None, expected: bool
 ) -> None:
-    required = decode_wishes(encode_wishes([("memory", comparator, wanted)]))
+    required = decode_required(encode_required([("memory", comparator, wanted)]))
     assert meets(required, {} if label is None else {"memory": label}) is expected
 
 

@@ -9,11 +9,8 @@ from support.gates import gate, single
 from support.lives import born, cancelled, raised, returned, started, suspended
 from support.records import T0, plan, record, task
 
-from headrace.core.run.generation import Generation
-from headrace.core.run.message import TaskMessage, decode_message, encode_message
-from headrace.core.run.outgoing import message_for, message_now
-from headrace.core.run.owed import (
-    DEAD_LETTER,
+from headrace.core.points import AtConcurrency, AtPause
+from headrace.core.run.effects import (
     Effect,
     EndOperations,
     EndRun,
@@ -26,6 +23,12 @@ from headrace.core.run.owed import (
     SendTask,
     StepOut,
     TellParent,
+)
+from headrace.core.run.generation import Generation
+from headrace.core.run.message import TaskMessage, decode_message, encode_message
+from headrace.core.run.outgoing import message_for, message_now
+from headrace.core.run.owed import (
+    DEAD_LETTER,
     first_messages,
     gatekeeper,
     owed_after,
@@ -46,7 +49,6 @@ from headrace.core.run.reset import (
     replayed,
 )
 from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK, cancel_task, was_cancelled
-from headrace.core.waits.points import AtConcurrency, AtPause
 
 CHAIN = plan(task("a", retries=1), task("b", "a"), task("other"))
 PARKED = TaskRow(status=TaskStatus.PARKED, ticket=2, queued_at_ms=T0, waits_at=AtPause("flow"))

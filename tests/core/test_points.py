@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.core.run.routing import NotEvaluated, RateUnits, Routing, decode_routing, encode_routing
-from headrace.core.waits.points import (
+from headrace.core.points import (
     AtConcurrency,
     AtLabels,
     AtOperations,
@@ -18,6 +17,7 @@ from headrace.core.waits.points import (
     limit_name,
     point_at,
 )
+from headrace.core.run.routing import NotEvaluated, RateUnits, Routing, decode_routing, encode_routing
 
 SPELT: list[tuple[WaitPoint, str]] = [
     (AtConcurrency("shop:pay/0", "bob"), "gate#shop:pay/0#bob"),
@@ -39,7 +39,7 @@ def test_a_point_and_its_spelling(point: WaitPoint, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "run#1", "gate", "join#1"])
 def test_tasks_wait_for_nothing_at_other_partitions(text: str) -> None:
-    with pytest.raises(ValueError, match="no gate"):
+    with pytest.raises(ValueError, match="not a gate"):
         point_at(text)
 
 

@@ -8,7 +8,8 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.changes import Applied, Item, Refused, Write, apply
-from headrace.core.run.graph import run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, RunStatus, TaskStatus
 from headrace.core.run.routing import Routing

@@ -62,7 +62,7 @@ def test_a_plan_with_defaults_is_small() -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[1]", "a JSON list"),
         ("{}", "KeyError"),
         ('{"run":"","task":"a","ticket":1,"queued":1,"by":2}', "non-empty"),

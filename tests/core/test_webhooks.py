@@ -174,12 +174,12 @@ def test_bodies(headers: dict[str, str], body: bytes, expected: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("headers", "body", "message"),
     [
-        ({}, b"{", "no JSON"),
-        ({}, b"\xff", "no JSON"),
+        ({}, b"{", "not JSON"),
+        ({}, b"\xff", "not JSON"),
         ({}, b"[1]", "a JSON list"),
-        (FORM, b"payload=x", "no JSON"),
+        (FORM, b"payload=x", "not JSON"),
         (FORM, b"payload=[1]", "a JSON list"),
-        (FORM, b"no form", "no JSON"),
+        (FORM, b"no form", "not JSON"),
     ],
 )
 def test_bodies_that_are_no_payload(headers: dict[str, str], body: bytes, message: str) -> None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from headrace import Context, DurableContext, EmptyModel, Headrace
 from headrace.core.run.record import RunStatus
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
 from headrace_dashboard.views.runs import back
@@ -315,7 +315,7 @@ def night() -> Iterator[Night]:
     with local(hatchet, backend="memory", background=False) as stack:
         hatchet.runs.create("charge", {})
         [received] = hatchet.engine.queues.receive("w", limit=1, wait_s=0)
-        bury(hatchet.engine, received, reason="its worker kept dying")
+        fail_dead_letter(hatchet.engine, received, reason="its worker kept dying")
         hatchet.engine.queues.delete(received)
         access = Access(session=None, hosts=frozenset())
         client = TestClient(Dashboard(hatchet=hatchet, access=access).app(), follow_redirects=False)

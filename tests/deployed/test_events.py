@@ -15,7 +15,7 @@ import pytest
 from deployed.conftest import Stack
 from deployed.waiting import until
 from headrace import V1WebhookHMACAuth
-from headrace.clients.event_models import V1Event
+from headrace.clients.models.events import V1Event
 from headrace.engine.catalog.workflows import all_published
 
 pytestmark = [pytest.mark.deployed, pytest.mark.timeout(280)]

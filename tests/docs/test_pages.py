@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import headrace
-import headrace.clients.event_models
 import headrace.clients.models
 import headrace.errors
 
@@ -104,7 +104,11 @@ def test_every_public_name_is_in_the_reference() -> None:
     """A module that is listed whole stands for its names."""
     listed = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
     found = {name.rsplit(".", 1)[-1] for name in listed}
-    for module in (headrace.errors, headrace.clients.models, headrace.clients.event_models):
+    models = [
+        importlib.import_module(f"headrace.clients.models.{each.name}")
+        for each in pkgutil.iter_modules(headrace.clients.models.__path__)
+    ]
+    for module in (headrace.errors, *models):
         assert module.__name__ in listed
         found |= set(vars(module))
     aliases = {"Hatchet", "V1TaskStatus"}

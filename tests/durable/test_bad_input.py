@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from support.durable import DurableWorld
 
 from headrace import Context, DefinitionError, DurableContext, EmptyModel, Hatchet
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunRecord, RunStatus
 
 refused: list[str] = []

@@ -23,7 +23,7 @@ from headrace import (
     UserEventCondition,
     or_,
 )
-from headrace.core.run.graph import states
+from headrace.core.run.derived.graph import states
 from headrace.core.run.record import RunStatus
 from headrace.engine.durable.journal import Journal
 from headrace.engine.waits.points import waited_for

@@ -13,7 +13,7 @@ from support.durable import Dies, DurableWorld
 from support.world import Killed
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet, SleepCondition, UserEventCondition, or_
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 
 memos: list[int] = []

@@ -18,8 +18,8 @@ from headrace.core.table import log_part_key
 from headrace.errors import RunNotFound
 from headrace.settings.settings import Settings
 from headrace_infra.cli import console
-from headrace_infra.cli.awaiting import show_waits
-from headrace_infra.cli.looking import show
+from headrace_infra.cli.runs.awaiting import show_waits
+from headrace_infra.cli.runs.looking import show
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 

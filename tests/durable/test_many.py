@@ -11,7 +11,7 @@ from support.metered import MeteredStore
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace.core.durable.log import Entry
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits

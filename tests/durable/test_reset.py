@@ -13,10 +13,10 @@ from support.world import Killed
 from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace.core.durable.branching import branched
 from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, branch_of, decode_tail, encode_tail
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotConfigured, RunNotFound, RunNotOver
-from headrace_infra.cli import replaying as command
+from headrace_infra.cli.runs import replaying as command
 
 made: list[Any] = []
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from headrace import DurableContext, EmptyModel, Headrace
-from headrace.clients.models import V1RestoreTaskResponse
+from headrace.clients.models.durable import V1RestoreTaskResponse
 from headrace.compat import TaskApi
 from headrace.errors import NotSupportedError, RunNotFound
 from headrace_infra.testing import local

@@ -15,12 +15,12 @@ from support.pace import pace_of_work
 from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace.core.durable.log import MOST_ENTRIES, Entry, Kind, Part, Tail, hash_of
 from headrace.core.durable.parts import PARTS_A_TIER, sealing
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.transitions.claim import claim, take_over
 from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.durable.journal import Journal
-from headrace.engine.durable.operations import load_log, tail_of
+from headrace.engine.durable.log import load_log, tail_of
 from headrace.engine.engine import Limits
 
 MEMO = Entry(node=0, kind=Kind.MEMO, asked="a" * 10)

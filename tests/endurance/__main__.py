@@ -136,7 +136,7 @@ def _settle(ledger: Ledger, limit_s: float) -> list[str]:
     import boto3
 
     from endurance.app import hatchet
-    from headrace.core.run.graph import finished
+    from headrace.core.run.derived.progress import finished
     from headrace.engine.runs.read import read_many
 
     deadline = time.monotonic() + limit_s
@@ -170,7 +170,7 @@ def _depths(sqs: Any) -> dict[str, int]:
 
 def _judge(ledger: Ledger) -> list[str]:
     from endurance.app import LIMITS, TASKS, hatchet
-    from headrace.core.run.graph import run_status
+    from headrace.core.run.derived.progress import run_status
     from headrace.engine.runs.read import read_many
 
     executions = ledger.executions()

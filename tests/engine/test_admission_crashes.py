@@ -16,7 +16,7 @@ from support.world import KillAt, Killed, World
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.run.stored.record import record_of
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.ports import Work
 from headrace.errors import QueueUnavailable, StoreUnavailable
 
 RUNS = 3

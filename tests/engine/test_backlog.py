@@ -13,7 +13,7 @@ from support.world import World
 
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import TaskStatus
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.ports import Work
 from headrace.errors import StackNotFound
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues

@@ -15,14 +15,14 @@ from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.changes import Item
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.message import BatchMessage, encode_batch
 from headrace.core.run.plans.plan import BatchPlan, Json, RatePlan, RunPlan
 from headrace.core.run.record import ErrorInfo, RunStatus, TaskStatus
 from headrace.core.run.stored.record import record_of
 from headrace.core.waits.batch import MAX_BATCH_BYTES, PAGE_MEMBERS
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import EachEnded, Outcome, Raised, Succeeded, Work
+from headrace.engine.attempts.ports import EachEnded, Outcome, Raised, Succeeded, Work
+from headrace.engine.owed.cancel import cancel
 from headrace.engine.runs.replay import replay_run
 from headrace.engine.waits.kinds.pause import Pause, pause, unpause
 from headrace.errors import QueueUnavailable, StoreUnavailable

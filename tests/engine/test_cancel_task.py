@@ -12,13 +12,14 @@ from support.gates import gate, left_over, partition, state
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.graph import run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import Json, PlannedEvent
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.transitions.cancel import CANCELLED_BY_USER
+from headrace.engine.attempts.ports import Work
 from headrace.engine.engine import Limits
-from headrace.engine.runs import cancel_task as engine_cancel
-from headrace.engine.runs.ports import Work
+from headrace.engine.owed import cancel_task as engine_cancel
 from headrace.memory.faults import NoFaults
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

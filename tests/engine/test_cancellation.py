@@ -10,13 +10,13 @@ import pytest
 from support.records import plan, task
 from support.world import World
 
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ParentLink, RunStatus
 from headrace.core.run.transitions.fence import Attempt
+from headrace.engine.attempts.ports import Work
 from headrace.engine.engine import Limits
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import Work
+from headrace.engine.owed.cancel import cancel
 from headrace.memory.faults import NoFaults
 from headrace.memory.store import MemoryStore
 from headrace.ports import Received

@@ -14,7 +14,7 @@ from support.world import World
 from headrace.core.run.record import ParentLink
 from headrace.core.run.transitions.claim import claim
 from headrace.core.run.transitions.fence import Attempt
-from headrace.engine.runs.cancel import cancel
+from headrace.engine.owed.cancel import cancel
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.heartbeat import Heartbeat

@@ -10,12 +10,12 @@ from tests.engine.test_crons import KillAt, Killed
 
 from headrace.core.run.message import FiringKind, TimersMessage, decode_message, encode_timers
 from headrace.core.table import TIMERS
+from headrace.engine.attempts.ports import Done, Host
 from headrace.engine.clock.tick import MARGIN_MS, PAGE, SEND_FOR_MS, tick
-from headrace.engine.clock.timers import SHARDS, LookAt, SendMessage, encode_timer
 from headrace.engine.engine import Engine
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host
+from headrace.engine.timers import SHARDS, LookAt, SendMessage, encode_timer
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
@@ -135,7 +135,9 @@ def test_who_has_no_time_left_hands_the_rest_on() -> None:
     deliver(engine, Host(worker="w", runnables={}, time_left_ms=lambda: 5_000), share)
     [again] = [each for each in received(engine) if '"timers"' in each.body]
     assert again.body == share.body
-    bury(engine, again, reason="delivered too often")  # the dead-letter queue's function sends them, too
+    fail_dead_letter(
+        engine, again, reason="delivered too often"
+    )  # the dead-letter queue's function sends them, too
     assert not [each for each in received(engine) if '"timers"' in each.body]
 
 

@@ -12,8 +12,8 @@ from headrace.core.table import TIMERS
 from headrace.engine.clock.crons import advance, get_cron
 from headrace.engine.clock.scheduled import delete_scheduled, get_scheduled, mark_started, move_scheduled
 from headrace.engine.clock.tick import tick
-from headrace.engine.clock.timers import SendMessage, put_timer
 from headrace.engine.engine import Engine
+from headrace.engine.timers import SendMessage, put_timer
 from headrace.memory.clock import VirtualClock
 from headrace.memory.wiring import connect
 

@@ -11,11 +11,12 @@ from support.events import EventWorld
 from support.records import plan, task
 from support.world import KillAt, Killed
 
-from headrace.core.run.graph import finished, run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import Groups, Json, PlannedEvent, PlannedSleep, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.ports import Work
+from headrace.engine.owed.cancel import cancel
 
 
 def sleeps(seconds: int, number: int = 0) -> PlannedSleep:

@@ -10,12 +10,12 @@ from support.families import Family
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.core.run.stored.record import record_of
-from headrace.engine.runs.ports import Outcome, Work
+from headrace.engine.attempts.ports import Outcome, Work
 from headrace.errors import IdempotencyCollisionError
 
 CHAIN = plan(task("a"), task("b", "a"), task("c", "b"), workflow="chain")

@@ -13,12 +13,12 @@ from headrace.app import Headrace
 from headrace.context.context import Context
 from headrace.core.run.message import decode_message
 from headrace.core.table import CRONS, SCHEDULED, TIMERS
+from headrace.engine.attempts.ports import Done, Host
 from headrace.engine.clock.tick import tick
-from headrace.engine.clock.timers import LATEST_S
 from headrace.engine.engine import Engine
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host
+from headrace.engine.timers import LATEST_S
 from headrace.memory.clock import VirtualClock
 from headrace.memory.faults import Faults
 from headrace.memory.store import MemoryStore
@@ -208,7 +208,7 @@ def test_the_same_name_and_expression_exist_once() -> None:
         ({"workflow_name": "nowhere"}, "no workflow 'nowhere' is registered"),
         ({"cron_name": ""}, "cron_name is ''"),
         ({"priority": 99}, "priority is 99"),
-        ({"timezone": "Mars/Base"}, "'Mars/Base' is no time zone"),
+        ({"timezone": "Mars/Base"}, "'Mars/Base' is not a time zone"),
     ],
 )
 def test_what_is_refused_is_not_stored(given: dict[str, Any], what: str) -> None:
@@ -531,7 +531,7 @@ def test_a_firing_that_no_worker_could_handle_is_told() -> None:
     world.app._publish()
     made = world.app.scheduled.create("nightly", in_minutes(world, 0), {})
     [message] = world.engine.queues.receive("w", limit=1, wait_s=0, visibility_s=30)
-    bury(world.engine, message, reason="delivered too often")
+    fail_dead_letter(world.engine, message, reason="delivered too often")
     assert world.app.scheduled.get(made.metadata.id).problem == "delivered too often"
 
 

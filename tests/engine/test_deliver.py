@@ -9,13 +9,14 @@ import pytest
 from support.records import plan, task
 from support.world import PermanentError, World
 
-from headrace.core.run.graph import run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.plans.plan import Json, ParentLeaf, RunPlan, TaskKind
 from headrace.core.run.record import Place, RunStatus, TaskStatus
+from headrace.engine.attempts.ports import Work
 from headrace.engine.engine import Limits
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import Work
+from headrace.engine.owed.cancel import cancel
 from headrace.engine.runs.read import output_text, read
 from headrace.ports import Outgoing
 

@@ -13,12 +13,12 @@ import pytest
 from support.records import plan, task
 from support.world import Killed, World, run_at_once
 
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.run.stored.record import record_of
+from headrace.engine.attempts.ports import Done
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done
 from headrace.ports import Received
 
 CHAIN = plan(task("a"), task("b", "a"), task("c", "b"), workflow="chain")

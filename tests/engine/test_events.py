@@ -12,8 +12,8 @@ from support.records import plan, task
 from support.world import KillAt, Killed
 
 from headrace import DefinitionError, PayloadTooLargeError
-from headrace.clients.event_models import BulkPushEventWithMetadata
-from headrace.core.run.graph import run_status
+from headrace.clients.models.events import BulkPushEventWithMetadata
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.idempotency import IdempotencyRule
 from headrace.core.run.record import RunStatus
 from headrace.core.run.request import derived_run_id

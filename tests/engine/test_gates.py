@@ -11,13 +11,14 @@ from support.gates import CIP, CN, Order, gate, left_over, line, partition, sing
 from support.records import plan, task
 from support.world import PermanentError, World
 
-from headrace.core.run.graph import run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.engine.attempts.ports import Outcome, Work
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.bury import bury
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import Outcome, Work
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.read import read
 from headrace.engine.runs.start import NewRun, start_many
 
@@ -340,7 +341,7 @@ def test_roots_whose_gatekeeper_has_ended_let_each_other_in() -> None:
             [letter] = [
                 each for each in w.queues.receive("default", limit=10, wait_s=0) if second in each.body
             ]
-            bury(w.engine, letter, reason="delivered too often")
+            fail_dead_letter(w.engine, letter, reason="delivered too often")
             w.queues.delete(letter)
             while w.deliver_next():
                 pass

@@ -8,13 +8,13 @@ import pytest
 from tests.engine.test_crons import KillAt, Killed
 
 from headrace.core.changes import Delete, Put, Update
+from headrace.core.points import AtConcurrency, encode_point
 from headrace.core.run.message import TaskMessage, decode_message
 from headrace.core.table import CURSOR, gate_key, waiter_key
 from headrace.core.waits.line import Waiter, mark, put_waiter
-from headrace.core.waits.points import AtConcurrency, encode_point
+from headrace.engine.clock.sweep import PAGE, sweep_gates
 from headrace.engine.clock.tick import begin, tick
 from headrace.engine.engine import Engine
-from headrace.engine.waits.sweep import PAGE, tend_gates
 from headrace.memory.clock import VirtualClock
 from headrace.memory.faults import Faults
 from headrace.memory.queues import MemoryQueues
@@ -114,7 +114,7 @@ def test_where_nothing_is_late_nothing_is_written_and_every_key_is_seen_in_turn(
     seen, rounds, behind = 0, 0, None
     while seen < count:  # each goes on behind the last
         until_ms = engine.clock.now_ms() + (45_000 if count > 10_000 else 500)
-        swept = tend_gates(engine, behind=behind, until_ms=until_ms)
+        swept = sweep_gates(engine, behind=behind, until_ms=until_ms)
         assert swept.woken == 0
         seen += sum(line.waiting for line in swept.lines.values())
         behind, rounds = swept.stopped_at, rounds + 1
@@ -137,7 +137,7 @@ def test_the_next_tick_goes_on_behind_the_last_gate() -> None:
     tick(engine)
     assert (engine.store.get(CURSOR) or {})["gate"] is None
     engine.store.write(Update(key=CURSOR, sets={("gate",): "3#a gate that is gone"}))
-    assert tend_gates(engine, behind="3#a gate that is gone").lines["flow/0"].waiting == PAGE * 6
+    assert sweep_gates(engine, behind="3#a gate that is gone").lines["flow/0"].waiting == PAGE * 6
 
 
 def test_a_sweep_that_dies_at_any_call_loses_no_one() -> None:

@@ -9,7 +9,7 @@ from support.records import plan, task
 from support.world import World, run_at_once
 
 from headrace.core.changes import Write, Written
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.message import decode_message
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
 from headrace.core.run.stored.record import record_of

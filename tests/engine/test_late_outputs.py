@@ -8,8 +8,8 @@ from support.world import World
 
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import Place
-from headrace.engine.runs.payloads import load_output
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.payloads import load_output
+from headrace.engine.attempts.ports import Work
 
 
 @pytest.mark.parametrize(("size", "place"), [(2, Place.RECORD), (20_000, Place.ITEM), (500_000, Place.BLOB)])

@@ -10,18 +10,18 @@ from support.gates import gate, left_over, line, single, statuses
 from support.records import plan, task
 from support.world import World, run_at_once
 
+from headrace.core.labels import encode_required
 from headrace.core.run.message import decode_message
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.routing import Routing
-from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.wake_up import PATIENCE_MS
+from headrace.engine.attempts.ports import Done, Host
 from headrace.engine.catalog.workers import announce
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.cancel import cancel
+from headrace.engine.owed.cancel import cancel
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host
 from headrace.engine.runs.read import read
-from headrace.engine.waits.admission import labels_changed
+from headrace.engine.waits.kinds.labels import labels_changed
 from headrace.engine.waits.kinds.pause import REFRESH_S, Pause, pause, unpause
 
 DONE, CANCELLED, QUEUED = RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.QUEUED
@@ -211,7 +211,7 @@ def test_a_paused_run_can_be_cancelled() -> None:
 
 # ---------------------------------------------------------------- labels
 
-LARGE = encode_wishes([("model", 0, "large")])
+LARGE = encode_required([("model", 0, "large")])
 
 
 @dataclass(slots=True)
@@ -242,14 +242,14 @@ class Processes:
         labels_changed(self.w.engine, "default", labels)
 
 
-def wishing() -> tuple[World, str]:
+def picky() -> tuple[World, str]:
     w = world()
     run_id = w.start("flow", None, routing=Routing(required_labels={"flow": LARGE}))
     return w, run_id
 
 
 def test_a_run_that_no_process_can_take_waits_until_one_appears() -> None:
-    w, run_id = wishing()
+    w, run_id = picky()
     processes = Processes(w)
     processes.start("small", model="small")
     while processes.take_one("small"):
@@ -263,7 +263,7 @@ def test_a_run_that_no_process_can_take_waits_until_one_appears() -> None:
 
 
 def test_a_process_hands_on_what_another_one_can_take() -> None:
-    w, run_id = wishing()
+    w, run_id = picky()
     processes = Processes(w)
     processes.start("small", model="small")
     processes.start("big", model="large")
@@ -277,7 +277,7 @@ def test_a_process_hands_on_what_another_one_can_take() -> None:
 
 
 def test_a_process_whose_labels_change_takes_what_waits_for_them() -> None:
-    w, run_id = wishing()
+    w, run_id = picky()
     processes = Processes(w)
     processes.start("only", model="small")
     processes.take_one("only")
@@ -288,7 +288,7 @@ def test_a_process_whose_labels_change_takes_what_waits_for_them() -> None:
 
 @pytest.mark.parametrize("parked", [False, True])
 def test_it_waits_no_longer_than_its_schedule_timeout(parked: bool) -> None:
-    w, run_id = wishing()
+    w, run_id = picky()
     processes = Processes(w)
     processes.start("small", model="small")
     if parked:

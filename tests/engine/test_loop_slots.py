@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from headrace import Context, EmptyModel, Headrace, Settings, V1TaskStatus
-from headrace.engine.runs.ports import Succeeded
+from headrace.engine.attempts.ports import Succeeded
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
 from headrace.runtime.called_here import CalledHere

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from support.records import plan, task
 from support.world import World, run_at_once
 
+from headrace.core.labels import WorkerLabelComparator, encode_required
 from headrace.core.run.message import TaskMessage, decode_message
 from headrace.core.run.record import TaskStatus
-from headrace.core.waits.labels import WorkerLabelComparator, encode_wishes
+from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS
+from headrace.engine.attempts.ports import Done, Host, Later, Runnable, Succeeded, Work
 from headrace.engine.catalog.workers import announce
-from headrace.engine.clock.timers import LATEST_S, set_timer
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.admission.admission import hand_on
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.patience import INVOCATION_MARGIN_MS
-from headrace.engine.runs.ports import Done, Host, Later, Runnable, Succeeded, Work
-from headrace.engine.waits.admission import hand_on
+from headrace.engine.timers import LATEST_S, set_timer
 from headrace.memory.clock import VirtualClock
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
@@ -82,7 +82,7 @@ def test_a_dead_letter_whose_task_is_alive_is_hidden_until_its_lease_ends() -> N
     def runner(
         engine: object, host: Host, claimed: Claimed, control: LiveControl, code: Runnable, work: Work
     ) -> Ending:
-        found.append(bury(w.engine, claimed.received, reason="delivered too often"))
+        found.append(fail_dead_letter(w.engine, claimed.received, reason="delivered too often"))
         return Succeeded(None)
 
     w.start("solo")
@@ -110,7 +110,7 @@ def test_a_process_with_other_labels_sends_a_message_on_after_a_second() -> None
     [received] = w.queues.receive("default", limit=1, wait_s=0)
     found = decode_message(received.body)
     assert isinstance(found, TaskMessage)
-    message = replace(found, wishes=encode_wishes([("gpu", WorkerLabelComparator.EQUAL, "h100")]))
+    message = replace(found, required_labels=encode_required([("gpu", WorkerLabelComparator.EQUAL, "h100")]))
     announce(w.engine, "default", "p1", {"gpu": "h100"})
     other = replace(w.host("default"), labels=lambda: {"gpu": "none"})
     assert isinstance(hand_on(w.engine, other, received, message), Done)

@@ -10,14 +10,14 @@ from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.run.backoff import redelivery_s
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.owed import DEAD_LETTER, LOST_WORKER
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import RunStatus
 from headrace.core.run.stored.record import record_of
+from headrace.engine.attempts.ports import Host, Work
 from headrace.engine.engine import Limits
-from headrace.engine.runs.dead_letters import DeadMessage, DeadTask, dead_letters, forget, send_again
-from headrace.engine.runs.ports import Host, Work
+from headrace.engine.owed.dead_letters import DeadMessage, DeadTask, dead_letters, forget, send_again
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import DEAD_LETTERS
@@ -188,7 +188,7 @@ def test_a_message_that_no_worker_claims_ends_its_task_and_is_kept() -> None:
 
 
 def test_a_message_is_kept_and_sent_again() -> None:
-    from headrace.engine.runs.dead_letters import keep_message
+    from headrace.engine.owed.dead_letters import keep_message
 
     w = World(plans={"flow": ONLY}, code={"only": echo}, max_receive_count=1)
     w.queues.send("default", [Outgoing(body='{"run": 7}')])

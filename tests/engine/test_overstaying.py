@@ -14,18 +14,18 @@ from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.changes import Applied
+from headrace.core.points import AtSlots, encode_point
 from headrace.core.run.plans.plan import BatchPlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.transitions.claim import take_over
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.waits.concurrency import Holder
-from headrace.core.waits.points import AtSlots, encode_point
+from headrace.engine.attempts.ports import Disposition, Done, Outcome, Running, Succeeded, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.cancel_task import cancel_task
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.owed.cancel_task import cancel_task
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Disposition, Done, Outcome, Running, Succeeded, Work
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, TimedOut
 

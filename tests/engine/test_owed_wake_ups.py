@@ -8,13 +8,13 @@ import pytest
 from support.world import World
 
 from headrace.core.changes import Item, Put
+from headrace.core.points import AtConcurrency, AtRateLimit, encode_point
 from headrace.core.table import gate_key
 from headrace.core.waits.line import Waiter, put_waiter, woken
-from headrace.core.waits.points import AtConcurrency, AtRateLimit, encode_point
 from headrace.core.waits.wake_up import Account
 from headrace.engine.engine import Engine
-from headrace.engine.waits.kinds.concurrency import look
-from headrace.engine.waits.kinds.rate_limit import tend
+from headrace.engine.waits.kinds.concurrency import wake_next
+from headrace.engine.waits.kinds.rate_limit import repair_refill
 
 CONCURRENCY = encode_point(AtConcurrency("limit", "k"))
 RATE = encode_point(AtRateLimit("api"))
@@ -23,9 +23,9 @@ DAY_MS = 86_400_000
 
 def look_at(engine: Engine, gate: str) -> None:
     if gate == RATE:
-        tend(engine, gate, "w")
+        repair_refill(engine, gate, "w")
     else:
-        look(engine, gate, 1)
+        wake_next(engine, gate, 1)
 
 
 def full(w: World, gate: str) -> Item:

@@ -12,15 +12,15 @@ from support.records import plan, task
 from support.world import KillAt, Killed, World
 
 from headrace.core.changes import Delete
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.message import decode_message, encode_message
 from headrace.core.run.plans.encoding import plan_hash
 from headrace.core.run.plans.known import UnknownPlan, forget_plans, known_plan, remember_plan
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.table import plan_key
+from headrace.engine.attempts.ports import Done, Poison
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Poison
 
 FLOW = plan(
     task("first"), task("second", "first"), task("third", "first", "second", worker="other"), workflow="flow"

@@ -9,15 +9,15 @@ import pytest
 from support.records import plan, task
 from support.world import World, run_at_once
 
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.error_text import bytes_for, cut
-from headrace.core.run.graph import run_status
 from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import ErrorInfo, RunStatus
 from headrace.core.sizes import item_bytes
 from headrace.core.table import run_key
-from headrace.engine.runs.bury import bury
+from headrace.engine.attempts.ports import Outcome, Poison, Raised, Work
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Outcome, Poison, Raised, Work
 from headrace.engine.runs.read import read
 from headrace.ports import MAX_ITEM_BYTES, Outgoing, Received
 
@@ -100,7 +100,7 @@ def test_a_malformed_message_is_let_go_with_a_short_reason(body: str) -> None:
     received: Received = w.queues.receive("default", limit=1, wait_s=0)[0]
     for verdict in (
         deliver(w.engine, w.host("default"), received, runner=run_at_once),
-        bury(w.engine, received, reason="delivered too often"),
+        fail_dead_letter(w.engine, received, reason="delivered too often"),
     ):
         assert isinstance(verdict, Poison), verdict
         assert len(verdict.reason) < 1_000

@@ -14,16 +14,16 @@ from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World, run_at_once
 
 from headrace.core.changes import Applied
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.idempotency import IdempotencyKey
 from headrace.core.run.plans.plan import Json, RunPlan, TaskKind
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
 from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import idempotency_key, idempotency_partition
-from headrace.engine.runs.cancel import cancel
+from headrace.engine.attempts.payloads import load_input
+from headrace.engine.attempts.ports import Done, Work
+from headrace.engine.owed.cancel import cancel
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.payloads import load_input
-from headrace.engine.runs.ports import Done, Work
 from headrace.engine.runs.replay import NewInput
 from headrace.engine.runs.replay import replay_run as engine_replay
 from headrace.errors import IdempotencyCollisionError, NotDeployed, RunNotFound, RunNotOver

@@ -11,19 +11,19 @@ from support.records import plan, task
 from support.world import KillAt, Killed, PermanentError, World
 
 from headrace.core.run import replies
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.run.replies import LEASE_MS, SWEPT_AFTER_MS, decode_reply
 from headrace.core.run.routing import Routing
 from headrace.core.run.stored.record import decode_record, encode_record
 from headrace.core.table import REPLY_QUEUES
+from headrace.engine.attempts.ports import Work
 from headrace.engine.clock.reply_queues import make_queue, renew_queue, sweep_queues
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import Work
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.owed.replies import ask
 from headrace.engine.runs.read import read
-from headrace.engine.runs.replies import ask
 from headrace.errors import AccessDenied
 
 SIMPLE = plan(task("a"), workflow="simple")

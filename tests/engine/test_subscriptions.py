@@ -17,10 +17,10 @@ from support.world import KillAt, Killed
 from headrace.core.changes import Item, Key, Write, Written
 from headrace.core.events.event import Event
 from headrace.core.events.subscription import Subscription, subscription_key
+from headrace.core.points import AtOperations
 from headrace.core.run.record import TaskRow, TaskStatus
 from headrace.core.run.transitions.claim import create
 from headrace.core.sizes import item_bytes
-from headrace.core.waits.points import AtOperations
 from headrace.engine.engine import Engine
 from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up, satisfy
 

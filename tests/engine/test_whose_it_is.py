@@ -10,11 +10,11 @@ from headrace.core.run.idempotency import release
 from headrace.core.run.record import TaskStatus
 from headrace.core.table import gate_key, idempotency_key
 from headrace.core.waits.rate_limit import Take, window_of
+from headrace.engine.attempts.ports import Done, Host, Later, Runnable, Succeeded, Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Later, Runnable, Succeeded, Work
 from headrace.engine.waits.kinds.rate_limit import Taken, return_units, take_units
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
@@ -87,7 +87,7 @@ def test_a_dead_letter_does_not_end_a_task_that_is_alive() -> None:
         runnable: Runnable,
         work: Work,
     ) -> Ending:
-        seen.append(bury(w.engine, received, reason="delivered too often"))
+        seen.append(fail_dead_letter(w.engine, received, reason="delivered too often"))
         return Succeeded(None)
 
     deliver(w.engine, w.host("default"), received, runner=runner)

@@ -14,7 +14,7 @@ from headrace.core.run.plans.plan import Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.table import gate_key
 from headrace.core.waits.rate_limit import Window, window_of
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.ports import Work
 
 DONE = RunStatus.COMPLETED
 

@@ -11,10 +11,10 @@ from headrace.core.changes import Update
 from headrace.core.run.message import RefillMessage, encode_refill
 from headrace.core.table import CURSOR, RATE, gate_key
 from headrace.core.waits.rate_limit import Window, put_limit
-from headrace.engine.clock.timers import HORIZON_S
 from headrace.engine.engine import Engine
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.runs.start import NewRun, start
+from headrace.engine.timers import HORIZON_S
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore

@@ -10,13 +10,14 @@ from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
 from exploration.rows import Row, Table
 from exploration.state import Process, State, read, subject_of
 from headrace.core.changes import Update, Write
-from headrace.core.run.graph import finished, states
+from headrace.core.points import encode_point, point_at
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.message import RefillMessage
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import RATE, gate_key
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
-from headrace.core.waits.points import encode_point, point_at
 from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]

@@ -10,11 +10,11 @@ from exploration.rows import Row, Table
 from headrace.core.changes import Key
 from headrace.core.durable.log import Entry, EventLeaf, Groups, Kind, Leaf, SleepLeaf, decode_tail
 from headrace.core.events.event import Event, encode_message
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.engine.attempts.ports import DurableLog, Outcome, Raised, Succeeded, SuspendedOnOperations, Work
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace.engine.runs.ports import DurableLog, Outcome, Raised, Succeeded, SuspendedOnOperations, Work
 from headrace.ports import Outgoing
 
 SLEEP, EVENT, BACK = "sleep", "event", "back"

@@ -21,15 +21,15 @@ from exploration.rows import Row, Who
 from headrace.core.events.envelopes import events_of
 from headrace.core.run.record import ErrorInfo
 from headrace.core.waits.rate_limit import Window
+from headrace.engine.attempts.ports import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
 from headrace.engine.events.handle import handle
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.cancel import cancel
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
-from headrace.engine.waits.wake import wake_suspended
+from headrace.engine.waits.conditions import wake_suspended
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending

@@ -14,17 +14,17 @@ from exploration.durable import BACK, EVENT, SLEEP, Step, durable
 from exploration.plan import Budget, Plan, alone, gate, units
 from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
 from headrace.core.run import owed
-from headrace.core.run.owed import Effect, GiveBack, LineUp, LookAtOperations
+from headrace.core.run.effects import Effect, GiveBack, LineUp, LookAtOperations
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.wake_up import Account
+from headrace.engine.clock import sweep as gate_clock
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import deliver
-from headrace.engine.waits import acquire as passing
+from headrace.engine.runs.admission import acquire as passing
 from headrace.engine.waits import park as parking
-from headrace.engine.waits import sweep as gate_clock
 from headrace.engine.waits.kinds import concurrency as places
 from headrace.engine.waits.kinds import rate_limit as windows
 from headrace.engine.waits.wake import wake
@@ -59,11 +59,11 @@ def _newcomers_overtake() -> list[Any]:
 
 
 def _no_look_after_the_mark() -> list[Any]:
-    return [patch.object(parking, "look", _nothing)]
+    return [patch.object(parking, "wake_next", _nothing)]
 
 
 def _no_look_after_leaving() -> list[Any]:
-    return [patch.object(places, "look", _nothing)]
+    return [patch.object(places, "wake_next", _nothing)]
 
 
 def _clear_whatever_the_mark() -> list[Any]:
@@ -119,7 +119,7 @@ def _a_stale_delivery_gives_nothing_back() -> list[Any]:
 
 def _no_baton() -> list[Any]:
     """Where a look wakes one waiter at a time, which a baton makes good."""
-    return [patch.object(passing, "_baton", _nothing), patch.object(places, "MOST_HEADS", 1)]
+    return [patch.object(passing, "_wake_next_if_room", _nothing), patch.object(places, "MOST_HEADS", 1)]
 
 
 def _places_kept_while_parked() -> list[Any]:
@@ -164,7 +164,10 @@ def _the_schedule_moves_first() -> list[Any]:
 
 
 def _refill_is_not_sent_again() -> list[Any]:
-    return [patch.object(windows, "_owes_refill", lambda *of: False), patch.object(parking, "tend", _nothing)]
+    return [
+        patch.object(windows, "_owes_refill", lambda *of: False),
+        patch.object(parking, "repair_refill", _nothing),
+    ]
 
 
 def _close_whatever_the_mark() -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 from greenlet import getcurrent
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.engine.runs.ports import Disposition
+from headrace.engine.attempts.ports import Disposition
 from headrace.ports import Outgoing, Received
 
 

@@ -14,7 +14,7 @@ from exploration.requests import Broke, Deletes, Ended, Lists, Queries, Reads, R
 from exploration.rows import Row, Rows, Table, Who
 from exploration.state import Message, Process, State, subject_of
 from headrace.core.changes import Applied
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.table import CATALOG, CURSOR, FILTERS, RATE, gate_key
 from headrace.core.waits.line import mark
 from headrace.core.waits.rate_limit import window_of

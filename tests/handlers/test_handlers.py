@@ -17,10 +17,10 @@ from support.gates import gate, single
 from support.probe import hatchet, probe
 from support.world import World
 
+from headrace.core.points import AtConcurrency
 from headrace.core.run.message import TaskMessage, encode_message
-from headrace.core.waits.points import AtConcurrency
+from headrace.engine.attempts.ports import Done, Host, Work
 from headrace.engine.clock.tick import tick
-from headrace.engine.runs.ports import Done, Host, Work
 from headrace.engine.runs.read import read
 from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.errors import NotConfigured

@@ -12,9 +12,9 @@ import pytest
 from support.pace import pace_of_work
 from support.world import World
 
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
-from headrace.engine.runs.ports import Outcome, Runnable, Succeeded, Work
+from headrace.engine.attempts.ports import Outcome, Runnable, Succeeded, Work
 from headrace.engine.runs.start import NewRun, start
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

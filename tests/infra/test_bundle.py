@@ -109,7 +109,7 @@ def test_a_package_that_was_changed_is_not_built(source: Path) -> None:
 
 def test_a_lock_that_lacks_something_is_refused(source: Path) -> None:
     lock(source, "hr_one")
-    with pytest.raises(BundleError, match=rf"hr_one needs hr_two, and .*{LOCK} has it not"):
+    with pytest.raises(BundleError, match=rf"hr_one needs hr_two, and .*{LOCK} does not have it"):
         built(source)
 
 

@@ -28,7 +28,7 @@ from headrace import (
     Headrace,
 )
 from headrace.errors import NotConfigured
-from headrace_infra.cli.commands import app
+from headrace_infra.cli.commands.root import app
 from headrace_infra.testing import chaos, survives
 from headrace_infra.testing.simulated.case import Case
 from headrace_infra.testing.simulated.drawing import inputs_drawn
@@ -233,7 +233,7 @@ def test_a_limit_that_does_not_hold_is_found() -> None:
             world.start(limited)
         world.run()
         assert world.broken == ()
-    from headrace.engine.waits import admission
+    from headrace.engine.runs.admission import admission
 
     def let_in(engine: object, host: object, message: object, claimed: object) -> object:
         return claimed
@@ -356,7 +356,7 @@ def test_the_command_tells_a_failing_seed_and_replays_it() -> None:
     ("arguments", "sentence"),
     [
         (("--workflow", "checkout", "--seeds", "9:3"), "--seeds '9:3' holds no seed"),
-        (("--workflow", "checkout", "--seeds", "many"), "--seeds 'many' is no range: give FIRST:END"),
+        (("--workflow", "checkout", "--seeds", "many"), "--seeds 'many' is not a range: give FIRST:END"),
         (
             ("--workflow", "checkout", "--faults", "1"),
             "--faults names the faults of one seed: give --seed too",

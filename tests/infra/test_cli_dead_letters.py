@@ -9,13 +9,13 @@ import typer
 
 from headrace import Context, EmptyModel, Headrace
 from headrace.core.run.record import RunStatus
-from headrace.engine.runs.bury import bury
-from headrace.engine.runs.dead_letters import keep_message
+from headrace.engine.owed.dead_letters import keep_message
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.memory.wiring import connect
 from headrace.ports import Ports, Received
 from headrace.settings.settings import Settings
 from headrace_infra.cli import console
-from headrace_infra.cli.commands import app as commands
+from headrace_infra.cli.commands.root import app as commands
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def stack(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> Headrace:
     client.use(ports)
     client.runs.create("charge", {"order": 7}, {"customer": "42"}, priority=3)
     [received] = ports.queues.receive("w", limit=1, wait_s=0)
-    bury(client.engine, received, reason="its [red]worker[/] kept dying")
+    fail_dead_letter(client.engine, received, reason="its [red]worker[/] kept dying")
     ports.queues.delete(received)
     keep_message(
         client.engine,

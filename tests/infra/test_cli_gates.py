@@ -10,20 +10,20 @@ import pytest
 from support.world import Killed, World, run_at_once
 
 from headrace import ConcurrencyExpression, Context, EmptyModel, Headrace
+from headrace.core.labels import encode_required
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.routing import Routing
-from headrace.core.waits.labels import encode_wishes
 from headrace.core.waits.rate_limit import Window, put_limit
+from headrace.engine.attempts.ports import Done, Work
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Work
 from headrace.engine.waits.kinds.pause import Pause, pause
 from headrace.memory.clock import SeededIds
 from headrace.options.rate_limits import RateLimit
 from headrace.ports import Ports
 from headrace.settings.settings import Settings
 from headrace_infra.cli import console
-from headrace_infra.cli.gating import show_gates
-from headrace_infra.cli.looking import show
+from headrace_infra.cli.runs.looking import show
+from headrace_infra.cli.stack.gating import show_gates
 
 BY_WHO = ConcurrencyExpression("input['who']", 1)
 
@@ -145,7 +145,7 @@ def test_paused_workflows_and_lines_for_labels(shop: Shop, capsys: pytest.Captur
     run_id = w.start(
         "one",
         {},
-        routing=Routing(required_labels={"one": encode_wishes([("gpu", 3, 2), ("zone", 0, "[b]")])}),
+        routing=Routing(required_labels={"one": encode_required([("gpu", 3, 2), ("zone", 0, "[b]")])}),
     )
     [message] = w.queues.receive("default", limit=1, wait_s=0)
     host = replace(w.host("default"), labels=lambda: {"gpu": 1})

@@ -11,8 +11,10 @@ import typer
 from headrace import Context, EmptyModel, Headrace
 from headrace.memory.wiring import connect
 from headrace.settings.settings import Settings
-from headrace_infra.cli import console, time_commands, timetable
-from headrace_infra.cli.commands import app as commands
+from headrace_infra.cli import console
+from headrace_infra.cli.commands import time as time_commands
+from headrace_infra.cli.commands.root import app as commands
+from headrace_infra.cli.stack import timetable
 
 
 @pytest.fixture(autouse=True)
@@ -103,11 +105,11 @@ def test_schedules_are_made_listed_and_deleted(stack: Headrace, capsys: pytest.C
             ("crons", "create", "report", "c", "@daily", "--input", "[1]"),
             "--input is a JSON list: give an object",
         ),
-        (("crons", "create", "report", "c", "@daily", "--metadata", "{"), "--metadata is no JSON"),
+        (("crons", "create", "report", "c", "@daily", "--metadata", "{"), "--metadata is not JSON"),
         (("crons", "create", "report", "c", "61 * * * *"), "the minute is '61'"),
         (("crons", "create", "nothing", "c", "@daily"), "no workflow 'nothing'"),
-        (("schedules", "create", "report", "soon"), "'soon' is no time"),
-        (("schedules", "list", "--status", "GONE"), "'GONE' is no status: give one of SCHEDULED"),
+        (("schedules", "create", "report", "soon"), "'soon' is not a time"),
+        (("schedules", "list", "--status", "GONE"), "'GONE' is not a status: give one of SCHEDULED"),
     ],
 )
 def test_what_cannot_be_is_said(stack: Headrace, arguments: tuple[str, ...], what: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from headrace import Context, EmptyModel, Headrace, Settings
 from headrace.memory.wiring import connect
-from headrace_infra.cli import console, worker_commands
+from headrace_infra.cli import console
+from headrace_infra.cli.commands import workers as worker_commands
 
 
 @pytest.fixture

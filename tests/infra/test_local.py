@@ -17,7 +17,7 @@ from headrace import (
     NotSupportedError,
     RunStatus,
 )
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace_infra.cost.meter import Meter
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local

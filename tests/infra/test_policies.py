@@ -15,16 +15,16 @@ from botocore.client import BaseClient
 
 from headrace import Context, EmptyModel, Headrace
 from headrace.core.changes import Write
+from headrace.core.points import AtConcurrency
 from headrace.core.run import replies
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.concurrency import Holder, Pass, enter, evict
-from headrace.core.waits.points import AtConcurrency
 from headrace.engine.catalog.workers import announce
-from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
-from headrace.engine.waits.sweep import DEAD_AFTER_MS
+from headrace.engine.timers import set_timer
+from headrace.engine.waits.dead import DEAD_AFTER_MS
 from headrace.settings.settings import Settings
 from headrace_handlers import clock
 from headrace_infra.compile import compile_app
@@ -213,7 +213,7 @@ def busy_gates(engine: Engine, victim: str) -> None:
             worker="second",
             queued_at_ms=now_ms,
             start_by_ms=now_ms + DEAD_AFTER_MS,
-            wishes="[]",
+            required_labels="[]",
         )
         writes.append(line.put_waiter(waiter, expires_at_s=now_ms))
     marked = (dead.gate, "pause#one", "labels#second", "gate#idle/0#x")

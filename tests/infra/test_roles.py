@@ -308,7 +308,9 @@ def test_a_worker_sends_to_those_it_starts_or_wakes(options: dict[str, Any], rea
 
 
 def test_a_worker_that_starts_what_is_not_there_is_not_compiled() -> None:
-    with pytest.raises(CompileError, match="worker pay-worker: starts has 'maill', which is no workflow"):
+    with pytest.raises(
+        CompileError, match="worker pay-worker: starts has 'maill', which no worker of this app runs"
+    ):
         compile_app(fleet(pay=["maill"]), app_path="app:hatchet")
 
 

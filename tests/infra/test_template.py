@@ -12,7 +12,8 @@ from headrace import Context, EmptyModel, Headrace, RateLimit, RateLimitDuration
 from headrace.definitions.worker import VpcOptions
 from headrace.errors import CompileError, DefinitionError
 from headrace.settings.settings import Settings
-from headrace_infra.compile import compile_app, left_out, load_app, render, uncapped
+from headrace_infra.compile import compile_app, load_app, render
+from headrace_infra.compile_checks import left_out, uncapped
 
 
 def an_app(*names: str, execution_timeout: timedelta = timedelta(seconds=60), **settings: Any) -> Headrace:

@@ -23,7 +23,7 @@ from headrace import (
     RateLimit,
     TTLBasedIdempotencyConfig,
 )
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.errors import CompileError, DefinitionError, ZoneError
 from headrace.settings.settings import Settings
 from headrace_handlers import clock, worker

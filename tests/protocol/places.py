@@ -89,7 +89,7 @@ class Places(Model):
             "park": self._park,
             "mark": self._mark,
             "unpark": self._unpark,
-            "baton": self._baton,
+            "baton": self._wake_next_if_room,
             "release": self._release,
             "query": self._query,
             "send": self._send,
@@ -216,7 +216,7 @@ class Places(Model):
             return [self.to(s, i, handler(h, "query", looks=replaced(h[5], k, mark)), "room")]
         return [self.to(s, i, self._next_quit(h, k + 1), "-")]
 
-    def _baton(self, s: State, i: int, h: Handler) -> list[Move]:
+    def _wake_next_if_room(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
         holders, mark, _ = s[2][k]
         if len(holders) < self.capacities[k] and mark:

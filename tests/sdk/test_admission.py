@@ -28,8 +28,8 @@ from headrace import (
     Workflow,
 )
 from headrace.core.changes import Update
+from headrace.core.points import AtSlots, encode_point
 from headrace.core.table import gate_key, run_key
-from headrace.core.waits.points import AtSlots, encode_point
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 

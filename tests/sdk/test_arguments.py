@@ -16,7 +16,7 @@ from headrace.definitions.arguments import (
     names_of,
 )
 from headrace.definitions.base import WorkflowConfig
-from headrace.definitions.task import TaskOptions
+from headrace.definitions.task_options import TaskOptions
 from headrace.definitions.workflow import _ENDING, _TASK
 from headrace.options.batch import BatchOptions
 from headrace.triggers.options import RunArguments, TriggerWorkflowOptions

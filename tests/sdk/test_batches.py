@@ -24,7 +24,7 @@ from headrace import (
     RunStatus,
     Settings,
 )
-from headrace.opentelemetry.instrumentor import HatchetInstrumentor
+from headrace.telemetry.otel import HatchetInstrumentor
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 

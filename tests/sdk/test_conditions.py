@@ -100,7 +100,7 @@ def test_a_parent_s_output_and_time_together() -> None:
     [
         (lambda: [SleepCondition(timedelta(seconds=-1))], "cannot be negative"),
         (lambda: [SleepCondition("5m"), SleepCondition(timedelta(minutes=5))], "unique readable data keys"),
-        (lambda: ["1h"], "is no condition"),
+        (lambda: ["1h"], "is not a condition"),
         (lambda: [UserEventCondition("k", "input.")], "the condition on event 'k'"),
         (
             lambda: [UserEventCondition("k", consider_events_since=datetime(2026, 1, 1, tzinfo=UTC))],

@@ -176,7 +176,7 @@ WORKER_ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "w", "timeout": timedelta(hours=1)}, DefinitionError, "timeout is 1:00:00"),
     ({"name": "w", "architecture": "sparc"}, DefinitionError, "architecture is 'sparc'"),
     ({"name": "w", "maximum_concurrency": 1}, DefinitionError, "maximum_concurrency is 1"),
-    ({"name": "w", "workflows": [step]}, TypeError, "is no workflow"),
+    ({"name": "w", "workflows": [step]}, TypeError, "is not a workflow"),
     ({"name": "w", "labels": {"gpu": None}}, DefinitionError, "worker w: label 'gpu' is None: give a string"),
     (
         {"name": "w", "process": True, "memory": 1024},

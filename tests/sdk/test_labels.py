@@ -21,18 +21,18 @@ from headrace import (
     Settings,
     WorkerLabelComparator,
 )
+from headrace.core.labels import decode_required, encode_required, meets
 from headrace.core.run.owed import worker_of
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import Routing
 from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key
-from headrace.core.waits.labels import decode_wishes, encode_wishes, meets
 from headrace.engine.catalog.workers import DeclaredWorker, announce, publish_workers
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.runs.deliver import deliver
 from headrace.memory.wiring import connect
-from headrace.options.labels import Labels, WorkerLabels, required, score, wishes_of
+from headrace.options.labels import Labels, WorkerLabels, desired_labels_of, required, score
 from headrace.ports import Ports
 from headrace.triggers.options import TriggerWorkflowOptions
 from headrace_handlers.boot import host_for
@@ -77,7 +77,7 @@ def test_a_wish_is_met_the_same_in_the_code_and_in_a_record(
     wishes = [wish("k", wanted, comparator=comparator)]
     labels = {} if found is None else {"k": found}
     assert (score(wishes, labels) is not None) is met
-    assert meets(decode_wishes(encode_wishes(required(wishes))), labels) is met
+    assert meets(decode_required(encode_required(required(wishes))), labels) is met
 
 
 def test_weights_add_up_and_only_required_wishes_are_carried() -> None:
@@ -88,12 +88,15 @@ def test_weights_add_up_and_only_required_wishes_are_carried() -> None:
     ]
     assert score(wishes, {"gpu": "a", "mem": 8, "disk": 2}) == 207
     assert score(wishes, {"gpu": "b", "mem": 8, "disk": 1}) is None
-    assert encode_wishes(required(wishes)) == '[["disk",2,1]]'
+    assert encode_required(required(wishes)) == '[["disk",2,1]]'
     assert meets((), {})
 
 
 BAD_WISHES: list[tuple[Any, str]] = [
-    ([DesiredWorkerLabel(value="a")], r"here holds a wish for 'a' without a key: give it key="),
+    (
+        [DesiredWorkerLabel(value="a")],
+        r"here holds a DesiredWorkerLabel of value 'a' without a key: give it key=",
+    ),
     ([("gpu", "a")], r"here holds \('gpu', 'a'\): give DesiredWorkerLabel"),
     ({"gpu": DesiredWorkerLabel(value=1.5)}, r"here: gpu is 1\.5: give a string or a whole number"),  # type: ignore[arg-type]  # what is refused
     ([wish("gpu", "a", comparator=C.LESS_THAN)], r"here: gpu<'a' compares with a string"),
@@ -103,7 +106,7 @@ BAD_WISHES: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("given", "message"), BAD_WISHES)
 def test_wishes_that_nobody_can_meet(given: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        wishes_of(given, "here")
+        desired_labels_of(given, "here")
 
 
 # ---------------------------------------------------------------- an app on ports in memory
@@ -209,11 +212,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"desired_worker_id": "tpu"},
-        r"workflow picky: desired_worker_id is 'tpu', which is no worker that registers it: .*\(cpu, gpu\)",
+        r"workflow picky: desired_worker_id is 'tpu', which does not register it: .*\(cpu, gpu\)",
     ),
     (
         {"desired_worker_labels": [DesiredWorkerLabel(value="yes")]},
-        r"workflow picky: desired_worker_labels holds a wish for 'yes' without a key",
+        r"workflow picky: desired_worker_labels holds a DesiredWorkerLabel of value 'yes' without a key",
     ),
 ]
 

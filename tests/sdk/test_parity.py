@@ -67,7 +67,7 @@ def test_a_standalone_task_is_added_to_a_workflow() -> None:
     flow.add_task(app.task(name="task")(step))
     with local(app, backend="memory"):
         assert flow.run() == {"task": {"n": 1}}
-    with pytest.raises(TypeError, match="is no standalone task"):
+    with pytest.raises(TypeError, match="is not a standalone task"):
         flow.add_task(flow)  # type: ignore[arg-type]  # a workflow
 
 

@@ -22,9 +22,9 @@ from headrace.core.run.routing import Routing
 from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key
 from headrace.definitions.workflow import Workflow
+from headrace.engine.attempts.ports import Done
 from headrace.engine.catalog.workers import announce
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done
 from headrace.memory.wiring import connect
 from headrace.ports import Ports
 from headrace_handlers.boot import host_for

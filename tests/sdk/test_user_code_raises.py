@@ -432,5 +432,7 @@ def test_an_input_validator_that_pydantic_refuses_is_refused_where_it_is_defined
         """Never runs."""
 
     Hatchet().task(name="fine", input_validator=Strange)(work)
-    with pytest.raises(ValueError, match=r"task work of workflow work: input_validator NotAType is no type"):
+    with pytest.raises(
+        ValueError, match=r"task work of workflow work: input_validator NotAType is not a type"
+    ):
         Hatchet().task(name="work", input_validator=NotAType)(work)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace import Context, EmptyModel, Headrace
-from headrace.clients.event_models import V1WebhookAPIKeyAuth, V1WebhookBasicAuth, V1WebhookHMACAuth
+from headrace.clients.models.events import V1WebhookAPIKeyAuth, V1WebhookBasicAuth, V1WebhookHMACAuth
 from headrace.core.events.webhook import TOLERANCE_S
 from headrace_handlers import webhooks as handlers
 from headrace_infra.local.stack import LocalStack

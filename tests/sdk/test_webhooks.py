@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace import Context, DefinitionError, EmptyModel, Headrace
-from headrace.clients.event_models import (
+from headrace.clients.models.events import (
     V1WebhookAPIKeyAuth,
     V1WebhookBasicAuth,
     V1WebhookHMACAlgorithm,
@@ -84,7 +84,7 @@ def test_what_is_refused_is_told_so_and_nothing_is_pushed() -> None:
             ("repo", good, {}, 403, "Forbidden"),
             ("repo", good, github(good, "guess"), 403, "Forbidden"),
             ("repo", b"{ }", github(good), 403, "Forbidden"),
-            ("repo", b"no json", github(b"no json"), 400, "the body is no JSON"),
+            ("repo", b"no json", github(b"no json"), 400, "the body is not JSON"),
             ("repo", b"[]", github(b"[]"), 400, "a JSON list"),
             ("repo", good, {**github(good), "content-type": "text/plain"}, 415, "send JSON"),
             ("repo", b"x" * 5_000_000, {}, 413, "over 4,194,304 bytes"),

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Item
-from headrace.core.run.graph import finished
+from headrace.core.points import encode_point
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.owed import worker_of
 from headrace.core.run.plans.plan import GatePlan, GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
-from headrace.core.waits.points import encode_point
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.claimed import Claimed
 from simulation.gate_watch import Violation, alive, name_of, place
 from simulation.gates_workload import gates_of, key_of, strategy_of
 

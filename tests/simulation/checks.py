@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace.core.changes import Applied, Item, Key, Refused, Write, Written, copied_item
-from headrace.core.run.graph import finished, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.stored.record import record_of
 from headrace.memory.store import MemoryStore

@@ -17,19 +17,19 @@ from unittest.mock import patch
 from headrace.core.durable.log import ChildRun, Entry
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import Event
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
-from headrace.engine.durable import operations
+from headrace.engine.attempts.ports import DurableLog, Outcome, Succeeded, SuspendedOnOperations, Work
+from headrace.engine.durable import log as durable_log
 from headrace.engine.engine import Engine
 from headrace.engine.events.handle import handle
 from headrace.engine.events.push import EVENTS_QUEUE, push
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.cancel import cancel
-from headrace.engine.runs.ports import DurableLog, Outcome, Succeeded, SuspendedOnOperations, Work
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.start import NewRun, start, start_many
+from headrace.engine.waits.conditions import wake_suspended
 from headrace.engine.waits.kinds.children import leaf_for, open_join
-from headrace.engine.waits.wake import wake_suspended
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl
@@ -352,7 +352,7 @@ def simulate_durable(seed: int, *, rates: Rates | None = None, trace: bool = Fal
     """Run one seed; raises AssertionError with its last steps."""
     sim = DurableSimulation(seed, rates=rates or Rates(), trace=trace)
     try:
-        with patch.object(operations, "SEAL_AT_BYTES", SEAL_AT_BYTES):
+        with patch.object(durable_log, "SEAL_AT_BYTES", SEAL_AT_BYTES):
             sim.run()
             durable_at_rest(sim)
     except Exception as error:

@@ -9,7 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, All, Applied, Equal, Exists, Missing, Update
-from headrace.core.run.owed import EndRun, GiveBack, LineUp, owed_after
+from headrace.core.run.effects import EndRun, GiveBack, LineUp
+from headrace.core.run.owed import owed_after
 from headrace.core.run.record import TaskStatus
 from headrace.core.run.transitions import settle as settles
 from headrace.core.table import run_key
@@ -18,7 +19,7 @@ from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.wake_up import Account
 from headrace.engine.runs import deliver
-from headrace.engine.waits import acquire as passing
+from headrace.engine.runs.admission import acquire as passing
 from headrace.engine.waits import evictions
 from headrace.engine.waits import park as parking
 from headrace.engine.waits import wake as waking
@@ -58,13 +59,13 @@ def _only_its_own_ticket() -> list[Any]:
 
 
 def _no_look_after_the_mark() -> list[Any]:
-    original, parks = places.look, parking._mark_gate.__code__
+    original, parks = places.wake_next, parking._mark_gate.__code__
 
     def look(*arguments: Any, **options: Any) -> None:
         if sys._getframe(1).f_code is not parks:
             original(*arguments, **options)
 
-    return [patch.object(parking, "look", look)]
+    return [patch.object(parking, "wake_next", look)]
 
 
 def _any_mark_is_cleared() -> list[Any]:
@@ -160,12 +161,12 @@ GATE_MUTATIONS: dict[str, Mutation] = {
 
 RARE_GATE_MUTATIONS: dict[str, Mutation] = {
     "only the last gate is remembered": _only_the_last_gate_is_remembered,
-    "a redelivered message sends no refill": lambda: [patch.object(parking, "tend", _never)],
+    "a redelivered message sends no refill": lambda: [patch.object(parking, "repair_refill", _never)],
     "who was put out is paid for once": _victims_paid_once,
     "a place that an earlier ticket took is kept": _only_its_own_ticket,
     "a mark is cleared whoever set it": _any_mark_is_cleared,
-    "who was woken passes no baton": lambda: [patch.object(passing, "_baton", _never)],
-    "who parks elsewhere wakes nobody where it was": lambda: [patch.object(passing, "look_again", _never)],
+    "who was woken passes no baton": lambda: [patch.object(passing, "_wake_next_if_room", _never)],
+    "who parks elsewhere wakes nobody where it was": lambda: [patch.object(passing, "wake_next_at", _never)],
     "who was put out comes back": _victims_come_back,
     "the schedule moves before the refill is sent": _schedule_moved_first,
     "a note whose response was lost is another's": _a_refused_note_is_anothers,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headrace.core.changes import Item, Key, Update, Write
-from headrace.core.run.graph import finished
+from headrace.core.points import point_at
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.waits.concurrency import GateState, Holder, state_of
-from headrace.core.waits.points import point_at
 from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
 

@@ -12,12 +12,13 @@ from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
 from headrace.core.run.transitions import claim as claims
 from headrace.core.run.transitions import commit as commits
 from headrace.core.run.transitions import fence as fences
-from headrace.engine.durable import operations
-from headrace.engine.runs import attempt, bury, deliver
+from headrace.engine.attempts.ports import Done
+from headrace.engine.durable import answers
 from headrace.engine.runs import claim as claiming
+from headrace.engine.runs import commit as committing
+from headrace.engine.runs import dead_letter, deliver
 from headrace.engine.runs import start as trigger
-from headrace.engine.runs.ports import Done
-from headrace.engine.waits import acquire as passing
+from headrace.engine.runs.admission import acquire as passing
 from headrace.engine.waits.kinds import children as joins
 from simulation.gate_mutations import GATE_MUTATIONS, RARE_GATE_MUTATIONS
 
@@ -30,7 +31,7 @@ def _unfenced(*arguments: Any, **options: Any) -> Update:
 
 
 def _drop_the_fence() -> list[Any]:
-    return [patch.object(attempt, "complete", _unfenced)]
+    return [patch.object(committing, "complete", _unfenced)]
 
 
 def _no_repair() -> list[Any]:
@@ -61,7 +62,7 @@ def _ignore_the_lease() -> list[Any]:
 
     return [
         patch.object(claims, "judge_record", judge),
-        patch.object(bury, "judge_record", judge),
+        patch.object(dead_letter, "judge_record", judge),
     ]
 
 
@@ -76,7 +77,7 @@ def _commit_ignores_cancel() -> list[Any]:
         at = arguments[1]
         return replace(update, require=every(*fences.fence(at.number, at.owner)))
 
-    return [patch.object(attempt, "complete", complete)]
+    return [patch.object(committing, "complete", complete)]
 
 
 def _put_blindly() -> list[Any]:
@@ -99,15 +100,15 @@ def _same_ticket_again() -> list[Any]:
             row["t"] = at.ticket
         return update
 
-    return [patch.object(attempt, "fail", fail)]
+    return [patch.object(committing, "fail", fail)]
 
 
 def _delete_before_pay() -> list[Any]:
     original = deliver._advance
 
-    def advance(engine: Any, host: Any, message: Any, claimed: Any, runner: Any) -> Any:
+    def advance(engine: Any, host: Any, message: Any, claimed: Any) -> Any:
         engine.queues.delete(claimed.received)
-        return original(engine, host, message, claimed, runner)
+        return original(engine, host, message, claimed)
 
     return [patch.object(deliver, "_advance", advance)]
 
@@ -127,7 +128,7 @@ def _riders_are_forgotten() -> list[Any]:
 def _fenced_is_done() -> list[Any]:
     """A lost response of a commit is taken for a fence, and the message deleted."""
     return [
-        patch.object(attempt, "judge_commit", lambda item, at: commits.Fenced(None)),
+        patch.object(committing, "judge_commit", lambda item, at: commits.Fenced(None)),
         patch.object(deliver, "_fenced", lambda *arguments: Done()),
     ]
 
@@ -143,7 +144,7 @@ def _retry_counts_lost_workers() -> list[Any]:
 
 
 def _join_fires_early() -> list[Any]:
-    from headrace.core.run import graph
+    from headrace.core.run.derived import graph
 
     def by_parents(record: Any, task: Any, known: Any) -> Any:
         parents = {name: known[name] for name in task.parents}
@@ -163,7 +164,7 @@ def _wakes_nobody() -> list[Any]:
 
 def _does_not_look_again() -> list[Any]:
     """A parent that parks does not look whether its last child has left meanwhile."""
-    return [patch.object(operations, "is_empty", lambda engine, name: False)]
+    return [patch.object(answers, "is_empty", lambda engine, name: False)]
 
 
 def _join_opened_again() -> list[Any]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from support.families import Family
 
 from headrace.core.run.record import ErrorInfo, TaskStatus
+from headrace.engine.attempts.ports import Outcome, Raised, Succeeded, Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.ports import Outcome, Raised, Succeeded, Work
+from headrace.engine.runs.claimed import Claimed
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut

@@ -15,8 +15,8 @@ from headrace.core.changes import Delete, Item, Key, Put, Refused, Update, Write
 from headrace.core.run.message import BadMessage, RefillMessage, decode_message
 from headrace.core.run.record import TaskStatus
 from headrace.core.run.stored.rows import ROW_NAMES, status_code
+from headrace.engine.attempts.ports import Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.ports import Work
 from headrace.memory.clock import START_MS
 from headrace.ports import Outgoing, Queues, Received, Store
 from headrace.runtime.deadline import Ending

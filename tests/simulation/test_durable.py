@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from headrace.core.changes import ALWAYS
-from headrace.engine.durable import journal, operations
+from headrace.engine.durable import answers, journal
 from headrace.engine.events import subscriptions
 from simulation.durable_world import simulate_durable
 from simulation.processes import Rates
@@ -81,7 +81,7 @@ def _wakes_before_it_writes() -> Any:
 
 MISTAKES: dict[str, Callable[[], Any]] = {
     "who has suspended does not look again": lambda: patch.object(
-        operations, "look_after", lambda *arguments: None
+        answers, "look_after", lambda *arguments: None
     ),
     "an event wakes before it is written": _wakes_before_it_writes,
     "subscribing again takes the event away": lambda: patch.object(subscriptions, "ITEM_MISSING", ALWAYS),

@@ -18,13 +18,13 @@ from support.world import PythonExpressions
 
 from headrace.core.run.plans.plan import Json
 from headrace.core.waits import concurrency as gates
+from headrace.engine.attempts.ports import Done, Host, Runnable, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.bury import bury
-from headrace.engine.runs.cancel import cancel
+from headrace.engine.owed.cancel import cancel
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Runnable, Work
 from headrace.engine.runs.read import read
 from headrace.engine.runs.start import NewRun, start
 from headrace.errors import QueueUnavailable, StoreUnavailable
@@ -342,7 +342,7 @@ class Simulation:
     def _lambda(self, received: Received) -> None:
         engine = self.engine()
         if received.queue == DEAD_LETTERS:
-            verdict = bury(engine, received, reason="delivered too often")
+            verdict = fail_dead_letter(engine, received, reason="delivered too often")
         else:
             verdict = deliver(engine, self._host(received.queue), received, runner=self._runner)
         if isinstance(verdict, Done) or received.queue == DEAD_LETTERS:

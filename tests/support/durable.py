@@ -7,12 +7,12 @@ from typing import Any
 
 from headrace import Headrace
 from headrace.core.run.record import RunRecord
+from headrace.engine.attempts.ports import Done, Host, Runnable, Work
 from headrace.engine.engine import Engine, Limits
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Runnable, Work
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.ports import Ports
 from headrace.runtime.control import LiveControl
@@ -90,7 +90,7 @@ class DurableWorld(EventWorld):
             return EventWorld._deliver_from(self, queue)
         for received in self.queues.receive(queue, limit=1, wait_s=0):
             if queue == DEAD_LETTERS:
-                bury(self.engine, received, reason="delivered too often")
+                fail_dead_letter(self.engine, received, reason="delivered too often")
                 self.queues.delete(received)
             elif isinstance(deliver(self.engine, self.host(queue), received, runner=self.run_code), Done):
                 self.queues.delete(received)

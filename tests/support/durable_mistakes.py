@@ -7,19 +7,20 @@ from typing import Any
 from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, Update, every
+from headrace.core.durable.answers import places_in_joins
 from headrace.core.durable.log import encode_tail
 from headrace.core.run.transitions import fence
 from headrace.core.run.transitions.claim import Resumed
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.durable import journal, operations
+from headrace.engine.durable import answers, journal, log
 from headrace.engine.engine import Engine
 from headrace.engine.events import subscriptions
 from headrace.engine.runs import claim as claiming
 
 
 def no_look_after_the_suspension() -> list[Any]:
-    return [patch.object(operations, "look_after", lambda *arguments: None)]
+    return [patch.object(answers, "look_after", lambda *arguments: None)]
 
 
 def wakes_before_it_writes() -> list[Any]:
@@ -43,14 +44,14 @@ def the_order_is_not_written() -> list[Any]:
 
     def resumption(engine: Any, message: Any) -> Any:
         found = original(engine, message)
-        if not isinstance(found, operations.Resumption):
+        if not isinstance(found, answers.Resumption):
             return found
         row = found.record.tasks[message.task]
         return replace(found, resumed=replace(found.resumed, log=row.log or ""))
 
-    original = operations.resumption
+    original = answers.resumption
     return [
-        patch.object(operations, "resumption", resumption),
+        patch.object(answers, "resumption", resumption),
         patch.object(journal.Journal, "save", lambda of: True),
     ]
 
@@ -63,21 +64,21 @@ def a_stale_timer_resumes() -> list[Any]:
         row = record.tasks.get(message.task) if record is not None else None
         if record is None or row is None or not row.resumes or row.ticket <= message.ticket:
             return original(engine, message)
-        entries = operations.tail_of(record, message.task).entries
+        entries = log.tail_of(record, message.task).entries
         late = Engine(store=engine.store, queues=engine.queues, clock=_AtTheEnd(), ids=engine.ids)
-        places = operations.places_in_joins(entries)
-        found = {each.node: each for each in operations.look(late, record, message.task, entries, places)}
-        tail = operations.with_answers(operations.tail_of(record, message.task), found)
+        places = places_in_joins(entries)
+        found = {each.node: each for each in answers.look(late, record, message.task, entries, places)}
+        tail = log.with_answers(log.tail_of(record, message.task), found)
         resumed = Resumed(log=encode_tail(tail) or "", invocations=row.invocations + 1)
-        return operations.Resumption(resumed=resumed, record=record, parts={}, answered=())
+        return answers.Resumption(resumed=resumed, record=record, parts={}, answered=())
 
     def claim(at: Any, *, resumed: Any = None, **options: Any) -> Update:
         update = claims(at, resumed=resumed, **options)
         resumes = every(fence.NOT_CANCELLED, fence.unclaimed(at.number))
         return update if resumed is None else replace(update, require=resumes)
 
-    original, claims = operations.resumption, claiming.claim
-    return [patch.object(operations, "resumption", resumption), patch.object(claiming, "claim", claim)]
+    original, claims = answers.resumption, claiming.claim
+    return [patch.object(answers, "resumption", resumption), patch.object(claiming, "claim", claim)]
 
 
 class _AtTheEnd:

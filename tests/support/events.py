@@ -13,7 +13,7 @@ from headrace.core.events.envelopes import events_of
 from headrace.engine.catalog.workflows import Published, publish_workflows
 from headrace.engine.events.handle import Handled, handle
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace.engine.waits.wake import wake_suspended
+from headrace.engine.waits.conditions import wake_suspended
 from headrace.ports import Outgoing, Ports
 from headrace.settings.settings import Settings
 from headrace.triggers.start import start

@@ -7,11 +7,11 @@ import uuid
 from dataclasses import dataclass
 
 from headrace.core.durable.log import ChildRun, Entry, Kind
-from headrace.core.run.graph import finished, run_status
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import ParentLink, RunStatus
+from headrace.engine.attempts.ports import Outcome, Succeeded, SuspendedOnOperations, Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.ports import Outcome, Succeeded, SuspendedOnOperations, Work
 from headrace.engine.runs.read import read_many
 from headrace.engine.runs.start import NewRun, start_many
 from headrace.engine.waits.kinds.children import leaf_for, open_join

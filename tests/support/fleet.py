@@ -10,11 +10,11 @@ from random import Random
 
 from greenlet import greenlet
 
+from headrace.engine.attempts.ports import Done, Host, Runnable, Succeeded, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Runnable, Succeeded, Work
 from headrace.memory.clock import VirtualClock
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

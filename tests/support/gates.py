@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from headrace.core.changes import Item
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import GateState, state_of
-from headrace.engine.runs.ports import Work
+from headrace.engine.attempts.ports import Work
 from support.records import plan, task
 from support.world import World
 

@@ -11,15 +11,15 @@ from headrace.core.changes import Item
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.table import TIMERS, run_key, timer_minute
+from headrace.engine.attempts.ports import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.clock.tick import skip_to, tick
-from headrace.engine.clock.timers import HORIZON_S
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.bury import bury
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Done, Host, Outcome, Raised, Runnable, Succeeded, Work
 from headrace.engine.runs.start import NewRun, start
+from headrace.engine.timers import HORIZON_S
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.faults import Faults, NoFaults
@@ -153,7 +153,7 @@ class World:
     def _deliver_from(self, queue: str) -> bool:
         for received in self.queues.receive(queue, limit=1, wait_s=0):
             if queue == DEAD_LETTERS:
-                verdict = bury(self.engine, received, reason="delivered too often")
+                verdict = fail_dead_letter(self.engine, received, reason="delivered too often")
             else:
                 verdict = deliver(self.engine, self.host(queue), received, runner=run_at_once)
             if isinstance(verdict, Done) or queue == DEAD_LETTERS:

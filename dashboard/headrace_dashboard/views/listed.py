@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.app import Headrace
-from headrace.clients.models import V1TaskSummaryList
+from headrace.clients.models.runs import V1TaskSummaryList
 
 LOOK_AT = 500
 """How many runs a page reads at most, a hundred a request: whether a run is open, or has some metadata, is in its record only."""

@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 
 from headrace.app import Headrace
 from headrace.core.run.record import RunStatus
-from headrace.engine.runs.dead_letters import DeadLetter, DeadTask
+from headrace.engine.owed.dead_letters import DeadLetter, DeadTask
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.groups import grouped
 from headrace_dashboard.views.listed import rows_of

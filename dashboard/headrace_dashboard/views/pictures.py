@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
+from headrace.clients.models.runs import V1TaskSummary, V1WorkflowRunDetails
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 150, 34, 44, 14
 NAME_CHARS = 18

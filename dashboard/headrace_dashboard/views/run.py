@@ -9,7 +9,7 @@ from typing import Any
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
-from headrace.clients.models import V1TaskSummary, V1WorkflowRunDetails
+from headrace.clients.models.runs import V1TaskSummary, V1WorkflowRunDetails
 from headrace.core.run.record import RunStatus
 from headrace.core.sealed import readable
 from headrace.engine.records.logs import read_chunks

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
-from headrace.clients.models import BulkCancelReplayOpts
+from headrace.clients.models.runs import BulkCancelReplayOpts
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.listed import LOOK_AT, any_of, rows_of

@@ -23,7 +23,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        from headrace_infra.cli.commands import app
+        from headrace_infra.cli.commands.root import app
     except ImportError as error:
         if error.name in EXTRA:
             sys.exit("the command line needs its extra: pip install 'headrace[cli]'")

@@ -29,7 +29,7 @@ def app_or_stack(path: str | None, stack: str | None) -> Headrace:
 
     if stack:
         os.environ["HEADRACE_STACK"] = (
-            stack  # who names a stack means it, and not the one that `headrace dev` runs
+            stack  # a stack that is named is meant, and not the one that `headrace dev` runs
         )
     bare = Headrace()
     path = path or bare.settings.app

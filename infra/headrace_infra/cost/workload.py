@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.aws.prices import PRICES
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.errors import NotConfigured
 from headrace_infra.cost.meter import Meter

@@ -8,7 +8,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.engine.runs.listing import Wanted, runs
 from headrace.errors import NotSupportedError

@@ -1,4 +1,4 @@
-"""Who may talk to an emulated AWS on this machine: programs that have its key. No web page, and no other user.
+"""Access to an emulated AWS on this machine: for programs that have its key. No web page, and no other user.
 
 A page that is open in a browser can send requests to 127.0.0.1, also under a name of its own that it has pointed there; other users of the
 machine can connect to any port. So a request needs the key of this start, and the name and port of this server; what a browser sends for a

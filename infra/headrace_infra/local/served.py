@@ -29,8 +29,9 @@ from headrace_infra.loading import described, load_app
 from headrace_infra.local.dispatcher import Dispatcher
 from headrace_infra.local.output import capture, install_debugger, show_logging
 from headrace_infra.local.resources import Deployed, deploy
+from headrace_infra.local.running import targets_of
 from headrace_infra.local.sample import example_of
-from headrace_infra.local.stack import EventCounter, targets_of
+from headrace_infra.local.stack import EventCounter
 from headrace_infra.local.supervising import VISIBILITY_S
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The process that delivers to an app, kept alive: started again after a change, and as Lambda would after it died.
 
-Nothing here prints: what happens is put, as an event, in a queue for the one who shows it.
+Nothing here prints: what happens is put, as an event, in a queue for whatever shows it.
 """
 
 from __future__ import annotations

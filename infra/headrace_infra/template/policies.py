@@ -155,7 +155,7 @@ def _items() -> Block:
 
 
 def _published_by_others() -> Block:
-    """What is deployed, and where webhooks lead, is for the clock and for people to write: who could, could redirect every run."""
+    """What is deployed, and where webhooks lead, is for the clock and for people to write: a role that may write it can redirect every run."""
     return {
         "Sid": "PublishedByOthers",
         "Effect": "Deny",

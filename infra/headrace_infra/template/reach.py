@@ -62,7 +62,7 @@ def _may_start(one: Tie, other: Tie) -> bool:
 
 
 def _share_a_rate(one: Tie, other: Tie) -> bool:
-    """Who gives units back, or opens a window, wakes the next in line. A key from an expression may be any key."""
+    """An attempt that gives units back, or opens a window, wakes the next in line. A key from an expression may be any key."""
     return any(
         mine.key == theirs.key or mine.dynamic or theirs.dynamic
         for mine in one.rates

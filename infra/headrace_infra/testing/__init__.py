@@ -43,7 +43,7 @@ def local(
     queue and the seconds of each invocation. Execution timeouts are real time; delays and schedule timeouts are virtual and
     pass in `drain()` and `advance()`. ImportError, which says what to install, where moto is missing.
     """
-    from headrace_infra.local.stack import run_local
+    from headrace_infra.local.running import run_local
 
     return run_local(
         app,

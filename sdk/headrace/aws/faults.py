@@ -129,7 +129,7 @@ def _of_botocore(error: Exception, service: str, what: str, stack: str) -> Headr
                 "The AWS region is not configured: set AWS_REGION or AWS_DEFAULT_REGION, or work locally with `headrace dev`."
             )
         case Fault.PARAMETERS:
-            return RequestRefused(f"AWS takes no such request on {what}: {error}")
+            return RequestRefused(f"AWS rejected the request on {what}: {error}")
         case Fault.UNREACHABLE:
             return _unavailable(service, f"{what}: {error}")
 
@@ -143,14 +143,14 @@ def _refused(error: Refusal, service: str, what: str, stack: str) -> HeadraceErr
             "Run `sam deploy`, or name the stack with HEADRACE_STACK."
         )
     if code in BAD_CREDENTIALS:
-        return NotConfigured(f"AWS does not take these credentials: {code}: {message}. {SIGN_IN}")
+        return NotConfigured(f"AWS rejected these credentials: {code}: {message}. {SIGN_IN}")
     if code in DENIED:
         action = f"{PREFIXES.get(operation, SERVICES[service])}:{ACTIONS.get(operation, operation)}"
         return AccessDenied(
             f"Allow {action} on {what} in the policy of the caller's role: AWS refused it ({message})."
         )
     if code in FINAL:
-        return RequestRefused(f"AWS takes no such {operation} on {what}: {code}: {message}")
+        return RequestRefused(f"AWS rejected {operation} on {what}: {code}: {message}")
     return _unavailable(service, f"{operation} on {what}: {code}: {message}")
 
 

@@ -124,7 +124,7 @@ class AwsQueues:
                 return
             why = next(iter(failed.values())).get("Message", "no reason given")
             if any(entry["SenderFault"] and not is_throttle(entry["Code"]) for entry in failed.values()):
-                raise HeadraceError(f"queue {queue} takes no such message: {why}")
+                raise HeadraceError(f"SQS rejected the message for queue {queue}: {why}")
             left = [entry for entry in left if entry["Id"] in failed]
             if attempt + 1 < TRIES:
                 self._pause(0.05 * 2**attempt)

@@ -19,7 +19,7 @@ from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:
-    from headrace.clients.models import CronWorkflows, CronWorkflowsList
+    from headrace.clients.models.schedules import CronWorkflows, CronWorkflowsList
 
 
 class CronClient:
@@ -106,7 +106,7 @@ class CronClient:
     ) -> CronWorkflowsList:
         """Crons, declared and created, by workflow and name; those that match all that is given. `order_by_field`: "name" or
         "createdAt"; `order_by_direction`: "ASC" or "DESC"."""
-        from headrace.clients.models import CronWorkflowsList
+        from headrace.clients.models.schedules import CronWorkflowsList
 
         wanted = workflow_id or workflow_name
         name = _name_of(self._app, wanted) if wanted is not None else None
@@ -139,7 +139,8 @@ def _name_of(app: App, given: str) -> str:
 
 
 def _shown(job: CronJob) -> CronWorkflows:
-    from headrace.clients.models import APIResourceMeta, CronWorkflows
+    from headrace.clients.models.resource import APIResourceMeta
+    from headrace.clients.models.schedules import CronWorkflows
 
     created = from_epoch_ms(job.created_at_ms)
     return CronWorkflows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.clients.naming import App
-from headrace.engine.runs.dead_letters import (
+from headrace.engine.owed.dead_letters import (
     DeadLetter,
     DeadMessage,
     DeadTask,

@@ -13,7 +13,7 @@ from headrace.clients.naming import App, workflow_names
 from headrace.clients.pages import DEFAULT_LIMIT, span_of, statuses_of
 from headrace.core.events.event import Event as Pushed
 from headrace.core.events.event import Trigger, event_id_at
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.engine.events import records
 from headrace.engine.events.handle import run_id_of
@@ -27,7 +27,7 @@ from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:
-    from headrace.clients.event_models import (
+    from headrace.clients.models.events import (
         BulkPushEventOptions,
         BulkPushEventWithMetadata,
         Event,
@@ -67,7 +67,7 @@ class EventClient:
         priority: of the runs; default: each workflow's own. scope: what filters are for. `options` is deprecated: give its fields here.
         ValueError or TypeError, before anything is sent, for what is no event; PayloadTooLargeError for a payload over the limit.
         """
-        from headrace.clients.event_models import BulkPushEventWithMetadata
+        from headrace.clients.models.events import BulkPushEventWithMetadata
 
         namespace = None
         if options is not None:
@@ -163,8 +163,8 @@ class EventClient:
         `limit` defaults to 50. None means any; all pairs of `additional_metadata` have to match, of `workflow_run_statuses` one run has to
         have one. `workflow_ids` takes ids or names. Each day that is asked for costs 8 requests, and more for its events.
         """
-        from headrace.clients.event_models import V1EventList
-        from headrace.clients.models import PaginationResponse
+        from headrace.clients.models.events import V1EventList
+        from headrace.clients.models.resource import PaginationResponse
 
         first, size = span_of(offset, limit)
         statuses = statuses_of(workflow_run_statuses)
@@ -249,7 +249,7 @@ def _source() -> dict[str, Any]:
 
 
 def _shown(stack: str, event: Pushed) -> Event:
-    from headrace.clients.event_models import Event
+    from headrace.clients.models.events import Event
 
     metadata = {**event.metadata, **event.source}
     return Event(
@@ -265,8 +265,8 @@ def _shown(stack: str, event: Pushed) -> Event:
 
 
 def _listed(app: App, event: Pushed, triggers: Sequence[Trigger], runs: Mapping[str, RunRecord]) -> V1Event:
-    from headrace.clients.event_models import V1Event, V1EventTriggeredRun
-    from headrace.clients.models import APIResourceMeta
+    from headrace.clients.models.events import V1Event, V1EventTriggeredRun
+    from headrace.clients.models.resource import APIResourceMeta
 
     at = _time(event.pushed_at_ms)
     started = [(run_id_of(event, each), each.filter_id) for each in triggers]
@@ -286,7 +286,7 @@ def _listed(app: App, event: Pushed, triggers: Sequence[Trigger], runs: Mapping[
 
 
 def _summary(runs: Sequence[RunRecord]) -> V1EventWorkflowRunSummary:
-    from headrace.clients.event_models import V1EventWorkflowRunSummary
+    from headrace.clients.models.events import V1EventWorkflowRunSummary
 
     found = [run_status(each) for each in runs]
     return V1EventWorkflowRunSummary(

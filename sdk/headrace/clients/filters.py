@@ -19,7 +19,7 @@ from headrace.values.codec import metadata_of
 from headrace.values.expressions import check
 
 if TYPE_CHECKING:
-    from headrace.clients.event_models import V1Filter, V1FilterList, V1UpdateFilterRequest
+    from headrace.clients.models.events import V1Filter, V1FilterList, V1UpdateFilterRequest
 
 
 class FiltersClient:
@@ -64,8 +64,8 @@ class FiltersClient:
         scopes: Sequence[str] | None = None,
     ) -> V1FilterList:
         """Filters by workflow, those that definitions declare among them. `limit` defaults to 50; None elsewhere means any."""
-        from headrace.clients.event_models import V1FilterList
-        from headrace.clients.models import PaginationResponse
+        from headrace.clients.models.events import V1FilterList
+        from headrace.clients.models.resource import PaginationResponse
 
         names = workflow_names(self._app, workflow_ids or ())
         rows = [
@@ -136,8 +136,8 @@ class FiltersClient:
         return found
 
     def _shown(self, each: Filter) -> V1Filter:
-        from headrace.clients.event_models import V1Filter
-        from headrace.clients.models import APIResourceMeta
+        from headrace.clients.models.events import V1Filter
+        from headrace.clients.models.resource import APIResourceMeta
 
         return V1Filter(
             metadata=APIResourceMeta(

@@ -76,8 +76,8 @@ class GatesClient:
 
     def find(self, text: str) -> builtins.list[GateView]:
         """The known gates, idle or not, of that name or key, or of that workflow, task or worker; a rate limit of that key."""
+        from headrace.core.points import AtRateLimit, encode_point
         from headrace.core.table import short_key
-        from headrace.core.waits.points import AtRateLimit, encode_point
         from headrace.engine.waits.points import address_of, is_gate
 
         if is_gate(text):
@@ -101,7 +101,7 @@ class GatesClient:
     # ---- which there are
 
     def _known(self, declared: _Declared) -> AbstractSet[str]:
-        from headrace.core.waits.points import AtPause, encode_point
+        from headrace.core.points import AtPause, encode_point
         from headrace.engine.waits.kinds.pause import pauses
         from headrace.engine.waits.views import waited_at
 
@@ -113,9 +113,9 @@ class GatesClient:
         }
 
     def _declared(self) -> _Declared:
+        from headrace.core.points import AtConcurrency, AtRateLimit, AtSlots, encode_point, limit_name
         from headrace.core.table import short_key
         from headrace.core.waits.concurrency import literal_key
-        from headrace.core.waits.points import AtConcurrency, AtRateLimit, AtSlots, encode_point, limit_name
 
         found = _Declared()
         for plan in self._plans():
@@ -144,8 +144,8 @@ class GatesClient:
 
 
 def _partition(name: str, key: str | None, declared: _Declared) -> str:
+    from headrace.core.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point
     from headrace.core.table import short_key
-    from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point
     from headrace.engine.waits.points import address_of, is_gate
 
     if key is not None:

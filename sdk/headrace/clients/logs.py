@@ -10,7 +10,7 @@ from headrace.engine.records.logs import MAX_LINES, LogLine, read_lines
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
-    from headrace.clients.models import V1LogLine, V1LogLineList
+    from headrace.clients.models.logs import V1LogLine, V1LogLineList
     from headrace.triggers.outcomes import Connected
 
 
@@ -28,7 +28,8 @@ class LogsClient:
         until: datetime | None = None,
     ) -> V1LogLineList:
         """The lines of a task run, of all its attempts, oldest first. The id of a run gives the lines of all its tasks."""
-        from headrace.clients.models import PaginationResponse, V1LogLineList
+        from headrace.clients.models.logs import V1LogLineList
+        from headrace.clients.models.resource import PaginationResponse
 
         run_id, task = split_task_run_id(checked_run_id(task_run_id))
         lines = read_lines(
@@ -47,8 +48,8 @@ class LogsClient:
 
 
 def _line(line: LogLine) -> V1LogLine:
-    from headrace.clients.models import V1LogLine
-    from headrace.clients.runs.details import at
+    from headrace.clients.models.logs import V1LogLine
+    from headrace.clients.models.resource import at
     from headrace.core.sealed import readable_text
 
     return V1LogLine(

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
-from headrace.core.run.graph import TaskState, public_status, states
+from headrace.core.run.derived.graph import TaskState, states
+from headrace.core.run.derived.progress import public_status
 from headrace.core.run.ids import split_task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
-    from headrace.clients.models import GateStat, TaskMetrics, TaskStat
+    from headrace.clients.models.metrics import GateStat, TaskMetrics, TaskStat
     from headrace.engine.waits.views import GateView
 
 DAY_MS = 86_400_000
@@ -39,7 +40,7 @@ class MetricsClient:
         triggering_event_external_id: str | None = None,
     ) -> TaskMetrics:
         """How many tasks have each status, of runs created from `since` (default: a day ago) until `until` (now)."""
-        from headrace.clients.models import TaskMetrics
+        from headrace.clients.models.metrics import TaskMetrics
 
         found = self._records(
             since, until, workflow_ids, parent_task_external_id, triggering_event_external_id
@@ -51,8 +52,8 @@ class MetricsClient:
 
     def get_task_stats(self) -> dict[str, TaskStat]:
         """For each task, by name, how many are queued and running, of the runs of the last day; and since when."""
-        from headrace.clients.models import TaskStat, TaskStatusStat
-        from headrace.clients.runs.details import at
+        from headrace.clients.models.metrics import TaskStat, TaskStatusStat
+        from headrace.clients.models.resource import at
 
         since: dict[tuple[str, RunStatus], list[int]] = {}
         for record in self._records(None, None, None, None):
@@ -90,8 +91,8 @@ class MetricsClient:
 
     def get_gate_stats(self) -> dict[str, GateStat]:
         """For each gate that a task waits at, or has waited at lately, by its whole name: limit, what is taken, which tasks wait."""
-        from headrace.clients.models import GateStat
-        from headrace.clients.runs.details import at
+        from headrace.clients.models.metrics import GateStat
+        from headrace.clients.models.resource import at
         from headrace.engine.waits.views import gate_view, waited_at
 
         def stat(view: GateView) -> GateStat:
@@ -116,8 +117,8 @@ class MetricsClient:
 
         It reads the runs of the last day: scrape by the minute, not by the second. Rates are in CloudWatch, where workers put them.
         """
+        from headrace.clients.models.resource import at
         from headrace.clients.prometheus import prometheus_text
-        from headrace.clients.runs.details import at
 
         return prometheus_text(
             self.get_queue_metrics(),

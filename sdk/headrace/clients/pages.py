@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from headrace.core.run.record import RunStatus
 
 if TYPE_CHECKING:
-    from headrace.clients.models import PaginationResponse
+    from headrace.clients.models.resource import PaginationResponse
 
 T = TypeVar("T")
 DEFAULT_LIMIT = 50
@@ -37,7 +37,7 @@ def page_of(
     found: Sequence[T], offset: int | None, limit: int | None
 ) -> tuple[Sequence[T], PaginationResponse]:
     """`limit` rows (default 50) from `offset` on, and where they stand. ValueError for one that is negative."""
-    from headrace.clients.models import PaginationResponse
+    from headrace.clients.models.resource import PaginationResponse
 
     first, size = span_of(offset, limit)
     current = first // size + 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.clients.models import GateStat, TaskStat
+    from headrace.clients.models.metrics import GateStat, TaskStat
 
 STATUSES = ("queued", "running")
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from headrace.clients.pages import span_of
 from headrace.core.changes import Applied, Item, Key, Put
+from headrace.core.points import AtRateLimit, encode_point
 from headrace.core.table import RATE_LIMITS, gate_key, short_key, static_limit_key
-from headrace.core.waits.points import AtRateLimit, encode_point
 from headrace.core.waits.rate_limit import put_limit, window_of, window_start
 from headrace.errors import DefinitionError, StoreUnavailable
 from headrace.options.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
@@ -24,7 +24,7 @@ from headrace.triggers.faces import aio
 from headrace.triggers.outcomes import Connected
 
 if TYPE_CHECKING:
-    from headrace.clients.models import RateLimit, RateLimitList
+    from headrace.clients.models.catalog import RateLimit, RateLimitList
     from headrace.core.run.plans.plan import RatePlan, RunPlan
     from headrace.engine.engine import Engine
 
@@ -99,7 +99,8 @@ class RateLimitsClient:
 
         order_by_field: "key", "value" or "limitValue"; order_by_direction: "asc" (the default) or "desc". ValueError for others.
         """
-        from headrace.clients.models import PaginationResponse, RateLimitList
+        from headrace.clients.models.catalog import RateLimitList
+        from headrace.clients.models.resource import PaginationResponse
 
         rows = [row for row in _rows(self._app) if search is None or search in row.key]
         rows.sort(key=lambda row: row.key)
@@ -187,7 +188,7 @@ _NAMES = {seconds * 1000: duration.value for duration, seconds in WINDOW_S.items
 
 def _row(app: App, key: str, item: Item, now_ms: int) -> RateLimit | None:
     """None where the limit is not stored yet."""
-    from headrace.clients.models import RateLimit
+    from headrace.clients.models.catalog import RateLimit
 
     window = window_of(item)
     if window.limit is None or window.window_ms is None:
@@ -214,7 +215,7 @@ def static_limits(plans: Sequence[RunPlan]) -> Iterator[tuple[str, RatePlan]]:
                     yield f"task {task.name} of workflow {plan.workflow}", rate
 
 
-def nobody_sets(where: str, key: str) -> str:
+def limit_not_declared(where: str, key: str) -> str:
     """That a task has a static key without a limit, and what to do."""
     return (
         f"{where} takes units of rate limit {key!r}, whose limit is not set: call hatchet.rate_limits.put({key!r}, limit, "
@@ -228,4 +229,4 @@ def check_limits(engine: Engine, declared: Declared, plans: Sequence[RunPlan]) -
     items = engine.store.get_many([_key(key) for key in unknown]) if unknown else []
     for (key, where), item in zip(unknown.items(), items, strict=True):
         if window_of(item).limit is None:
-            raise DefinitionError(nobody_sets(where, key))
+            raise DefinitionError(limit_not_declared(where, key))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced, workflow_name
 from headrace.clients.pages import page_of
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import workflow_id as id_of_workflow
 from headrace.core.run.record import RunRecord, RunStatus
 from headrace.engine.clock.scheduled import (
@@ -32,14 +32,14 @@ from headrace.values.codec import input_text, metadata_of
 if TYPE_CHECKING:
     import builtins
 
-    from headrace.clients.models import (
+    from headrace.clients.models.catalog import WorkflowVersion
+    from headrace.clients.models.schedules import (
         ScheduledRunBulkUpdateItem,
         ScheduledRunStatus,
         ScheduledWorkflows,
         ScheduledWorkflowsBulkDeleteResponse,
         ScheduledWorkflowsBulkUpdateResponse,
         ScheduledWorkflowsList,
-        WorkflowVersion,
     )
 
 _STATUS = {
@@ -101,7 +101,8 @@ class ScheduledClient:
         priority: int | None = None,
     ) -> WorkflowVersion:
         """As `create`; gives the workflow's version, as `workflow.schedule` does, with what was scheduled in `scheduled_workflows`."""
-        from headrace.clients.models import ResourceId, WorkflowVersion
+        from headrace.clients.models.catalog import WorkflowVersion
+        from headrace.clients.models.resource import ResourceId
 
         made = self.create(workflow_name, trigger_at, input, additional_metadata, priority)
         plan = found_or_raise(self._app, made.workflow_name).published.plan
@@ -156,7 +157,7 @@ class ScheduledClient:
     ) -> ScheduledWorkflowsList:
         """Scheduled runs, the next one first; those that match all that is given, started ones among them. `order_by_field`:
         "triggerAt" or "createdAt"; `order_by_direction`: "ASC" or "DESC"."""
-        from headrace.clients.models import ScheduledWorkflowsList
+        from headrace.clients.models.schedules import ScheduledWorkflowsList
 
         found = self._matching(workflow_id, parent_workflow_run_id, statuses, additional_metadata)
         if order_by_field in ("createdAt", "created_at"):
@@ -172,7 +173,10 @@ class ScheduledClient:
         self, updates: Sequence[ScheduledRunBulkUpdateItem | tuple[str, datetime]]
     ) -> ScheduledWorkflowsBulkUpdateResponse:
         """Move many; what cannot be moved is named with the reason, the others are moved."""
-        from headrace.clients.models import ScheduledWorkflowsBulkError, ScheduledWorkflowsBulkUpdateResponse
+        from headrace.clients.models.schedules import (
+            ScheduledWorkflowsBulkError,
+            ScheduledWorkflowsBulkUpdateResponse,
+        )
 
         done: builtins.list[str] = []
         errors: builtins.list[ScheduledWorkflowsBulkError] = []
@@ -198,7 +202,10 @@ class ScheduledClient:
         additional_metadata: Mapping[str, str] | None = None,
     ) -> ScheduledWorkflowsBulkDeleteResponse:
         """Delete those with these ids, or all that match the filters and have not started. ValueError where nothing is given."""
-        from headrace.clients.models import ScheduledWorkflowsBulkDeleteResponse, ScheduledWorkflowsBulkError
+        from headrace.clients.models.schedules import (
+            ScheduledWorkflowsBulkDeleteResponse,
+            ScheduledWorkflowsBulkError,
+        )
 
         filters = (workflow_id, parent_workflow_run_id, parent_step_run_id, statuses, additional_metadata)
         if scheduled_ids is None and all(each is None for each in filters):
@@ -271,7 +278,8 @@ class ScheduledClient:
 
 
 def _shown(run: ScheduledRun, record: RunRecord | None) -> ScheduledWorkflows:
-    from headrace.clients.models import APIResourceMeta, ScheduledRunStatus, ScheduledWorkflows
+    from headrace.clients.models.resource import APIResourceMeta
+    from headrace.clients.models.schedules import ScheduledRunStatus, ScheduledWorkflows
 
     created = from_epoch_ms(run.created_at_ms)
     status = "FAILED" if run.problem is not None else "PENDING" if run.started else "SCHEDULED"

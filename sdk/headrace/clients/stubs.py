@@ -20,7 +20,7 @@ R = TypeVar("R")
 class WorkflowStub(Triggered[I, dict[str, Any]]):
     """A workflow without its code: it can be run, and its runs waited for. Its worker must have registered it.
 
-    Wishes about its worker go by the labels that the stack's workers published.
+    Labels desired of its worker go by the labels that the stack's workers published.
     """
 
     def __init__(self, app: Headrace, name: str, metadata: Mapping[str, Any] | None) -> None:

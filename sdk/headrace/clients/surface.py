@@ -97,7 +97,7 @@ class Clients:
 
     @cached_property
     def gates(self) -> GatesClient:
-        """Who is in, who waits, and what is left of rate limits: list, get, find."""
+        """What holds limits, what waits at them, and what is left of rate limits: list, get, find."""
         from headrace.clients.gates import GatesClient
 
         return GatesClient(self._app)

@@ -12,7 +12,7 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     import builtins
 
-    from headrace.clients.wait_models import Wait
+    from headrace.clients.models.waits import Wait
     from headrace.core.run.record import RunRecord
     from headrace.core.waits.waiting import Waiting
 
@@ -43,7 +43,7 @@ class WaitsClient:
         """
         from itertools import islice
 
-        from headrace.clients.wait_models import wait_of
+        from headrace.clients.models.waits import wait_of
 
         key = namespaced(self._app, event_key) if event_key is not None else None
         records = self._records(run_id, workflow_ids, since)

@@ -19,7 +19,7 @@ from headrace.values.codec import metadata_of
 from headrace.values.expressions import check
 
 if TYPE_CHECKING:
-    from headrace.clients.event_models import (
+    from headrace.clients.models.events import (
         V1Webhook,
         V1WebhookAPIKeyAuth,
         V1WebhookBasicAuth,
@@ -109,7 +109,7 @@ class WebhooksClient:
         source_names: Sequence[V1WebhookSourceName] | None = None,
     ) -> V1WebhookList:
         """Webhooks by name, all or those of these names and senders; `limit` defaults to 50."""
-        from headrace.clients.event_models import V1WebhookList
+        from headrace.clients.models.events import V1WebhookList
 
         found = [
             each
@@ -187,8 +187,8 @@ class WebhooksClient:
         return found
 
     def _shown(self, webhook: Webhook) -> V1Webhook:
-        from headrace.clients.event_models import V1Webhook
-        from headrace.clients.models import APIResourceMeta
+        from headrace.clients.models.events import V1Webhook
+        from headrace.clients.models.resource import APIResourceMeta
 
         stack = self._app.settings.stack
         return V1Webhook(
@@ -219,7 +219,7 @@ def _source(given: Source | str, where: str) -> Source:
 
 def _auth(given: Any, source: Source, where: str) -> tuple[Auth, str]:
     """How requests are authenticated, and the secret as it was given. DefinitionError where the source signs in another way."""
-    from headrace.clients.event_models import V1WebhookAPIKeyAuth, V1WebhookBasicAuth, V1WebhookHMACAuth
+    from headrace.clients.models.events import V1WebhookAPIKeyAuth, V1WebhookBasicAuth, V1WebhookHMACAuth
 
     kind: Auth
     match given:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.core.points import WORKER_PAUSE
 from headrace.core.values import dataclass
-from headrace.core.waits.points import WORKER_PAUSE
 from headrace.options.labels import worker_name
 from headrace.triggers.definition import no_such
 from headrace.triggers.faces import aio
@@ -70,7 +70,7 @@ class WorkersClient:
     def list(self) -> WorkerList:
         """Every worker, by name: those that the stack has published; where it has published none yet, those that this app declares with
         workflows."""
-        from headrace.clients.models import WorkerList
+        from headrace.clients.models.catalog import WorkerList
 
         workers = self._known()
         alive, paused = self._alive(workers.values()), self._paused()

@@ -17,7 +17,7 @@ from headrace.triggers.definition import found_here
 from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
-    from headrace.clients.models import Workflow, WorkflowList, WorkflowVersion
+    from headrace.clients.models.catalog import Workflow, WorkflowList, WorkflowVersion
     from headrace.core.run.plans.plan import RunPlan
     from headrace.engine.engine import Engine
 
@@ -36,7 +36,8 @@ class WorkflowsClient:
         self, workflow_name: str | None = None, limit: int | None = None, offset: int | None = None
     ) -> WorkflowList:
         """The workflows of the app and of its stack (of this namespace, where one is set), by name. `workflow_name` asks for one."""
-        from headrace.clients.models import PaginationResponse, WorkflowList
+        from headrace.clients.models.catalog import WorkflowList
+        from headrace.clients.models.resource import PaginationResponse
         from headrace.clients.naming import find_plan
 
         if workflow_name is not None:
@@ -171,7 +172,8 @@ def _delete_what_starts(engine: Engine, workflow: str) -> None:
 
 
 def _version(plan: RunPlan) -> WorkflowVersion:
-    from headrace.clients.models import ResourceId, WorkflowVersion
+    from headrace.clients.models.catalog import WorkflowVersion
+    from headrace.clients.models.resource import ResourceId
 
     return WorkflowVersion(
         metadata=ResourceId(id=f"{workflow_id(plan.workflow)}:{plan.version}"),
@@ -182,7 +184,8 @@ def _version(plan: RunPlan) -> WorkflowVersion:
 
 
 def _workflow(plan: RunPlan, paused: Container[str]) -> Workflow:
-    from headrace.clients.models import ResourceId, Workflow
+    from headrace.clients.models.catalog import Workflow
+    from headrace.clients.models.resource import ResourceId
 
     return Workflow(
         metadata=ResourceId(id=workflow_id(plan.workflow)),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headrace.core.run.graph import states
+from headrace.core.run.derived.graph import states
 from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.record import TaskStatus
 from headrace.errors import TaskRunError
@@ -16,13 +16,13 @@ from headrace.options.labels import WorkerLabels, check_labels
 if TYPE_CHECKING:
     from headrace.context.worker_context import ActionPayload, WorkerContext
     from headrace.definitions.task import Task
-    from headrace.engine.runs.ports import Work
+    from headrace.engine.attempts.ports import Work
 
 R = TypeVar("R")
 
 
 class Context:
-    """One attempt, as its code sees it: who it is, what its parents gave, and what it may ask for.
+    """One attempt, as its code sees it: its ids, what its parents gave, and what it may ask for.
 
     The same on Lambda, in a worker process and in `mock_run`.
     """
@@ -35,7 +35,7 @@ class Context:
         self._row = work.record.tasks[work.task]
         self._plan = work.record.plan.task(work.task)
 
-    # ---- who
+    # ---- its identity
 
     @property
     def workflow_run_id(self) -> str:

@@ -247,7 +247,7 @@ def _checked(signal_key: str, conditions: Sequence[_Waitable | OrGroup]) -> list
         for condition in members:
             if not isinstance(condition, SleepCondition | UserEventCondition):
                 raise ValueError(
-                    f"aio_wait_for({signal_key!r}): {condition!r} is no condition of a durable task: give SleepCondition(...), "
+                    f"aio_wait_for({signal_key!r}): {condition!r} is not a condition of a durable task: give SleepCondition(...), "
                     f"UserEventCondition(...) or or_(...) of them"
                 )
         groups.append([condition for condition in members if not isinstance(condition, ParentCondition)])

@@ -121,7 +121,7 @@ GATE, RATE, PAUSE, LABELS = "gate#", "rate#", "pause#", "labels#"
 
 
 def gate_key(gate: str, number: int = 0) -> Key:
-    """Who holds permits of a limit, or the window of a rate limit. A wide limit is spread over several; the first has the mark."""
+    """The holders of permits of a limit, or the window of a rate limit. A wide limit is spread over several; the first has the mark."""
     return Key(gate if number == 0 else f"places#{number}#{gate}", "gate")
 
 
@@ -278,7 +278,7 @@ def bulk_ids_key(id: str, page: int) -> Key:
     return Key(f"bulk#{id}", f"{page:06d}")
 
 
-# ---------------------------------------------------------------- who waits for results
+# ---------------------------------------------------------------- waiting for results
 
 REPLY_QUEUES = "replyqueues"
 """The partition of the reply queues that processes have made."""
@@ -317,7 +317,7 @@ def event_key(at_ms: int, event_id: str) -> Key:
 
 
 def scope_partition(event_key: str, scope: str) -> str:
-    """The events of one key and scope, for those who look back."""
+    """The events of one key and scope, for waits that look back."""
     return f"scoped#{_name([event_key, scope])}"
 
 
@@ -327,7 +327,7 @@ def scoped_event_key(event_key: str, scope: str, at_ms: int, event_id: str) -> K
 
 
 def subscription_partition(event_key: str, scope: str | None, *pair: object) -> str:
-    """Those who wait for events of a key: of any scope or of one, and, with a pair, those of a field with a value."""
+    """The subscriptions to events of a key: of any scope or of one, and, with a pair, those of a field with a value."""
     return f"sub#{_name([event_key, scope, *pair])}"
 
 

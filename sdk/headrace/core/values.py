@@ -61,7 +61,7 @@ def _frozen(cls: type, options: dict[str, Any]) -> type:
 
 
 def _params(params: Any) -> Any:
-    """As they were asked for: who derives a class is told that this one is frozen."""
+    """As they were asked for: a class that is derived from it is refused with the reason that this one is frozen."""
     params.init = params.repr = params.eq = params.frozen = True
     return params
 

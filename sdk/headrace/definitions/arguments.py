@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from headrace.definitions.task import Task, TaskDefaults
+    from headrace.definitions.task import Task
+    from headrace.definitions.task_options import TaskDefaults
     from headrace.options.concurrency import Concurrency
     from headrace.options.conditions import Conditions
     from headrace.options.durations import Duration
@@ -25,7 +26,7 @@ class TaskArguments(TypedDict, total=False):
     retries: how often it is tried again. Default 0.
     backoff_factor: the pause before retry n is `backoff_factor ** n` seconds; None: none. backoff_max_seconds: its longest.
     retry_jitter: the share of the pause that chance may take away, 0 to 1.
-    rate_limits, concurrency: what it must get before it starts. desired_worker_labels: wishes about the worker.
+    rate_limits, concurrency: what it must get before it starts. desired_worker_labels: labels desired of the worker.
     """
 
     schedule_timeout: Duration

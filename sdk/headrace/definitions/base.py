@@ -8,13 +8,15 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from headrace.core.labels import encode_required
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.plans.encoding import plan_version
 from headrace.core.run.plans.plan import GatePlan, RunPlan
 from headrace.core.values import dataclass
-from headrace.core.waits.labels import encode_wishes
 from headrace.definitions.managing import Managed
-from headrace.definitions.task import Task, TaskDefaults, check_name
+from headrace.definitions.signature import check_name
+from headrace.definitions.task import Task
+from headrace.definitions.task_options import TaskDefaults
 from headrace.errors import DefinitionError
 from headrace.options.concurrency import Concurrency, gates_of
 from headrace.options.crons import check_crons
@@ -162,7 +164,9 @@ class BaseWorkflow(Managed[I, R]):
             on_events=self.on_events,
             filters=self.default_filters,
             waits={
-                task: encode_wishes(choice.waits_for) for task, choice in choices.items() if choice.waits_for
+                task: encode_required(choice.waits_for)
+                for task, choice in choices.items()
+                if choice.waits_for
             },
         )
 

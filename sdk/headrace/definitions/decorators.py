@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from headrace.core.run.plans.plan import TaskKind
 from headrace.definitions.base import WorkflowConfig
+from headrace.definitions.signature import input_type_of, member_input_type_of
 from headrace.definitions.standalone import Standalone
-from headrace.definitions.task import Task, TaskOptions, input_type_of, member_input_type_of
+from headrace.definitions.task import Task
+from headrace.definitions.task_options import TaskOptions
 from headrace.options.batch import BatchMemberId
 from headrace.options.eviction import EvictionPolicy
 

@@ -16,8 +16,10 @@ from headrace.values.codec import input_text
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from headrace.clients.event_models import V1Filter
-    from headrace.clients.models import CronWorkflows, V1TaskSummary, WorkflowVersion
+    from headrace.clients.models.catalog import WorkflowVersion
+    from headrace.clients.models.events import V1Filter
+    from headrace.clients.models.runs import V1TaskSummary
+    from headrace.clients.models.schedules import CronWorkflows
     from headrace.core.run.record import RunStatus
 
 I = TypeVar("I")  # noqa: E741  # the input

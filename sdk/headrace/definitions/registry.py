@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.waits.points import WORKER_GATE
+from headrace.core.points import WORKER_GATE
 from headrace.errors import DefinitionError
 from headrace.options.durations import to_ms
 from headrace.options.labels import Candidate, Choice, Seeker, assign
@@ -235,7 +235,7 @@ def _seeker(workflow: BaseWorkflow[Any, Any], task: Task[Any, Any]) -> Seeker:
     return Seeker(
         workflow=workflow.name,
         name=task.name,
-        wishes=task.wishes,
+        desired=task.desired_labels,
         execution_timeout_ms=to_ms(task.options.execution_timeout, task.where),
     )
 

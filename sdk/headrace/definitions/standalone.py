@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.definitions.base import BaseWorkflow, WorkflowConfig
-from headrace.definitions.task import Task, TaskOptions, check_name, input_type_of
+from headrace.definitions.signature import check_name, input_type_of
+from headrace.definitions.task import Task
+from headrace.definitions.task_options import TaskOptions
 
 if TYPE_CHECKING:
     from headrace.app import Headrace

@@ -3,90 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from itertools import count
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
+from typing import Any, Generic, TypeVar, cast
 
-from headrace.context.depends import dependencies_of, hints_of
+from headrace.context.depends import dependencies_of
 from headrace.context.middleware import NONE, Middleware
 from headrace.core.run.plans.plan import GatePlan, TaskKind, TaskPlan
-from headrace.core.values import dataclass
+from headrace.definitions.signature import check_name, check_signature, member_output, output_type_of
+from headrace.definitions.task_options import TaskOptions
 from headrace.errors import DefinitionError
-from headrace.options.batch import BatchOptions, batch_plan_of
+from headrace.options.batch import batch_plan_of
 from headrace.options.concurrency import Concurrency, gates_of
-from headrace.options.conditions import Conditions, groups_of
+from headrace.options.conditions import groups_of
 from headrace.options.durations import Duration, to_ms
-from headrace.options.eviction import EvictionPolicy
-from headrace.options.labels import DesiredLabels, wishes_of
-from headrace.options.priority import check_priority
+from headrace.options.labels import DesiredLabels, desired_labels_of
 from headrace.options.rate_limits import RateLimit, rates_of
 from headrace.values.codec import Codec
 
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
-
-SCHEDULE_TIMEOUT = timedelta(minutes=5)
-EXECUTION_TIMEOUT = timedelta(seconds=60)
-
-LONGEST_NAME = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskDefaults:
-    """Options for every task of a workflow that leaves them at their built-in default."""
-
-    schedule_timeout: Duration | None = None
-    execution_timeout: Duration | None = None
-    priority: int | None = None
-    retries: int | None = None
-    backoff_factor: float | None = None
-    backoff_max_seconds: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.priority is not None:
-            check_priority(self.priority, "TaskDefaults: priority")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
-    """How a task is to be run. Defaults are Hatchet's (PARITY A3)."""
-
-    schedule_timeout: Duration = SCHEDULE_TIMEOUT
-    execution_timeout: Duration = EXECUTION_TIMEOUT
-    retries: int = 0
-    rate_limits: Sequence[RateLimit] | None = None
-    desired_worker_labels: DesiredLabels = None
-    backoff_factor: float | None = None
-    backoff_max_seconds: int | None = None
-    retry_jitter: float | None = None
-    concurrency: Concurrency = None
-    wait_for: Conditions = None
-    skip_if: Conditions = None
-    cancel_if: Conditions = None
-    slot_cost: int | None = None
-    isolated: bool = False
-    eviction_policy: EvictionPolicy | None = None  # of a durable task; None: the default
-    batch: BatchOptions | None = None  # of a batch task
-
-    def with_defaults(self, defaults: TaskDefaults) -> TaskOptions:
-        """These options with a workflow's defaults wherever they equal the built-in ones."""
-        changed: dict[str, Any] = {}
-        for name in (
-            "schedule_timeout",
-            "execution_timeout",
-            "retries",
-            "backoff_factor",
-            "backoff_max_seconds",
-        ):
-            default = getattr(defaults, name)
-            if default is not None and getattr(self, name) == getattr(_BUILT_IN, name):
-                changed[name] = default
-        return replace(self, **changed)
-
-
-_BUILT_IN = TaskOptions()
 
 
 class Task(Generic[I, R]):
@@ -119,13 +56,13 @@ class Task(Generic[I, R]):
         self.input_codec = Codec(input_type)
         self._check_input_type(input_type)
         self.output_codec = Codec(
-            output_type_of(fn) if options.batch is None else _member_output(fn, options.batch)
+            output_type_of(fn) if options.batch is None else member_output(fn, options.batch)
         )
         check_signature(fn, self.where)
         if durable and not self.is_async_function:
             raise DefinitionError(f"{self.where}: a durable task must be async: declare it with `async def`")
         self.dependencies = dependencies_of(fn)
-        self.wishes = wishes_of(options.desired_worker_labels)
+        self.desired_labels = desired_labels_of(options.desired_worker_labels)
         self._plan = self._checked_plan()
 
     def _check_input_type(self, input_type: Any) -> None:
@@ -141,7 +78,7 @@ class Task(Generic[I, R]):
         except Exception as error:  # pydantic has several, and calls hooks of the type
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DefinitionError(
-                f"{self.where}: input_validator {getattr(input_type, '__name__', input_type)} is no type that pydantic can "
+                f"{self.where}: input_validator {getattr(input_type, '__name__', input_type)} is not a type that pydantic can "
                 f"validate ({reason}): give a pydantic model, a dataclass or a TypedDict (before Python 3.12 that of typing_extensions)"
             ) from error
 
@@ -307,66 +244,3 @@ class Task(Generic[I, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} of {self.workflow}>"
-
-
-def check_name(name: str, what: str) -> str:
-    """A name that is usable everywhere; DefinitionError otherwise."""
-    if not isinstance(name, str) or not name or len(name) > LONGEST_NAME:
-        raise DefinitionError(f"{what}: a name has 1 to {LONGEST_NAME} characters")
-    bad = sorted({char for char in name if char in "#/" or not char.isprintable()})
-    if bad:
-        raise DefinitionError(f"{what}: a name cannot hold {' '.join(repr(char) for char in bad)}")
-    return name
-
-
-def check_signature(fn: Callable[..., Any], where: str) -> None:
-    """A task takes an input and a context, and dependencies after them."""
-    if not callable(fn):
-        raise DefinitionError(f"{where}: a task is a function, not {type(fn).__name__}")
-    if len(inspect.signature(fn).parameters) < 2:
-        raise DefinitionError(f"{where}: its function must take two parameters, the input and the context")
-
-
-def input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
-    """The declared input type; without one, what the function's first parameter says, or EmptyModel."""
-    if declared is not None:
-        return declared
-    first = next(iter(inspect.signature(fn).parameters), None)
-    hint = hints_of(fn).get(first or "")
-    if isinstance(hint, type) or is_typeddict(hint) or get_origin(hint) is dict:
-        return hint
-    from headrace.values.empty import EmptyModel
-
-    return EmptyModel
-
-
-def member_input_type_of(fn: Callable[..., Any], declared: Any) -> Any:
-    """The input of one member of a batch: what is declared, or In where the function takes a `dict[BatchMemberId, In]`."""
-    if declared is not None:
-        return declared
-    first = next(iter(inspect.signature(fn).parameters), None)
-    hint = hints_of(fn).get(first or "")
-    found = get_args(hint)[1] if get_origin(hint) is not None and len(get_args(hint)) == 2 else None
-    if isinstance(found, type) or is_typeddict(found) or get_origin(found) is dict:
-        return found
-    from headrace.values.empty import EmptyModel
-
-    return EmptyModel
-
-
-def _member_output(fn: Callable[..., Any], batch: BatchOptions) -> Any:
-    """The output of one member: Out where the function returns a `dict[BatchMemberId, Out]`, or, of a broadcast, what it returns."""
-    found = output_type_of(fn)
-    if batch.broadcast_output:
-        return found
-    return get_args(found)[1] if len(get_args(found)) == 2 else Any
-
-
-def output_type_of(fn: Callable[..., Any]) -> Any:
-    """What the function says it returns; Any where it says nothing."""
-    hint = hints_of(fn).get("return", Any)
-    if get_origin(hint) in (Awaitable,) or (
-        get_origin(hint) is not None and "Coroutine" in str(get_origin(hint))
-    ):
-        return get_args(hint)[-1]
-    return hint

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.context.lifespan import Lifespan, LifespanFn
+from headrace.core.labels import encode_required
 from headrace.core.run.replies import PREFIX as REPLY_PREFIX
 from headrace.core.values import dataclass
-from headrace.core.waits.labels import encode_wishes
 from headrace.errors import DefinitionError, LoopAlreadyRunningError, NotSupportedError
 from headrace.options.events import check_event_patterns
 from headrace.options.labels import Candidate, WorkerLabels, worker_name
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.definitions.base import BaseWorkflow
     from headrace.definitions.task import Task
+    from headrace.engine.attempts.ports import Runnable
     from headrace.engine.catalog.workers import DeclaredWorker
-    from headrace.engine.runs.ports import Runnable
 
 LONGEST_WORKER_NAME = 72
 """Characters: with its stack's it is a queue's name, of which SQS takes 80. `headrace compile` knows the stack, and Lambda's 64."""
@@ -205,7 +205,7 @@ class Worker:
 
         if not isinstance(workflow, BaseWorkflow):
             raise TypeError(
-                f"worker {self.name}: {workflow!r} is no workflow: give what @hatchet.task or hatchet.workflow made"
+                f"worker {self.name}: {workflow!r} is not a workflow: pass the object that @hatchet.task or hatchet.workflow() returned"
             )
         try:
             self.app._take_in(workflow.app)
@@ -258,7 +258,7 @@ class Worker:
             longest_ms=self.longest_ms,
             workflows={
                 workflow.name: {
-                    task: encode_wishes(choice.waits_for)
+                    task: encode_required(choice.waits_for)
                     for task, choice in self.app._registry.choices_for(workflow).items()
                     if choice.waits_for
                 }

@@ -11,7 +11,8 @@ from headrace.definitions.arguments import DagBatchArguments, checked, names_of,
 from headrace.definitions.base import BaseWorkflow, WorkflowConfig
 from headrace.definitions.decorators import BatchTaskDecorator, DurableTaskDecorator, TaskDecorator
 from headrace.definitions.standalone import Standalone
-from headrace.definitions.task import Task, TaskOptions
+from headrace.definitions.task import Task
+from headrace.definitions.task_options import TaskOptions
 from headrace.errors import DefinitionError
 from headrace.options.eviction import DEFAULT_DURABLE_TASK_EVICTION_POLICY, EvictionPolicy
 from headrace.triggers.refs import WorkflowRunRef
@@ -144,7 +145,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         """Copy a standalone task into this workflow, as a task without parents."""
         if not isinstance(task, Standalone):
             raise TypeError(
-                f"workflow {self.name}: {task!r} is no standalone task: give what @hatchet.task made"
+                f"workflow {self.name}: {task!r} is not a standalone task: pass the object that @hatchet.task returned"
             )
         source = task.task
         self.add(

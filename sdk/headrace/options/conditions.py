@@ -159,7 +159,7 @@ def groups_of(
 ) -> Groups:
     """The plan's groups: all must hold, each by any of its members. `namespace`: what stands before the keys of its events.
 
-    DefinitionError where one is on no parent, or is no condition.
+    DefinitionError where one is on no parent, or is not a condition.
     """
     groups = [each.conditions if isinstance(each, OrGroup) else (each,) for each in conditions or ()]
     for group in groups:
@@ -172,7 +172,7 @@ def groups_of(
 def _check(condition: object, owner: str) -> None:
     if not isinstance(condition, ParentCondition | SleepCondition | UserEventCondition):
         raise DefinitionError(
-            f"{owner}: {condition!r} is no condition: give ParentCondition(...), SleepCondition(...), UserEventCondition(...) "
+            f"{owner}: {condition!r} is not a condition: give ParentCondition(...), SleepCondition(...), UserEventCondition(...) "
             f"or or_(...)"
         )
 

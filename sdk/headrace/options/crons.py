@@ -13,7 +13,7 @@ from headrace.values.codec import input_text
 
 def check_crons(given: Sequence[str] | None, cron_input: Any, where: str) -> tuple[CronExpression, ...]:
     """`on_crons`: each an expression of 5 fields, of 6 with seconds first, or an alias; in UTC, unless it begins with
-    `CRON_TZ=Europe/Berlin`. DefinitionError for one that is wrong, never due or given twice, and for an input that is no JSON object;
+    `CRON_TZ=Europe/Berlin`. DefinitionError for one that is wrong, never due or given twice, and for an input that is not a JSON object;
     PayloadTooLargeError for one that is too large."""
     if isinstance(given, str):
         raise DefinitionError(f"{where}: on_crons is {given!r}: give a list, such as [{given!r}]")

@@ -9,11 +9,11 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from headrace.core.labels import DesiredWorkerLabel as DesiredWorkerLabel
+from headrace.core.labels import Labels as Labels
+from headrace.core.labels import RequiredLabel, met
+from headrace.core.labels import WorkerLabelComparator as WorkerLabelComparator
 from headrace.core.values import dataclass
-from headrace.core.waits.labels import DesiredWorkerLabel as DesiredWorkerLabel
-from headrace.core.waits.labels import Labels as Labels
-from headrace.core.waits.labels import Wish, met
-from headrace.core.waits.labels import WorkerLabelComparator as WorkerLabelComparator
 from headrace.errors import DefinitionError, NotSupportedError
 
 
@@ -46,21 +46,25 @@ class SlotType(StrEnum):
 DesiredLabels: TypeAlias = "Mapping[str, DesiredWorkerLabel] | Sequence[DesiredWorkerLabel] | None"
 
 
-def wishes_of(labels: DesiredLabels, where: str = "desired_worker_labels") -> tuple[DesiredWorkerLabel, ...]:
-    """The wishes as a tuple, each with its key. DefinitionError, which begins with `where`, for one that cannot be met."""
+def desired_labels_of(
+    labels: DesiredLabels, where: str = "desired_worker_labels"
+) -> tuple[DesiredWorkerLabel, ...]:
+    """The desired labels as a tuple, each with its key. DefinitionError, which begins with `where`, for one that cannot be met."""
     if labels is None:
         return ()
     if isinstance(labels, Mapping):
-        labels = [replace(wish, key=key) for key, wish in labels.items()]
-    for wish in labels:
-        if not isinstance(wish, DesiredWorkerLabel):
-            raise DefinitionError(f"{where} holds {wish!r}: give DesiredWorkerLabel(key=..., value=...)")
-        if not wish.key:
-            raise DefinitionError(f"{where} holds a wish for {wish.value!r} without a key: give it key=...")
-        if not isinstance(wish.value, str | int):
-            raise DefinitionError(f"{where}: {wish.key} is {wish.value!r}: give a string or a whole number")
-        if (wish.comparator or 0) > WorkerLabelComparator.NOT_EQUAL and not isinstance(wish.value, int):
-            raise DefinitionError(f"{where}: {wish} compares with a string: give a whole number")
+        labels = [replace(label, key=key) for key, label in labels.items()]
+    for label in labels:
+        if not isinstance(label, DesiredWorkerLabel):
+            raise DefinitionError(f"{where} holds {label!r}: give DesiredWorkerLabel(key=..., value=...)")
+        if not label.key:
+            raise DefinitionError(
+                f"{where} holds a DesiredWorkerLabel of value {label.value!r} without a key: give it key=..."
+            )
+        if not isinstance(label.value, str | int):
+            raise DefinitionError(f"{where}: {label.key} is {label.value!r}: give a string or a whole number")
+        if (label.comparator or 0) > WorkerLabelComparator.NOT_EQUAL and not isinstance(label.value, int):
+            raise DefinitionError(f"{where}: {label} compares with a string: give a whole number")
     return tuple(labels)
 
 
@@ -72,21 +76,23 @@ def check_labels(labels: Labels | None, where: str) -> dict[str, str | int]:
     return dict(labels or {})
 
 
-def score(wishes: Sequence[DesiredWorkerLabel], labels: Labels) -> int | None:
-    """How well labels meet the wishes: the weights of those met (100 by default); None where a required one is not."""
+def score(desired: Sequence[DesiredWorkerLabel], labels: Labels) -> int | None:
+    """How well labels meet the desired ones: the weights of those met (100 by default); None where a required one is not."""
     total = 0
-    for wish in wishes:
-        found = met(int(wish.comparator or 0), wish.value, labels.get(wish.key or ""))
-        if wish.required and not found:
+    for label in desired:
+        found = met(int(label.comparator or 0), label.value, labels.get(label.key or ""))
+        if label.required and not found:
             return None
         if found:
-            total += 100 if wish.weight is None else wish.weight
+            total += 100 if label.weight is None else label.weight
     return total
 
 
-def required(wishes: Sequence[DesiredWorkerLabel]) -> tuple[Wish, ...]:
+def required(desired: Sequence[DesiredWorkerLabel]) -> tuple[RequiredLabel, ...]:
     """The required ones, as a run carries them."""
-    return tuple((wish.key or "", int(wish.comparator or 0), wish.value) for wish in wishes if wish.required)
+    return tuple(
+        (label.key or "", int(label.comparator or 0), label.value) for label in desired if label.required
+    )
 
 
 # ---------------------------------------------------------------- the labels of a worker that runs
@@ -165,7 +171,7 @@ class Seeker:
 
     workflow: str
     name: str
-    wishes: Sequence[DesiredWorkerLabel] = ()
+    desired: Sequence[DesiredWorkerLabel] = ()
     execution_timeout_ms: int = 0
 
     @property
@@ -175,10 +181,10 @@ class Seeker:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A task's worker, and the wishes that only some of its processes may meet."""
+    """A task's worker, and the required labels that only some of its processes may meet."""
 
     worker: str
-    waits_for: tuple[Wish, ...] = ()
+    waits_for: tuple[RequiredLabel, ...] = ()
 
 
 Alive: TypeAlias = "Callable[[], Sequence[tuple[str, Labels]]]"
@@ -202,7 +208,7 @@ def assign(
 
     `sticky`: the workflow's strategy; then the first task's worker is the home of the others. `home`: the worker to stay on, where
     a parent says it: preferred, and with HARD required. `alive` is asked only where no candidate's own labels meet a
-    required wish and one of them has processes.
+    required label and one of them has processes.
     """
     choices: dict[str, Choice] = {}
     for seeker in seekers:
@@ -221,7 +227,7 @@ def _choose(
     if home is not None and hard:
         able = _only(home, seeker, able, candidates)
     fitting = {
-        each.name: points for each in able if (points := score(seeker.wishes, each.labels)) is not None
+        each.name: points for each in able if (points := score(seeker.desired, each.labels)) is not None
     }
     if home in fitting:
         return Choice(str(home))
@@ -232,7 +238,7 @@ def _choose(
         raise DefinitionError(_nowhere(seeker, able, home if hard else None))
     if home in processes:
         processes.insert(0, str(home))
-    return Choice(_alive_one(seeker, processes, home, alive()), required(seeker.wishes))
+    return Choice(_alive_one(seeker, processes, home, alive()), required(seeker.desired))
 
 
 def _only(
@@ -257,10 +263,10 @@ def _only(
 def _alive_one(
     seeker: Seeker, processes: Sequence[str], home: str | None, alive: Sequence[tuple[str, Labels]]
 ) -> str:
-    """The worker of a live process that meets the wishes: home, or the best. The first one where none is alive that does."""
+    """The worker of a live process that has the desired labels: home, or the best. The first one where none is alive that does."""
     meeting: dict[str, int] = {}
     for name, labels in alive:
-        points = score(seeker.wishes, labels)
+        points = score(seeker.desired, labels)
         if points is not None:
             meeting[name] = max(points, meeting.get(name, points))
     if home in meeting:
@@ -269,7 +275,7 @@ def _alive_one(
 
 
 def _nowhere(seeker: Seeker, able: Sequence[Candidate], home: str | None) -> str:
-    wanted = ", ".join(str(wish) for wish in seeker.wishes if wish.required)
+    wanted = ", ".join(str(label) for label in seeker.desired if label.required)
     if home is not None:
         return (
             f"{seeker.where} has to stay on worker {home} (sticky is HARD) and requires a worker with {wanted}; {able[0]}: "

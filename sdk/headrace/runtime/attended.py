@@ -11,7 +11,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from headrace.engine.runs.ports import Runnable, Work
+from headrace.engine.attempts.ports import Runnable, Work
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import CANCEL_GRACE_S, Ending, Interrupted, TimedOut, raised_in_code
 from headrace.runtime.loop import ProcessLoop, abandon_process_loop

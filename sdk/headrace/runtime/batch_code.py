@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.context.context import Context
 from headrace.core.run.record import ErrorInfo
 from headrace.core.sealed import opened
-from headrace.engine.runs.ports import EachEnded, Outcome, Raised, Succeeded, TaskTimeout, Work
+from headrace.engine.attempts.ports import EachEnded, Outcome, Raised, Succeeded, TaskTimeout, Work
 from headrace.runtime.code import aio_invoke, invalid_input, invoke, raised, running
 from headrace.values.codec import output_text
 

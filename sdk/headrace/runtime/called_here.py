@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from headrace.engine.runs.ports import TaskTimeout
+from headrace.engine.attempts.ports import TaskTimeout
 from headrace.runtime.deadline import Ending, TimedOut, raise_in
 from headrace.runtime.pulse import PULSE
 
 if TYPE_CHECKING:
-    from headrace.engine.runs.ports import Runnable, Work
+    from headrace.engine.attempts.ports import Runnable, Work
     from headrace.runtime.control import LiveControl
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.context.context import Context
 from headrace.context.depends import aio_resolve, resolve
 from headrace.core.sealed import opened
-from headrace.engine.runs.ports import Outcome, Raised, Succeeded, TaskTimeout, Work
+from headrace.engine.attempts.ports import Outcome, Raised, Succeeded, TaskTimeout, Work
 from headrace.triggers.children import Spawner, current
 from headrace.values.codec import is_validation_error, output_text
 from headrace.values.failures import info_of, is_final

@@ -11,8 +11,8 @@ from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.texts import storable
 from headrace.engine.engine import Engine
+from headrace.engine.owed.cancel import cancel
 from headrace.engine.records.logs import MAX_LINES, LogLine, write_chunk, write_lines
-from headrace.engine.runs.cancel import cancel
 from headrace.errors import HeadraceError
 
 FLUSH_AT_LINES = 25
@@ -106,7 +106,7 @@ class LiveControl:
         if len(self._record.plan.tasks) == 1:
             cancel(self._engine, self._attempt.run_id, reason=CANCELLED_BY_TASK)
         else:
-            from headrace.engine.runs.cancel_task import cancel_task
+            from headrace.engine.owed.cancel_task import cancel_task
 
             cancel_task(self._engine, self._attempt.run_id, self._attempt.task, reason=CANCELLED_BY_TASK)
         self.tell_cancelled()
@@ -125,11 +125,11 @@ class LiveControl:
 
     def release_slot(self) -> None:
         """Give the slot back that this attempt holds, unless another attempt has taken over. Twice is harmless, as at the attempt's end."""
-        from headrace.core.run.owed import GiveBack
+        from headrace.core.run.effects import GiveBack
         from headrace.core.run.record import TaskStatus
         from headrace.core.table import run_key
         from headrace.engine.catalog.plans import record_in
-        from headrace.engine.runs.pay import pay
+        from headrace.engine.owed.pay import pay
 
         item = self._engine.store.get(run_key(self._attempt.run_id))
         record = record_in(self._engine, item) if item is not None else None

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.core.values import dataclass
-from headrace.engine.runs.ports import (
+from headrace.engine.attempts.ports import (
     EachEnded,
     Outcome,
     Raised,

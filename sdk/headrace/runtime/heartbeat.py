@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import chain, repeat
 
 from headrace.core.changes import Applied
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.run.transitions.lease import beat
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine, Limits
-from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
+from headrace.engine.owed.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

@@ -12,7 +12,7 @@ from headrace.context.context import Context
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.fence import Attempt
-from headrace.engine.runs.ports import DurableLog, Work
+from headrace.engine.attempts.ports import DurableLog, Work
 from headrace.values.codec import metadata_of
 
 if TYPE_CHECKING:

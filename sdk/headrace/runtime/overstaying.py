@@ -8,7 +8,7 @@ import threading
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.engine import Engine
-from headrace.engine.waits.overstay import Place, hold_places, keep_places, leave_places
+from headrace.engine.owed.overstay import Place, hold_places, keep_places, leave_places
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.runtime.control import Running
 from headrace.runtime.pulse import PULSE, Alarm

@@ -14,13 +14,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.clients.rate_limits import check_limits, register_limits
-from headrace.engine.catalog.workers import RENEW_EVERY_S, Presence, publish_workers
+from headrace.engine.attempts.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from headrace.engine.attempts.ports import Done, Host, Poison, Running
+from headrace.engine.catalog.workers import RENEW_EVERY_S, publish_workers
 from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
 from headrace.engine.runs.deliver import deliver, delivery
-from headrace.engine.runs.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from headrace.engine.runs.ports import Done, Host, Poison, Running
+from headrace.engine.waits.presence import Presence
 from headrace.errors import DefinitionError, HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.options.zones import called
 from headrace.runtime.blocked import BlockedLoop
@@ -36,9 +37,9 @@ from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
+    from headrace.engine.attempts.ports import Disposition
     from headrace.engine.engine import Engine
     from headrace.engine.runs.attempt import Steps
-    from headrace.engine.runs.ports import Disposition
     from headrace.ports import Received
     from headrace.runtime.slots import Deliver
 

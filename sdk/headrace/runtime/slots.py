@@ -20,8 +20,8 @@ from headrace.runtime.loop import process_loop
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
+    from headrace.engine.attempts.ports import Disposition, Running
     from headrace.engine.runs.attempt import Steps
-    from headrace.engine.runs.ports import Disposition, Running
     from headrace.ports import Received
     from headrace.runtime.deadline import Ending
     from headrace.runtime.heartbeat import Beats, Heartbeat

@@ -18,8 +18,8 @@ from headrace.runtime.called_here import CalledHere
 from headrace.runtime.slots import OUTLASTED, Deliver, Settle
 
 if TYPE_CHECKING:
+    from headrace.engine.attempts.ports import Disposition, Running
     from headrace.engine.runs.attempt import Steps
-    from headrace.engine.runs.ports import Disposition, Running
     from headrace.ports import Received
     from headrace.runtime.deadline import Ending, TimedOut
     from headrace.runtime.heartbeat import Beats, Heartbeat

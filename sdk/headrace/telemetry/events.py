@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol, TypeAlias, assert_never
 
+from headrace.core.points import AdmissionPoint, WaitPoint
 from headrace.core.values import dataclass
-from headrace.core.waits.points import AdmissionPoint, WaitPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.core.run.request import StartRun
-    from headrace.engine.clock.starts import Start
+    from headrace.engine.attempts.starts import Start
     from headrace.triggers.definition import Door
 
 

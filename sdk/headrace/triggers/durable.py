@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.core.durable.log import ChildRun, Entry, Kind, hash_of
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.request import Child, StartRun
 from headrace.engine.finished import Round
 from headrace.engine.runs.read import read_many

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.replies import MOST_WAITERS
 from headrace.core.values import dataclass
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES, expires_at_ms, read_many
@@ -112,7 +112,7 @@ class Looker:
         return address is not None and watch.told_at != address
 
     def _ask(self, watches: Sequence[Watch], address: str, now: float) -> None:
-        from headrace.engine.runs.replies import ask
+        from headrace.engine.owed.replies import ask
 
         records = ask(self.engine, [each.run_id for each in watches], address)
         for watch, record in zip(watches, records, strict=True):

@@ -1,7 +1,7 @@
 """The reply queue of this process: made when a wait first outlasts its polls, received from while anything is waited for.
 
 One thread receives for all waits of the process, so that many waits share the price of a long poll. What it hears is a hint: it wakes
-who waits, and the record says the rest.
+the waiting callers, and the record says the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger("headrace.waiting")
 LONG_POLL_S = 20
 BATCH = 10
 NEW_QUEUE_S = 1.0
-"""How long a new queue may be unknown to those who send to it (SQS API reference, CreateQueue)."""
+"""How long a new queue may be unknown to processes that send to it (SQS API reference, CreateQueue)."""
 
 FAILED_PAUSE_S = 1.0
 LOST_TRIES = 3
@@ -53,7 +53,7 @@ class Mailbox:
         self._early: dict[str, None] = {}
         self._started: dict[str, RunRecord] = {}
 
-    # ---- for those who wait
+    # ---- for waiting callers
 
     @property
     def address(self) -> str | None:
@@ -68,7 +68,7 @@ class Mailbox:
         return not self._refused
 
     def open(self) -> None:
-        """Have the queue made, in the thread that receives from it. Those who wait are woken once it is there."""
+        """Have the queue made, in the thread that receives from it. Waiting callers are woken once it is there."""
         self._start()
 
     def remember(self, records: Iterable[RunRecord]) -> None:
@@ -187,7 +187,7 @@ class Mailbox:
             )
 
     def _wake(self, run_id: str | None) -> None:
-        """Those who wait for the run; None: all."""
+        """The callers that wait for the run; None: all."""
         with self._lock:
             if run_id is None:
                 wakes = [wake for each in self._waiting.values() for wake in each]

@@ -17,8 +17,8 @@ from headrace.options.labels import DesiredLabels, DesiredWorkerLabel
 class TriggerWorkflowOptions:
     """Deprecated as an argument: give the fields to `run` themselves.
 
-    desired_worker_id: the name of the worker that all tasks of the run go to. desired_worker_label: wishes by key, or a list of
-    them; they replace what the definition wishes. sticky: of a child run: on its parent's worker.
+    desired_worker_id: the name of the worker that all tasks of the run go to. desired_worker_label: desired labels by key, or a list of
+    them; they replace the definition's. sticky: of a child run: on its parent's worker.
     delay, run_at, debounce: ours; see `run`.
     """
 
@@ -43,7 +43,7 @@ class RunArguments(TypedDict, total=False):
 
     child_key: what memoises a child: asked for again, in a retry too, it is the same run. additional_metadata: over the definition's.
     priority: default: the definition's. sticky: of a child run: on its parent's worker. desired_worker_id: the worker, by its name.
-    desired_worker_labels: wishes, in place of the definition's. delay, run_at, debounce: when it starts; at most one of them.
+    desired_worker_labels: desired labels, in place of the definition's. delay, run_at, debounce: when it starts; at most one of them.
     """
 
     child_key: str | None

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace.core.run.graph import States, run_status, states
+from headrace.core.run.derived.graph import States, states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import Place, RunRecord, RunStatus, TaskStatus
 from headrace.core.run.stored.rows import marked

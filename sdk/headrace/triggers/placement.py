@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headrace.core.run.routing import AS_PLANNED, Routing
-from headrace.core.waits.labels import decode_wishes, encode_wishes
-from headrace.engine.catalog.workers import declared, live
-from headrace.errors import DefinitionError
-from headrace.options.labels import (
-    Candidate,
-    Choice,
+from headrace.core.labels import (
     DesiredWorkerLabel,
     Labels,
-    Seeker,
     WorkerLabelComparator,
-    assign,
+    decode_required,
+    encode_required,
 )
+from headrace.core.run.routing import AS_PLANNED, Routing
+from headrace.engine.catalog.workers import declared, live
+from headrace.errors import DefinitionError
+from headrace.options.labels import Candidate, Choice, Seeker, assign
 
 if TYPE_CHECKING:
     from headrace.core.run.plans.plan import RunPlan
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 class Placement:
     """The workers of new runs, where they are not the plan's: for one call of `start`, so what is read is read once.
 
-    A run that wishes for nothing, of a workflow whose wishes are met by what is declared, costs no read and no byte.
+    A run that desires no labels, of a workflow whose labels are met by what is declared, costs no read and no byte.
     """
 
     def __init__(self, app: Door, spawner: Spawner | None) -> None:
@@ -44,27 +42,27 @@ class Placement:
 
     def routing(self, found: Found, options: StartOptions) -> Routing:
         """What a run's record says of its workers. DefinitionError where one of its tasks can run nowhere."""
-        wishes = options.desired_worker_labels
+        desired = options.desired_worker_labels
         sticks = options.sticky and self._spawner is not None
-        if not (wishes or sticks or options.desired_worker_id or found.published.waits):
+        if not (desired or sticks or options.desired_worker_id or found.published.waits):
             return AS_PLANNED
-        key = (found.published.name, options.desired_worker_id, sticks, wishes)
+        key = (found.published.name, options.desired_worker_id, sticks, desired)
         if key not in self._made:
-            choices = self._choices(found, options.desired_worker_id, wishes, sticks=sticks)
+            choices = self._choices(found, options.desired_worker_id, desired, sticks=sticks)
             self._made[key] = _routing(found.published.plan, choices)
         return self._made[key]
 
     def _choices(
-        self, found: Found, worker: str | None, wishes: Sequence[DesiredWorkerLabel], *, sticks: bool
+        self, found: Found, worker: str | None, desired: Sequence[DesiredWorkerLabel], *, sticks: bool
     ) -> dict[str, Choice]:
         plan = found.published.plan
         candidates = _candidates(self._app, found)
-        own = {} if wishes or worker else _own_wishes(self._app, found)
+        own = {} if desired or worker else _own_labels(self._app, found)
         seekers = [
             Seeker(
                 workflow=plan.workflow,
                 name=task.name,
-                wishes=own.get(task.name, wishes),
+                desired=own.get(task.name, desired),
                 execution_timeout_ms=task.execution_timeout_ms,
             )
             for task in plan.tasks
@@ -93,7 +91,9 @@ def _routing(plan: RunPlan, choices: Mapping[str, Choice]) -> Routing:
     moved = {
         name: choice.worker for name, choice in choices.items() if choice.worker != plan.task(name).worker
     }
-    waiting = {name: encode_wishes(choice.waits_for) for name, choice in choices.items() if choice.waits_for}
+    waiting = {
+        name: encode_required(choice.waits_for) for name, choice in choices.items() if choice.waits_for
+    }
     return Routing(workers=moved, required_labels=waiting)
 
 
@@ -106,7 +106,7 @@ def _named(
     if chosen is None:
         names = ", ".join(each.name for each in candidates)
         raise DefinitionError(
-            f"{where}, which is no worker that registers it: give the name of one that does ({names})"
+            f"{where}, which does not register it: give the name of a worker that does ({names})"
         )
     for seeker in seekers:
         if not chosen.has_time(seeker) and any(each.has_time(seeker) for each in candidates):
@@ -117,15 +117,15 @@ def _named(
     return chosen
 
 
-def _own_wishes(app: Door, found: Found) -> Mapping[str, Sequence[DesiredWorkerLabel]]:
-    """The definition's wishes, by task: from the code, or the required ones that were published without it."""
+def _own_labels(app: Door, found: Found) -> Mapping[str, Sequence[DesiredWorkerLabel]]:
+    """The definition's desired labels, by task: from the code, or the required ones that were published without it."""
     workflow = app._workflows_by_name.get(found.published.name)
     if workflow is not None:
-        return {task.name: task.wishes for task in workflow.tasks}
+        return {task.name: task.desired_labels for task in workflow.tasks}
     return {
         task: [
             DesiredWorkerLabel(key=key, value=value, required=True, comparator=WorkerLabelComparator(code))
-            for key, code, value in decode_wishes(text)
+            for key, code, value in decode_required(text)
         ]
         for task, text in found.published.waits.items()
     }

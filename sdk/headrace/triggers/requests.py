@@ -13,7 +13,7 @@ from headrace.core.run.request import Call, Child, Origin, StartOptions, StartRu
 from headrace.errors import DefinitionError, NotSupportedError
 from headrace.options.debounce import quiet_of
 from headrace.options.durations import to_ms
-from headrace.options.labels import wishes_of, worker_name
+from headrace.options.labels import desired_labels_of, worker_name
 from headrace.options.times import to_epoch_ms
 from headrace.triggers.children import ChildPlace, Spawner, child_of, current, handed_down
 from headrace.values.codec import metadata_of
@@ -56,7 +56,7 @@ def _request(
             desired_worker_id=worker_name(settings.apply_namespace(given.desired_worker_id, given.namespace))
             if given.desired_worker_id
             else None,
-            desired_worker_labels=wishes_of(
+            desired_worker_labels=desired_labels_of(
                 given.desired_worker_label, f"workflow {name}: desired_worker_labels"
             ),
             due_at_ms=_due_at_ms(given, f"workflow {name}", now_ms),

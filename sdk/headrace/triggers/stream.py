@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.values import dataclass
 from headrace.engine.records.logs import read_chunks
 from headrace.engine.runs.read import UNKNOWN_PAUSE_S, UNKNOWN_TRIES, read

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from headrace.core.labels import DesiredWorkerLabel
 from headrace.options.debounce import Debounce
 from headrace.options.durations import Duration
-from headrace.options.labels import DesiredWorkerLabel, wishes_of
+from headrace.options.labels import desired_labels_of
 from headrace.options.priority import Priority
 from headrace.triggers.children import current
 from headrace.triggers.options import RunArguments, TriggerWorkflowOptions, WorkflowRunTriggerConfig
@@ -81,15 +82,15 @@ class Triggered(Generic[I, R]):
     ) -> WorkflowRunTriggerConfig:
         """An item for `run_many`. `key` is a label only: `child_key` is what memoises a child.
 
-        desired_worker_id: the worker (its name) that all tasks of the run go to. desired_worker_labels: wishes about the worker, in
+        desired_worker_id: the worker (its name) that all tasks of the run go to. desired_worker_labels: labels desired of the worker, in
         place of the definition's. sticky: of a child run: on its parent's worker, if it can be, or, where the workflow is HARD,
-        there and nowhere else. A wish that no worker can meet is a DefinitionError before anything is sent.
+        there and nowhere else. A label that no worker can meet is a DefinitionError before anything is sent.
 
         delay, run_at: the run is there at once, and can be cancelled; its first tasks are queued then (a time that has passed: at once).
         debounce: see Debounce. At most one of the three.
         """
         given = options or TriggerWorkflowOptions()
-        wishes = wishes_of(
+        desired = desired_labels_of(
             desired_worker_labels or given.desired_worker_label,
             f"workflow {self.name}: desired_worker_labels",
         )
@@ -111,7 +112,7 @@ class Triggered(Generic[I, R]):
                 priority=priority if priority is not None else given.priority,
                 desired_worker_id=desired_worker_id or given.desired_worker_id,
                 sticky=sticky or given.sticky,
-                desired_worker_label=wishes or None,
+                desired_worker_label=desired or None,
                 delay=delay if delay is not None else given.delay,
                 run_at=run_at if run_at is not None else given.run_at,
                 debounce=debounce or given.debounce,

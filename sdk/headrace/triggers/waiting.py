@@ -190,7 +190,7 @@ class _Poller:
                 self._more.clear()
                 await self._look()
                 await self._pause()
-        except Exception as error:  # noqa: BLE001  # whatever a read raised belongs to those who wait
+        except Exception as error:  # noqa: BLE001  # whatever a read raised belongs to the waiting callers
             self._fail(error)
         finally:
             for run_id in list(self._awaited):

@@ -58,7 +58,7 @@ PLAIN = (dict, dict[str, Any])
 
 
 def _plain(text: str | None) -> Any:
-    """None where it is no JSON: pydantic says what is wrong with it."""
+    """None where it is not JSON: pydantic says what is wrong with it."""
     try:
         return json.loads(text if text is not None else "{}")
     except ValueError:
@@ -115,7 +115,7 @@ def codec_of(type_: Any) -> Codec:
 
 
 def input_text(value: Any) -> str | None:
-    """The JSON text of an input; None for an empty one. TypeError where it is, or holds, what is no JSON."""
+    """The JSON text of an input; None for an empty one. TypeError where it is not JSON, or holds what is not."""
     try:
         return _input_text(value)
     except ValueError as error:  # pydantic's PydanticSerializationError among them
@@ -137,7 +137,7 @@ def _input_text(value: Any) -> str | None:
 
 
 def output_text(value: Any) -> str | None:
-    """The JSON text of what a task returned; None for nothing. IllegalTaskOutputError where it is no JSON object."""
+    """The JSON text of what a task returned; None for nothing. IllegalTaskOutputError where it is not a JSON object."""
     if value is None:
         return None
     if _is_model(value):
@@ -200,5 +200,5 @@ def metadata_of(value: Mapping[str, Any] | None) -> dict[str, Any]:
         try:
             out[str(key)] = json.loads(to_json(each))
         except ValueError as error:  # pydantic's PydanticSerializationError among them
-            raise TypeError(f"additional_metadata[{key!r}] is no JSON: {error}") from error
+            raise TypeError(f"additional_metadata[{key!r}] is not JSON: {error}") from error
     return out

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import NotConfigured
-from headrace_infra.compile import compile_app, left_out, units_of
+from headrace_infra.compile import compile_app, units_of
+from headrace_infra.compile_checks import left_out
 from headrace_infra.local.resources import Deployed, described
 from headrace_infra.testing.simulated.opening import opened, published
 from headrace_infra.testing.simulated.watch import reason_of, status_of

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.message import FiringKind
 from headrace.core.table import TIMERS, timer_minute
+from headrace.engine.attempts.ports import Done
 from headrace.engine.clock.tick import skip_to, tick
-from headrace.engine.runs.ports import Done
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.ports import NEXT, Received
 from headrace_handlers import dead_letters
@@ -15,7 +15,7 @@ from headrace_handlers import events as events_handler
 from headrace_infra.local.clock import CRON_TICK
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.resources import Deployed
-from headrace_infra.local.stack import unreported
+from headrace_infra.local.running import unreported
 from headrace_infra.testing.simulated.environment import Environment, deliver_in, new_environment
 from headrace_infra.testing.simulated.faults import (
     MOST_CRASHES_A_TASK,

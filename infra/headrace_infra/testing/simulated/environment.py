@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from headrace.context.lifespan import Lifespan
 from headrace.definitions.worker import Worker
+from headrace.engine.attempts.ports import Disposition, Host, Raised, Runnable, TaskTimeout, Work
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Disposition, Host, Raised, Runnable, TaskTimeout, Work
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.control import LiveControl

@@ -95,7 +95,7 @@ class SkewedClock:
 
 def sleep(seconds: float) -> None:
     """Sleep in virtual time; sync code whose limit comes first is interrupted there, as an alarm would."""
-    from headrace.engine.runs.ports import TaskTimeout
+    from headrace.engine.attempts.ports import TaskTimeout
 
     process = current()
     assert process is not None

@@ -9,15 +9,16 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.run.graph import run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import run_key
 from headrace.core.waits.concurrency import Pass, passes, state_of
+from headrace.engine.attempts.ports import Raised, Succeeded, SuspendedOnOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.ports import Raised, Succeeded, SuspendedOnOperations
+from headrace.engine.runs.claimed import Claimed
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace_infra.testing.simulated.process import Process, current
 

@@ -14,10 +14,10 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from headrace.clients.bulk_models import BulkOperation
-    from headrace.clients.models import BulkCancelReplayOpts
-    from headrace.engine.bulk import operation
-    from headrace.engine.bulk.operation import BulkKind
+    from headrace.clients.models.bulk import BulkOperation
+    from headrace.clients.models.runs import BulkCancelReplayOpts
+    from headrace.engine.runs.bulk import operation
+    from headrace.engine.runs.bulk.operation import BulkKind
     from headrace.engine.runs.listing import Wanted
 
 OPEN = (RunStatus.QUEUED, RunStatus.RUNNING)
@@ -102,12 +102,12 @@ class RunsBulk(RunsReplaying):
 
     def get_bulk(self, bulk_id: str) -> BulkOperation:
         """A bulk operation as it is now. ValueError where there is none of that id; they are kept for 7 days."""
-        from headrace.clients.bulk_models import bulk_operation
+        from headrace.clients.models.bulk import bulk_operation
 
         return bulk_operation(self._operation(bulk_id))
 
     def _operation(self, bulk_id: str) -> operation.BulkOperation:
-        from headrace.engine.bulk.operation import get_operation
+        from headrace.engine.runs.bulk.operation import get_operation
 
         found = get_operation(self._app.engine, bulk_id)
         if found is None or found.namespace != self._app.settings.prefix:
@@ -118,8 +118,8 @@ class RunsBulk(RunsReplaying):
 
     def list_bulk(self) -> list[BulkOperation]:
         """The bulk operations of the last 7 days, the newest first."""
-        from headrace.clients.bulk_models import bulk_operation
-        from headrace.engine.bulk.operation import list_operations
+        from headrace.clients.models.bulk import bulk_operation
+        from headrace.engine.runs.bulk.operation import list_operations
 
         prefix = self._app.settings.prefix
         return [
@@ -133,8 +133,8 @@ class RunsBulk(RunsReplaying):
 
         Where no worker has gone on with it for 2 seconds, as behind a long queue, this process works on it, too.
         """
-        from headrace.clients.bulk_models import bulk_operation
-        from headrace.engine.bulk.work import lend_a_hand
+        from headrace.clients.models.bulk import bulk_operation
+        from headrace.engine.runs.bulk.work import lend_a_hand
 
         engine, alone = self._app.engine, False
         while True:
@@ -177,8 +177,8 @@ class RunsBulk(RunsReplaying):
         only_failed: bool = False,
     ) -> BulkOperation:
         """`default`: the statuses, where the filter names none."""
-        from headrace.clients.bulk_models import bulk_operation
-        from headrace.engine.bulk.operation import Asked, ask
+        from headrace.clients.models.bulk import bulk_operation
+        from headrace.engine.runs.bulk.operation import Asked, ask
 
         wanted = None
         if opts.filters is not None:
@@ -201,9 +201,9 @@ class RunsBulk(RunsReplaying):
 
     def _begun(self, asked: operation.BulkOperation) -> BulkOperation:
         """The operation, done as far as this process gets in a moment. Where it may not or cannot, the worker does it alone."""
-        from headrace.clients.bulk_models import bulk_operation
-        from headrace.engine.bulk.operation import get_operation
-        from headrace.engine.bulk.work import lend_a_hand
+        from headrace.clients.models.bulk import bulk_operation
+        from headrace.engine.runs.bulk.operation import get_operation
+        from headrace.engine.runs.bulk.work import lend_a_hand
 
         try:
             lend_a_hand(self._app.engine, asked.id, HELPS_FOR_MS)
@@ -213,8 +213,8 @@ class RunsBulk(RunsReplaying):
         return bulk_operation(found or asked)
 
     def _in_chunks(self, kind: BulkKind, wanted: Wanted, chunk_size: int, sleep_time: int) -> BulkOperation:
-        from headrace.clients.bulk_models import bulk_operation
-        from headrace.engine.bulk.operation import LARGEST_PAGE, Asked, ask
+        from headrace.clients.models.bulk import bulk_operation
+        from headrace.engine.runs.bulk.operation import LARGEST_PAGE, Asked, ask
         from headrace.ports import MAX_DELAY_S
 
         if not 1 <= chunk_size <= LARGEST_PAGE:
@@ -232,12 +232,12 @@ class RunsBulk(RunsReplaying):
 
 
 def _cancel() -> BulkKind:
-    from headrace.engine.bulk.operation import BulkKind
+    from headrace.engine.runs.bulk.operation import BulkKind
 
     return BulkKind.CANCEL
 
 
 def _replay() -> BulkKind:
-    from headrace.engine.bulk.operation import BulkKind
+    from headrace.engine.runs.bulk.operation import BulkKind
 
     return BulkKind.REPLAY

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from headrace.clients.naming import namespaced
 from headrace.clients.runs.bulk import RunsBulk
 from headrace.core.run.ids import checked_run_id, split_task_run_id
-from headrace.engine.runs.cancel import cancel, pay_for_cancelling
+from headrace.engine.owed.cancel import cancel, pay_for_cancelling
 from headrace.errors import RunNotFound
 from headrace.triggers.faces import aio
 from headrace.values.codec import input_text, metadata_of
 
 if TYPE_CHECKING:
-    from headrace.clients.models import V1WorkflowRunDetails
+    from headrace.clients.models.runs import V1WorkflowRunDetails
 
 
 class RunsClient(RunsBulk):
@@ -69,7 +69,7 @@ class RunsClient(RunsBulk):
 
     def _cancel_task(self, run: str, task: str, task_run_id: str) -> None:
         from headrace.core.run.transitions.cancel import CANCELLED_BY_USER
-        from headrace.engine.runs.cancel_task import cancel_task
+        from headrace.engine.owed.cancel_task import cancel_task
 
         if task not in self._record(run).plan.by_name:
             raise RunNotFound(task_run_id, "Task run")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from headrace.clients.models import (
-    APIResourceMeta,
-    DurableLogEntry,
+from headrace.clients.models.durable import DurableLogEntry
+from headrace.clients.models.resource import APIResourceMeta, at
+from headrace.clients.models.runs import (
     TaskRunDetail,
     V1TaskSummary,
     V1WorkflowRun,
@@ -18,26 +18,19 @@ from headrace.clients.models import (
     WorkflowRunDetail,
     WorkflowRunShapeItem,
 )
+from headrace.clients.runs.facts import display_name, error_text, parent_task, shown
+from headrace.clients.runs.history import task_events
 from headrace.core.durable.log import Entry, decode_tail
 from headrace.core.durable.views import operation_views
-from headrace.core.run.graph import (
-    TaskState,
-    finished_at_ms,
-    public_status,
-    run_status,
-    started_at_ms,
-    states,
-)
+from headrace.core.run.derived.graph import TaskState
+from headrace.core.run.derived.progress import finished_at_ms, public_status, run_status, started_at_ms
 from headrace.core.run.ids import task_run_id, workflow_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.plans.plan import Json, TaskKind
 from headrace.core.run.record import ErrorInfo, RunRecord, RunStatus, TaskStatus
 from headrace.core.values import dataclass
 from headrace.engine.waits.points import waited_for
-from headrace.triggers.outcomes import task_error, task_errors
-
-PARENT_TASK = "hatchet__parent_step_run_id"
-"""The metadata entry of a child run that names the task run which spawned it."""
+from headrace.triggers.outcomes import task_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,45 +46,12 @@ class Loaded:
     errors: Mapping[tuple[str, int], ErrorInfo] = field(default_factory=dict)
 
 
-def at(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
 def _at(ms: int | None) -> datetime | None:
     return None if ms is None else at(ms)
 
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def display_name(name: str, created_at_ms: int) -> str:
-    return f"{name}-{created_at_ms}"
-
-
-def shown(record: RunRecord) -> dict[str, TaskState]:
-    """The tasks of a run that users see: those that are due, or were. A task that waits for parents is not there yet."""
-    return {name: state for name, state in states(record).items() if state.status is not TaskStatus.WAITING}
-
-
-def parent_task(record: RunRecord) -> str | None:
-    """The id of the task run that spawned this run."""
-    if record.parent is None:
-        return None
-    named = record.metadata.get(PARENT_TASK)
-    return named if isinstance(named, str) else f"{record.parent.run_id}:{record.parent.task}"
-
-
-def error_text(record: RunRecord) -> str | None:
-    """What went wrong with the run, in one text: the errors of its FAILED tasks, or why it was cancelled."""
-    match run_status(record):
-        case RunStatus.FAILED:
-            return "\n\n".join(str(error) for error in task_errors(record))
-        case RunStatus.CANCELLED:
-            found = [task_error(record, name) for name in shown(record)]
-            return record.cancel_reason or next((error.exc for error in found if error is not None), None)
-        case _:
-            return None
 
 
 # ---------------------------------------------------------------- get_details
@@ -252,8 +212,6 @@ def _durable_log(task: str, loaded: Loaded) -> list[DurableLogEntry]:
 
 def run_details(loaded: Loaded) -> V1WorkflowRunDetails:
     """The long form: the run, its tasks, its graph and what happened."""
-    from headrace.clients.runs.history import task_events
-
     record = loaded.record
     run = run_summary(loaded)
     return V1WorkflowRunDetails(

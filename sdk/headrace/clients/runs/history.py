@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from headrace.clients.models import V1TaskEvent
-from headrace.clients.models import V1TaskEventType as Type
-from headrace.clients.runs.details import at, display_name, shown
-from headrace.core.run.graph import TaskState
+from headrace.clients.models.resource import at
+from headrace.clients.models.task_events import V1TaskEvent
+from headrace.clients.models.task_events import V1TaskEventType as Type
+from headrace.clients.runs.facts import display_name, shown
+from headrace.core.points import AtLabels, AtPause, AtRateLimit
+from headrace.core.run.derived.graph import TaskState
 from headrace.core.run.history import Ending, PastAttempt, decode_past
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
-from headrace.core.waits.points import AtLabels, AtPause, AtRateLimit
 from headrace.errors import TaskRunError
 from headrace.triggers.outcomes import task_error
 

@@ -57,7 +57,7 @@ def errors_of(engine: Engine, record: RunRecord) -> Mapping[tuple[str, int], Err
 
 def log_of(engine: Engine, record: RunRecord, task: str) -> Sequence[Entry]:
     """The operations of a durable task, by node: one batch of reads where parts of the log were sealed."""
-    from headrace.engine.durable.operations import load_log, tail_of
+    from headrace.engine.durable.log import load_log, tail_of
 
     tail = tail_of(record, task)
     try:

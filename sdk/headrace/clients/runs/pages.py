@@ -7,8 +7,9 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from headrace.clients.models import PaginationResponse, V1TaskSummary, V1TaskSummaryList
-from headrace.clients.runs.details import Loaded, at, run_summary, task_summaries
+from headrace.clients.models.resource import PaginationResponse, at
+from headrace.clients.models.runs import V1TaskSummary, V1TaskSummaryList
+from headrace.clients.runs.details import Loaded, run_summary, task_summaries
 from headrace.clients.runs.loading import load_many
 from headrace.engine.runs.listing import PAGE, Bound, Wanted, runs
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.clients.naming import App, namespaced
 from headrace.clients.pages import span_of, statuses_of
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.errors import RunNotFound
@@ -20,7 +20,7 @@ from headrace.triggers.refs import WorkflowRunRef
 if TYPE_CHECKING:
     import builtins
 
-    from headrace.clients.models import (
+    from headrace.clients.models.runs import (
         V1TaskSummary,
         V1TaskSummaryList,
         V1WorkflowRunDetails,
@@ -66,7 +66,8 @@ class RunsReading:
 
     def get_task_run(self, task_run_id: str) -> V1TaskSummary:
         """One task of a run, by its own id. RunNotFound if there is no such task run (yet)."""
-        from headrace.clients.runs.details import shown, task_summary
+        from headrace.clients.runs.details import task_summary
+        from headrace.clients.runs.facts import shown
 
         loaded = self._load_whole(task_run_id)
         task = split_task_run_id(task_run_id)[1] or loaded.record.plan.tasks[0].name

@@ -13,7 +13,7 @@ from headrace.triggers.faces import aio
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from headrace.clients.models import V1BranchDurableTaskResponse, V1RestoreTaskResponse
+    from headrace.clients.models.durable import V1BranchDurableTaskResponse, V1RestoreTaskResponse
     from headrace.core.run.plans.plan import RunPlan
     from headrace.core.run.record import RunRecord
 
@@ -56,7 +56,7 @@ class RunsReplaying(RunsReading):
         Child runs of the operations that are made anew are started anew; what the earlier ones did is not taken back. RunNotFound; RunNotOver
         while the run goes on; ValueError where the log has no such node or branch; NotDeployed; IdempotencyCollisionError.
         """
-        from headrace.clients.models import V1BranchDurableTaskResponse
+        from headrace.clients.models.durable import V1BranchDurableTaskResponse
         from headrace.engine.runs.resetting import reset
 
         _check_number("node_id", node_id)
@@ -76,7 +76,7 @@ class RunsReplaying(RunsReading):
         `task_external_id`: of the task run, as `runs.get(...).tasks` has it; a run's id where it has one task. Asked twice, it goes on once.
         Hatchet's `TaskApi(...).v1_task_restore(task)` is the same. RunNotFound.
         """
-        from headrace.clients.models import V1RestoreTaskResponse
+        from headrace.clients.models.durable import V1RestoreTaskResponse
         from headrace.engine.waits.wake import restore
 
         record, name = self._task(task_external_id)

@@ -2,7 +2,7 @@
 
 A durable task runs again from its first line at every invocation. Its n-th durable operation is entry n of the log, its node.
 The task goes on with what the log says, in the order in which the log says it was answered. The tail of the log is in the task's
-row; the older, answered part is in items of its own, sealed (`engine.durable.operations`).
+row; the older, answered part is in items of its own, sealed (`engine.durable.log`).
 """
 
 from __future__ import annotations

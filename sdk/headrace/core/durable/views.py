@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import assert_never
 
 from headrace.core.durable.log import Branch, Entry, Kind, branch_of
+from headrace.core.durable.words import groups_in_words
 from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
-from headrace.core.waits.words import groups_in_words
 
 
 class OperationKind(StrEnum):

@@ -25,7 +25,7 @@ def events_of(body: str, namespaced: Callable[[str], str], *, now_ms: int) -> li
     try:
         raw = json.loads(body)
     except ValueError as error:
-        raise BadEvent(f"the body is no JSON: {error}") from error
+        raise BadEvent(f"the body is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise BadEvent(f"the body is a JSON {type(raw).__name__}, not an object")
     if "event" in raw:
@@ -37,7 +37,7 @@ def events_of(body: str, namespaced: Callable[[str], str], *, now_ms: int) -> li
     records = raw.get("Records")
     if isinstance(records, list) and all(_is_s3(each) for each in records):
         return [(_stored(each, namespaced, now_ms), None) for each in records]
-    raise BadEvent("the body is no event of Headrace, EventBridge or S3")
+    raise BadEvent("the body is not an event of Headrace, EventBridge or S3")
 
 
 def _bridged(raw: Mapping[str, Json], namespaced: Callable[[str], str], now_ms: int) -> Event:
@@ -62,7 +62,7 @@ def _is_s3(record: Json) -> bool:
 def _stored(record: Json, namespaced: Callable[[str], str], now_ms: int) -> Event:
     """A record of S3's notification (S3 user guide, "Event message structure"): the key is `aws.s3:<eventName>`."""
     if not isinstance(record, dict):
-        raise BadEvent("a record of the notification is no object")
+        raise BadEvent("a record of the notification is not an object")
     s3 = record.get("s3")
     at_ms = _time(record.get("eventTime"), now_ms)
     identity = json.dumps([record.get("eventName"), record.get("eventTime"), s3], sort_keys=True)

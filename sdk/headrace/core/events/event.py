@@ -39,7 +39,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Where an event goes on among those who wait for it: past `after` in `partition`."""
+    """Where an event goes on among the tasks that wait for it: past `after` in `partition`."""
 
     partition: str
     after: str
@@ -107,7 +107,7 @@ def decode_message(raw: Mapping[str, Json]) -> tuple[Event, Page | None]:
             raise BadEvent(f"the event's id is {event.event_id!r}: it must be a UUID of version 7")
         return event, Page(partition=str(page[0]), after=str(page[1])) if page else None
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEvent(f"the body is no event: {type(error).__name__}: {error}") from error
+        raise BadEvent(f"the body is not an event: {type(error).__name__}: {error}") from error
 
 
 def encode_item(event: Event, triggers: tuple[Trigger, ...], *, expires_at_s: int) -> Item:

@@ -1,7 +1,7 @@
 """Subscriptions to events, and their partitions: an event reads those that it may satisfy, not all of its key. Pure.
 
 A subscription whose expression holds only if one field of the payload has one value (`input.order.id == "A1" && …`) lies in a
-partition of that pair. An event computes the pairs of its own payload, so it reads only those who may be meant.
+partition of that pair. An event computes the pairs of its own payload, so it reads only the subscriptions that may be meant.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ TOLERANCE_S = 300
 
 
 class Source(StrEnum):
-    """Who sends: each has its own way to sign."""
+    """The senders of webhooks: each has its own way to sign."""
 
     GENERIC = "GENERIC"
     GITHUB = "GITHUB"
@@ -101,7 +101,7 @@ Headers: TypeAlias = Mapping[str, str]
 
 
 def is_authentic(webhook: Webhook, secret: str, headers: Headers, body: bytes, *, now_s: float) -> bool:
-    """Whether the request was made by who knows the secret, recently where its scheme has a time. `headers`: names in lower case."""
+    """Whether the sender of the request knows the secret, and signed it recently where its scheme has a time. `headers`: names in lower case."""
     match webhook.source:
         case Source.STRIPE:
             return _stripe(secret, headers.get("stripe-signature", ""), body, now_s)
@@ -225,7 +225,7 @@ def body_of(headers: Headers, body: bytes) -> dict[str, Json]:
         else:
             found = json.loads(text) if text.strip() else {}
     except ValueError as error:
-        raise BadRequest(f"the body is no JSON: {error}") from error
+        raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise BadRequest(f"the body is a JSON {type(found).__name__}: an event's payload is an object")
     return found

@@ -47,7 +47,7 @@ class TaskMessage:
     place: tuple[str, str] | None = (
         None  # the gate and the place in its line of the waiter that this message wakes
     )
-    wishes: str | None = None  # what a process must be labelled with to take it
+    required_labels: str | None = None  # what a process must be labelled with to take it
     resumes: bool = False  # the ticket of a suspended durable task
     restored: bool = False  # it goes on though nothing that it waits for has come: a person asked
     conditions: Conditions | None = None  # its task may wait for time or for events
@@ -148,8 +148,8 @@ def encode_message(message: TaskMessage) -> str:
     }
     if message.place is not None:
         out["place"] = list(message.place)
-    if message.wishes:
-        out["wishes"] = message.wishes
+    if message.required_labels:
+        out["wishes"] = message.required_labels
     if message.resumes:
         out["resumes"] = True
     if message.restored:
@@ -205,7 +205,7 @@ def decode_message(body: str) -> Message:
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadMessage(f"the body is no JSON: {str(error)[:MAX_REASON_CHARS]}") from error
+        raise BadMessage(f"the body is not JSON: {str(error)[:MAX_REASON_CHARS]}") from error
     if not isinstance(raw, dict):
         raise BadMessage(f"the body is a JSON {type(raw).__name__}, not an object")
     try:
@@ -233,7 +233,7 @@ def decode_message(body: str) -> Message:
             record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
             input=raw.get("input"),
             place=(str(place[0]), str(place[1])) if place else None,
-            wishes=raw.get("wishes"),
+            required_labels=raw.get("wishes"),
             resumes=raw.get("resumes") is True,
             restored=raw.get("restored") is True,
             conditions=Conditions(raw["conditions"]) if "conditions" in raw else None,

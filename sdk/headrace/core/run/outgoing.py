@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.core.run.effects import SendTask
 from headrace.core.run.message import Conditions, TaskMessage
-from headrace.core.run.owed import SendTask
 from headrace.core.run.record import RunRecord
 
 
@@ -16,7 +16,7 @@ def message_for(record: RunRecord, send: SendTask) -> TaskMessage:
         ticket=send.ticket,
         queued_at_ms=send.queued_at_ms,
         start_by_ms=send.start_by_ms,
-        wishes=record.routing.required_labels.get(send.task),
+        required_labels=record.routing.required_labels.get(send.task),
         resumes=send.task in record.tasks and record.tasks[send.task].resumes,
         conditions=send.conditions,
         batched=record.plan.task(send.task).batch is not None,
@@ -37,7 +37,7 @@ def message_now(
         ticket=row.ticket if row is not None else record.first_ticket(task),
         queued_at_ms=now_ms,
         start_by_ms=now_ms + record.plan.task(task).schedule_timeout_ms,
-        wishes=record.routing.required_labels.get(task),
+        required_labels=record.routing.required_labels.get(task),
         resumes=row is not None and row.resumes,
         conditions=conditions,
     )

@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from headrace.core.changes import Key
+from headrace.core.points import AtOperations, WaitPoint
 from headrace.core.run.generation import Generation
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.table import input_key, run_key, run_shard, runs_listed
 from headrace.core.values import dataclass
-from headrace.core.waits.points import AtOperations, WaitPoint
 
 
 class TaskStatus(StrEnum):

@@ -30,7 +30,7 @@ KEPT_S = 86_400
 """How long its item outlives the lease, in seconds, before the table's TTL takes it: the clock has long swept it by then."""
 
 MOST_WAITERS = 32
-"""Processes that may ask at one record. More poll: a record must not grow with those who read it."""
+"""Processes that may ask at one record. More poll: a record must not grow with its readers."""
 
 
 def queue_named(name: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TypeAlias
 
+from headrace.core.labels import DesiredWorkerLabel
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ParentLink
 from headrace.core.values import dataclass
-from headrace.core.waits.labels import DesiredWorkerLabel
 
 RESERVED = "hatchet__"
 """Keys of metadata that begin so are Headrace's: given ones are dropped (PARITY G1, G6)."""

@@ -34,7 +34,7 @@ Units: TypeAlias = RateUnits | NotEvaluated
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
     """`workers`: by task, the worker chosen for it where that is not its plan's. `required_labels`: by task, what a process has to
-    be labelled with to take it (`core.waits.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
+    be labelled with to take it (`core.labels`). `keys`: of the concurrency limits whose key is an expression, in the order of the
     plan. `rates`: of the rate limits that have an expression, in the order of the plan. `order`: the run's place among those
     that were started in one call. `held_key`: the idempotency key that the run's end releases. `filter_payload`: of the filter by which
     an event started the run, as JSON. `batch_keys`: by batch task, the value of its group key. `input_bytes`: of a run with batch tasks

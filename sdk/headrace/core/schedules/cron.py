@@ -67,7 +67,7 @@ def _check(text: str, where: str) -> None:
 
     if text.startswith("@"):
         if text.lower() not in ALIASES:
-            raise DefinitionError(f"{where}: {text!r} is no alias; there are {', '.join(ALIASES)}")
+            raise DefinitionError(f"{where}: {text!r} is not an alias: give one of {', '.join(ALIASES)}")
         return
     fields = text.split()
     if len(fields) not in (5, 6):
@@ -105,7 +105,7 @@ def _zone(name: str, where: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise DefinitionError(
-            f"{where}: {name!r} is no time zone: give a name of the tz database, such as 'Europe/Berlin'"
+            f"{where}: {name!r} is not a time zone: give a name of the tz database, such as 'Europe/Berlin'"
         ) from error
 
 

@@ -118,34 +118,34 @@ def after_full(at: At, max_size: int) -> At:
 # ---------------------------------------------------------------- joining
 
 
-def join(line: str, at: At, who: Joining) -> Update:
+def join(line: str, at: At, joining: Joining) -> Update:
     """Become a member: if the page is there, open, and has room for one more and for its bytes."""
-    member = who.member
+    member = joining.member
     return Update(
         key=batch_page_key(line, at.number, at.page),
         require=every(
             ITEM_EXISTS,
             Missing(("c",)),
             Missing(("m", member.run_id)),
-            SizeBelow(("m",), capacity(at, who.max_size)),
-            AtMost(("z",), MAX_BATCH_BYTES - who.size_bytes),
+            SizeBelow(("m",), capacity(at, joining.max_size)),
+            AtMost(("z",), MAX_BATCH_BYTES - joining.size_bytes),
         ),
         sets={("m", member.run_id): _encode_member(member)},
-        adds={("z",): who.size_bytes},
+        adds={("z",): joining.size_bytes},
     )
 
 
-def open_page(line: str, at: At, who: Joining, *, before_bytes: int, due_ms: int) -> Put:
+def open_page(line: str, at: At, joining: Joining, *, before_bytes: int, due_ms: int) -> Put:
     """Become the first member of a page that is not there."""
     item: Item = {
-        "m": {who.member.run_id: _encode_member(who.member)},
-        "z": before_bytes + who.size_bytes,
+        "m": {joining.member.run_id: _encode_member(joining.member)},
+        "z": before_bytes + joining.size_bytes,
         "d": due_ms,
-        "w": who.worker,
-        "expires_at": who.expires_at_s,
+        "w": joining.worker,
+        "expires_at": joining.expires_at_s,
     }
-    if who.max_runs is not None:
-        item["x"] = who.max_runs
+    if joining.max_runs is not None:
+        item["x"] = joining.max_runs
     return Put(key=batch_page_key(line, at.number, at.page), item=item, require=ITEM_MISSING)
 
 
@@ -168,7 +168,7 @@ class IsIn:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The batch is closed: the next one is for who comes now."""
+    """The batch is closed: a run that comes now joins the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +188,18 @@ class TooHeavy:
 NotJoined: TypeAlias = Absent | IsIn | Closed | Full | TooHeavy
 
 
-def judge_join(item: Item | None, who: Joining) -> NotJoined:
+def judge_join(item: Item | None, joining: Joining) -> NotJoined:
     """Why a run could not join a page, from the item as it was."""
     if item is None:
         return Absent()
     page = decode_page(item)
-    if page.holds(who.member):
+    if page.holds(joining.member):
         return IsIn(page)
-    if page.closed or who.member.run_id in page.members:  # there with an earlier ticket: that one is left out
+    if (
+        page.closed or joining.member.run_id in page.members
+    ):  # there with an earlier ticket: that one is left out
         return Closed()
-    return Full(page) if page.is_full(who.max_size) else TooHeavy(page)
+    return Full(page) if page.is_full(joining.max_size) else TooHeavy(page)
 
 
 # ---------------------------------------------------------------- which batch is filling

@@ -24,11 +24,11 @@ from headrace.core.changes import (
     either,
     every,
 )
+from headrace.core.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point, limit_name
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, TaskKind
 from headrace.core.run.routing import NotEvaluated
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
 from headrace.core.values import dataclass
-from headrace.core.waits.points import WORKER_GATE, AtConcurrency, AtSlots, encode_point, limit_name
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord

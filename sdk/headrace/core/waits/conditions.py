@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from headrace.core.run.graph import leaf_met, states
+from headrace.core.run.derived.due import next_due_ms
+from headrace.core.run.derived.graph import leaf_met, states
 from headrace.core.run.plans.plan import Groups, Json, Leaf, ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 from headrace.core.run.record import RunRecord
 from headrace.core.values import dataclass
@@ -82,7 +83,7 @@ def decide(record: RunRecord, task: str, facts: Facts) -> Decision:
     runs = since_ms if not plan.wait_for else _held_at(plan.wait_for, time_of)
     found = [(at_ms, rank) for rank, at_ms in enumerate((skips, cancels, runs)) if at_ms is not None]
     if not found:
-        return Waits(_next_due_ms(plan, since_ms, facts.now_ms))
+        return Waits(next_due_ms(plan, since_ms, facts.now_ms))
     at_ms, rank = min(found)
     if rank == 0:
         return Skips()
@@ -109,18 +110,3 @@ def _data(plan: TaskPlan, time_of: TimeOf, facts: Facts) -> dict[str, Json]:
             elif isinstance(leaf, PlannedSleep) and time_of(leaf) is not None:
                 out[leaf.key] = {"sleep_duration": f"{leaf.duration_ms / 1000:g}s"}
     return out
-
-
-def _next_due_ms(plan: TaskPlan, since_ms: int, now_ms: int) -> int | None:
-    dues = [since_ms + leaf.duration_ms for leaf in plan.leaves if isinstance(leaf, PlannedSleep)]
-    return min([due_ms for due_ms in dues if due_ms > now_ms], default=None)
-
-
-def first_due_ms(record: RunRecord, task: str) -> int | None:
-    """When the first sleep of a task that waits is over; None: it has no sleep."""
-    return _next_due_ms(record.plan.task(task), states(record)[task].due_since_ms, 0)
-
-
-def events_of(plan: TaskPlan) -> tuple[PlannedEvent, ...]:
-    """The conditions of a task that are on events."""
-    return tuple(leaf for leaf in plan.leaves if isinstance(leaf, PlannedEvent))

@@ -49,7 +49,7 @@ class Waiter:
     queued_at_ms: int
     start_by_ms: int
     cost: int = 1
-    wishes: str = ""
+    required_labels: str = ""
     group: str = ""
     woken_at_ms: int = 0  # the note that its message is owed or on its way; 0: there is none
     woken_by: str = ""  # the message that answers for the note
@@ -90,8 +90,8 @@ def put_waiter(waiter: Waiter, *, expires_at_s: int) -> Put:
     }
     if waiter.cost > 1:
         item["k"] = waiter.cost
-    if waiter.wishes:
-        item["d"] = waiter.wishes
+    if waiter.required_labels:
+        item["d"] = waiter.required_labels
     if waiter.group:
         item["g"] = waiter.group
     return Put(key=waiter.key, item=item, require=either(ITEM_MISSING, AtMost(("t",), waiter.ticket - 1)))
@@ -111,7 +111,7 @@ def decode_waiter(item: Item) -> Waiter:
         queued_at_ms=_int(item.get("q")),
         start_by_ms=_int(item.get("by")),
         cost=_int(item.get("k"), 1),
-        wishes=_str(item.get("d")),
+        required_labels=_str(item.get("d")),
         group=_str(item.get("g")),
         woken_at_ms=_int(item.get("u")),
         woken_by=_str(item.get("ub")),

@@ -24,12 +24,12 @@ from headrace.core.changes import (
     either,
     every,
 )
+from headrace.core.points import AtRateLimit, encode_point
 from headrace.core.run.plans.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import KeyFailed
-from headrace.core.waits.points import AtRateLimit, encode_point
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
@@ -76,7 +76,7 @@ class Window:
         return min(self.left, self.limit)
 
     def next_start_ms(self, now_ms: int) -> int:
-        """When the next window begins, by whichever clock is ahead: this one or that of who took last."""
+        """When the next window begins, by whichever clock is ahead: this one, or that of the process that took units last."""
         window_ms = self.window_ms or 1_000
         return max(window_start(now_ms, window_ms), self.start_ms or 0) + window_ms
 

@@ -8,11 +8,11 @@ from enum import StrEnum
 from headrace.core.durable.answers import waits
 from headrace.core.durable.log import Entry, EventLeaf, SleepLeaf, decode_tail
 from headrace.core.durable.views import asked_in_words
-from headrace.core.run.graph import TaskState, leaf_met, states
+from headrace.core.durable.words import conditions_in_words
+from headrace.core.run.derived.graph import TaskState, leaf_met, states
 from headrace.core.run.plans.plan import Groups, Leaf, PlannedEvent, PlannedSleep
 from headrace.core.run.record import RunRecord
 from headrace.core.values import dataclass
-from headrace.core.waits.words import conditions_in_words
 
 
 class WaitKind(StrEnum):

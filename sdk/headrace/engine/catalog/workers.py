@@ -1,4 +1,4 @@
-"""Who works: the workers that a stack declares, and the processes that are alive now, with their labels.
+"""The workers that a stack declares, and the processes that are alive now, with their labels.
 
 All are items of one small partition. A process holds a lease, which it renews; one that died is left out once its lease is
 over. What is declared is stored for clients that have not got the code which declares it.
@@ -7,7 +7,6 @@ over. What is declared is stored for clients that have not got the code which de
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
@@ -41,7 +40,7 @@ class DeclaredWorker:
     """A worker as the code declares it.
 
     `process`: it has processes and no function. `longest_ms`: the longest execution timeout its function has time for; None: any.
-    `namespace`: the prefix of the app that declares it. `workflows`: those it registers, each with the required wishes (as a run carries them) that only its processes may meet, by task.
+    `namespace`: the prefix of the app that declares it. `workflows`: those it registers, each with the required labels (as a run carries them) that only its processes may meet, by task.
     """
 
     worker: str
@@ -86,42 +85,6 @@ def _live(item: Item) -> LiveWorker:
         labels=json.loads(str(item["labels"])),
         until_ms=int(str(item["until"])),
     )
-
-
-class Presence:
-    """A process that says that it is alive and what its labels are, until it leaves. Safe in any thread.
-
-    `labels` are read at every announcement. Where they are new, the tasks that wait for such labels are told.
-    """
-
-    def __init__(self, engine: Engine, worker: str, process: str, labels: Mapping[str, str | int]) -> None:
-        self._engine = engine
-        self._worker = worker
-        self._process = process
-        self._labels = labels
-        self._told: dict[str, str | int] | None = None
-        self._left = False
-        self._lock = threading.Lock()
-
-    def announce(self) -> None:
-        """Now, and again within RENEW_EVERY_S. Nothing once it has left."""
-        from headrace.engine.waits.admission import labels_changed
-
-        with self._lock:
-            if self._left:
-                return
-            labels = dict(self._labels)
-            announce(self._engine, self._worker, self._process, labels)
-            if labels != self._told:
-                labels_changed(self._engine, self._worker, labels)
-                self._told = labels
-
-    def leave(self) -> None:
-        """Once, when it drains: no run is sent here for its labels any more."""
-        with self._lock:
-            if not self._left:
-                self._left = True
-                leave(self._engine, self._worker, self._process)
 
 
 # ---------------------------------------------------------------- what is declared

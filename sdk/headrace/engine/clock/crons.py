@@ -30,8 +30,8 @@ from headrace.core.table import CRONS, cron_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published
 from headrace.engine.clock.firing import send_firings, worker_for
-from headrace.engine.clock.timers import LATEST_S, LookAt, put_timer
 from headrace.engine.engine import Engine
+from headrace.engine.timers import LATEST_S, LookAt, put_timer
 
 _IDS = uuid.UUID("5c0f4b52-7a3a-5d0a-8e8b-0f6d2b9a4c33")
 NEVER_MS = 2**52

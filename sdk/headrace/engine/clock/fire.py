@@ -8,6 +8,7 @@ from typing import assert_never
 
 from headrace.core.run.message import FireMessage, FiringKind
 from headrace.core.run.request import Call, Cron, Schedule, StartOptions, StartRun
+from headrace.engine.attempts.starts import Start
 from headrace.engine.clock.crons import get_cron
 from headrace.engine.clock.scheduled import (
     ScheduledRun,
@@ -17,7 +18,6 @@ from headrace.engine.clock.scheduled import (
     mark_problem,
     mark_started,
 )
-from headrace.engine.clock.starts import Start
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.pause import pause_of
 from headrace.errors import IdempotencyCollisionError, QueueUnavailable, StoreUnavailable

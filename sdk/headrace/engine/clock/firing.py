@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from headrace.core.run.message import FireMessage, encode_firing
 from headrace.engine.catalog.workflows import published
-from headrace.engine.clock.timers import set_timer
 from headrace.engine.engine import Engine
+from headrace.engine.timers import set_timer
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 

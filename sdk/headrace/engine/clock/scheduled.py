@@ -31,8 +31,8 @@ from headrace.core.sizes import MAX_KEPT_BYTES, check_metadata, check_size
 from headrace.core.table import SCHEDULED, debounced_key, scheduled_key
 from headrace.core.values import dataclass
 from headrace.engine.clock.firing import send_firings, worker_for
-from headrace.engine.clock.timers import LATEST_S, LookAt, put_timer
 from headrace.engine.engine import Engine
+from headrace.engine.timers import LATEST_S, LookAt, put_timer
 
 OVERDUE_MS = 60_000
 """A debounced run that is so late has lost its message: the next call sends another."""

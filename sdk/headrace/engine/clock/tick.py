@@ -10,10 +10,10 @@ from headrace.core.run.message import FiringKind, TimersMessage, encode_timers
 from headrace.core.table import CURSOR, timer_partition
 from headrace.core.values import dataclass
 from headrace.engine.clock.reply_queues import sweep_queues
-from headrace.engine.clock.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
+from headrace.engine.clock.sweep import sweep_gates
 from headrace.engine.engine import Engine
+from headrace.engine.timers import HORIZON_S, SHARDS, LookAt, SendMessage, Timer, decode_timer
 from headrace.engine.waits.lines import Line
-from headrace.engine.waits.sweep import tend_gates
 from headrace.ports import MAX_DELAY_S, Outgoing
 
 FIRST_LOOK_BACK_MINUTES = 60
@@ -65,7 +65,7 @@ def tick(engine: Engine, *, until_ms: int | None = None) -> Ticked:
             _move_cursor(engine, minute + 1)
     sweep_queues(engine)
     behind = _str(cursor, "gate")
-    swept = tend_gates(engine, behind=behind, until_ms=until_ms)
+    swept = sweep_gates(engine, behind=behind, until_ms=until_ms)
     if swept.stopped_at != behind:
         engine.store.write(Update(key=CURSOR, sets={("gate",): swept.stopped_at}))
     return Ticked(sent=sent + swept.woken, lines=swept.lines)

@@ -10,7 +10,7 @@ from headrace.core.durable.log import Branch, Entry, Part, Tail, encode_tail
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import check_opened
-from headrace.engine.durable import operations
+from headrace.engine.durable import answers, log, subscriptions
 from headrace.engine.engine import Engine
 
 
@@ -46,12 +46,12 @@ class Journal:
     def _stored(self) -> Tail:
         """What the row holds, decoded once: before anything is put, it is the tail."""
         if self._read is None:
-            self._read = operations.tail_of(self._record, self._attempt.task)
+            self._read = log.tail_of(self._record, self._attempt.task)
         return self._read
 
     def load(self) -> list[Entry]:
         """All entries, by node. A row holds the tail, so there is something to read only where parts were sealed."""
-        found = operations.load_log(
+        found = log.load_log(
             self._engine,
             self._record.run_id,
             self._attempt.task,
@@ -93,7 +93,7 @@ class Journal:
     def save(self) -> bool:
         """Write what was put. False: the attempt is fenced, or its run was cancelled."""
         self._changed = False  # what is put from here on is for the next
-        saved = operations.save(self._engine, self._attempt, self._sealed())
+        saved = log.save(self._engine, self._attempt, self._sealed())
         self._changed = self._changed or not saved
         return saved
 
@@ -102,17 +102,17 @@ class Journal:
         with self._lock:
             children = [self._children[node] for node in sorted(self._children)]
         places = places_in_joins(children)
-        return operations.look(self._engine, self._record, self._attempt.task, entries, places)
+        return answers.look(self._engine, self._record, self._attempt.task, entries, places)
 
     def arm(self, entries: Sequence[Entry]) -> None:
         """Put the subscriptions of open operations, so that events find them. Once each: what the log has open was put before it was
         written."""
         new = [entry for entry in entries if entry.node not in self._armed]
-        operations.arm(self._engine, self._record, self._attempt.task, new)
+        subscriptions.arm(self._engine, self._record, self._attempt.task, new)
         self._armed |= {entry.node for entry in new}
 
     def disarm(self, entries: Sequence[Entry]) -> None:
-        operations.disarm(self._engine, self._record, self._attempt.task, entries)
+        subscriptions.disarm(self._engine, self._record, self._attempt.task, entries)
 
     def before_suspension(self) -> int | None:
         """Put the subscriptions of all that is open; when the next of its sleeps is over, in milliseconds."""
@@ -128,18 +128,18 @@ class Journal:
         """The tail with all that was put."""
         with self._lock:
             if self._put:
-                self._tail, self._put = operations.with_answers(self._tail, self._put), {}
+                self._tail, self._put = log.with_answers(self._tail, self._put), {}
             return self._tail
 
     def _sealed(self) -> Tail:
         """The tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
         before = self._whole()
-        made = operations.seal(self._engine, self._record, self._attempt, before, self._parts)
+        made = log.seal(self._engine, self._record, self._attempt, before, self._parts)
         if made is None:
             return before
         known = {entry.node: entry for entry in before.entries}
         with self._lock:
             since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
-            self._tail = operations.with_answers(made.tail, since)
+            self._tail = log.with_answers(made.tail, since)
             self._parts = {**self._parts, made.part: made.entries}
         return made.tail

@@ -15,7 +15,7 @@ PAGE = 100
 
 COLLIDED = "collided"
 CAME = "came"
-"""When it was first handled: who waits from then on waits for another event, however often this one is delivered."""
+"""When it was first handled. A wait that begins later waits for another event, however often this one is delivered."""
 
 
 def put_once(
@@ -111,5 +111,5 @@ def of_scope(engine: Engine, key: str, scope: str, *, since_ms: int) -> Iterator
 def _key(event_id: str) -> Key:
     key = event_key(event_id)
     if key is None:
-        raise ValueError(f"{event_id!r} is no id of an event: it must be a UUID of version 7")
+        raise ValueError(f"{event_id!r} is not the id of an event: it must be a UUID of version 7")
     return key

@@ -1,6 +1,6 @@
 """Waiting for events: subscriptions are put, looked up, satisfied once, and removed.
 
-Who handles an event puts it first and queries subscriptions after; who looks back puts the subscription first and queries the events
+Handling an event puts it first and queries subscriptions after; looking back puts the subscription first and queries the events
 after. Both read consistently, so one of the two sees the other.
 """
 
@@ -127,7 +127,7 @@ def disarm(engine: Engine, subs: Sequence[Subscription]) -> None:
         engine.store.write_many([Delete(key=subscription_key(sub)) for sub in subs])
 
 
-# ---------------------------------------------------------------- who handles an event
+# ---------------------------------------------------------------- handling an event
 
 
 def satisfy(
@@ -141,7 +141,7 @@ def satisfy(
 ) -> Page | None:
     """Write the event into every subscription that it satisfies and wake its task. The event's payload is at hand.
 
-    `came_ms`: when it was delivered before. Who waits since then waits for another one: a loop that waits for events of one key must not
+    `came_ms`: when it was delivered before. A wait that began since then waits for another one: a loop that waits for events of one key must not
     be given one twice.
 
     Returns where to go on, once the clock passes `until_ms`. One read of the key's item, and one query of each partition that may hold

@@ -1,109 +1,50 @@
-"""Run one claimed attempt and commit what came of it."""
+"""Run one claimed attempt under its deadline, and save what it returned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import field, replace
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from headrace.core.changes import Applied, Put, Update, Written
-from headrace.core.run.backoff import RetryIn
-from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
-from headrace.core.run.graph import ancestors, state_of
-from headrace.core.run.history import encode_error_item
+from headrace.core.run.derived.graph import ancestors, state_of
 from headrace.core.run.owed import owed_after
-from headrace.core.run.plans.plan import Json, TaskKind, TaskPlan
-from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskRow, TaskStatus
-from headrace.core.run.stored.record import encode_record
+from headrace.core.run.plans.plan import Json, TaskKind
+from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.run.stored.rows import marked
 from headrace.core.run.transitions.commit import (
     Evaluated,
-    Fenced,
-    complete,
-    fail,
-    judge_commit,
-    retry_of,
-    suspend,
 )
-from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import opened
-from headrace.core.sizes import item_bytes
-from headrace.core.table import attempt_key, output_key
+from headrace.core.table import output_key
 from headrace.core.values import dataclass
-from headrace.engine.catalog.plans import record_in
-from headrace.engine.engine import Engine
-from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
-from headrace.engine.runs.pay import has_gates, pay
-from headrace.engine.runs.payloads import load_output, place_output, save
-from headrace.engine.runs.ports import (
-    EachEnded,
+from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
+from headrace.engine.attempts.payloads import load_output, place_output, save
+from headrace.engine.attempts.ports import (
     Host,
     Raised,
     Runnable,
     Succeeded,
-    SuspendedOnOperations,
     Work,
 )
+from headrace.engine.engine import Engine
+from headrace.engine.owed.pay import pay
+from headrace.engine.runs.claimed import Claimed, Ran
+from headrace.engine.runs.commit import Committed, commit
 from headrace.engine.runs.read import SKIPPED_OUTPUT
-from headrace.errors import ExpressionError, PayloadTooLargeError, RequestRefused
-from headrace.ports import Received
+from headrace.engine.waits.keys import has_gates
+from headrace.errors import ExpressionError, PayloadTooLargeError
 from headrace.runtime.control import LiveControl
-from headrace.runtime.deadline import Ending, Interrupted, TimedOut, execute
+from headrace.runtime.deadline import Ending, TimedOut, execute
 from headrace.runtime.heartbeat import Beats, Heartbeat
 from headrace.telemetry import tracing
 
 if TYPE_CHECKING:
-    from headrace.core.durable.log import Entry, Part
     from headrace.engine.durable.journal import Journal
     from headrace.runtime.overstaying import Overstaying
 
-UNIT_BYTES = 1_024
-"""A write unit is so many bytes of the item, begun ones counted."""
-
-RESERVED_BYTES = 150
-"""For the record's key, and for what the next attempt adds to it."""
-
 MAX_MESSAGE_CHARS = 2_000
 """What of a condition's error goes into the record: its size is billed at every write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """An attempt that holds its task: the record after the claim, and the input where the message carried it."""
-
-    record: RunRecord
-    attempt: Attempt
-    received: Received
-    input: str | None = None
-    outputs: dict[str, str | None] = field(
-        default_factory=dict
-    )  # of this chain, so that nothing is read twice
-    keep_lease: Callable[[LiveControl], bool] | None = None  # of a batch: in place of the record's own
-    on_timeout: Callable[[TimedOut], object] | None = None  # of a batch: commits its members
-    log_parts: Mapping[Part, tuple[Entry, ...]] | None = (
-        None  # of a resumed durable task: what was read of its log
-    )
-
-    @property
-    def plan(self) -> TaskPlan:
-        return self.record.plan.task(self.attempt.task)
-
-    @property
-    def row(self) -> TaskRow:
-        return self.record.tasks[self.attempt.task]
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How an attempt ended and, where it returned, what is to be stored of it."""
-
-    ending: Ending
-    output: Payload
-    evaluated: Evaluated
-    span: str | None = None
-    overstaying: Overstaying | None = None  # the code has not ended, and the task has places
-    log: str | None = None  # of a durable task, where it has grown since it was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,88 +253,6 @@ def evaluate(engine: Engine, record: RunRecord, task: str, output: str | None) -
 def _shown(value: Json) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-# ---------------------------------------------------------------- commit
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The record after the commit, whether or not its response came back."""
-
-    record: RunRecord
-
-
-def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None = None) -> Committed | Fenced:
-    """One fenced write: COMPLETED (with the claim of `then`), the next ticket, or FAILED."""
-    if isinstance(ran.ending, Interrupted):
-        return Fenced(None)
-    now_ms = engine.clock.now_ms()
-    try:
-        written = engine.store.write(commit_write(engine, claimed, ran, now_ms=now_ms, then=then))
-    except RequestRefused as refused:
-        written = engine.store.write(without_texts(claimed, refused, now_ms=now_ms))
-    return judged(engine, claimed, written)
-
-
-def commit_write(
-    engine: Engine, claimed: Claimed, ran: Ran, *, now_ms: int, then: Attempt | None = None
-) -> Update:
-    """The commit of an attempt that has ended of itself, or at its limit. What the record has no room for of its error is stored first."""
-    record, attempt = claimed.record, claimed.attempt
-    if ran.log is not None:
-        record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
-    if ran.span is not None:
-        record = record.with_row(attempt.task, replace(record.tasks[attempt.task], span=ran.span))
-    match ran.ending:
-        case Succeeded():
-            return complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
-        case Raised(error, retryable):
-            kept = cut(error, bytes_for(len(record.plan.tasks)))
-            beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)
-            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
-        case TimedOut(limit_s):
-            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
-        case SuspendedOnOperations(due_at_ms):
-            return suspend(record, attempt, now_ms=now_ms, due_at_ms=due_at_ms)
-        case Interrupted() | EachEnded():
-            raise TypeError(f"{type(ran.ending).__name__} is no end of one task")
-        case _:
-            assert_never(ran.ending)
-
-
-def judged(engine: Engine, claimed: Claimed, written: Written) -> Committed | Fenced:
-    """What came of a commit."""
-    record = record_in(engine, written.item)
-    if isinstance(written, Applied) and record is not None:
-        return Committed(record)
-    verdict = judge_commit(record, claimed.attempt)
-    return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
-
-
-def _saved_beside(
-    engine: Engine, record: RunRecord, attempt: Attempt, error: ErrorInfo, *, retryable: bool
-) -> bool:
-    """The error of an attempt that is retried: an item, where the record has no room for it in the write unit that it takes anyway."""
-    if not isinstance(retry_of(record, attempt.task, retryable=retryable), RetryIn):
-        return False
-    room = UNIT_BYTES - RESERVED_BYTES - item_bytes(encode_record(record)) % UNIT_BYTES
-    body = encode_error_item(error)
-    if len(body.encode()) <= room:
-        return False
-    key = attempt_key(record.run_id, attempt.task, attempt.ticket)
-    engine.store.write(Put(key=key, item={"body": body, "expires_at": record.expires_at_s}))
-    return True
-
-
-def without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> Update:
-    """The store never takes what the attempt came to, such as a record over its size: FAILED, with as few bytes as can be."""
-    reason = cut(ErrorInfo(type="RecordRefusedError", message=str(refused)), LEAST_BYTES)
-    return fail(claimed.record, claimed.attempt, reason, now_ms=now_ms, retryable=False)
-
-
-def timeout_error(limit_s: float) -> ErrorInfo:
-    return ErrorInfo(type="HatchetError", message=f"Task exceeded timeout of {limit_s:g}s")
 
 
 def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_out: TimedOut) -> None:

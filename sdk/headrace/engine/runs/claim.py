@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.changes import Applied
-from headrace.core.run.graph import states
+from headrace.core.run.derived.graph import states
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import LOST_WORKER, first_messages, owed_after, owed_by_starter, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
@@ -27,14 +27,14 @@ from headrace.core.run.transitions.commit import give_up
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.run.transitions.settle import schedule_timed_out, settle_unrun
 from headrace.core.table import input_key, run_key
+from headrace.engine.attempts.patience import patiently
+from headrace.engine.attempts.payloads import load_input, save
+from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.cancel import PARENT_CANCELLED, cancel, parent_cancelled
-from headrace.engine.runs.patience import patiently
-from headrace.engine.runs.pay import pay
-from headrace.engine.runs.payloads import load_input, save
-from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison
+from headrace.engine.owed.cancel import PARENT_CANCELLED, cancel, parent_cancelled
+from headrace.engine.owed.pay import pay
+from headrace.engine.runs.claimed import Claimed
 from headrace.ports import Received
 
 MAX_TRIES = 10
@@ -128,7 +128,8 @@ def _resume(
     engine: Engine, host: Host, received: Received, message: TaskMessage, attempt: Attempt
 ) -> Claimed | Disposition | None:
     """The claim of a suspended durable task, with what is answered by now. None: an ordinary claim says what the ticket is."""
-    from headrace.engine.durable.operations import NOTHING, disarm, resumption
+    from headrace.engine.durable.answers import NOTHING, resumption
+    from headrace.engine.durable.subscriptions import disarm
 
     found = resumption(engine, message)
     if found is None:
@@ -194,7 +195,7 @@ def _put_record(
         return Poison(
             f"run {message.run_id} has no record, and its message for task {message.task} carries none"
         )
-    record = in_the_clients_stead(message.record, message.task)
+    record = record_for_dead_client(message.record, message.task)
     save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
     row = first_row(attempt, queued_at_ms=message.queued_at_ms)
     written = engine.store.write(create(record.with_row(message.task, row)))
@@ -205,7 +206,7 @@ def _put_record(
     return _claimed(engine, host, received, message, record, attempt)
 
 
-def in_the_clients_stead(record: RunRecord, task: str) -> RunRecord:
+def record_for_dead_client(record: RunRecord, task: str) -> RunRecord:
     """The record of a client that died before it put it, and maybe before it had sent all: the message of `task` owes the others'."""
     return replace(record, starter=task if len(first_messages(record)) > 1 else None)
 
@@ -270,7 +271,7 @@ def expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | N
     """The schedule timeout is over: CANCELLED, if the ticket still waits. None: go on to the claim, which will tell."""
     item = engine.store.get(run_key(message.run_id))
     if item is None and message.record is not None:
-        written = engine.store.write(create(in_the_clients_stead(message.record, message.task)))
+        written = engine.store.write(create(record_for_dead_client(message.record, message.task)))
         item = written.item
     if item is None:
         return None

@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from headrace.core.changes import Applied
+from headrace.core.points import WORKER_GATE
 from headrace.core.run.backoff import redelivery_s
-from headrace.core.run.graph import made_ready_by
+from headrace.core.run.derived.progress import made_ready_by
+from headrace.core.run.effects import Effect, SendTask
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
     BadMessage,
@@ -19,32 +21,24 @@ from headrace.core.run.message import (
     TaskMessage,
     TimersMessage,
 )
-from headrace.core.run.owed import Effect, SendTask, owed_after, owed_to, worker_of
+from headrace.core.run.owed import owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.run.transitions.cancel import was_cancelled
 from headrace.core.run.transitions.claim import claim
 from headrace.core.run.transitions.commit import Fenced
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
-from headrace.core.waits.points import WORKER_GATE
+from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
+from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison, Succeeded
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import (
-    Claimed,
-    Ran,
-    Runner,
-    Steps,
-    commit,
-    driven,
-    run,
-    run_live,
-)
+from headrace.engine.owed.pay import pay
+from headrace.engine.runs.admission.admission import admit, hand_on
+from headrace.engine.runs.attempt import Runner, Steps, driven, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
-from headrace.engine.runs.patience import INVOCATION_MARGIN_MS, patiently
-from headrace.engine.runs.pay import pay
-from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison, Succeeded
+from headrace.engine.runs.claimed import Claimed, Ran
+from headrace.engine.runs.commit import commit
 from headrace.engine.runs.telling import begun, outcome_of
-from headrace.engine.waits.admission import admit, hand_on
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
@@ -96,7 +90,7 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> S
         go_on_sending(engine, message, host.worker, host.time_left_ms)
         return Done()
     if isinstance(message, BulkMessage):
-        from headrace.engine.bulk.work import go_on
+        from headrace.engine.runs.bulk.work import go_on
 
         go_on(engine, message, host.worker, host.time_left_ms)
         return Done()
@@ -108,7 +102,7 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> S
         fire(engine, host.start, message)
         return Done()
     if isinstance(message, BatchMessage):
-        from headrace.engine.runs.batch import deliver_batch
+        from headrace.engine.runs.batches.deliver import deliver_batch
 
         return deliver_batch(engine.acting_for(received, message.account), host, received, message, runner)
     return (yield from _deliver(engine.acting_for(received, message.account), host, received, message))
@@ -119,11 +113,11 @@ def _deliver(engine: Engine, host: Host, received: Received, message: TaskMessag
     if handed_on is not None:
         return handed_on
     if message.conditions is not None:
-        from headrace.engine.waits.conditions import claim_met
+        from headrace.engine.runs.admission.conditions import claim_met
 
         step = claim_met(engine, host, received, message)
     elif message.batched:
-        from headrace.engine.waits.kinds.batch import line_up_for_batch
+        from headrace.engine.runs.admission.batch import line_up_for_batch
 
         step = line_up_for_batch(engine, host, received, message)
     else:
@@ -146,7 +140,7 @@ def _advance(
     if not isinstance(admitted, Claimed):
         return admitted
     if claimed.plan.batch is not None:
-        from headrace.engine.waits.kinds.batch import park_at_batch
+        from headrace.engine.runs.admission.batch import park_at_batch
 
         return park_at_batch(engine, claimed)
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]

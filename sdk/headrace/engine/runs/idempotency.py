@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from headrace.core.changes import Applied, Item
-from headrace.core.run.graph import finished
+from headrace.core.run.derived.progress import finished
 from headrace.core.run.idempotency import IdempotencyKey, hold, hold_name, starts_of
 from headrace.core.run.record import RunRecord
 from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.catalog.workflows import published
-from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
+from headrace.engine.timers import send_at
 from headrace.errors import IdempotencyCollisionError
 
 MAX_TRIES = 5
@@ -24,7 +24,7 @@ def admit(
     starts: list[tuple[str, str]],
     due_ms: int | None = None,
 ) -> IdempotencyCollisionError | None:
-    """Take the key for the run, or say who holds it. A holder that never started is sent again on the way."""
+    """Take the key for the run, or say which run holds it. A holder that never started is sent again on the way."""
     instead_of: str | None = None
     for _ in range(MAX_TRIES):
         now_ms = engine.clock.now_ms()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.run.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import workflow_id
 from headrace.core.run.owed import ran_on
 from headrace.core.run.record import IndexEntry, RunRecord, RunStatus, index_entry_of

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.core.changes import Applied
-from headrace.core.run.graph import TaskState, states
+from headrace.core.points import AtPause
+from headrace.core.run.derived.graph import TaskState, states
 from headrace.core.run.owed import owed_after
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.settle import overdue, schedule_timed_out, settle_unrun
 from headrace.core.table import run_key
-from headrace.core.waits.points import AtPause
+from headrace.engine.attempts.payloads import load_input, load_output
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import pay
-from headrace.engine.runs.payloads import load_input, load_output
+from headrace.engine.owed.pay import pay
 from headrace.errors import AccessDenied, RequestRefused
 
 UNKNOWN_TRIES = 10

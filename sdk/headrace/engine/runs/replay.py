@@ -1,7 +1,7 @@
 """Replay a run: send first, then write.
 
 The messages of the first tasks carry the order. The record is written after that, by the client or, if it died, by the process that receives a
-message. So nothing is lost between the two, and a refused write tells who was first.
+message. So nothing is lost between the two, and a refused write tells which of two replays was first.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from headrace.core.changes import Applied
+from headrace.core.run.derived.progress import finished, run_status
+from headrace.core.run.effects import SendTask
 from headrace.core.run.generation import Generation
-from headrace.core.run.graph import finished, run_status
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.outgoing import message_for
-from headrace.core.run.owed import SendTask, first_messages, owed_by_starter
+from headrace.core.run.owed import first_messages, owed_by_starter
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import Payload, RunRecord
 from headrace.core.run.reset import ReplayOrder, failed_tasks, fits, replay, replayed
 from headrace.core.table import input_key, run_key
 from headrace.core.values import dataclass
+from headrace.engine.attempts.payloads import place_input, save
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine, PlanOf
+from headrace.engine.owed.pay import pay
 from headrace.engine.runs.idempotency import admit_again
-from headrace.engine.runs.pay import group_for, pay
-from headrace.engine.runs.payloads import place_input, save
+from headrace.engine.waits.keys import group_for
 from headrace.errors import NotDeployed, RunNotFound, RunNotOver
 from headrace.ports import Outgoing
 

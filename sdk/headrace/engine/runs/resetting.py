@@ -10,14 +10,15 @@ from headrace.core.changes import ITEM_MISSING, AtMost, Put, either
 from headrace.core.durable.branching import branched
 from headrace.core.durable.log import SEAL_AT_BYTES, Tail, decode_tail, encode_tail
 from headrace.core.durable.parts import encode_part, sealing
-from headrace.core.run.graph import finished, run_status, states
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.reset import with_followers
 from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.core.table import branch_log_key, log_part_key, run_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.durable.operations import load_log
+from headrace.engine.durable.log import load_log
 from headrace.engine.engine import Engine, PlanOf
 from headrace.engine.runs.replay import carry_out, ordered
 from headrace.errors import RunNotFound, RunNotOver

@@ -23,12 +23,13 @@ from headrace.core.run.transitions.claim import create
 from headrace.core.sizes import check_metadata
 from headrace.core.table import idempotency_partition, input_key
 from headrace.core.values import dataclass
+from headrace.engine.attempts.payloads import place_input, save
 from headrace.engine.catalog.plans import record_in, store_plans
-from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
+from headrace.engine.owed.pay import delay_until
 from headrace.engine.runs.idempotency import admit
-from headrace.engine.runs.pay import delay_until, group_for
-from headrace.engine.runs.payloads import place_input, save
+from headrace.engine.timers import send_at
+from headrace.engine.waits.keys import group_for
 from headrace.errors import (
     BulkTriggerIdempotencyCollisionError,
     IdempotencyCollisionError,

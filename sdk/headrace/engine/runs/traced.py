@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.run.record import ErrorInfo, RunRecord
-from headrace.engine.runs.ports import EachEnded, Host, Raised, Succeeded, SuspendedOnOperations
+from headrace.engine.attempts.ports import EachEnded, Host, Raised, Succeeded, SuspendedOnOperations
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry.tracing import (
     AttemptSpan,

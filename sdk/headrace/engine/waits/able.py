@@ -7,13 +7,8 @@ from functools import cached_property
 from typing import assert_never
 
 from headrace.core.changes import Item
-from headrace.core.run.graph import finished
-from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import GateState, Holder, items_of
-from headrace.core.waits.labels import decode_wishes, meets
-from headrace.core.waits.line import Waiter
-from headrace.core.waits.points import (
+from headrace.core.labels import decode_required, meets
+from headrace.core.points import (
     AdmissionPoint,
     AtBatch,
     AtConcurrency,
@@ -22,8 +17,10 @@ from headrace.core.waits.points import (
     AtRateLimit,
     AtSlots,
     limit_name,
-    point_at,
 )
+from headrace.core.values import dataclass
+from headrace.core.waits.concurrency import GateState, items_of
+from headrace.core.waits.line import Waiter
 from headrace.core.waits.rate_limit import window_of
 from headrace.core.waits.wake_up import fitting
 from headrace.engine.catalog.workers import LiveWorker, live
@@ -60,7 +57,7 @@ def able(
     states: Sequence[GateState],
     waiting: Sequence[Waiter],
 ) -> list[Waiter]:
-    """Those of a line, in its order, who need not wait any more, by the gate as it was before the line was read."""
+    """The waiters of a line, in its order, that need not wait any more, by the gate as it was before the line was read."""
     match point:
         case AtConcurrency() | AtSlots():
             limit = around.limits.get(limit_name(point), states[0].limit)
@@ -72,7 +69,11 @@ def able(
             return [] if name in around.paused else list(waiting)
         case AtLabels(worker):
             alive = [each.labels for each in around.alive if each.worker == worker]
-            return [each for each in waiting if any(meets(decode_wishes(each.wishes), has) for has in alive)]
+            return [
+                each
+                for each in waiting
+                if any(meets(decode_required(each.required_labels), has) for has in alive)
+            ]
         case AtBatch():
             return []  # the index holds no batches: their own messages see to them
         case _:
@@ -87,32 +88,3 @@ def _able_at_limit(engine: Engine, gate: str, item: Item | None, waiting: Sequen
     else:
         repeat_refill(engine, gate, window.scheduled_ms, waiting[0].worker)
     return fitting(waiting, window.room(engine.clock.now_ms()))
-
-
-def is_alive(record: RunRecord | None, held: Holder, gate: str, *, now_ms: int) -> bool:
-    """Whether the holder is in for good reason: its run goes on, and its ticket is the one that runs, or waits for children, or has
-    just been woken by them and has not taken its places over. A task that waits for children has no slot of its worker. Of a cancelled
-    run, and of an attempt that is over, code may still run."""
-    if held.until_ms is not None:
-        return held.until_ms > now_ms
-    if record is None:
-        return False
-    if record.cancelled_at_ms is not None:
-        return _still_ends(record, held, now_ms)
-    if held.task is None:
-        return not finished(record)
-    row = record.tasks.get(held.task)
-    if row is None:
-        return False
-    if row.ticket == held.ticket:
-        return row.status is TaskStatus.RUNNING
-    waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
-    return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
-
-
-def _still_ends(record: RunRecord, held: Holder, now_ms: int) -> bool:
-    """Whether an attempt of a cancelled run may not have noticed yet: its lease holds, and it gives its places back itself."""
-    row = record.tasks.get(held.task) if held.task is not None else None
-    if row is None or row.status is not TaskStatus.RUNNING or row.ticket != held.ticket:
-        return False
-    return row.lease_until_ms is not None and row.lease_until_ms > now_ms

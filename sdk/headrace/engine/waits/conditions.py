@@ -1,145 +1,21 @@
-"""Tasks of a workflow that wait for time or for events: no row, no place, no invocation, until their conditions say what they do.
-
-Whatever may change that sends the first message of the task: its sleeps by delay, an event that satisfied a condition at once. The
-message carries nothing: who has it looks up what is true, and one pure function decides.
-"""
+"""The subscriptions of tasks that wait for events by their workflow's conditions: put, looked up, taken away."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import assert_never
 
-from headrace.core.changes import Applied
 from headrace.core.events.subscription import Subscription
-from headrace.core.run.graph import CANCEL_IF_HOLDS, states
-from headrace.core.run.message import Conditions, TaskMessage, encode_message
-from headrace.core.run.owed import owed_after, owed_by_starter, worker_of
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
-from headrace.core.run.transitions.claim import create
-from headrace.core.run.transitions.settle import settle_unrun
-from headrace.core.table import input_key, run_key
-from headrace.core.waits.conditions import (
-    Cancels,
-    EventSeen,
-    Facts,
-    Runs,
-    Skips,
-    Waits,
-    decide,
-    events_of,
-)
+from headrace.core.run.derived.due import events_of
+from headrace.core.run.derived.graph import states
+from headrace.core.run.derived.progress import finished
+from headrace.core.run.message import Conditions
+from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.table import run_key
+from headrace.core.waits.conditions import EventSeen, Facts, Waits, decide
 from headrace.engine.catalog.plans import record_in
-from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
 from headrace.engine.events import subscriptions
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.claim import claim_message, in_the_clients_stead
-from headrace.engine.runs.pay import pay
-from headrace.engine.runs.payloads import save
-from headrace.engine.runs.ports import Disposition, Done, Host, Later
 from headrace.engine.waits.wake import send_now
-from headrace.ports import Received
-
-MAX_TRIES = 10
-"""How often a decision is tried to be written against a record that keeps changing before the message is left for later."""
-
-
-def claim_met(engine: Engine, host: Host, received: Received, message: TaskMessage) -> Claimed | Disposition:
-    """What a first message of a task that waits comes to: its conditions hold and it is claimed, it is settled, or it waits on."""
-    for _ in range(MAX_TRIES):
-        record = _record_for(engine, message)
-        if record is not None:
-            pay(engine, record, owed_by_starter(record, message.task))
-        state = states(record).get(message.task) if record is not None else None
-        if record is None or state is None or not state.pending:
-            return claim_message(engine, host, received, replace(message, conditions=None))
-        if message.conditions is Conditions.ARM:
-            arm(engine, record, message.task)
-        step = _decided(engine, host, received, message, record)
-        if step is not None:
-            return step
-    return Later(0, f"the record of run {message.run_id} kept changing")
-
-
-def _decided(
-    engine: Engine, host: Host, received: Received, message: TaskMessage, record: RunRecord
-) -> Claimed | Disposition | None:
-    """None: the record has changed meanwhile, look again."""
-    task = message.task
-    decision = decide(record, task, facts_for(engine, record, task))
-    match decision:
-        case Runs(at_ms=at_ms, data=data):
-            step = claim_message(engine, host, received, _ready(record, message, at_ms), data=_text(data))
-            if isinstance(step, Claimed):
-                disarm(engine, record, task)
-            return step
-        case Skips():
-            return _settle(engine, record, task, TaskStatus.SKIPPED, None)
-        case Cancels():
-            error = ErrorInfo(type="HatchetError", message=CANCEL_IF_HOLDS)
-            return _settle(engine, record, task, TaskStatus.CANCELLED, error)
-        case Waits(due_at_ms):
-            return _wait_on(engine, record, message, due_at_ms)
-        case _:
-            assert_never(decision)
-
-
-def _record_for(engine: Engine, message: TaskMessage) -> RunRecord | None:
-    """The record; where the client died before it put it, put in its stead."""
-    item = engine.store.get(run_key(message.run_id))
-    if item is not None:
-        record = record_in(engine, item)
-        return _replayed(engine, record, message) or record if message.replay is not None else record
-    if message.record is None or message.task not in message.record.plan.by_name:
-        return None
-    record = in_the_clients_stead(message.record, message.task)
-    save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
-    written = engine.store.write(create(record))
-    return record if isinstance(written, Applied) or written.item is None else record_in(engine, written.item)
-
-
-def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> RunRecord | None:
-    from headrace.engine.runs.replay import replay_for_dead_client
-
-    return replay_for_dead_client(engine, record, message)
-
-
-def _ready(record: RunRecord, message: TaskMessage, at_ms: int) -> TaskMessage:
-    start_by_ms = at_ms + record.plan.task(message.task).schedule_timeout_ms
-    return replace(message, conditions=None, queued_at_ms=at_ms, start_by_ms=start_by_ms)
-
-
-def _text(data: Mapping[str, object]) -> str:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-
-
-def _settle(
-    engine: Engine, record: RunRecord, task: str, status: TaskStatus, error: ErrorInfo | None
-) -> Done | None:
-    """Settle the task as its conditions say, and pay. None: the record has changed meanwhile."""
-    now_ms = engine.clock.now_ms()
-    written = engine.store.write(
-        settle_unrun(record, task, status, error, ticket=record.first_ticket(task), now_ms=now_ms)
-    )
-    if not isinstance(written, Applied) or written.item is None:
-        return None
-    after = record_in(engine, written.item)
-    pay(engine, after, owed_after(after, task))
-    disarm(engine, record, task)
-    return Done()
-
-
-def _wait_on(engine: Engine, record: RunRecord, message: TaskMessage, due_at_ms: int | None) -> Done:
-    """Nothing holds yet. A message of time sends the next one, without the trigger: the record is there by now."""
-    if message.conditions is not Conditions.EVENT and due_at_ms is not None:
-        following = replace(message, record=None, input=None, replay=None, conditions=Conditions.TIME)
-        send_at(engine, worker_of(record, message.task), due_at_ms, encode_message(following))
-    return Done()
-
-
-# ---------------------------------------------------------------- events
 
 
 def subscriptions_of(record: RunRecord, task: str) -> list[tuple[int, Subscription, int | None]]:
@@ -203,3 +79,24 @@ def wake_waiting(engine: Engine, record: RunRecord, task: str) -> None:
     if state is None or not state.pending:
         return
     send_now(engine, record, task, conditions=Conditions.EVENT)
+
+
+def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
+    """Send the current ticket of a task that is suspended, or the first of one that waits for its conditions. Any other looks for itself.
+
+    False: the run is over or gone, so the task will not wait any more.
+    """
+    item = engine.store.get(run_key(run_id))
+    if item is None:
+        return False
+    record = record_in(engine, item)
+    row = record.tasks.get(task)
+    if record.cancelled_at_ms is not None or finished(record):
+        return False
+    if row is None:
+        wake_waiting(engine, record, task)
+        return True
+    if row.status is not TaskStatus.SUSPENDED:
+        return True
+    send_now(engine, record, task)
+    return True

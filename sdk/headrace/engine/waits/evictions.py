@@ -6,7 +6,7 @@ be left to repair it. So every step is taken again until the limit has forgotten
 
 from __future__ import annotations
 
-from headrace.core.run.owed import CancelEvicted
+from headrace.core.run.effects import CancelEvicted
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import gate_key

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from headrace.core.points import WORKER_GATE
+from headrace.core.run.owed import (
+    worker_of,
+)
 from headrace.core.run.plans.plan import GatePlan, Json, RatePlan, RunPlan
+from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import Key, NotEvaluated, RateUnits, Units
 from headrace.core.texts import storable
 from headrace.core.waits.concurrency import literal_key
@@ -107,3 +112,22 @@ def _number(engine: Engine, expression: str, variables: Mapping[str, Json], what
 
 def _named(value: Json) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def has_gates(engine: Engine, record: RunRecord, task: str) -> bool:
+    """Whether anything has to be passed before `task` runs, or given back after it."""
+    plan = record.plan.by_name.get(task)
+    if plan is None:
+        return False
+    if plan.gates or plan.rates or record.plan.gates:
+        return True
+    return WORKER_GATE + worker_of(record, task) in engine.gate_limits()
+
+
+def group_for(record: RunRecord, task: str) -> str | None:
+    """The fair-queue group of a task's messages; None where none of its keys comes from an expression."""
+    if not record.plan.gates and not record.plan.task(task).gates:
+        return None
+    from headrace.core.waits.concurrency import group_of
+
+    return group_of(record, task)

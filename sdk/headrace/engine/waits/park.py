@@ -5,31 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from headrace.core.run.owed import (
-    CancelEvicted,
-    EndRun,
-    GiveBack,
-    LineUp,
-    PaidAtLimits,
-    StepOut,
-    may_run_until_ms,
-    worker_of,
-)
-from headrace.core.run.record import RunRecord, TaskRow
-from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import (
-    GateState,
-    KeyFailed,
-    Pass,
-    items_of,
-    passes,
-    run_passes,
-    state_of,
-    stay_until,
-)
-from headrace.core.waits.labels import decode_wishes, meets
-from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
-from headrace.core.waits.points import (
+from headrace.core.labels import decode_required, meets
+from headrace.core.points import (
     AdmissionPoint,
     AtBatch,
     AtConcurrency,
@@ -42,12 +19,27 @@ from headrace.core.waits.points import (
     limit_name,
     point_at,
 )
+from headrace.core.run.effects import CancelEvicted, EndRun, GiveBack, LineUp, PaidAtLimits, StepOut
+from headrace.core.run.owed import may_run_until_ms, worker_of
+from headrace.core.run.record import RunRecord, TaskRow
+from headrace.core.table import gate_key
+from headrace.core.waits.concurrency import (
+    GateState,
+    KeyFailed,
+    Pass,
+    items_of,
+    passes,
+    run_passes,
+    state_of,
+    stay_until,
+)
+from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.engine import Engine
-from headrace.engine.runs.pay import group_for
 from headrace.engine.waits.evictions import evictions_at
-from headrace.engine.waits.kinds.concurrency import give_places_back, look, states_of
-from headrace.engine.waits.kinds.rate_limit import mark_limit, tend
+from headrace.engine.waits.keys import group_for
+from headrace.engine.waits.kinds.concurrency import give_places_back, states_of, wake_next
+from headrace.engine.waits.kinds.rate_limit import mark_limit, repair_refill
 from headrace.engine.waits.wake import heads, wake
 
 
@@ -60,7 +52,7 @@ def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tu
             seen = _leave_all(engine, (of for of in passes if not kept or isinstance(of.point, AtSlots)))
             if effect.stale:
                 for each in _known_takes(record, task):
-                    tend(engine, each.gate, worker_of(record, task))
+                    repair_refill(engine, each.gate, worker_of(record, task))
             return seen
         case LineUp(task=task):
             line_up(engine, record, task)
@@ -129,7 +121,7 @@ def waiter_of(engine: Engine, record: RunRecord, task: str, *, start_by_ms: int 
         queued_at_ms=since_ms,
         start_by_ms=by_ms if start_by_ms is None else start_by_ms,
         cost=_cost(engine, record, task, point),
-        wishes=record.routing.required_labels.get(task, ""),
+        required_labels=record.routing.required_labels.get(task, ""),
         group=group_for(record, task) or "",
     )
 
@@ -168,7 +160,7 @@ def line_up(engine: Engine, record: RunRecord, task: str) -> None:
                 wake(engine, [waiter])
         case AtLabels(worker):
             _mark_line(engine, record, waiter)
-            if somebody_meets(engine, worker, waiter.wishes):
+            if any_process_meets(engine, worker, waiter.required_labels):
                 wake(engine, [waiter])
         case _:
             assert_never(point)
@@ -189,7 +181,7 @@ def _mark_gate(engine: Engine, record: RunRecord, task: str, point: AtConcurrenc
         wake(
             engine, [waiter_of(engine, record, task)]
         )  # another root of the run has taken its place meanwhile
-    look(engine, gate, first.limit, states)
+    wake_next(engine, gate, first.limit, states)
 
 
 def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:
@@ -225,29 +217,29 @@ def step_out(engine: Engine, record: RunRecord, task: str) -> None:
 # ---------------------------------------------------------------- labels
 
 
-def somebody_meets(engine: Engine, worker: str, wishes: str) -> bool:
-    """Whether a process of the worker is alive whose labels meet the wishes: one query."""
+def any_process_meets(engine: Engine, worker: str, required_labels: str) -> bool:
+    """Whether a process of the worker is alive whose labels meet the required ones: one query."""
     from headrace.engine.catalog.workers import live
 
-    wanted = decode_wishes(wishes) if wishes else ()
+    wanted = decode_required(required_labels) if required_labels else ()
     return any(each.worker == worker and meets(wanted, each.labels) for each in live(engine))
 
 
 def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
     """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
     engine.store.write(unwait(gate, sk, ticket))
-    look_again(engine, gate)
+    wake_next_at(engine, gate)
 
 
-def look_again(engine: Engine, gate: str) -> None:
+def wake_next_at(engine: Engine, gate: str) -> None:
     """A waiter has left the line without having entered: see whether the next one can."""
     match point_at(gate):
         case AtConcurrency() | AtSlots() as point:
             first = state_of(engine.store.get(gate_key(gate)))
             limit = engine.gate_limits().get(limit_name(point), first.limit)
-            look(engine, gate, limit, [first] if items_of(limit) == 1 else ())
+            wake_next(engine, gate, limit, [first] if items_of(limit) == 1 else ())
         case AtRateLimit():
             for waiter in heads(engine, gate, limit=1):
-                tend(engine, gate, waiter.worker)
+                repair_refill(engine, gate, waiter.worker)
         case AtPause() | AtLabels() | AtBatch():
             pass  # nothing is taken there: no permit has to be released first

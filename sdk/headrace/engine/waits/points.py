@@ -5,12 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import assert_never
 
-from headrace.core.run.graph import TaskState
-from headrace.core.run.plans.plan import TaskPlan
-from headrace.core.run.record import TaskStatus
-from headrace.core.table import GATE, LABELS, PAUSE, RATE
-from headrace.core.values import dataclass
-from headrace.core.waits.points import (
+from headrace.core.durable.words import conditions_in_words, operations_in_words
+from headrace.core.points import (
     WORKER_GATE,
     WORKER_PAUSE,
     AtBatch,
@@ -23,7 +19,11 @@ from headrace.core.waits.points import (
     WaitPoint,
     point_at,
 )
-from headrace.core.waits.words import conditions_in_words, operations_in_words
+from headrace.core.run.derived.graph import TaskState
+from headrace.core.run.plans.plan import TaskPlan
+from headrace.core.run.record import TaskStatus
+from headrace.core.table import GATE, LABELS, PAUSE, RATE
+from headrace.core.values import dataclass
 
 
 class GateKind(StrEnum):

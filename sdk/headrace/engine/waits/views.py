@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from headrace.core.points import encode_point
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import GateState, Holder, items_of, state_of
 from headrace.core.waits.line import RETRY_RANK, Waiter, place_of
-from headrace.core.waits.points import encode_point
 from headrace.core.waits.rate_limit import window_of
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.concurrency import states_of
@@ -38,8 +38,8 @@ class HolderView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaiterView:
-    """Who waits. `place` counts from 1; `priority` is 1 (low) to 3 (high), 4 for a task that is tried again; `cost` the places or
-    units that it needs; `start_by_ms` when its schedule timeout ends the wait; `wishes` the labels that it requires, as JSON."""
+    """A waiter. `place` counts from 1; `priority` is 1 (low) to 3 (high), 4 for a task that is tried again; `cost` the places or
+    units that it needs; `start_by_ms` when its schedule timeout ends the wait; `required_labels` the labels that it requires, as JSON."""
 
     place: int
     run_id: str
@@ -49,7 +49,7 @@ class WaiterView:
     since_ms: int
     start_by_ms: int
     cost: int
-    wishes: str
+    required_labels: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class LimitView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateView:
-    """A gate as it stands. `limit` is that of the deployed code where it is at hand, else that of the last who entered; None where
+    """A gate as it stands. `limit` is that of the deployed code where it is at hand, else the one that the last task entered under; None where
     there are no places. `window` is there for rate limits only; `paused` says of a workflow's line that it still is."""
 
     gate: str
@@ -104,7 +104,7 @@ def waited_at(engine: Engine) -> list[str]:
 
 
 def gate_view(engine: Engine, gate: str, *, limits: Mapping[str, int] = MappingProxyType({})) -> GateView:
-    """A gate with who is in and who waits: a read of its item (or items) and a query of its line. ValueError where `gate` is none.
+    """A gate with its holders and its waiters: a read of its item (or items) and a query of its line. ValueError where `gate` is none.
 
     `limits`: by name of gate, what is known of it, where the engine knows of no limit that is deployed.
     """
@@ -157,7 +157,7 @@ def _waiter(place: int, of: Waiter) -> WaiterView:
         since_ms=of.queued_at_ms,
         start_by_ms=of.start_by_ms,
         cost=of.cost,
-        wishes=of.wishes,
+        required_labels=of.required_labels,
     )
 
 
@@ -185,7 +185,7 @@ def _limit_view(engine: Engine, gate: str, address: Address, waiters: tuple[Wait
 def places_in_line(engine: Engine, record: RunRecord) -> Mapping[str, int]:
     """The places, from 1, of the run's tasks that are parked at gates: a query of each one's line.
 
-    Left out: who is not in the line (about to be woken, or to line up), or further back than MOST_BEFORE."""
+    Left out: a task that is not in the line (about to be woken, or to line up), or further back than MOST_BEFORE."""
     out: dict[str, int] = {}
     if record.cancelled_at_ms is not None:
         return out

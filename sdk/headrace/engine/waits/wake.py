@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace.core.changes import Applied, Written
-from headrace.core.run.graph import finished
 from headrace.core.run.message import Conditions, TaskMessage, encode_message
 from headrace.core.run.outgoing import message_now
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.table import WAIT, run_key
+from headrace.core.table import WAIT
 from headrace.core.waits.line import Waiter, decode_waiter, woken
-from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
 
@@ -91,31 +89,8 @@ def message_of(waiter: Waiter) -> TaskMessage:
         queued_at_ms=waiter.queued_at_ms,
         start_by_ms=waiter.start_by_ms,
         place=(waiter.gate, waiter.sk),
-        wishes=waiter.wishes or None,
+        required_labels=waiter.required_labels or None,
     )
-
-
-def wake_suspended(engine: Engine, run_id: str, task: str) -> bool:
-    """Send the current ticket of a task that is suspended, or the first of one that waits for its conditions. Any other looks for itself.
-
-    False: the run is over or gone, so the task will not wait any more.
-    """
-    item = engine.store.get(run_key(run_id))
-    if item is None:
-        return False
-    record = record_in(engine, item)
-    row = record.tasks.get(task)
-    if record.cancelled_at_ms is not None or finished(record):
-        return False
-    if row is None:
-        from headrace.engine.waits.conditions import wake_waiting
-
-        wake_waiting(engine, record, task)
-        return True
-    if row.status is not TaskStatus.SUSPENDED:
-        return True
-    send_now(engine, record, task)
-    return True
 
 
 def restore(engine: Engine, record: RunRecord, task: str) -> bool:

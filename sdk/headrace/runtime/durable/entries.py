@@ -9,7 +9,7 @@ from headrace.core.durable.log import LONGEST_LABEL, MOST_ENTRIES, ChildRun, Ent
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
 from headrace.core.values import dataclass
-from headrace.engine.runs.ports import DurableLog
+from headrace.engine.attempts.ports import DurableLog
 from headrace.errors import NonDeterminismError
 
 WORDS = {Kind.RUN: "a child run", Kind.WAIT: "a sleep or a wait", Kind.MEMO: "a memo"}

@@ -19,7 +19,7 @@ from headrace.core.durable.answers import event_leaves
 from headrace.core.durable.log import ChildRun, Entry, Groups, Kind, SleepLeaf
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
-from headrace.engine.runs.ports import DurableLog, Outcome, Raised, SuspendedOnOperations
+from headrace.engine.attempts.ports import DurableLog, Outcome, Raised, SuspendedOnOperations
 from headrace.errors import StoreUnavailable
 from headrace.runtime.durable.entries import Entries
 from headrace.runtime.durable.kept import keep

@@ -21,6 +21,7 @@ from operator import attrgetter
 from typing import Any
 
 from headrace.core.changes import Value
+from headrace.core.points import decode_point, encode_point
 from headrace.core.run.record import (
     ErrorInfo,
     Place,
@@ -28,7 +29,6 @@ from headrace.core.run.record import (
     TaskStatus,
 )
 from headrace.core.run.stored.texts import compact, decode_payload, encode_payload, unzipped, zipped
-from headrace.core.waits.points import decode_point, encode_point
 
 ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",

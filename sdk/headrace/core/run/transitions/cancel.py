@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.core.changes import Equal, Missing, Update, every
-from headrace.core.run.graph import states
+from headrace.core.run.derived.graph import states
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.stored.rows import encode_row, status_code
 from headrace.core.run.transitions.fence import NOT_CANCELLED

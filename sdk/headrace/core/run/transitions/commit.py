@@ -10,6 +10,7 @@ from headrace.core.changes import (
     Value,
     every,
 )
+from headrace.core.points import AtOperations
 from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
 from headrace.core.run.history import Ending, past_attempt, with_attempt
 from headrace.core.run.record import (
@@ -32,7 +33,6 @@ from headrace.core.run.transitions.fence import (
     ticket_is,
 )
 from headrace.core.values import dataclass
-from headrace.core.waits.points import AtOperations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ NOT_CANCELLED = Missing(("x",))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a task: the task's number in the plan, who makes it, when it began, until when its lease holds, and which message carries it."""
+    """One attempt at a task: the task's number in the plan, its owner, when it began, until when its lease holds, and which message carries it."""
 
     run_id: str
     task: str

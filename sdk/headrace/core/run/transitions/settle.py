@@ -12,7 +12,8 @@ from headrace.core.changes import (
     Value,
     every,
 )
-from headrace.core.run.graph import states
+from headrace.core.points import AdmissionPoint, AtPause
+from headrace.core.run.derived.graph import states
 from headrace.core.run.record import (
     ErrorInfo,
     RunRecord,
@@ -30,7 +31,6 @@ from headrace.core.run.transitions.fence import (
     unclaimed,
 )
 from headrace.core.table import run_key
-from headrace.core.waits.points import AdmissionPoint, AtPause
 
 
 def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_ms: int) -> Update:

@@ -1,6 +1,6 @@
 """A run joins a batch: its task's message puts it into the page that is filling, and goes.
 
-Who opens a batch owes the message that runs it when it is due; who fills it, or closes it since its own input has no room, owes one
+The run that opens a batch owes the message that runs it when it is due; a run that fills it, or closes it since its own input has no room, owes one
 that runs it now. A handler that dies in between leaves its own message, whose next delivery finds the run in its page and sends
 again. A batch's message that comes twice, or too late, finds a lease or nothing.
 """
@@ -8,34 +8,18 @@ again. A batch's message that comes twice, or too late, finds a lease or nothing
 from __future__ import annotations
 
 from headrace.core.changes import Applied
-from headrace.core.run.message import BatchMessage, TaskMessage, encode_batch
-from headrace.core.run.owed import owed_after, owed_by_starter, worker_of
+from headrace.core.points import AtBatch, encode_point
+from headrace.core.run.message import BatchMessage, encode_batch
+from headrace.core.run.owed import worker_of
 from headrace.core.run.plans.plan import BatchPlan
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
-from headrace.core.run.routing import NotEvaluated
-from headrace.core.run.transitions.claim import create
-from headrace.core.run.transitions.commit import Fenced, judge_commit
-from headrace.core.run.transitions.settle import settle_unrun, unclaim
-from headrace.core.table import batch_page_key, batch_pages, batch_state_key, input_key, run_key, short_key
+from headrace.core.run.record import RunRecord
+from headrace.core.table import batch_page_key, batch_pages, batch_state_key, short_key
 from headrace.core.waits import batch
 from headrace.core.waits.batch import Absent, At, Closed, Full, IsIn, Joining, Member, Page, TooHeavy
-from headrace.core.waits.points import AtBatch, encode_point
-from headrace.engine.catalog.plans import record_in
-from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
-from headrace.engine.runs.attempt import Claimed
-from headrace.engine.runs.claim import (
-    claim_message,
-    expire,
-    in_the_clients_stead,
-    stale,
-    waits_for,
-)
-from headrace.engine.runs.pay import pay
-from headrace.engine.runs.payloads import save
-from headrace.engine.runs.ports import Disposition, Done, Host, Later, Poison
+from headrace.engine.timers import send_at
 from headrace.errors import StoreUnavailable
-from headrace.ports import Outgoing, Received
+from headrace.ports import Outgoing
 
 MAX_TRIES = 40
 """How many pages a run tries before its message is left for later."""
@@ -47,132 +31,18 @@ MARGIN_MS = 5_000
 """How long before its first member could wait no longer a batch runs that has no interval."""
 
 
-def line_up_for_batch(
-    engine: Engine, host: Host, received: Received, message: TaskMessage
-) -> Claimed | Disposition:
-    """Do what the message of a batch task asks for: the run joins the batch that is filling.
-
-    Claimed: something stands before the task. It is parked at its batch once it has passed that.
-    """
-    if engine.clock.now_ms() > message.start_by_ms:
-        expired = expire(engine, message, engine.clock.now_ms())
-        if expired is not None:
-            return expired
-    record = _record(engine, message)
-    if record is None:
-        return Poison(
-            f"run {message.run_id} has no record, and its message for task {message.task} carries none"
-        )
-    if not waits_for(record, message.task, message.ticket):
-        own = _claimed_by_its_own_message(record, message)
-        return claim_message(engine, host, received, message) if own else stale(engine, record, message)
-    key = record.routing.batch_keys.get(message.task)
-    if isinstance(key, NotEvaluated):
-        return _fail(engine, record, message, key.reason)
-    if _needs_admission(engine, record, message.task):
-        return claim_message(engine, host, received, message)
-    join_batch(engine, record, message.task, message.ticket, queued_at_ms=message.queued_at_ms)
-    return Done()
-
-
-def _claimed_by_its_own_message(record: RunRecord, message: TaskMessage) -> bool:
-    """Whether the ticket was claimed on the way to its batch, by a delivery that may have died; and not by a batch, which sees to its members."""
-    row = record.tasks.get(message.task)
-    running = row is not None and row.status is TaskStatus.RUNNING and record.cancelled_at_ms is None
-    return running and row is not None and row.ticket == message.ticket and row.via is None
-
-
-def _record(engine: Engine, message: TaskMessage) -> RunRecord | None:
-    """The record, put here where the client died before it did. A stale one lets a run join that is over: its batch leaves it out."""
-    key, item = run_key(message.run_id), None
-    if not engine.account.redelivered and message.replay is None:
-        item = engine.store.get(key, consistent=False)
-    found = record_in(engine, item or engine.store.get(key))
-    if found is not None and message.replay is not None:
-        from headrace.engine.runs.replay import replay_for_dead_client
-
-        return replay_for_dead_client(engine, found, message) or found
-    if found is not None or message.record is None or message.task not in message.record.plan.by_name:
-        return found
-    record = in_the_clients_stead(message.record, message.task)
-    save(engine, record.input, input_key(record.run_id), message.input, expires_at_s=record.expires_at_s)
-    written = engine.store.write(create(record))
-    record = record_in(engine, written.item) or record
-    pay(engine, record, owed_by_starter(record, message.task))
-    return record
-
-
-def _fail(engine: Engine, record: RunRecord, message: TaskMessage, reason: str) -> Disposition:
-    """A key that could not be evaluated fails this run alone."""
-    error = ErrorInfo(type="ExpressionError", message=reason)
-    write = settle_unrun(
-        record,
-        message.task,
-        TaskStatus.FAILED,
-        error,
-        ticket=message.ticket,
-        now_ms=engine.clock.now_ms(),
-    )
-    written = engine.store.write(write)
-    after = record_in(engine, written.item)
-    if after is None:
-        return Done()
-    if isinstance(written, Applied):
-        pay(engine, after, owed_after(after, message.task))
-        return Done()
-    return stale(engine, after, message)
-
-
-# ---------------------------------------------------------------- what has to be passed before
-
-
-def _needs_admission(engine: Engine, record: RunRecord, task: str) -> bool:
-    """Whether a pause, rate limits or the run's own limits hold it back. It takes no slot of its worker: its batch is no task of its own."""
-    from headrace.engine.waits.kinds.pause import pause_of
-
-    row = record.tasks.get(task)
-    if row is not None and isinstance(row.waits_at, AtBatch):
-        return False
-    plan = record.plan
-    return bool(plan.gates or plan.task(task).rates) or pause_of(engine, plan.workflow) is not None
-
-
-def park_at_batch(engine: Engine, claimed: Claimed) -> Disposition:
-    """The attempt has passed what stands before its task: parked, with the next ticket, at its batch."""
-    task = claimed.attempt.task
-    write = unclaim(
-        claimed.record,
-        claimed.attempt,
-        point=line_of(claimed.record, task),
-        now_ms=engine.clock.now_ms(),
-    )
-    written = engine.store.write(write)
-    record = record_in(engine, written.item)
-    if record is None:
-        return Done()
-    if not isinstance(written, Applied):
-        verdict = judge_commit(record, claimed.attempt)
-        if isinstance(verdict, Fenced) and record.cancelled_at_ms is None:
-            return Later(0, f"another attempt took task {task} over")
-    pay(engine, record, owed_after(record, task))
-    return Done()
-
-
 def line_of(record: RunRecord, task: str) -> AtBatch:
     """The line of a batch task for its run's group key."""
     key = record.routing.batch_keys.get(task, "")
     return AtBatch(record.plan.workflow, task, short_key(key) if isinstance(key, str) else "")
 
 
-# ---------------------------------------------------------------- joining
-
-
 def join_batch(engine: Engine, record: RunRecord, task: str, ticket: int, *, queued_at_ms: int) -> None:
     """Put the run into the batch that is filling, and send what that makes due. Doing it again sends again, and joins once."""
     plan = record.plan.task(task).batch
     if plan is None:
-        raise ValueError(f"task {task} of workflow {record.plan.workflow} is no batch task")
-    who = Joining(
+        raise ValueError(f"task {task} of workflow {record.plan.workflow} is not a batch task")
+    joining = Joining(
         member=Member(
             run_id=record.run_id,
             number=record.plan.numbers[task],
@@ -187,11 +57,11 @@ def join_batch(engine: Engine, record: RunRecord, task: str, ticket: int, *, que
     )
     line = encode_point(line_of(record, task))
     due_ms = _due_ms(plan, engine.clock.now_ms(), queued_at_ms + record.plan.task(task).schedule_timeout_ms)
-    before = _page_of(engine, line, who.member) if engine.account.redelivered else None
+    before = _page_of(engine, line, joining.member) if engine.account.redelivered else None
     if before is not None:
-        _send_what_is_due(engine, line, before, who.max_size)
+        _send_what_is_due(engine, line, before, joining.max_size)
         return
-    _Line(engine, line, who, due_ms).join()
+    _Line(engine, line, joining, due_ms).join()
 
 
 def _due_ms(plan: BatchPlan, now_ms: int, start_by_ms: int) -> int:
@@ -228,8 +98,8 @@ def _send_later(engine: Engine, line: str, page: Page) -> None:
 class _Line:
     """One run on its way into a batch of a line."""
 
-    def __init__(self, engine: Engine, line: str, who: Joining, due_ms: int) -> None:
-        self._engine, self._line, self._who, self._due_ms = engine, line, who, due_ms
+    def __init__(self, engine: Engine, line: str, joining: Joining, due_ms: int) -> None:
+        self._engine, self._line, self._joining, self._due_ms = engine, line, joining, due_ms
 
     def join(self) -> None:
         at = self._filling(consistent=False) or At(1)
@@ -242,15 +112,15 @@ class _Line:
 
     def _try(self, at: At) -> At | None:
         """One page; the one to try next, or None: the run has joined, and what it owes is sent."""
-        written = self._engine.store.write(batch.join(self._line, at, self._who))
+        written = self._engine.store.write(batch.join(self._line, at, self._joining))
         if isinstance(written, Applied) and written.item is not None:
             page = batch.decode_page(written.item)
-            if page.completes(self._who.max_size):
+            if page.completes(self._joining.max_size):
                 send_batch(self._engine, page.worker, self._line, at.number)
             return None
-        match batch.judge_join(written.item, self._who):
+        match batch.judge_join(written.item, self._joining):
             case IsIn(page):
-                _send_what_is_due(self._engine, self._line, page, self._who.max_size)
+                _send_what_is_due(self._engine, self._line, page, self._joining.max_size)
                 return None
             case Absent():
                 return self._absent(at)
@@ -277,10 +147,10 @@ class _Line:
         return filling if filling is not None and filling.number > at.number else self._open(at.next_batch)
 
     def _after_full(self, page: Page) -> At | None:
-        following = batch.after_full(page.at, self._who.max_size)
+        following = batch.after_full(page.at, self._joining.max_size)
         if following.page == 0:
             return self._next_batch(page.at)
-        if page.size_bytes + self._who.size_bytes > batch.MAX_BATCH_BYTES:
+        if page.size_bytes + self._joining.size_bytes > batch.MAX_BATCH_BYTES:
             return self._close(page)
         return self._open(following, before_bytes=page.size_bytes, due_ms=page.due_ms)
 
@@ -292,16 +162,16 @@ class _Line:
 
     def _open(self, at: At, *, before_bytes: int = 0, due_ms: int | None = None) -> At | None:
         """Open a page, as its first member. Where another run has opened it, join that one."""
-        engine, who = self._engine, self._who
+        engine, joining = self._engine, self._joining
         due_ms = self._due_ms if due_ms is None else due_ms
-        put = batch.open_page(self._line, at, who, before_bytes=before_bytes, due_ms=due_ms)
+        put = batch.open_page(self._line, at, joining, before_bytes=before_bytes, due_ms=due_ms)
         written = engine.store.write(put)
         if not isinstance(written, Applied) or written.item is None:
             return at
-        engine.store.write(batch.moved_on(self._line, at, expires_at_s=who.expires_at_s))
+        engine.store.write(batch.moved_on(self._line, at, expires_at_s=joining.expires_at_s))
         page = batch.decode_page(written.item)
         has_run = at.page > 0 and engine.store.get(batch_page_key(self._line, at.number, 0)) is None
-        if has_run or page.completes(who.max_size):
+        if has_run or page.completes(joining.max_size):
             send_batch(engine, page.worker, self._line, at.number)
         elif at.page == 0:
             self._owe_the_first_message(page)

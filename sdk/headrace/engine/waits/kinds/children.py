@@ -12,7 +12,7 @@ from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Applied, Item, Put,
 from headrace.core.run.record import RunRecord
 from headrace.core.table import join_key, join_partition
 from headrace.engine.engine import Engine
-from headrace.engine.waits.wake import wake_suspended
+from headrace.engine.waits.conditions import wake_suspended
 
 LEAF_SIZE = 100
 

@@ -1,6 +1,6 @@
 """Permits of concurrency limits: take, release, and wake a waiter where there is room.
 
-enter ── in                leave ── look
+enter ── in                leave ── wake_next
   │ full or not its turn              │ a mark, and room
   └── (admission parks it)            └── wake the head, or remove the mark where none waits
 """
@@ -36,7 +36,7 @@ MOST_HEADS = 10
 """How many are woken at a look."""
 
 LEAST_PENDING, MOST_PENDING = 10, 90
-"""How far down the line is looked beyond that, by the room: past those who were woken and are not in yet."""
+"""How far down the line is looked beyond that, by the room: past waiters that were woken and have not entered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +118,19 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
         case GateStrategy.CANCEL_IN_PROGRESS:
             return None if room >= of.cost else _replace(engine, of, number, state, expires_at_s=expires_at_s)
         case GateStrategy.GROUP_ROUND_ROBIN:
-            if room < of.cost or state.waiting is None or not _nobody_waits(engine, of.gate, state.waiting):
+            if room < of.cost or state.waiting is None or not _line_is_empty(engine, of.gate, state.waiting):
                 return Full()
             return None
 
 
 def _some_were_dead(engine: Engine, gate: str, number: int, state: GateState) -> bool:
     """Remove holders that a zombie left behind. No task waits at a limit that turns newcomers away, so the clock never looks there."""
-    from headrace.engine.waits.sweep import without_dead  # it looks at gates, as this does
+    from headrace.engine.waits.dead import without_dead
 
     return without_dead(engine, gate, number, state).taken < state.taken
 
 
-def _nobody_waits(engine: Engine, gate: str, seen: str) -> bool:
+def _line_is_empty(engine: Engine, gate: str, seen: str) -> bool:
     """Look which waiters the mark is for, and remove it where there is none."""
     if heads(engine, gate, limit=1):
         return False
@@ -162,7 +162,7 @@ def states_of(engine: Engine, gate: str, items: int) -> list[GateState]:
 def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expires_at_s: int) -> Entry:
     """Try one item after the other, from one that the member's name says.
 
-    The mark is on the first item. It is read before, not held to, so a newcomer may slip past one who parks at that moment.
+    The mark is on the first item. It is read before, not held to, so a newcomer may slip past a task that parks at that moment.
     """
     if again or of.of_run:  # another root of the run may have entered
         for number, state in enumerate(states_of(engine, of.gate, of.widest)):
@@ -170,7 +170,7 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
                 return _enter_item(engine, of, number, waited=waited, expires_at_s=expires_at_s)
     if not waited and of.strategy is GateStrategy.GROUP_ROUND_ROBIN:
         first = state_of(engine.store.get(gate_key(of.gate)))
-        if first.waiting is not None and not _nobody_waits(engine, of.gate, first.waiting):
+        if first.waiting is not None and not _line_is_empty(engine, of.gate, first.waiting):
             return Full()
     entry: Entry = Full()
     for step in range(of.items):
@@ -187,20 +187,20 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 
 
 def give_places_back(engine: Engine, of: Pass) -> GateState | None:
-    """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
+    """Leave, whichever item of the gate it is in; then wake the waiters that can enter. The item as it is now, where it is the only one."""
     if of.items == of.widest == 1:
         state = state_of(engine.store.write(leave(of, 0)).item)
-        look(engine, of.gate, of.limit, [state])
+        wake_next(engine, of.gate, of.limit, [state])
         return state
     for number, state in enumerate(states_of(engine, of.gate, of.widest)):
         held = state.holders.get(of.member)
         if held is not None and held.ticket <= of.ticket:
             engine.store.write(leave(of, number))
-    look(engine, of.gate, of.limit)
+    wake_next(engine, of.gate, of.limit)
     return None
 
 
-def look(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
+def wake_next(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
     """If there is room and the mark is set, wake the waiters that can enter, or remove the mark. `states`: the items, as just seen.
 
     A waiter that was woken stays in the line until it is in: its note says so, and a look passes over it. See `wake_up`.

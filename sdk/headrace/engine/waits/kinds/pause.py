@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 
 from headrace.core.changes import ITEM_EXISTS, Update
+from headrace.core.points import AtPause, encode_point
 from headrace.core.table import PAUSED
 from headrace.core.values import dataclass
-from headrace.core.waits.points import AtPause, encode_point
 from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, wake
 

@@ -1,8 +1,8 @@
-"""Rate limits at work: take units, and at the beginning of each window wake as many as it admits.
+"""Rate limits at work: take units, and at the beginning of each window wake as many tasks as it admits.
 
     take ── taken              refill of a window ── none waits: close
-      │ nothing left, or not its turn              └─ one does: send the next refill, then move the schedule to it; the one who
-      └── (admission parks it)                        moved it wakes those whom the window has units for
+      │ nothing left, or not its turn              └─ one does: send the next refill, then move the schedule to it; the delivery
+      └── (admission parks it)                        that moved it wakes the tasks that the window has units for
 
 While the mark is set, a refill is due, or owed by a message that is not deleted yet. One that the schedule has passed answers for the
 notes that it wrote, and is dropped, so no duplicate lives long. The schedule is moved after the next refill was sent, so that no crash leaves a schedule without a message.
@@ -30,8 +30,8 @@ from headrace.core.waits.rate_limit import (
     window_of,
 )
 from headrace.core.waits.wake_up import fitting
-from headrace.engine.clock.timers import send_at
 from headrace.engine.engine import Engine
+from headrace.engine.timers import send_at
 from headrace.engine.waits.wake import heads, not_woken, wake
 
 MAX_TRIES = 12
@@ -39,7 +39,7 @@ LONGEST_SLEEP_MS = 500
 """How long a refill that comes early waits for its window."""
 
 MOST_AHEAD = 100
-"""How far down the line who has just parked looks for itself: further back it waits for the refill, or for the clock."""
+"""How far down the line a task that has just parked looks for itself: further back it waits for the refill, or for the clock."""
 
 MOST_WINDOWS = 2_000
 """How many limits a process remembers. Of one that it has forgotten it reads the item again."""
@@ -78,7 +78,7 @@ def take_units(engine: Engine, of: Take, *, waited: bool) -> Taking:
         if refused is not None and current:
             if not isinstance(refused, _NotItsTurn):
                 return refused
-            if not _nobody_waits(engine, of.gate, seen):
+            if not _line_is_empty(engine, of.gate, seen):
                 return NothingLeft()
         if refused is not None:
             seen, current = _remember(engine, of.gate, engine.store.get(gate_key(of.gate))), True
@@ -117,7 +117,7 @@ def _refused(of: Take, seen: Window, *, waited: bool, now_ms: int) -> NothingLef
     return _NotItsTurn() if not waited and mine.waiting is not None else None
 
 
-def _nobody_waits(engine: Engine, gate: str, seen: Window) -> bool:
+def _line_is_empty(engine: Engine, gate: str, seen: Window) -> bool:
     """Look which waiters the mark is for, and remove it where there is none."""
     if heads(engine, gate, limit=1):
         return False
@@ -166,8 +166,8 @@ def limit_changed(engine: Engine, gate: str) -> None:
         mark_limit(engine, gate, first[0].worker)
 
 
-def tend(engine: Engine, gate: str, worker: str) -> None:
-    """A stale delivery may be all that is left of the one who owed a refill: send the one that it scheduled."""
+def repair_refill(engine: Engine, gate: str, worker: str) -> None:
+    """A stale delivery may be all that is left of the attempt that owed a refill: send the one that it scheduled."""
     window = window_of(engine.store.get(gate_key(gate)))
     if window.waiting is not None and window.scheduled_ms is not None and _owes_refill(engine, window):
         _send_refill(engine, gate, window.scheduled_ms, worker)
@@ -190,7 +190,7 @@ def repeat_refill(engine: Engine, gate: str, scheduled_ms: int, worker: str) -> 
 
 def look_at_limit(engine: Engine, gate: str, window: Window, *, parked: str | None = None) -> None:
     """Wake the head if the window has units for it, unless it has just been woken. parked: that one in its place, if there are units
-    for all ahead of it too, who were woken by the refill or have looked for themselves."""
+    for all ahead of it too, which were woken by the refill or have looked for themselves."""
     room = window.room(engine.clock.now_ms())
     if window.waiting is None:
         return

@@ -1,0 +1,1 @@
+"""What commands do with runs: start, list, show, cancel, replay."""

@@ -1,0 +1,1 @@
+"""What commands do with a stack: its limits, events, crons, metrics, and whether it is well."""

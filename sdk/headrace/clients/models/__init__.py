@@ -1,0 +1,210 @@
+"""What the feature clients give and take: runs, tasks, events and lines as users read them. The names and fields are Hatchet's.
+
+Nothing of a worker's start needs this package; a module is imported when one of its names is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.clients.models.bulk import BulkOperation
+    from headrace.clients.models.catalog import (
+        RateLimit,
+        RateLimitList,
+        UpdateWorkerRequest,
+        WorkerInfo,
+        WorkerList,
+        Workflow,
+        WorkflowList,
+        WorkflowVersion,
+    )
+    from headrace.clients.models.durable import (
+        DurableLogEntry,
+        V1BranchDurableTaskResponse,
+        V1RestoreTaskResponse,
+    )
+    from headrace.clients.models.events import (
+        BulkPushEventOptions,
+        BulkPushEventWithMetadata,
+        Event,
+        PushEventOptions,
+        V1Event,
+        V1EventList,
+        V1EventTriggeredRun,
+        V1EventWorkflowRunSummary,
+        V1Filter,
+        V1FilterList,
+        V1UpdateFilterRequest,
+        V1Webhook,
+        V1WebhookAPIKeyAuth,
+        V1WebhookBasicAuth,
+        V1WebhookHMACAuth,
+        V1WebhookList,
+    )
+    from headrace.clients.models.logs import V1LogLine, V1LogLineList
+    from headrace.clients.models.metrics import GateStat, TaskMetrics, TaskStat, TaskStatusStat
+    from headrace.clients.models.resource import APIResourceMeta, PaginationResponse, ResourceId
+    from headrace.clients.models.runs import (
+        BulkCancelReplayOpts,
+        RunFilter,
+        TaskRunDetail,
+        V1TaskStatus,
+        V1TaskSummary,
+        V1TaskSummaryList,
+        V1WorkflowRun,
+        V1WorkflowRunDetails,
+        V1WorkflowType,
+        WorkflowRunDetail,
+        WorkflowRunShapeItem,
+    )
+    from headrace.clients.models.schedules import (
+        CronWorkflows,
+        CronWorkflowsList,
+        ScheduledRunBulkUpdateItem,
+        ScheduledRunStatus,
+        ScheduledWorkflows,
+        ScheduledWorkflowsBulkDeleteResponse,
+        ScheduledWorkflowsBulkError,
+        ScheduledWorkflowsBulkUpdateResponse,
+        ScheduledWorkflowsList,
+    )
+    from headrace.clients.models.task_events import V1TaskEvent, V1TaskEventType
+    from headrace.clients.models.waits import Wait, WaitEvent
+
+_HOMES = {
+    "BulkOperation": "bulk",
+    "RateLimit": "catalog",
+    "RateLimitList": "catalog",
+    "UpdateWorkerRequest": "catalog",
+    "WorkerInfo": "catalog",
+    "WorkerList": "catalog",
+    "Workflow": "catalog",
+    "WorkflowList": "catalog",
+    "WorkflowVersion": "catalog",
+    "DurableLogEntry": "durable",
+    "V1BranchDurableTaskResponse": "durable",
+    "V1RestoreTaskResponse": "durable",
+    "BulkPushEventOptions": "events",
+    "BulkPushEventWithMetadata": "events",
+    "Event": "events",
+    "PushEventOptions": "events",
+    "V1Event": "events",
+    "V1EventList": "events",
+    "V1EventTriggeredRun": "events",
+    "V1EventWorkflowRunSummary": "events",
+    "V1Filter": "events",
+    "V1FilterList": "events",
+    "V1UpdateFilterRequest": "events",
+    "V1Webhook": "events",
+    "V1WebhookAPIKeyAuth": "events",
+    "V1WebhookBasicAuth": "events",
+    "V1WebhookHMACAuth": "events",
+    "V1WebhookList": "events",
+    "V1LogLine": "logs",
+    "V1LogLineList": "logs",
+    "GateStat": "metrics",
+    "TaskMetrics": "metrics",
+    "TaskStat": "metrics",
+    "TaskStatusStat": "metrics",
+    "APIResourceMeta": "resource",
+    "PaginationResponse": "resource",
+    "ResourceId": "resource",
+    "BulkCancelReplayOpts": "runs",
+    "RunFilter": "runs",
+    "TaskRunDetail": "runs",
+    "V1TaskStatus": "runs",
+    "V1TaskSummary": "runs",
+    "V1TaskSummaryList": "runs",
+    "V1WorkflowRun": "runs",
+    "V1WorkflowRunDetails": "runs",
+    "V1WorkflowType": "runs",
+    "WorkflowRunDetail": "runs",
+    "WorkflowRunShapeItem": "runs",
+    "CronWorkflows": "schedules",
+    "CronWorkflowsList": "schedules",
+    "ScheduledRunBulkUpdateItem": "schedules",
+    "ScheduledRunStatus": "schedules",
+    "ScheduledWorkflows": "schedules",
+    "ScheduledWorkflowsBulkDeleteResponse": "schedules",
+    "ScheduledWorkflowsBulkError": "schedules",
+    "ScheduledWorkflowsBulkUpdateResponse": "schedules",
+    "ScheduledWorkflowsList": "schedules",
+    "V1TaskEvent": "task_events",
+    "V1TaskEventType": "task_events",
+    "Wait": "waits",
+    "WaitEvent": "waits",
+}
+
+__all__ = [
+    "APIResourceMeta",
+    "BulkCancelReplayOpts",
+    "BulkOperation",
+    "BulkPushEventOptions",
+    "BulkPushEventWithMetadata",
+    "CronWorkflows",
+    "CronWorkflowsList",
+    "DurableLogEntry",
+    "Event",
+    "GateStat",
+    "PaginationResponse",
+    "PushEventOptions",
+    "RateLimit",
+    "RateLimitList",
+    "ResourceId",
+    "RunFilter",
+    "ScheduledRunBulkUpdateItem",
+    "ScheduledRunStatus",
+    "ScheduledWorkflows",
+    "ScheduledWorkflowsBulkDeleteResponse",
+    "ScheduledWorkflowsBulkError",
+    "ScheduledWorkflowsBulkUpdateResponse",
+    "ScheduledWorkflowsList",
+    "TaskMetrics",
+    "TaskRunDetail",
+    "TaskStat",
+    "TaskStatusStat",
+    "UpdateWorkerRequest",
+    "V1BranchDurableTaskResponse",
+    "V1Event",
+    "V1EventList",
+    "V1EventTriggeredRun",
+    "V1EventWorkflowRunSummary",
+    "V1Filter",
+    "V1FilterList",
+    "V1LogLine",
+    "V1LogLineList",
+    "V1RestoreTaskResponse",
+    "V1TaskEvent",
+    "V1TaskEventType",
+    "V1TaskStatus",
+    "V1TaskSummary",
+    "V1TaskSummaryList",
+    "V1UpdateFilterRequest",
+    "V1Webhook",
+    "V1WebhookAPIKeyAuth",
+    "V1WebhookBasicAuth",
+    "V1WebhookHMACAuth",
+    "V1WebhookList",
+    "V1WorkflowRun",
+    "V1WorkflowRunDetails",
+    "V1WorkflowType",
+    "Wait",
+    "WaitEvent",
+    "WorkerInfo",
+    "WorkerList",
+    "Workflow",
+    "WorkflowList",
+    "WorkflowRunDetail",
+    "WorkflowRunShapeItem",
+    "WorkflowVersion",
+]
+
+
+if not TYPE_CHECKING:  # so that a name that there is not is an error of type checkers
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

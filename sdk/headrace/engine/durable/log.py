@@ -1,0 +1,94 @@
+"""The log of a durable task in the table: a tail in its row, and sealed parts beside the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from headrace.core.changes import Applied, Put
+from headrace.core.durable.log import (
+    SEAL_AT_BYTES,
+    Entry,
+    Part,
+    Tail,
+    decode_tail,
+    encode_tail,
+)
+from headrace.core.durable.parts import Sealing, decode_part, encode_part, sealing
+from headrace.core.run.record import RunRecord
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.run.transitions.lease import save_log
+from headrace.core.table import log_part_key
+from headrace.core.values import dataclass
+from headrace.engine.catalog.plans import record_in
+from headrace.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log of a task as it was read: the tail in its row, and what is in the sealed parts."""
+
+    tail: Tail
+    parts: Mapping[Part, tuple[Entry, ...]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, by node."""
+        found = {entry.node: entry for entries in self.parts.values() for entry in entries}
+        found |= {entry.node: entry for entry in self.tail.entries}
+        return [found[node] for node in sorted(found)]
+
+
+def load_log(
+    engine: Engine, run_id: str, task: str, tail: Tail, known: Mapping[Part, tuple[Entry, ...]] | None = None
+) -> Log:
+    """The log of a task, its sealed parts read from their items, but those that are known. ValueError where one is missing."""
+    parts = {part: known[part] for part in tail.parts if part in known} if known else {}
+    missing = [part for part in tail.parts if part not in parts]
+    keys = [log_part_key(run_id, task, part.number, part.owner) for part in missing]
+    for part, item in zip(missing, engine.store.get_many(keys) if keys else [], strict=True):
+        if item is None:
+            raise ValueError(f"part {part.number} of the durable log of task {task} is missing")
+        parts[part] = decode_part(item)
+    return Log(tail, parts)
+
+
+def tail_of(record: RunRecord, task: str) -> Tail:
+    """What the row of a task holds of its log."""
+    row = record.tasks.get(task)
+    return decode_tail(row.log if row is not None else None)
+
+
+def seal(
+    engine: Engine, record: RunRecord, attempt: Attempt, tail: Tail, known: Mapping[Part, tuple[Entry, ...]]
+) -> Sealing | None:
+    """Of a tail that is too long to be written again and again, put the answered entries into an item. None: nothing is to be sealed.
+
+    The attempt's owner is in the item's key, so an attempt that lost its lease overwrites nothing: the one that took over has the same ticket.
+    """
+    if len(encode_tail(tail) or "") <= SEAL_AT_BYTES:
+        return None
+    made = sealing(tail, known, owner=attempt.owner)
+    if made is not None:
+        key = log_part_key(record.run_id, attempt.task, made.part.number, made.part.owner)
+        engine.store.write(
+            Put(key=key, item={**encode_part(made.entries), "expires_at": record.expires_at_s})
+        )
+    return made
+
+
+def save(engine: Engine, attempt: Attempt, tail: Tail) -> bool:
+    """Write the log of a running attempt. False: the attempt is fenced, or its run was cancelled."""
+    written = engine.store.write(save_log(attempt, encode_tail(tail)))
+    if isinstance(written, Applied):
+        return True
+    if written.item is None:
+        return False
+    row = record_in(engine, written.item).tasks.get(attempt.task)  # a lost response leaves what we wrote
+    return row is not None and row.owner == attempt.owner and row.log == encode_tail(tail)
+
+
+def with_answers(tail: Tail, answers: Mapping[int, Entry]) -> Tail:
+    """The tail with those entries in the place of what it had, or added to it."""
+    found = {entry.node: entry for entry in tail.entries} | dict(answers)
+    return replace(tail, entries=tuple(found[node] for node in sorted(found)))

@@ -1,0 +1,1 @@
+"""A batch, from its message to the end of its members."""

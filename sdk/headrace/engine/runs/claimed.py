@@ -1,0 +1,60 @@
+"""An attempt that holds its task, and what came of running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from headrace.core.run.plans.plan import TaskPlan
+from headrace.core.run.record import Payload, RunRecord, TaskRow
+from headrace.core.run.transitions.commit import (
+    Evaluated,
+)
+from headrace.core.run.transitions.fence import Attempt
+from headrace.core.values import dataclass
+from headrace.ports import Received
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending, TimedOut
+
+if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry, Part
+    from headrace.runtime.overstaying import Overstaying
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An attempt that holds its task: the record after the claim, and the input where the message carried it."""
+
+    record: RunRecord
+    attempt: Attempt
+    received: Received
+    input: str | None = None
+    outputs: dict[str, str | None] = field(
+        default_factory=dict
+    )  # of this chain, so that nothing is read twice
+    keep_lease: Callable[[LiveControl], bool] | None = None  # of a batch: in place of the record's own
+    on_timeout: Callable[[TimedOut], object] | None = None  # of a batch: commits its members
+    log_parts: Mapping[Part, tuple[Entry, ...]] | None = (
+        None  # of a resumed durable task: what was read of its log
+    )
+
+    @property
+    def plan(self) -> TaskPlan:
+        return self.record.plan.task(self.attempt.task)
+
+    @property
+    def row(self) -> TaskRow:
+        return self.record.tasks[self.attempt.task]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How an attempt ended and, where it returned, what is to be stored of it."""
+
+    ending: Ending
+    output: Payload
+    evaluated: Evaluated
+    span: str | None = None
+    overstaying: Overstaying | None = None  # the code has not ended, and the task has places
+    log: str | None = None  # of a durable task, where it has grown since it was written
