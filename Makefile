@@ -144,13 +144,14 @@ simulate: $(VENV)/.installed ## Run the simulation over SEEDS=0:2000 (or one see
 
 SOAK_S ?= 3600
 CHAOS_S ?= 300
+ENDURANCE_ARGS ?=
 ENDURANCE = cd tests && PYTHONPATH=. ../$(BIN)/python -m endurance
 
 soak: $(VENV)/.installed .venv-ministack/.locked ## Work for an hour as real processes (SOAK_S=600: shorter); every run, execution and megabyte is counted
-	$(ENDURANCE) soak --seconds $(SOAK_S)
+	$(ENDURANCE) soak --seconds $(SOAK_S) $(ENDURANCE_ARGS)
 
 chaos: $(VENV)/.installed .venv-ministack/.locked ## Kill processes and break their connections for five minutes (CHAOS_S), and hold an independent ledger against the runs
-	$(ENDURANCE) chaos --seconds $(CHAOS_S)
+	$(ENDURANCE) chaos --seconds $(CHAOS_S) $(ENDURANCE_ARGS)
 
 audit: .venv-audit/.locked ## Audit what is locked, the code and the template; AUDIT_OFFLINE=1 leaves out vulnerabilities
 	@.venv-audit/bin/python requirements/audit.py
