@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.asked import pairs
 from headrace.clients.naming import App, namespaced, workflow_name
 from headrace.clients.pages import page_of
 from headrace.core.run.ids import workflow_id as id_of_workflow
@@ -110,14 +111,14 @@ class CronClient:
 
         wanted = workflow_id or workflow_name
         name = _name_of(self._app, wanted) if wanted is not None else None
-        pairs = (additional_metadata or {}).items()
+        asked = pairs(additional_metadata).items()
         found = [
             job
             for job in list_crons(self._app.engine)
             if self._is_ours(job)
             and name in (None, job.workflow)
             and cron_name in (None, job.name)
-            and all(str(job.metadata.get(key)) == str(value) for key, value in pairs)
+            and all(str(job.metadata.get(key)) == str(value) for key, value in asked)
         ]
         if order_by_field in ("createdAt", "created_at"):
             found.sort(key=lambda job: (job.created_at_ms, job.id))

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from headrace.clients.asked import among, pairs, texts, time_ms
 from headrace.clients.naming import App, workflow_names
-from headrace.clients.pages import DEFAULT_LIMIT, span_of, statuses_of
+from headrace.clients.pages import DEFAULT_LIMIT, span_of
 from headrace.core.events.event import Event as Pushed
 from headrace.core.events.event import Trigger, event_id_at
 from headrace.core.run.derived.progress import run_status
@@ -167,7 +168,7 @@ class EventClient:
         from headrace.clients.models.resource import PaginationResponse
 
         first, size = span_of(offset, limit)
-        statuses = statuses_of(workflow_run_statuses)
+        statuses = among(workflow_run_statuses, RunStatus, "workflow_run_statuses")
         wanted = self._wanted(keys, workflow_ids, event_ids, additional_metadata, scopes)
         found: Iterator[_Found] = filter(wanted, self._all(since, until))
         if statuses is not None:
@@ -190,8 +191,8 @@ class EventClient:
         now_ms = self._app.engine.clock.now_ms()
         return records.newest_first(
             self._app.engine,
-            since_ms=now_ms - DAY_MS if since is None else _ms(since),
-            until_ms=now_ms if until is None else _ms(until),
+            since_ms=time_ms(since, "since", now_ms - DAY_MS),
+            until_ms=time_ms(until, "until", now_ms),
         )
 
     def _wanted(
@@ -202,6 +203,8 @@ class EventClient:
         metadata: Mapping[str, str] | None,
         scopes: Sequence[str] | None,
     ) -> Callable[[_Found], bool]:
+        keys, workflow_ids = texts(keys, "keys"), texts(workflow_ids, "workflow_ids")
+        event_ids, scopes, wanted = texts(event_ids, "event_ids"), texts(scopes, "scopes"), pairs(metadata)
         spaced = {*(keys or ()), *(self._app.settings.apply_namespace(each) for each in keys or ())}
         names = workflow_names(self._app, workflow_ids or ())
 
@@ -213,7 +216,7 @@ class EventClient:
                 and (not workflow_ids or any(each.workflow in names for each in triggers))
                 and (not event_ids or event.event_id in event_ids)
                 and (not scopes or event.scope in scopes)
-                and all(str(event.metadata.get(k)) == str(v) for k, v in (metadata or {}).items())
+                and all(str(event.metadata.get(k)) == str(v) for k, v in wanted.items())
             )
 
         return takes
@@ -300,7 +303,3 @@ def _summary(runs: Sequence[RunRecord]) -> V1EventWorkflowRunSummary:
 
 def _time(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)

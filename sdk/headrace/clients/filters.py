@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.asked import texts
 from headrace.clients.naming import App, workflow_names
 from headrace.clients.pages import span_of
 from headrace.core.events.match import Filter
@@ -67,7 +68,8 @@ class FiltersClient:
         from headrace.clients.models.events import V1FilterList
         from headrace.clients.models.resource import PaginationResponse
 
-        names = workflow_names(self._app, workflow_ids or ())
+        names = workflow_names(self._app, texts(workflow_ids, "workflow_ids"))
+        scopes = texts(scopes, "scopes")
         rows = [
             each
             for each in filters.all_filters(self._app.engine)

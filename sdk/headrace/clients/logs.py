@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from headrace.clients.asked import time_ms
 from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.engine.records.logs import MAX_LINES, LogLine, read_lines
 from headrace.triggers.faces import aio
@@ -36,8 +37,8 @@ class LogsClient:
             self._app.engine,
             run_id,
             task=task,
-            since_ms=None if since is None else int(since.timestamp() * 1000),
-            until_ms=None if until is None else int(until.timestamp() * 1000),
+            since_ms=None if since is None else time_ms(since, "since", 0),
+            until_ms=None if until is None else time_ms(until, "until", 0),
             limit=limit,
         )
         return V1LogLineList(

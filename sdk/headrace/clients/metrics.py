@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.asked import time_ms
 from headrace.clients.naming import App, namespaced
 from headrace.core.run.derived.graph import TaskState, states
 from headrace.core.run.derived.progress import public_status
@@ -144,8 +145,8 @@ class MetricsClient:
         wanted = Wanted(
             workflows=named(self._app, workflow_ids),
             namespace=namespaced(self._app, ""),
-            since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
-            until_ms=now_ms if until is None else int(until.timestamp() * 1000),
+            since_ms=time_ms(since, "since", now_ms - DAY_MS),
+            until_ms=time_ms(until, "until", now_ms),
             parent=split_task_run_id(parent) if parent else None,
             event=event,
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
-
-from headrace.core.run.record import RunStatus
 
 if TYPE_CHECKING:
     from headrace.clients.models.resource import PaginationResponse
@@ -22,15 +20,6 @@ def span_of(offset: int | None, limit: int | None, default: int = DEFAULT_LIMIT)
                 f"offset is {offset!r} and limit {limit!r}: give an offset of at least 0 and a limit of at least 1"
             )
     return offset or 0, default if limit is None else limit
-
-
-def statuses_of(given: Iterable[str] | None) -> frozenset[RunStatus] | None:
-    """The statuses that are asked for; None: any. ValueError for what is none."""
-    try:
-        return frozenset(RunStatus(each) for each in given) if given else None
-    except ValueError:
-        known = ", ".join(RunStatus)
-        raise ValueError(f"statuses is {list(given or ())!r}: give some of {known}") from None
 
 
 def page_of(

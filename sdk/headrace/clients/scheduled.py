@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.asked import among, pairs
 from headrace.clients.naming import App, namespaced, workflow_name
 from headrace.clients.pages import page_of
 from headrace.core.run.derived.progress import run_status
@@ -235,18 +236,20 @@ class ScheduledClient:
         statuses: Iterable[str] | None,
         metadata: Mapping[str, str] | None,
     ) -> builtins.list[ScheduledWorkflows]:
+        from headrace.clients.models import ScheduledRunStatus
+
+        wanted = among(statuses, ScheduledRunStatus, "statuses")
         name = workflow_name(self._app, workflow_id) if workflow_id is not None else None
-        pairs = dict(metadata or {})
+        asked = dict(pairs(metadata))
         if parent is not None:
-            pairs["hatchet__parent_workflow_run_id"] = parent
+            asked["hatchet__parent_workflow_run_id"] = parent
         found = [
             each
             for each in list_scheduled(self._app.engine)
             if self._is_ours(each)
             and name in (None, each.workflow)
-            and all(str(each.metadata.get(key)) == str(value) for key, value in pairs.items())
+            and all(str(each.metadata.get(key)) == str(value) for key, value in asked.items())
         ]
-        wanted = {str(status) for status in statuses} if statuses is not None else None
         return [
             each for each in self._show(found) if wanted is None or str(each.workflow_run_status) in wanted
         ]

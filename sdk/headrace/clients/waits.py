@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from headrace.clients.asked import time_ms
 from headrace.clients.naming import App, namespaced
 from headrace.triggers.faces import aio
 
@@ -71,7 +72,7 @@ class WaitsClient:
             Wanted(
                 workflows=named(self._app, workflow_ids),
                 namespace=namespaced(self._app, ""),
-                since_ms=now_ms - kept_ms if since is None else int(since.timestamp() * 1000),
+                since_ms=time_ms(since, "since", now_ms - kept_ms),
                 until_ms=now_ms,
                 statuses=frozenset({RunStatus.QUEUED, RunStatus.RUNNING}),
             ),

@@ -80,6 +80,8 @@ class WorkersClient:
 
     def get(self, worker_id: str) -> WorkerInfo:
         """A worker by its name, which is its id. ValueError, which names those there are, for none of that name."""
+        if not isinstance(worker_id, str):
+            raise TypeError(f"a worker's id is its name, a str, not {type(worker_id).__name__}")
         full, workers = worker_name(self._app.settings.apply_namespace(worker_id)), self._known()
         if full not in workers:
             raise ValueError(

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.asked import among, pairs, texts, time_ms
 from headrace.clients.naming import App, namespaced
-from headrace.clients.pages import span_of, statuses_of
+from headrace.clients.pages import span_of
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.core.run.record import RunStatus
@@ -229,12 +230,14 @@ class RunsReading:
 
         now_ms = self._app.engine.clock.now_ms()
         return Wanted(
-            workflows=named(self._app, workflow_ids),
+            workflows=named(
+                self._app, texts(workflow_ids, "workflow_ids") if workflow_ids is not None else None
+            ),
             namespace=namespaced(self._app, ""),
-            since_ms=now_ms - DAY_MS if since is None else int(since.timestamp() * 1000),
-            until_ms=now_ms if until is None else int(until.timestamp() * 1000),
-            statuses=statuses_of(statuses),
-            metadata=additional_metadata,
+            since_ms=time_ms(since, "since", now_ms - DAY_MS),
+            until_ms=time_ms(until, "until", now_ms),
+            statuses=among(statuses, RunStatus, "statuses"),
+            metadata=pairs(additional_metadata) or None,
             worker=worker_id,
             parent=split_task_run_id(parent_task_external_id) if parent_task_external_id else None,
             event=triggering_event_external_id,
