@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.gates import gate, left_over, partition, single, state, statuses
+from support.gates import CN, gate, left_over, partition, single, state, statuses
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
@@ -238,6 +238,23 @@ def test_a_cancelled_run_keeps_its_place_until_the_code_of_its_task_has_ended(re
     assert deaf.most == 1
     assert statuses(t.w, [first, second]) == [RunStatus.CANCELLED, RunStatus.COMPLETED]
     assert left_over(t.w) == []
+
+
+def test_of_two_tasks_of_a_cancelled_run_the_one_that_ends_last_frees_its_place() -> None:
+    deaf = Deaf()
+    t = threaded(replace(plan(task("a"), task("b")), gates=(gate(strategy=CN),)), deaf)
+    first = t.w.start("flow")
+    working = [threading.Thread(target=t.deliver) for _ in range(2)]
+    for each in working:
+        each.start()
+        eventually(lambda: bool(t.w.queues.next_visible_ms()) or deaf.calls == 2)
+    eventually(lambda: deaf.calls == 2)
+    cancel(t.w.engine, first)
+    eventually(lambda: t.holders() == [first, f"{first}/a#1", f"{first}/b#1"])
+    deaf.let_go.set()
+    for each in working:
+        each.join(10)
+    eventually(lambda: t.holders() == [])
 
 
 def test_a_cancelled_runs_place_is_free_once_its_lease_is_over_where_its_process_died() -> None:

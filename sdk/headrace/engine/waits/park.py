@@ -21,7 +21,8 @@ from headrace.core.points import (
 )
 from headrace.core.run.effects import CancelEvicted, EndRun, GiveBack, LineUp, PaidAtLimits, StepOut
 from headrace.core.run.owed import may_run_until_ms, worker_of
-from headrace.core.run.record import RunRecord, TaskRow
+from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.run.transitions.cancel import end_lease
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import (
     GateState,
@@ -35,6 +36,7 @@ from headrace.core.waits.concurrency import (
 )
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
 from headrace.core.waits.rate_limit import Take, takes
+from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.waits.evictions import evictions_at
 from headrace.engine.waits.keys import group_for
@@ -72,6 +74,7 @@ def _leave_all(engine: Engine, passes: Iterable[Pass]) -> tuple[CancelEvicted, .
 
 def _end_run(engine: Engine, record: RunRecord, ended: tuple[str, ...]) -> tuple[CancelEvicted, ...]:
     passes = run_passes(record, limits=engine.gate_limits())
+    record = _noted_as_ended(engine, record, ended)
     until_ms = may_run_until_ms(record, ended=ended, now_ms=engine.clock.now_ms())
     if until_ms is None:
         return _leave_all(engine, passes)
@@ -79,6 +82,17 @@ def _end_run(engine: Engine, record: RunRecord, ended: tuple[str, ...]) -> tuple
         for number in range(of.widest):
             engine.store.write(stay_until(of, number, until_ms=until_ms))
     return ()
+
+
+def _noted_as_ended(engine: Engine, record: RunRecord, ended: tuple[str, ...]) -> RunRecord:
+    """The record once it says which attempts have ended: of several that end at once, the last one sees that all have."""
+    running = [name for name, row in record.tasks.items() if row.status is TaskStatus.RUNNING]
+    if len(running) > 1:
+        for name in ended:
+            if name in running:
+                written = engine.store.write(end_lease(record, name))
+                record = record_in(engine, written.item) if written.item is not None else record
+    return record
 
 
 def passes_of(engine: Engine, record: RunRecord, task: str, ticket: int) -> tuple[Pass, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headrace.core.changes import Equal, Missing, Update, every
+from headrace.core.changes import Equal, Exists, Missing, Update, every
 from headrace.core.run.derived.graph import states
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.stored.rows import encode_row, status_code
-from headrace.core.run.transitions.fence import NOT_CANCELLED
+from headrace.core.run.transitions.fence import NOT_CANCELLED, row_path, status_is
 from headrace.core.run.transitions.settle import settle_unrun
 
 CANCELLED_BY_USER = "CANCELLED_BY_USER"
@@ -51,6 +51,16 @@ def _fence_off(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, now
         key=record.key,
         require=every(NOT_CANCELLED, running, mine, ticket),
         sets={path: encode_row(ended, created_at_ms=record.created_at_ms)},
+    )
+
+
+def end_lease(record: RunRecord, task: str) -> Update:
+    """The attempt at `task` of a cancelled run has ended: no code of it runs, whatever its lease said."""
+    number = record.plan.numbers[task]
+    return Update(
+        key=record.key,
+        require=every(Exists(("x",)), status_is(number, TaskStatus.RUNNING)),
+        removes=(row_path(number, "l"),),
     )
 
 
