@@ -100,6 +100,10 @@ class Watched(MemoryStore):
             return
         if before.plan != now.plan or before.input != now.input or before.created_at_ms != now.created_at_ms:
             self._found = f"run {now.run_id}: what was asked for has changed"
+        if before.generation_number != now.generation_number:
+            if now.generation_number != before.generation_number + 1 or not finished(before):
+                self._found = f"run {now.run_id} was replayed, though it was not over"
+            return
         for name, row in before.tasks.items():
             after = now.tasks.get(name)
             if after is None:

@@ -32,11 +32,12 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """An event of this number; `late_ms`: or so much time. `looks_back`: an earlier one counts too."""
+    """An event of this number; `late_ms`: or so much time. `looks_back`: an earlier one counts too. `at_least_ms`: and so much time."""
 
     number: int
     late_ms: int | None = None
     looks_back: bool = False
+    at_least_ms: int | None = None
 
 
 Op: TypeAlias = Sleep | Memo | Child | Awaited
@@ -77,7 +78,9 @@ def _draw_op(random: Random, numbers: Iterator[int]) -> Op:
     if kind < 0.65:
         return Child(random.choice((1, 1, 2, 3)))
     late_ms = random.choice((None, None, 3_000, 60_000, 20 * 60_000))
-    return Awaited(next(numbers), late_ms, random.random() < 0.4)
+    number, looks_back = next(numbers), random.random() < 0.4
+    at_least_ms = 3_000 if number % 4 == 3 else None
+    return Awaited(number, late_ms, looks_back, at_least_ms)
 
 
 def key_of(run_id: str, number: int) -> str:
@@ -104,25 +107,28 @@ def asked_by(op: Op) -> str:
             return hash_of("memo", value)
         case Child(of):
             return hash_of("child", of)
-        case Awaited(number, late_ms, looks_back):
-            return hash_of("event", number, late_ms, looks_back)
+        case Awaited(number, late_ms, looks_back, at_least_ms):
+            return hash_of("event", number, late_ms, looks_back, at_least_ms)
 
 
 def groups_of(op: Op, run_id: str, created_at_ms: int, now_ms: int) -> Groups:
     match op:
         case Sleep(ms):
             return ((SleepLeaf(now_ms + ms, "sleep"),),)
-        case Awaited(number, late_ms, looks_back):
+        case Awaited(number, late_ms, looks_back, at_least_ms):
             since_ms = created_at_ms - 60_000 if looks_back else None
-            event = EventLeaf(key_of(run_id, number), "event", run_id, "input['n'] >= 0", since_ms)
+            event = EventLeaf(key_of(run_id, number), "event", run_id, f"input['n'] == {number}", since_ms)
             late = (SleepLeaf(now_ms + late_ms, "late"),) if late_ms is not None else ()
-            return ((event, *late),)
+            then = ((SleepLeaf(now_ms + at_least_ms, "at least"),),) if at_least_ms is not None else ()
+            return ((event, *late), *then)
         case _:
             return ()
 
 
-def is_right(op: Op, result: Json) -> bool:
-    """Whether an answer is one that the operation may have."""
+def is_right(op: Op, result: Json, now_ms: int) -> bool:
+    """Whether an answer is one that the operation may have, by now."""
+    if isinstance(result, dict) and any(_due_ms(each) > now_ms for each in result.values()):
+        return False
     match op:
         case Sleep():
             return isinstance(result, dict) and list(result) == ["sleep"]
@@ -130,8 +136,17 @@ def is_right(op: Op, result: Json) -> bool:
             return result == value
         case Child():
             return result is None
-        case Awaited(number, late_ms, _):
+        case Awaited(number, late_ms, _, at_least_ms):
             if not isinstance(result, dict) or not result:
+                return False
+            if at_least_ms is not None and "at least" not in result:
                 return False
             late = late_ms is not None and "late" in result
             return late or result.get("event") == [{"n": number}]
+
+
+def _due_ms(brought: Json) -> int:
+    """When the sleep was over that brought this; 0 where none did."""
+    first = brought[0] if isinstance(brought, list) and brought else None
+    due_ms = first.get("due_at_ms") if isinstance(first, dict) else None
+    return due_ms if isinstance(due_ms, int) else 0

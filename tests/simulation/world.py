@@ -18,7 +18,7 @@ from support.world import PythonExpressions
 
 from headrace.core.run.plans.plan import Json
 from headrace.core.waits import concurrency as gates
-from headrace.engine.attempts.ports import Done, Host, Runnable, Work
+from headrace.engine.attempts.ports import Done, Host, Poison, Runnable, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits
 from headrace.engine.owed.cancel import cancel
@@ -345,7 +345,7 @@ class Simulation:
             verdict = fail_dead_letter(engine, received, reason="delivered too often")
         else:
             verdict = deliver(engine, self._host(received.queue), received, runner=self._runner)
-        if isinstance(verdict, Done) or received.queue == DEAD_LETTERS:
+        if isinstance(verdict, Done) or (received.queue == DEAD_LETTERS and isinstance(verdict, Poison)):
             self.queues.delete(received)
 
     def _host(self, worker: str) -> Host:

@@ -1,0 +1,119 @@
+"""Crons, scheduled runs, events with filters and replays, under every fault, held against what was asked for; and mistakes that this has to
+find."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from headrace.core.run.request import Cron, Event, derived_run_id
+from headrace.engine.runs import replay as replaying
+from headrace.triggers import start
+from simulation.processes import Rates
+from simulation.trigger_world import simulate_triggers
+
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(120)]
+
+SEEDS, MORE_SEEDS = range(8), range(8, 500)
+TO_FIND = 300
+FOUND_BY: dict[str, int] = {}
+"""A seed that has found the mistake, tried before the others. A change of the engine changes what happens in every seed."""
+
+HARSH = Rates(kill=0.03, freeze=0.006, throttle=0.01, lost=0.02, retried=0.02, duplicate=0.1)
+MET = {"an event", "a cron fired", "a scheduled run", "a replay"}
+MET_BY_MANY = MET | {"a scheduled run was put off", "a scheduled run was deleted"}
+
+
+def _rates(seed: int) -> Rates:
+    return HARSH if seed % 2 else Rates()
+
+
+def test_what_was_asked_for_starts_once() -> None:
+    _hold(SEEDS, MET)
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(1_200)
+def test_what_was_asked_for_starts_once_in_many_worlds() -> None:
+    _hold(MORE_SEEDS, MET_BY_MANY)
+
+
+def _hold(seeds: range, wanted: set[str]) -> None:
+    met: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for seed in seeds:
+        sim = simulate_triggers(seed, rates=_rates(seed))
+        met.update(sim.met)
+        faults.update(sim.faults)
+    assert {kind for kind, count in met.items() if count} >= wanted
+    assert {kind for kind, count in faults.items() if count} >= {
+        "kill", "freeze", "throttle", "lost", "retried", "duplicate"
+    }  # fmt: skip
+
+
+def test_a_seed_is_the_whole_of_it() -> None:
+    assert [simulate_triggers(seed, trace=True).log for seed in range(3)] == [
+        simulate_triggers(seed, trace=True).log for seed in range(3)
+    ]
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def _runs_have_ids_of_their_own(kind: type) -> list[Any]:
+    """Who starts a run on account of the same thing starts another one."""
+
+    def run_id(workflow: str, origin: Any) -> str | None:
+        return None if isinstance(origin, kind) else derived_run_id(workflow, origin)
+
+    return [patch.object(start, "derived_run_id", run_id)]
+
+
+def _a_replays_message_replays_again() -> list[Any]:
+    """One that comes once more, when the generation that it began is over, begins another."""
+
+    def in_its_stead(engine: Any, record: Any, message: Any) -> Any:
+        order, now = message.replay, record.generation
+        if order is not None and now is not None:
+            generation = replace(order.generation, number=now.number + 1)
+            message = replace(message, replay=replace(order, after=now.token, generation=generation))
+        return original(engine, record, message)
+
+    original = replaying.replay_for_dead_client
+    return [patch.object(replaying, "replay_for_dead_client", in_its_stead)]
+
+
+MISTAKES: dict[str, Callable[[], list[Any]]] = {
+    "a cron fires twice": lambda: _runs_have_ids_of_their_own(Cron),
+    "an event starts a run at each delivery": lambda: _runs_have_ids_of_their_own(Event),
+    "a replay's message starts a second generation": _a_replays_message_replays_again,
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_found(name: str) -> None:
+    """By one of the seeds, which holds without the mistake."""
+    for seed in (FOUND_BY.get(name, 0), *range(TO_FIND)):
+        if _notices(name, seed):
+            simulate_triggers(seed, rates=_rates(seed))
+            return
+    pytest.fail(f"{TO_FIND} seeds did not notice that {name}")
+
+
+def _notices(name: str, seed: int) -> bool:
+    with ExitStack() as stack:
+        for each in MISTAKES[name]():
+            stack.enter_context(each)
+        try:
+            simulate_triggers(seed, rates=_rates(seed))
+        except AssertionError as error:
+            if isinstance(error.__cause__, TypeError | AttributeError | NameError):
+                raise  # the mistake no longer fits the engine
+            return True
+    return False
