@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, EmptyModel, Headrace, Settings, V1TaskStatus
+from headrace import Context, DurableContext, EmptyModel, Headrace, Settings, V1TaskStatus
 from headrace.engine.attempts.ports import Succeeded
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
@@ -160,6 +160,31 @@ def test_each_kind_of_ending() -> None:
     assert cancelled_is is V1TaskStatus.CANCELLED
     assert sorted(world.seen) == ["late", "raises", "raises"]
     assert world.in_queue() == 0
+
+
+def test_a_durable_task_waits_for_its_children_and_goes_on() -> None:
+    world = World()
+
+    @world.app.task(name="child")
+    async def child(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        await asyncio.sleep(0.01)
+        return {"n": 1}
+
+    @world.app.durable_task(name="parent")
+    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        world.seen.append("parent")
+        found = await asyncio.gather(*(child.aio_run() for _ in range(5)))
+        return {"n": sum(each["n"] for each in found)}
+
+    worker = world.app.worker("w", workflows=[child, parent], process=True, slots=2)
+    refs = [parent.run(wait_for_result=False) for _ in range(3)]
+    process = Process(worker)
+    thread = threading.Thread(target=process.run)
+    thread.start()
+    assert [world.ended(ref) for ref in refs] == [{"n": 5}] * 3
+    process.stopping.set()
+    thread.join(30)
+    assert len(world.seen) > 3  # parents had both slots: children ran once those were suspended
 
 
 def test_a_drain_waits_for_what_runs_and_leaves_the_rest_to_others() -> None:
