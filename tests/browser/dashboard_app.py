@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace import Context, EmptyModel, Hatchet
+from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace_infra.testing import local
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Shown:
 
 
 def app() -> Hatchet:
-    """A task that greets, or fails with markup in its words; and a workflow."""
+    """A task that greets, or fails with markup in its words; a workflow; and a durable task."""
     hatchet = Hatchet()
 
     @hatchet.task(name="greet", on_events=["order:*"])
@@ -58,13 +58,19 @@ def app() -> Hatchet:
     def store(input: EmptyModel, ctx: Context) -> dict[str, int]:
         return {"n": 4}
 
-    hatchet.worker("main", workflows=[greet, flow])
+    @hatchet.durable_task(name="order")
+    async def order(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
+        await ctx.aio_sleep_for("1h")
+        await ctx.aio_sleep_for("2h")
+        return {"invocations": ctx.invocation_count}
+
+    hatchet.worker("main", workflows=[greet, flow, order])
     return hatchet
 
 
 @contextmanager
 def shown() -> Iterator[Shown]:
-    """The app with a run that was good, one that failed and one of the workflow."""
+    """The app with a run that was good, one that failed, one of the workflow and one of a durable task."""
     hatchet = app()
     with local(hatchet, backend="memory", background=False) as stack:
         hatchet._publish()
@@ -74,6 +80,7 @@ def shown() -> Iterator[Shown]:
                 "greet", {"name": ATTACK, "fail": True}, additional_metadata={"x": ATTACK}
             ),
             "flow": hatchet.runs.create("flow", {}),
+            "order": hatchet.runs.create("order", {}),
         }
         stack.drain()
         ids = {name: details.run.metadata.id for name, details in made.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from browser.conftest import Served
 from browser.dashboard_app import ATTACK
@@ -16,7 +16,7 @@ from headrace.core.run.record import RunStatus
 from headrace_dashboard.app import PAGES
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-DETAILS = ("/runs/{good}", "/runs/{bad}", "/runs/{flow}", "/workflows/greet")
+DETAILS = ("/runs/{good}", "/runs/{bad}", "/runs/{flow}", "/runs/{order}", "/workflows/greet")
 PATHS = (*(href for _, href in PAGES), *DETAILS)
 
 
@@ -111,6 +111,26 @@ def test_a_run_is_run_again(page: Page, served: Served) -> None:
     served.shown.stack.drain()
     expect(page.locator("h1 .status")).to_have_text("COMPLETED", timeout=15_000)
     assert served.shown.hatchet.runs.get(run_id).tasks[0].retry_count == 1
+
+
+def test_a_durable_task_goes_on_from_an_operation(page: Page, served: Served) -> None:
+    page.goto(address(served, "/runs/{order}"))
+    expect(page.locator("h1 .status")).to_have_text("COMPLETED")
+    questions: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    second = page.get_by_role("region", name="Durable log").locator("tbody tr").nth(1)
+    second.get_by_role("button", name="Run again from here").click()
+    expect(page.locator("h1 .status")).not_to_have_text("COMPLETED")
+    assert questions == ["Keep what is before node 1, and run the rest again?"]
+    served.shown.stack.drain()
+    expect(page.locator("h1 .status")).to_have_text("COMPLETED", timeout=15_000)
+    again = served.shown.hatchet.runs.get(served.shown.ids["order"]).durable_log
+    assert [(entry.node_id, entry.branch_id) for entry in again] == [(0, 0), (1, 1)]
 
 
 def test_the_page_of_a_run_follows_it_to_its_end(page: Page, served: Served) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from support.durable import Dies, DurableWorld
-from support.world import Killed
+from support.world import Killed, run_at_once
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet, SleepCondition, UserEventCondition, or_
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
+from headrace.engine.attempts.ports import Done
+from headrace.engine.durable import answers
+from headrace.engine.runs import deliver
 
 memos: list[int] = []
 
@@ -105,6 +108,37 @@ def test_any_crash_point(name: str, after_effect: bool) -> None:
         assert len(w.records()) == runs, where
         assert {run_status(record) for record in w.records()} == {RunStatus.COMPLETED}, where
         assert len(memos) <= 2, where
+
+
+def test_a_delivery_that_froze_before_it_looked_leaves_the_message_to_a_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The later delivery of the same message has claimed, taken the answers and died: the message is all that brings the run back."""
+    w = DurableWorld(plans={}, code={}, of=app())
+    w.begin("waits")
+    while w.deliver_next():
+        pass
+    w.app.event.push("go", {"n": 5})
+    assert w._deliver_from("events")
+    (received,) = w.queues.receive("default", limit=1, wait_s=0)
+    look, run = answers.look, deliver.run
+
+    def dies(*_: Any) -> Any:
+        raise Killed("after the claim")
+
+    def freezes(*arguments: Any) -> Any:
+        monkeypatch.setattr(answers, "look", look)
+        monkeypatch.setattr(deliver, "run", dies)
+        w.clock.advance_to(w.queues.next_visible_ms() or 0)
+        assert w.deliver_next()
+        monkeypatch.setattr(deliver, "run", run)
+        return look(*arguments)
+
+    monkeypatch.setattr(answers, "look", freezes)
+    verdict = deliver.deliver(w.engine, w.host("default"), received, runner=run_at_once)
+    assert not isinstance(verdict, Done)
+    w.drain()
+    assert outcomes(w, "waits") == [RESULTS["waits"][1]]
 
 
 def outcomes(w: DurableWorld, name: str) -> list[Any]:

@@ -96,19 +96,18 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
 
     None: the ticket is not that of a suspended task, so an ordinary claim says what it is.
     """
-    item = engine.store.get(run_key(message.run_id))
-    record = record_in(engine, item)
-    row = record.tasks.get(message.task) if record is not None else None
-    if record is None or row is None or record.cancelled_at_ms is not None:
+    record = _suspended(engine, message)
+    if record is None:
         return None
-    if not row.resumes or row.ticket != message.ticket:
-        return None
+    row = record.tasks[message.task]
     found = load_log(engine, record.run_id, message.task, tail_of(record, message.task))
     tail, entries = found.tail, found.entries
     answers = {
         entry.node: entry for entry in look(engine, record, message.task, entries, places_in_joins(entries))
     }
     if not answers and not message.restored:
+        if _suspended(engine, message) is None:
+            return None  # a later delivery of this message has claimed meanwhile, and taken the answers: the message is its own
         _send_on(engine, record, message, entries)
         return NOTHING
     log = encode_tail(with_answers(tail, answers))
@@ -118,6 +117,15 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
         parts=found.parts,
         answered=tuple(entry for entry in entries if entry.node in answers),
     )
+
+
+def _suspended(engine: Engine, message: TaskMessage) -> RunRecord | None:
+    """The record, where the message's ticket is that of a suspended task."""
+    record = record_in(engine, engine.store.get(run_key(message.run_id)))
+    row = record.tasks.get(message.task) if record is not None else None
+    if record is None or row is None or record.cancelled_at_ms is not None:
+        return None
+    return record if row.resumes and row.ticket == message.ticket else None
 
 
 def _send_on(engine: Engine, record: RunRecord, message: TaskMessage, entries: Sequence[Entry]) -> None:
