@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.app import Headrace
 from headrace.engine.clock.tick import tick
+from headrace.engine.clock.turn import has_ticked
 from headrace_handlers import boot, deployment
 from headrace_handlers.observing import gate_metrics
 
@@ -31,6 +32,7 @@ def make_handler(app: Headrace) -> Handler:
         left_ms = getattr(context, "get_remaining_time_in_millis", lambda: UNKNOWN_LEFT_MS)()
         now_ms = app.engine.clock.now_ms()
         done = tick(app.engine, until_ms=now_ms + max(0, left_ms - RESERVE_MS))
+        has_ticked(app.engine)
         gate_metrics(done.lines, now_ms)
         return {"sent": done.sent}
 

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from headrace.engine.catalog.workers import RENEW_EVERY_S, publish_workers
 from headrace.engine.catalog.workflows import publish_workflows
 from headrace.engine.clock.crons import declare_crons
 from headrace.engine.clock.tick import tick
+from headrace.engine.clock.turn import leaves_turn, takes_turn
 from headrace.engine.runs.deliver import deliver, delivery
 from headrace.engine.waits.presence import Presence
 from headrace.errors import DefinitionError, HeadraceError, QueueUnavailable, StoreUnavailable
@@ -351,14 +353,15 @@ class Process:
     # ---- the clock
 
     def _tick(self) -> None:
-        """The stack's clock ticks too, where one is deployed: ticking twice is harmless."""
+        """Of all processes of the stack one ticks, and none where its clock is deployed and does."""
         tick_at = monotonic()
         renew_at = tick_at + RENEW_EVERY_S
         while not self.stopping.is_set():
             try:
                 if monotonic() >= tick_at:
                     tick_at += TICK_EVERY_S
-                    tick(self.engine)
+                    if takes_turn(self.engine, self.id):
+                        tick(self.engine)
                 give_back(self.engine.queues, self._intake.overdue())
                 if monotonic() >= renew_at:
                     renew_at += RENEW_EVERY_S
@@ -367,3 +370,5 @@ class Process:
                 logger.warning("a tick failed: %s", error)
             self.stopping.wait(1)
         self._leave()
+        with suppress(HeadraceError):  # another one takes the turn a little later
+            leaves_turn(self.engine, self.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import time
@@ -64,6 +65,21 @@ def replaced(swaps: dict[Any, Any], modules: list[dict[str, Any]]) -> Iterator[N
 
 
 @contextmanager
+def _without_lines_of_attempts() -> Iterator[None]:
+    """A world tells how its runs ended: the lines of attempts that fail in it are left out."""
+    logger = logging.getLogger("headrace.attempts")
+
+    def outside(record: logging.LogRecord) -> bool:
+        return current() is None
+
+    logger.addFilter(outside)
+    try:
+        yield
+    finally:
+        logger.removeFilter(outside)
+
+
+@contextmanager
 def virtual_time(clock: VirtualClock, seed: int) -> Iterator[None]:
     """Virtual time and seeded randomness for simulated processes; everything else keeps its own."""
 
@@ -97,4 +113,5 @@ def virtual_time(clock: VirtualClock, seed: int) -> Iterator[None]:
             patch.object(headrace.runtime.control, "monotonic", lambda: clock.now_ms() / 1000)
         )
         stack.enter_context(replaced(swaps, users_modules()))
+        stack.enter_context(_without_lines_of_attempts())
         yield

@@ -263,5 +263,8 @@ def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_ou
         return
     done = commit(engine, claimed, Ran(timed_out, Payload(), Evaluated()))
     if isinstance(done, Committed):
+        from headrace.engine.runs.telling import log_ending
+
+        log_ending(done.record, claimed.row, claimed.attempt.task, timed_out)
         pay(engine, done.record, owed_after(done.record, claimed.attempt.task))
         engine.queues.delete(claimed.received)

@@ -35,6 +35,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.owed.cancel import PARENT_CANCELLED, cancel, parent_cancelled
 from headrace.engine.owed.pay import pay
 from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.telling import log_failure
 from headrace.ports import Received
 
 MAX_TRIES = 10
@@ -246,6 +247,7 @@ def _give_up(
     if not isinstance(written, Applied) or written.item is None:
         return None
     after = record_in(engine, written.item)
+    log_failure(after, task, error.type, attempt=row.app_retry_count + 1, retried=False)
     pay(engine, after, owed_to(after, message))
     return Done()
 

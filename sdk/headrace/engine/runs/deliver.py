@@ -38,7 +38,7 @@ from headrace.engine.runs.attempt import Runner, Steps, driven, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.claimed import Claimed, Ran
 from headrace.engine.runs.commit import commit
-from headrace.engine.runs.telling import begun, outcome_of
+from headrace.engine.runs.telling import begun, log_ending, outcome_of
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
@@ -154,7 +154,7 @@ def _advance(
         patiently(engine, host, ran.overstaying.begin)
     if isinstance(done, Fenced):
         return _fenced(engine, host, message, claimed)
-    _tell_outcome(engine, host, done.record, ran, attempt)
+    _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
     if rider is not None:
         pay(engine, done.record, owed)
@@ -248,8 +248,10 @@ def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) 
     return Later(0, f"another attempt took task {claimed.attempt.task} over")
 
 
-def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, attempt: Attempt) -> None:
-    workflow, task = record.plan.workflow, attempt.task
+def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, claimed: Claimed) -> None:
+    workflow, attempt = record.plan.workflow, claimed.attempt
+    task = attempt.task
+    log_ending(record, claimed.row, task, ran.ending)
     if isinstance(ran.ending, TimedOut):
         host.tell(AttemptTimedOut(workflow=workflow, task=task))
     outcome = outcome_of(record.tasks[task].status)

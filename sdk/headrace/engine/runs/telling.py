@@ -1,9 +1,13 @@
-"""What listeners are told of an attempt, from its row."""
+"""What listeners and the log are told of an attempt."""
 
 from __future__ import annotations
 
-from headrace.core.run.record import TaskRow, TaskStatus
+import logging
+
+from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.fence import Attempt
+from headrace.engine.runs.ports import Raised
+from headrace.runtime.deadline import TimedOut
 from headrace.telemetry.events import AttemptStarted, AttemptTakenOver, Outcome
 
 
@@ -26,3 +30,42 @@ def outcome_of(status: TaskStatus) -> Outcome | None:
             return Outcome.COMPLETED
         case _:
             return Outcome.FAILED
+
+
+logger = logging.getLogger("headrace.attempts")
+
+
+def log_failure(record: RunRecord, task: str, what: str, *, attempt: int, retried: bool) -> None:
+    """A line for an attempt that failed. `what`: the type of its error, or that it timed out; never its text, which may hold payloads."""
+    workflow = record.plan.workflow
+    logger.log(
+        logging.WARNING if retried else logging.ERROR,
+        "task %s of workflow %s failed: %s (run %s, attempt %d)%s",
+        task,
+        workflow,
+        what,
+        record.run_id,
+        attempt,
+        "; it is tried again" if retried else "",
+        extra={
+            "run_id": record.run_id,
+            "workflow": workflow,
+            "task": task,
+            "attempt": attempt,
+            "error_type": what,
+        },
+    )
+
+
+def log_ending(record: RunRecord, before: TaskRow, task: str, ending: object) -> None:
+    """The line, where the ending is a failure. `record`: after the commit; `before`: the row while it ran."""
+    match ending:
+        case Raised(error):
+            what = error.type
+        case TimedOut(limit_s):
+            what = f"timed out after {limit_s:g} s"
+        case _:
+            return
+    after = record.tasks.get(task)
+    retried = after is not None and after.unclaimed
+    log_failure(record, task, what, attempt=before.app_retry_count + 1, retried=retried)

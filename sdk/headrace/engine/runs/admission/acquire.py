@@ -33,6 +33,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.owed.cancel import cancel
 from headrace.engine.owed.pay import pay, pay_evictions
 from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.telling import log_failure
 from headrace.engine.waits.evictions import evictions_at
 from headrace.engine.waits.kinds.concurrency import (
     Full,
@@ -225,6 +226,9 @@ def _settle(way: _Passing, status: TaskStatus, error: ErrorInfo) -> Disposition:
     if record is None:
         return _stale(way)
     way.host.tell(_refused(record, way.task, status))
+    if status is TaskStatus.FAILED:
+        attempt = way.record.tasks[way.task].app_retry_count + 1
+        log_failure(record, way.task, error.type, attempt=attempt, retried=False)
     _leave_lines(way, but=None)
     pay(way.engine, record, owed_after(record, way.task))
     return Done()

@@ -67,7 +67,7 @@ def _pay_member(engine: Engine, host: Host, each: Claimed, ran: Ran, record: Run
     """What a member's end owes. One that was cancelled meanwhile owes what that makes owed; its result counts for nothing."""
     task = each.attempt.task
     if record is not None:
-        _tell_end(engine, host, ran, each)
+        _tell_end(engine, host, ran, each, record)
         pay(engine, record, owed_after(record, task))
         return
     found = record_in(engine, engine.store.get(run_key(each.record.run_id)))
@@ -82,7 +82,8 @@ def _pay_member(engine: Engine, host: Host, each: Claimed, ran: Ran, record: Run
         pay(engine, found, owed_to(found, message_of(found, each.attempt, member)))
 
 
-def _tell_end(engine: Engine, host: Host, ran: Ran, each: Claimed) -> None:
+def _tell_end(engine: Engine, host: Host, ran: Ran, each: Claimed, record: RunRecord) -> None:
+    log_ending(record, each.row, each.attempt.task, failure_of(ran.ending))
     outcome = Outcome.COMPLETED if isinstance(ran.ending, Succeeded) else Outcome.FAILED
     run_ms = max(0, engine.clock.now_ms() - each.attempt.now_ms)
     workflow = each.record.plan.workflow
