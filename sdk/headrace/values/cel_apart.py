@@ -26,11 +26,12 @@ MOST_BYTES = 1 << 30
 
 def evaluate_apart(expression: str, variables: Mapping[str, Json]) -> Json:
     """The value of the expression. ExpressionError where it has none, or takes longer than LIMIT_S of processor time, or has no room."""
-    given = json.dumps({"expression": expression, "variables": dict(variables), "limit_s": LIMIT_S})
+    limits = {"limit_s": LIMIT_S, "most_bytes": MOST_BYTES}
+    given = json.dumps({"expression": expression, "variables": dict(variables), **limits})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         ended = subprocess.run(  # this interpreter, this module
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", "headrace.values.cel_process"],
             input=given,
             capture_output=True,
             text=True,
@@ -54,29 +55,3 @@ def _too_much(expression: str) -> str:
         f"{expression!r}: it took over {LIMIT_S:g} s of processor time, or {MOST_BYTES >> 30} GB of memory, and was ended: "
         "nest fewer all, exists, map and filter in it, or give it less to go through"
     )
-
-
-def main() -> None:
-    """The other process: an expression and its variables on stdin, its value or why there is none on stdout."""
-    import resource
-
-    from headrace.values.cel import Cel
-
-    given = json.loads(sys.stdin.read())
-    cel = Cel()
-    cel.check(given["expression"])
-    used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    limit_s = int(used_s + given["limit_s"]) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    try:
-        text = json.dumps({"value": cel.evaluate_here(given["expression"], given["variables"])})
-    except ExpressionError as error:
-        text = json.dumps({"error": str(error)})
-    except TypeError as error:
-        text = json.dumps({"error": f"{given['expression']!r}: its value is no JSON: {error}"})
-    sys.stdout.write(text)
-
-
-if __name__ == "__main__":
-    main()

@@ -30,7 +30,7 @@ from headrace.engine.attempts.ports import (
 from headrace.engine.engine import Engine
 from headrace.engine.owed.pay import pay
 from headrace.engine.runs.claimed import Claimed, Ran
-from headrace.engine.runs.commit import Committed, commit
+from headrace.engine.runs.commit import Committed, commit, failure_of
 from headrace.engine.runs.read import SKIPPED_OUTPUT
 from headrace.engine.waits.keys import has_gates
 from headrace.errors import ExpressionError, PayloadTooLargeError
@@ -265,6 +265,6 @@ def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_ou
     if isinstance(done, Committed):
         from headrace.engine.runs.telling import log_ending
 
-        log_ending(done.record, claimed.row, claimed.attempt.task, timed_out)
+        log_ending(done.record, claimed.row, claimed.attempt.task, failure_of(timed_out))
         pay(engine, done.record, owed_after(done.record, claimed.attempt.task))
         engine.queues.delete(claimed.received)

@@ -33,7 +33,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claimed import Claimed, Ran
 from headrace.errors import RequestRefused
-from headrace.runtime.deadline import Interrupted, TimedOut
+from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 
 UNIT_BYTES = 1_024
 """A write unit is so many bytes of the item, begun ones counted."""
@@ -115,6 +115,17 @@ def without_texts(claimed: Claimed, refused: RequestRefused, *, now_ms: int) -> 
     """The store never takes what the attempt came to, such as a record over its size: FAILED, with as few bytes as can be."""
     reason = cut(ErrorInfo(type="RecordRefusedError", message=str(refused)), LEAST_BYTES)
     return fail(claimed.record, claimed.attempt, reason, now_ms=now_ms, retryable=False)
+
+
+def failure_of(ending: Ending) -> str | None:
+    """What the log says of an ending that is a failure: the type of its error, or its limit. None: it is none."""
+    match ending:
+        case Raised(error):
+            return error.type
+        case TimedOut(limit_s):
+            return f"timed out after {limit_s:g} s"
+        case _:
+            return None
 
 
 def timeout_error(limit_s: float) -> ErrorInfo:

@@ -37,7 +37,7 @@ from headrace.engine.runs.admission.admission import admit, hand_on
 from headrace.engine.runs.attempt import Runner, Steps, driven, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.claimed import Claimed, Ran
-from headrace.engine.runs.commit import commit
+from headrace.engine.runs.commit import commit, failure_of
 from headrace.engine.runs.telling import begun, log_ending, outcome_of
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
@@ -251,7 +251,7 @@ def _fenced(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) 
 def _tell_outcome(engine: Engine, host: Host, record: RunRecord, ran: Ran, claimed: Claimed) -> None:
     workflow, attempt = record.plan.workflow, claimed.attempt
     task = attempt.task
-    log_ending(record, claimed.row, task, ran.ending)
+    log_ending(record, claimed.row, task, failure_of(ran.ending))
     if isinstance(ran.ending, TimedOut):
         host.tell(AttemptTimedOut(workflow=workflow, task=task))
     outcome = outcome_of(record.tasks[task].status)

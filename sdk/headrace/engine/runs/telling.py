@@ -6,8 +6,6 @@ import logging
 
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.fence import Attempt
-from headrace.engine.runs.ports import Raised
-from headrace.runtime.deadline import TimedOut
 from headrace.telemetry.events import AttemptStarted, AttemptTakenOver, Outcome
 
 
@@ -57,15 +55,10 @@ def log_failure(record: RunRecord, task: str, what: str, *, attempt: int, retrie
     )
 
 
-def log_ending(record: RunRecord, before: TaskRow, task: str, ending: object) -> None:
-    """The line, where the ending is a failure. `record`: after the commit; `before`: the row while it ran."""
-    match ending:
-        case Raised(error):
-            what = error.type
-        case TimedOut(limit_s):
-            what = f"timed out after {limit_s:g} s"
-        case _:
-            return
+def log_ending(record: RunRecord, before: TaskRow, task: str, failure: str | None) -> None:
+    """The line, where the attempt has failed. `record`: after the commit; `before`: the row while it ran."""
+    if failure is None:
+        return
     after = record.tasks.get(task)
     retried = after is not None and after.unclaimed
-    log_failure(record, task, what, attempt=before.app_retry_count + 1, retried=retried)
+    log_failure(record, task, failure, attempt=before.app_retry_count + 1, retried=retried)

@@ -20,7 +20,8 @@ from headrace.engine.runs.attempt import stored
 from headrace.engine.runs.batches.claim import message_of
 from headrace.engine.runs.batches.lease import Taken
 from headrace.engine.runs.claimed import Claimed, Ran
-from headrace.engine.runs.commit import commit_write, judged, without_texts
+from headrace.engine.runs.commit import commit_write, failure_of, judged, without_texts
+from headrace.engine.runs.telling import log_ending
 from headrace.errors import RequestRefused
 from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry.events import AttemptEnded, Outcome, TaskCancelled
