@@ -12,6 +12,7 @@ import pytest
 from headrace import Context, EmptyModel, Headrace, RunStatus, Settings
 from headrace.engine.engine import Limits
 from headrace.memory.wiring import connect
+from headrace.runtime import process as process_module
 from headrace.runtime.process import Process
 from headrace_handlers.worker import make_handler
 from headrace_infra.local.dispatcher import LambdaContext, event_of
@@ -109,3 +110,36 @@ def test_a_lambda_whose_code_ends_goes_on(deaf: Deaf) -> None:
     handler = make_handler(deaf.app, "w", stop_process=ended.append)
     assert handler(event, LambdaContext("w", 60)) == {"batchItemFailures": []}
     assert ended == []
+
+
+class NoAnswer:
+    """A queue whose receives get no answer before they are let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def before(self, port: str, call: str) -> None:
+        if call == "receive":
+            self.asked.set()
+            self.let_go.wait(30)
+
+    def after(self, port: str, call: str) -> None: ...
+
+
+def test_a_drain_does_not_wait_for_a_receive_without_an_answer(
+    deaf: Deaf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_module, "POLL_ENDS_WITHIN_S", 0.1)
+    faults = NoAnswer()
+    deaf.app.use(connect(faults=faults), limits=SOON)
+    process = Process(deaf.worker, slots=2)
+    running = threading.Thread(target=process.run)
+    running.start()
+    try:
+        assert faults.asked.wait(10)
+        process.stopping.set()
+        running.join(20)
+        assert not running.is_alive()
+        assert "a receive has not ended" in caplog.text
+    finally:
+        faults.let_go.set()

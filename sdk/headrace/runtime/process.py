@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -50,6 +50,7 @@ logger = logging.getLogger("headrace.worker")
 DEFAULT_SLOTS = 10
 BY_DEFAULT = ": the default of a process. A task that waits for its children here keeps its place, so give the worker slots=... where many do"
 LONG_POLL_S = 10
+POLL_ENDS_WITHIN_S = LONG_POLL_S + 5
 TICK_EVERY_S = 60.0
 GIVE_WAY_S = 0.05
 START_PATIENCE_S = 120
@@ -201,11 +202,13 @@ class Process:
     def _poll_into_slots(self) -> None:
         """A receive blocks for its long poll, so each queue has a thread. The slots have threads of their own; a single one is this thread."""
         host = self._host(end_process_allowed=self.slots == 1)
-        threads = [threading.Thread(target=self._poll, name="headrace-poll")]
+        polls = [threading.Thread(target=self._poll, name="headrace-poll", daemon=True)]
         if self.next_queue is not None:
-            threads.append(
-                threading.Thread(target=self._poll_next, args=(self.next_queue,), name="headrace-next")
+            after = (self.next_queue,)
+            polls.append(
+                threading.Thread(target=self._poll_next, args=after, name="headrace-next", daemon=True)
             )
+        threads: list[threading.Thread] = []
         if self.slots > 1 and run_on_the_loop(self.worker):
             threads.append(
                 threading.Thread(target=self._work_on_the_loop, args=(host,), name="headrace-slots")
@@ -216,20 +219,34 @@ class Process:
                 ThreadSlot(number, self._intake, self._steps_of(host), self._settle, self._await_ends)
                 for number in range(self.slots)
             ]
-        for thread in threads:
+        for thread in (*polls, *threads):
             thread.start()
         for slot in slots:
             slot.start()
         try:
             if self.slots == 1:
+                threading.Thread(target=self._await_polls, args=(polls,), daemon=True).start()
                 self._work(host)
         finally:
+            self._await_polls(polls)
             for thread in threads:
                 thread.join()
             for slot in slots:
                 slot.join()
         if self._broken is not None:
             raise self._broken
+
+    def _await_polls(self, polls: Sequence[threading.Thread]) -> None:
+        """Until the process is told to stop and its receives have ended, or for POLL_ENDS_WITHIN_S after that. One that gets no answer, or is
+        tried again by the client library, holds up no drain: what it may still receive appears when its visibility timeout ends."""
+        while not self.stopping.is_set() and any(poll.is_alive() for poll in polls):
+            polls[0].join(0.2)  # not a wait for `stopping`, which a signal sets on this very thread
+        until = monotonic() + POLL_ENDS_WITHIN_S
+        for poll in polls:
+            poll.join(max(0.0, until - monotonic()))
+        if any(poll.is_alive() for poll in polls):
+            logger.warning("a receive has not ended within %d s: the drain goes on", POLL_ENDS_WITHIN_S)
+        give_back(self.engine.queues, self._intake.close())
 
     def _poll(self) -> None:
         """New runs, while the other queue has no more than it gave."""

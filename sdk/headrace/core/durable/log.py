@@ -16,6 +16,9 @@ from typing import TypeAlias
 from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
+MOST_OPEN = 5_000
+"""Operations that nothing has answered: all of them are in the record, which has 400 KB (DynamoDB's limit of an item), at 70 bytes each."""
+
 MOST_ENTRIES = 25_000
 """How many operations a durable task may make before it is FAILED: what is longer belongs in a child (Temporal warns at 10,240 and
 ends at 51,200 events)."""

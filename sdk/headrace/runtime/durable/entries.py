@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 
-from headrace.core.durable.log import LONGEST_LABEL, MOST_ENTRIES, ChildRun, Entry, Groups, Kind, branch_of
+from headrace.core.durable.log import (
+    LONGEST_LABEL,
+    MOST_ENTRIES,
+    MOST_OPEN,
+    ChildRun,
+    Entry,
+    Groups,
+    Kind,
+    branch_of,
+)
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
 from headrace.core.values import dataclass
 from headrace.engine.attempts.ports import DurableLog
 from headrace.errors import NonDeterminismError
 
+TOO_MANY_OPEN = (
+    f"started more than {MOST_OPEN:,} children, sleeps and waits that nothing has answered yet: wait for some of them before it starts "
+    "more, in calls of a few thousand, or start child runs that start the rest"
+)
 WORDS = {Kind.RUN: "a child run", Kind.WAIT: "a sleep or a wait", Kind.MEMO: "a memo"}
 
 
@@ -28,6 +41,7 @@ class Entries:
     asked: int = 0
     _all: list[Entry] = field(default_factory=list)
     _last_order: int = 0
+    _open: int = 0  # how many nothing has answered
     _nodes: dict[str, int] = field(default_factory=dict)  # the first operation of each child
     _given_up: set[int] = field(default_factory=set)  # in this invocation
 
@@ -35,6 +49,7 @@ class Entries:
         """Read the log; it may block."""
         self._all = self.log.load()
         self._last_order = max((entry.order for entry in self._all), default=0)
+        self._open = sum(entry.open for entry in self._all)
         for entry in self._all:
             self._note_child(entry)
 
@@ -72,6 +87,9 @@ class Entries:
                 )
             )
             return None
+        if self._open >= MOST_OPEN:
+            self.fail(ErrorInfo(type="TooManyOpenOperations", message=f"{self.where} {TOO_MANY_OPEN}"))
+            return None
         try:
             wanted = groups() if groups is not None else ()
         except ValueError as error:  # not raised into the code: another time it may be no error, and the code would go another way
@@ -79,6 +97,7 @@ class Entries:
             return None
         entry = Entry(node=node, kind=kind, asked=asked, groups=wanted, label=label[:LONGEST_LABEL])
         self._all.append(entry)
+        self._open += 1
         self.log.put([entry])  # before a later one is written: a log with a hole would be read as another
         self.begun(entry, says)
         return entry
@@ -113,6 +132,7 @@ class Entries:
     # ---- what is written down
 
     def put(self, entry: Entry) -> None:
+        self._open += entry.open - self._all[entry.node].open
         self._all[entry.node] = entry
         self._note_child(entry)
         self.log.put([entry])
