@@ -10,9 +10,9 @@ from support.gates import gate, single
 from support.world import Killed, PermanentError, World
 
 from headrace.core.run.plans.plan import BatchPlan, Json, RunPlan
+from headrace.engine.attempts.ports import Work
 from headrace.engine.engine import Limits
 from headrace.engine.runs.deliver import deliver
-from headrace.engine.runs.ports import Work
 from headrace.runtime.deadline import Ending, TimedOut
 
 SECRET = "card 4242"
