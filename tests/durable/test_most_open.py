@@ -6,7 +6,7 @@ from support.durable import DurableWorld
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace.core.durable.log import MOST_OPEN
-from headrace.core.run.derived.graph import run_status
+from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 
 
