@@ -75,6 +75,7 @@ def cost(
             task.run(wait_for_result=False)
             stack.deliver_all()
         stack.advance(until)
+        refresh(stack.engine)  # a read a process in ten seconds, whatever runs
         with Meter() as later:
             if push:
                 app.event.push(push, {"n": 1})
