@@ -47,7 +47,7 @@ def sends_of(app: AppLike, fleet: list[Any], plans: list[RunPlan]) -> dict[str, 
     for worker, names in starts.items():
         for name in sorted((names or frozenset()) - known):
             raise CompileError(
-                f"worker {worker}: starts has {name!r}, which is no workflow of a worker of this app: it has {', '.join(sorted(known))}"
+                f"worker {worker}: starts has {name!r}, which no worker of this app runs: it has the workflows {', '.join(sorted(known))}"
             )
     found: dict[str, frozenset[str]] = {}
     for zone in {worker.zone for worker in fleet}:
