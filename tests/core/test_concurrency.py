@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 from support.gates import CIP, CN, RR, gate, single
@@ -12,8 +13,10 @@ from headrace.core.changes import Applied
 from headrace.core.points import AtConcurrency, AtSlots
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import NotEvaluated
+from headrace.core.sizes import item_bytes
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import (
+    PLACES_AN_ITEM,
     GateState,
     Holder,
     KeyFailed,
@@ -24,6 +27,7 @@ from headrace.core.waits.concurrency import (
     evict,
     eviction_paid,
     group_of,
+    held_as,
     items_of,
     leave,
     literal_key,
@@ -141,7 +145,7 @@ def test_a_mark_is_cleared_only_as_it_was_seen() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "items", "places"),
-    [(0, 1, [0]), (1, 1, [1]), (48, 1, [48]), (49, 2, [25, 24]), (100, 3, [34, 33, 33])],
+    [(0, 1, [0]), (1, 1, [1]), (20, 1, [20]), (21, 2, [11, 10]), (50, 3, [17, 17, 16])],
 )
 def test_a_limit_is_split_over_items(limit: int, items: int, places: list[int]) -> None:
     assert items_of(limit) == items
@@ -151,8 +155,8 @@ def test_a_limit_is_split_over_items(limit: int, items: int, places: list[int]) 
 
 def test_a_limit_that_evicts_is_never_split() -> None:
     wide = of(limit=100, planned=200)
-    assert (wide.items, wide.widest, wide.places_in(0)) == (3, 5, 34)
-    assert 0 <= wide.home < 3
+    assert (wide.items, wide.widest, wide.places_in(0)) == (5, 10, 20)
+    assert 0 <= wide.home < 5
     one = replace(wide, strategy=CIP)
     assert (one.items, one.widest, one.places_in(0)) == (1, 1, 100)
 
@@ -217,3 +221,42 @@ def test_messages_are_grouped_by_the_first_key_that_comes_from_an_expression() -
     assert group_of(flow(), "a") is None
     assert group_of(record(single("solo", gates=(gate("g"),))), "solo") is None
     assert RR is of().strategy
+
+
+# ---------------------------------------------------------------- what a holder is called, and weighs
+
+UUID_ = "0f6a3f1e-9c1b-4b7e-8f57-0d6c1d6f0a2b"
+
+
+@pytest.mark.parametrize(
+    ("gate", "member", "name"),
+    [
+        ("gate#export:export/0#acme", f"{UUID_}/export", "h:D2o_HpwbS36PVw1sHW8KKw/"),
+        ("places#3#gate#export:export/0#acme", f"{UUID_}/export", "h:D2o_HpwbS36PVw1sHW8KKw/"),
+        ("gate#export:other/0#acme", f"{UUID_}/export", "h:D2o_HpwbS36PVw1sHW8KKw/export"),
+        ("gate#export/0#acme", UUID_, "h:D2o_HpwbS36PVw1sHW8KKw"),
+        ("gate#worker:lane#", f"{UUID_}/export", "h:D2o_HpwbS36PVw1sHW8KKw/export"),
+        ("gate#worker:a:b/0#", f"{UUID_}/b", "h:D2o_HpwbS36PVw1sHW8KKw/b"),
+        ("gate#export:export/0#acme", f"{UUID_}/export#3", "h:D2o_HpwbS36PVw1sHW8KKw/export#3"),
+        ("gate#g#x", "run-1/t", "h:=run-1/t"),
+        ("gate#g#x", f"{UUID_.upper()}/t", f"h:={UUID_.upper()}/t"),
+        ("gate#g#x", "a-name-of-22-characters/t", "h:=a-name-of-22-characters/t"),
+    ],
+)
+def test_a_holder_is_named_in_few_bytes_and_read_back(gate: str, member: str, name: str) -> None:
+    assert held_as(gate, member) == name
+    assert set(state_of({"pk": gate, name: {"t": 1, "a": T0}, "c": 1}).holders) == {member}
+
+
+def test_an_item_full_of_holders_is_one_write_unit() -> None:
+    store = MemoryStore()
+    for number in range(PLACES_AN_ITEM):
+        member = f"{uuid5(NAMESPACE_URL, str(number))}/export"
+        point = AtConcurrency("export:export/0", "a-customer")
+        each = Pass(point=point, member=member, ticket=1, limit=PLACES_AN_ITEM)
+        store.write(enter(each, 0, waited=False, now_ms=T0, expires_at_s=T0 // 1000))
+    store.write(mark(each.gate, "abcdefgh", limit=each.limit, expires_at_s=T0 // 1000))
+    item = store.get(gate_key(each.gate))
+    assert item is not None
+    assert len(state_of(item).holders) == PLACES_AN_ITEM
+    assert item_bytes(item) <= 1_024

@@ -505,7 +505,7 @@ def test_many_places_are_spread_over_items_and_hold_together() -> None:
     ids = begin(w, 30, "flow")
     w.drain()
     assert statuses(w, ids) == [DONE] * 30
-    assert sum(str(item["pk"]).startswith("places#") for item in w.store.items()) == 2
+    assert sum(str(item["pk"]).startswith("places#") for item in w.store.items()) == 4
     assert left_over(w) == []
 
 

@@ -11,6 +11,7 @@ from headrace.core.changes import Delete, Put, Update
 from headrace.core.points import AtConcurrency, encode_point
 from headrace.core.run.message import TaskMessage, decode_message
 from headrace.core.table import CURSOR, gate_key, waiter_key
+from headrace.core.waits.concurrency import held_as
 from headrace.core.waits.line import Waiter, mark, put_waiter
 from headrace.engine.clock.sweep import PAGE, sweep_gates
 from headrace.engine.clock.tick import begin, tick
@@ -63,7 +64,7 @@ def busy(count: int, faults: Faults | None = None, *, late: bool = False) -> Eng
     start_by_ms = now_ms - 1 if late else now_ms + 86_400_000
     for number in range(count):
         name = gate(number)
-        held = {f"h:holder{number}/flow": {"t": 1, "a": fresh_ms, "b": fresh_ms}, "c": 1, "n": 1}
+        held = {held_as(name, f"holder{number}/flow"): {"t": 1, "a": fresh_ms, "b": fresh_ms}, "c": 1, "n": 1}
         engine.store.write(Put(key=gate_key(name), item=held))  # type: ignore[arg-type]  # an item
         waiter = Waiter(
             gate=name, sk=place(f"r{number}", now_ms), run_id=f"r{number}", task="flow", number=0, ticket=1,

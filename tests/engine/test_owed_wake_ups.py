@@ -34,7 +34,7 @@ def full(w: World, gate: str) -> Item:
     if gate == RATE:
         start_ms = now_ms - now_ms % DAY_MS
         return {"w": "mark", "n": start_ms, "left": 0, "max": 1, "win": DAY_MS, "sched": start_ms + DAY_MS}
-    return {"w": "mark", "n": 1, "c": 1, "h:other/t": {"t": 1, "a": now_ms}}
+    return {"w": "mark", "n": 1, "c": 1, "h:=other/t": {"t": 1, "a": now_ms}}
 
 
 @pytest.mark.parametrize("gate", [CONCURRENCY, RATE])

@@ -16,7 +16,7 @@ from headrace.core.run.derived.progress import finished
 from headrace.core.run.message import RefillMessage
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.table import RATE, gate_key
+from headrace.core.table import RATE, gate_key, line_partition
 from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
 from headrace.core.waits.rate_limit import takes, window_of
 
@@ -189,7 +189,7 @@ def _has_room(table: Table, of: Pass) -> bool:
 
 
 def _units_are_left(plan: Plan, s: State, gate: str) -> bool:
-    heads = [row for row in s.table.partition(gate) if row.key.sk.startswith("wait#")]
+    heads = [row for row in s.table.partition(line_partition(gate)) if row.key.sk.startswith("wait#")]
     room = window_of(s.table.rows[gate_key(gate)].item).room(s.now_ms)
     return bool(heads) and int(str(heads[0].item.get("k", 1))) <= room
 

@@ -38,7 +38,7 @@ def _nothing(*arguments: object, **options: object) -> None:
 
 def _release_takes_any_ticket() -> list[Any]:
     def leave(of: gates.Pass, number: int) -> Update:
-        return replace(gates.leave(of, number), require=Exists((f"h:{of.member}",)))
+        return replace(gates.leave(of, number), require=Exists(gates.me(of)))
 
     return [patch.object(places, "leave", leave)]
 
@@ -46,7 +46,7 @@ def _release_takes_any_ticket() -> list[Any]:
 def _no_limit() -> list[Any]:
     def enter(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
         write = gates.enter(of, *arguments, **options)
-        return replace(write, require=Missing((f"h:{of.member}",)))
+        return replace(write, require=Missing(gates.me(of)))
 
     return [patch.object(places, "enter", enter)]
 
@@ -140,7 +140,7 @@ def _victims_are_not_listed() -> list[Any]:
 
 def _evicts_whoever_is_there() -> list[Any]:
     def evict(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
-        return replace(gates.evict(of, *arguments, **options), require=Missing((f"h:{of.member}",)))
+        return replace(gates.evict(of, *arguments, **options), require=Missing(gates.me(of)))
 
     return [patch.object(places, "evict", evict)]
 

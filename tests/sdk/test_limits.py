@@ -198,8 +198,8 @@ def test_two_concurrency_limits_of_one_name() -> None:
     [
         (3, 3, None),
         (3, 4, r"task big of workflow big has a slot_cost of 4, and its worker w has 3 slots: .*at most 3"),
-        (100, 33, None),
-        (100, 34, r"a slot_cost of 34, and its worker w has 100 slots, in 3 parts of 33 or more"),
+        (100, 20, None),
+        (100, 21, r"a slot_cost of 21, and its worker w has 100 slots, in 5 parts of 20 or more"),
         (None, 1_000, None),
     ],
 )

@@ -11,6 +11,7 @@ from headrace.core.run.derived.graph import states
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.stored.record import record_of
+from headrace.core.table import gate_of_line, line_partition
 from headrace.memory.store import MemoryStore
 from headrace.memory.validity import check_request
 from simulation.admission_checks import CONCURRENCY, admission_at_rest, rightly_turned_away, turned_away
@@ -72,14 +73,14 @@ class Watched(MemoryStore):
 
     def line(self, gate: str) -> list[Item]:
         """The waiters of a gate, in order."""
-        rows = self._partitions.get(gate, {})
+        rows = self._partitions.get(line_partition(gate), {})
         return [rows[sk] for sk in sorted(rows) if sk.startswith("wait#")]
 
     def gate_items(self) -> list[tuple[Key, Item]]:
         """The items of gates and rate limits, and the partitions of lines that have none."""
         return [
-            (Key(pk, "gate"), rows.get("gate", {}))
-            for pk, rows in self._partitions.items()
+            (Key(pk, "gate"), self._partitions.get(pk, {}).get("gate", {}))
+            for pk in dict.fromkeys(map(gate_of_line, self._partitions))
             if pk.startswith(("gate#", "places#", "rate#", "pause#"))
         ]
 

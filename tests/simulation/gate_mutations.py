@@ -46,14 +46,14 @@ def _not_paid(kind: type, *, stale: bool | None = None) -> list[Any]:
 
 def _release_without_ticket() -> list[Any]:
     def leave(of: gates.Pass, number: int) -> Update:
-        return replace(gates.leave(of, number), require=Exists((f"h:{of.member}",)))
+        return replace(gates.leave(of, number), require=Exists(gates.me(of)))
 
     return [patch.object(places, "leave", leave)]
 
 
 def _only_its_own_ticket() -> list[Any]:
     def leave(of: gates.Pass, number: int) -> Update:
-        return replace(gates.leave(of, number), require=Equal((f"h:{of.member}", "t"), of.ticket))
+        return replace(gates.leave(of, number), require=Equal((*gates.me(of), "t"), of.ticket))
 
     return [patch.object(places, "leave", leave)]
 

@@ -11,6 +11,7 @@ from headrace.core.points import point_at
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
+from headrace.core.table import gate_of_line
 from headrace.core.waits.concurrency import GateState, Holder, state_of
 from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
@@ -63,7 +64,7 @@ class GateWatch:
         """What the write broke; None: nothing."""
         key = write.key
         if key.sk.startswith("wait#"):
-            kind = key.pk.partition("#")[0]
+            kind = gate_of_line(key.pk).partition("#")[0]
             if before is None and after is not None:
                 self.met[f"parked at a {kind}"] += 1
             return None

@@ -8,7 +8,7 @@ from headrace.core.changes import Item
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus
-from headrace.core.table import gate_key
+from headrace.core.table import gate_key, gate_of_line, line_partition
 from headrace.core.waits.concurrency import GateState, state_of
 from headrace.engine.attempts.ports import Work
 from support.records import plan, task
@@ -42,7 +42,7 @@ def state(w: World, gate: str) -> GateState:
 
 def line(w: World, gate: str) -> list[str]:
     """The runs that wait at a gate, in order."""
-    return [str(item["sk"]).split("#")[3] for item in w.store.query(gate, prefix="wait#")]
+    return [str(item["sk"]).split("#")[3] for item in w.store.query(line_partition(gate), prefix="wait#")]
 
 
 def statuses(w: World, run_ids: list[str]) -> list[RunStatus]:
@@ -54,7 +54,7 @@ def left_over(w: World) -> list[Item]:
     return [
         item
         for item in w.store.items()
-        if str(item["pk"]).startswith(("gate#", "rate#", "places#", "pause#", "labels#"))
+        if gate_of_line(str(item["pk"])).startswith(("gate#", "rate#", "places#", "pause#", "labels#"))
         and (
             str(item["sk"]).startswith("wait#")
             or any(name[:2] in ("h:", "ev") or name in ("w", "sched") for name in item)

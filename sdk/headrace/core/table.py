@@ -128,10 +128,22 @@ def gate_key(gate: str, number: int = 0) -> Key:
 WAIT = "wait#"
 """What a waiter's sort key begins with."""
 
+_LINE = "waiters#"
+
+
+def line_partition(gate: str) -> str:
+    """The line of a limit, a pause or a label: apart from its item, since each partition takes 1,000 write units a second."""
+    return _LINE + gate
+
+
+def gate_of_line(partition: str) -> str:
+    """The limit, the pause or the label whose line it is."""
+    return partition.removeprefix(_LINE)
+
 
 def waiter_key(gate: str, place: str) -> Key:
     """A task that waits in the line of a limit, a pause or a label; its sort key is its place."""
-    return Key(gate, place)
+    return Key(line_partition(gate), place)
 
 
 PAUSED = Key("paused", "paused")

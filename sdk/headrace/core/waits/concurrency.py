@@ -1,14 +1,17 @@
 """Concurrency limits: the holders, which task may enter, which one is evicted. Each change is one conditional write on the limit's item.
 
-A holder is an attribute of the item and the places taken are counted in the same write, so that both are always right together.
+A holder is an attribute of the item and the places taken are counted in the same write, so that both are always right together. An item
+is billed by the kilobyte at each write, so holders are named in as few bytes as tell them apart: see `held_as`.
 `w` is the mark, which says that a task may wait: a nonce, set by each task that parks. While it is there, newcomers park behind. See `line`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from headrace.core.changes import (
     ITEM_EXISTS,
@@ -33,8 +36,9 @@ from headrace.core.values import dataclass
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
 
-PLACES_AN_ITEM = 48
-"""A gate of more places is split over several items: one item takes 1,000 write units a second, and weighs 70 bytes a holder."""
+PLACES_AN_ITEM = 20
+"""A gate of more places is split over several items. One takes 1,000 write units a second: with so many holders of 42 bytes each it is
+below a kilobyte, which is one unit a write."""
 
 
 class KeyFailed(Exception):
@@ -142,9 +146,10 @@ def places_in(limit: int, number: int, items: int) -> int:
 
 def state_of(item: Item | None) -> GateState:
     found = item or {}
+    task = _task_of(str(found.get("pk", "")))
     holders = {
-        name[2:]: Holder(
-            member=name[2:],
+        (member := _member(name[2:], task)): Holder(
+            member=member,
             ticket=_int(value, "t"),
             since_ms=_int(value, "a"),
             born_ms=_int(value, "b"),
@@ -162,6 +167,41 @@ def state_of(item: Item | None) -> GateState:
         waiting=waiting if isinstance(waiting, str) else None,
         evicted=tuple(name[3:] for name in found if name.startswith("ev:")),
     )
+
+
+def held_as(gate: str, member: str) -> str:
+    """The attribute of a holder: its run's id in 22 characters, and its task's name where that is not the gate's own."""
+    run_id, slash, task = member.partition("/")
+    return f"h:{_short_id(run_id)}{slash}{'' if task == _task_of(gate) else task}"
+
+
+def _member(name: str, task: str) -> str:
+    """The member that `held_as` made a name of. `task`: the gate's own."""
+    short, slash, own = name.partition("/")
+    return f"{_long_id(short)}{slash}{own or task}" if slash else _long_id(short)
+
+
+def _task_of(gate: str) -> str:
+    """The task that a gate is of; "" where it is none's, such as that of a worker's slots."""
+    name = gate[gate.find("gate#") + 5 :].partition("#")[0]
+    owner, slash, _ = name.rpartition("/")
+    return owner.rpartition(":")[2] if slash and ":" in owner and not name.startswith(WORKER_GATE) else ""
+
+
+def _short_id(run_id: str) -> str:
+    try:
+        known = UUID(run_id) if len(run_id) == 36 else None
+    except ValueError:
+        known = None
+    if known is None or str(known) != run_id:
+        return f"={run_id}"
+    return b2a_base64(known.bytes, newline=False).decode()[:22].replace("/", "_")
+
+
+def _long_id(short: str) -> str:
+    if short.startswith("=") or len(short) != 22:
+        return short.removeprefix("=")
+    return str(UUID(bytes=a2b_base64(short.replace("_", "/") + "==")))
 
 
 def _int(found: Mapping[str, Value], name: str, default: int = 0) -> int:
@@ -275,8 +315,13 @@ def _pass(
 # ---------------------------------------------------------------- in and out
 
 
-def _me(member: str, *more: str) -> Path:
-    return (f"h:{member}", *more)
+def _me(gate: str, member: str, *more: str) -> Path:
+    return (held_as(gate, member), *more)
+
+
+def me(of: Pass) -> Path:
+    """The attribute that says that a task is in."""
+    return _me(of.gate, of.member)
 
 
 def _entry(of: Pass, now_ms: int) -> Value:
@@ -300,8 +345,8 @@ def enter(of: Pass, number: int, *, waited: bool, now_ms: int, expires_at_s: int
         more.append(Missing(("w",)))
     return Update(
         key=gate_key(of.gate, number),
-        require=every(Missing(_me(of.member)), *more),
-        sets={_me(of.member): _entry(of, now_ms), ("n",): of.limit, ("expires_at",): expires_at_s},
+        require=every(Missing(_me(of.gate, of.member)), *more),
+        sets={_me(of.gate, of.member): _entry(of, now_ms), ("n",): of.limit, ("expires_at",): expires_at_s},
         adds={("c",): of.cost},
     )
 
@@ -310,8 +355,8 @@ def enter_again(of: Pass, number: int, held: Holder, *, now_ms: int) -> Update:
     """An earlier ticket of the same task has not left: its places are taken over."""
     return Update(
         key=gate_key(of.gate, number),
-        require=Equal(_me(of.member, "t"), held.ticket),
-        sets={_me(of.member): _entry(of, now_ms)},
+        require=Equal(_me(of.gate, of.member, "t"), held.ticket),
+        sets={_me(of.gate, of.member): _entry(of, now_ms)},
     )
 
 
@@ -320,8 +365,8 @@ def leave(of: Pass, number: int) -> Update:
     What a later ticket took stays."""
     return Update(
         key=gate_key(of.gate, number),
-        require=AtMost(_me(of.member, "t"), of.ticket),
-        removes=(_me(of.member),),
+        require=AtMost(_me(of.gate, of.member, "t"), of.ticket),
+        removes=(_me(of.gate, of.member),),
         adds={("c",): -of.cost},
     )
 
@@ -330,8 +375,8 @@ def drop(key: Key, holder: Holder) -> Update:
     """Take out a holder that is dead."""
     return Update(
         key=key,
-        require=Equal(_me(holder.member, "t"), holder.ticket),
-        removes=(_me(holder.member),),
+        require=Equal(_me(key.pk, holder.member, "t"), holder.ticket),
+        removes=(_me(key.pk, holder.member),),
         adds={("c",): -holder.cost},
     )
 
@@ -354,15 +399,15 @@ def overstay(of: Pass, number: int, name: str, *, now_ms: int, until_ms: int) ->
     if of.of_run:
         return Update(
             key=gate_key(of.gate, number),
-            require=every(AtMost(_me(of.member, "t"), of.ticket), Missing(_me(name))),
-            sets={_me(name): entry},
+            require=every(AtMost(_me(of.gate, of.member, "t"), of.ticket), Missing(_me(of.gate, name))),
+            sets={_me(of.gate, name): entry},
             adds={("c",): of.cost},
         )
     return Update(
         key=gate_key(of.gate, number),
-        require=every(AtMost(_me(of.member, "t"), of.ticket), Missing(_me(name))),
-        sets={_me(name): entry},
-        removes=(_me(of.member),),
+        require=every(AtMost(_me(of.gate, of.member, "t"), of.ticket), Missing(_me(of.gate, name))),
+        sets={_me(of.gate, name): entry},
+        removes=(_me(of.gate, of.member),),
     )
 
 
@@ -370,8 +415,8 @@ def stay_until(of: Pass, number: int, *, until_ms: int) -> Update:
     """The run is cancelled, and its code may go on until then: its place is free once that is over, or its processes have noticed."""
     return Update(
         key=gate_key(of.gate, number),
-        require=AtMost(_me(of.member, "t"), of.ticket),
-        sets={_me(of.member, "u"): until_ms},
+        require=AtMost(_me(of.gate, of.member, "t"), of.ticket),
+        sets={_me(of.gate, of.member, "u"): until_ms},
     )
 
 
@@ -379,8 +424,8 @@ def stay_on(of: Pass, number: int, name: str, *, until_ms: int) -> Update:
     """The code still runs."""
     return Update(
         key=gate_key(of.gate, number),
-        require=Equal(_me(name, "t"), of.ticket),
-        sets={_me(name, "u"): until_ms},
+        require=Equal(_me(of.gate, name, "t"), of.ticket),
+        sets={_me(of.gate, name, "u"): until_ms},
     )
 
 
@@ -398,19 +443,19 @@ def evict(of: Pass, number: int, victim: Holder, *, now_ms: int, expires_at_s: i
     return Update(
         key=gate_key(of.gate, number),
         require=every(
-            Missing(_me(of.member)),
+            Missing(_me(of.gate, of.member)),
             Missing((f"ev:{of.run_id}",)),
-            Equal(_me(victim.member, "t"), victim.ticket),
+            Equal(_me(of.gate, victim.member, "t"), victim.ticket),
         ),
         sets={
-            _me(of.member): _entry(of, now_ms),
+            _me(of.gate, of.member): _entry(of, now_ms),
             (f"ev:{victim.run_id}",): now_ms,
             ("lpk",): gates_listed(gate_shard(of.gate)),
             ("lsk",): of.gate,
             ("n",): of.limit,
             ("expires_at",): expires_at_s,
         },
-        removes=(_me(victim.member),),
+        removes=(_me(of.gate, victim.member),),
     )
 
 

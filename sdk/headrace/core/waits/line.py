@@ -25,7 +25,7 @@ from headrace.core.changes import (
     either,
     every,
 )
-from headrace.core.table import WAIT, gate_key, gate_shard, gates_listed, waiter_key
+from headrace.core.table import WAIT, gate_key, gate_of_line, gate_shard, gates_listed, waiter_key
 from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def decode_waiter(item: Item) -> Waiter:
     sk = str(item["sk"])
     _, _, _, run_id, task = sk.split("#", 4)
     return Waiter(
-        gate=str(item["pk"]),
+        gate=gate_of_line(str(item["pk"])),
         sk=sk,
         run_id=run_id,
         task=task,

@@ -19,7 +19,7 @@ from headrace.core.points import (
     limit_name,
     point_at,
 )
-from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed
+from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed, line_partition
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import GateState, items_of, state_of
 from headrace.core.waits.line import Waiter, clear, decode_waiter, unlisted
@@ -107,7 +107,7 @@ class _Page:
 
     def sweep(self, lines: Lines) -> int:
         seen = self._without_the_dead(self._read())
-        waiting = self.engine.store.query_many(self.gates, prefix=WAIT)
+        waiting = self.engine.store.query_many([line_partition(gate) for gate in self.gates], prefix=WAIT)
         due: list[Waiter] = []
         idle: list[Write] = []
         for each, items in zip(seen, waiting, strict=True):

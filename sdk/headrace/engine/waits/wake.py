@@ -11,7 +11,7 @@ from headrace.core.run.message import Conditions, TaskMessage, encode_message
 from headrace.core.run.outgoing import message_now
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
-from headrace.core.table import WAIT
+from headrace.core.table import WAIT, line_partition
 from headrace.core.waits.line import Waiter, decode_waiter, woken
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing
@@ -24,7 +24,9 @@ PAGE = 100
 
 def heads(engine: Engine, gate: str, *, limit: int | None = None) -> list[Waiter]:
     """The waiters at a gate in the order of admission: one query."""
-    return [decode_waiter(item) for item in engine.store.query(gate, prefix=WAIT, limit=limit)]
+    return [
+        decode_waiter(item) for item in engine.store.query(line_partition(gate), prefix=WAIT, limit=limit)
+    ]
 
 
 def not_woken(engine: Engine, gate: str, *, most: int) -> list[Waiter]:
@@ -33,7 +35,8 @@ def not_woken(engine: Engine, gate: str, *, most: int) -> list[Waiter]:
     after: str | None = None
     while len(out) < most:
         page = [
-            decode_waiter(item) for item in engine.store.query(gate, prefix=WAIT, after=after, limit=PAGE)
+            decode_waiter(item)
+            for item in engine.store.query(line_partition(gate), prefix=WAIT, after=after, limit=PAGE)
         ]
         out.extend(each for each in page if not each.woken_at_ms or engine.account.repairs(each))
         if len(page) < PAGE:
