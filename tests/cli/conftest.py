@@ -37,6 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.delitem(sys.modules, "app", raising=False)  # another test's
     path, modules = list(sys.path), set(sys.modules)
     yield folder
     sys.path[:] = path
