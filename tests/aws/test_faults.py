@@ -171,7 +171,16 @@ def _network_error(**_: object) -> None:
 
 
 def settings() -> SimpleNamespace:
-    return SimpleNamespace(stack="shop", table=None, bucket=None, transport="boto3", queues={}, worker=None)
+    return SimpleNamespace(
+        stack="shop",
+        home="shop",
+        zone=None,
+        table=None,
+        bucket=None,
+        transport="boto3",
+        queues={},
+        worker=None,
+    )
 
 
 def test_no_region() -> None:

@@ -22,3 +22,4 @@ class Site:
     good: str
     bad: str
     flow: str
+    order: str

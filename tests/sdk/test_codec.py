@@ -429,7 +429,7 @@ def test_kms_unwraps_a_data_key_for_its_own_id_only(monkeypatch: pytest.MonkeyPa
     ("make", "says"),
     [
         (lambda: AesGcmCodec([]), "has no key"),
-        (lambda: AesGcmCodec([key("a"), key("a")]), "have one id"),
+        (lambda: AesGcmCodec([key("a"), key("a")]), "have the same id"),
         (lambda: AesGcmCodec([key("a b")]), "the id of a key is 'a b'"),
         (lambda: LocalKey("a", "AAAA"), "key 'a' has 3 bytes: give 32"),
         (lambda: LocalKey("a", "?"), "key 'a' is not base64"),
