@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -139,6 +140,41 @@ def test_a_delivery_that_froze_before_it_looked_leaves_the_message_to_a_later_on
     assert not isinstance(verdict, Done)
     w.drain()
     assert outcomes(w, "waits") == [RESULTS["waits"][1]]
+
+
+def test_a_sleep_that_ends_between_the_look_and_the_next_message_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker whose clock is behind finds the sleep not over, and freezes until it is."""
+
+    class Behind:
+        def now_ms(self) -> int:
+            return w.clock.now_ms() - 500
+
+    w = DurableWorld(plans={}, code={}, of=app())
+    w.begin("sleeps")
+    while w.deliver_next():
+        pass
+    while (due_ms := w.queues.next_visible_ms()) is None:
+        w.clock.advance(60_000)
+        w._tick()
+    w.clock.advance_to(due_ms)
+    (received,) = w.queues.receive("default", limit=1, wait_s=0)
+    look = answers.look
+
+    def freezes(*arguments: Any) -> Any:
+        monkeypatch.setattr(answers, "look", look)
+        found = look(*arguments)
+        w.clock.advance(10_000)
+        return found
+
+    monkeypatch.setattr(answers, "look", freezes)
+    engine = replace(w.engine, clock=Behind())
+    verdict = deliver.deliver(engine, w.host("default"), received, runner=run_at_once)
+    if isinstance(verdict, Done):
+        w.queues.delete(received)
+    w.drain()
+    assert outcomes(w, "sleeps") == [RESULTS["sleeps"][1]]
 
 
 def outcomes(w: DurableWorld, name: str) -> list[Any]:

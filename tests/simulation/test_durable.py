@@ -29,7 +29,6 @@ MOST_STEPS = 20_000
 FOUND_BY = {
     "who has suspended does not look again": 76,
     "an event wakes before it is written": 23,
-    "subscribing again takes the event away": 125,
     "the order is not written": 2,
 }
 """A seed that has found the mistake, tried before the others. A change of the engine changes what happens in every seed."""
@@ -79,10 +78,11 @@ def test_a_seed_is_the_whole_of_it() -> None:
 # ---------------------------------------------------------------- mistakes
 
 
+# Not here: "subscribing again takes the event away". A crash has to fall between two calls before the event comes, so seeds find it once in
+# hundreds; the exploration finds it at once.
 MISTAKES: dict[str, Callable[[], list[Any]]] = {
     "who has suspended does not look again": mistakes.no_look_after_the_suspension,
     "an event wakes before it is written": mistakes.wakes_before_it_writes,
-    "subscribing again takes the event away": mistakes.subscribing_again_takes_the_event_away,
     "a stale timer resumes": mistakes.a_stale_timer_resumes,
     "the order is not written": mistakes.the_order_is_not_written,
     "answers are seen before they are written": lambda: [

@@ -33,7 +33,7 @@ FOUND_BY: dict[str, tuple[int, ...]] = {
     "a join fires at its first parent": (86,),
     "a join is opened again": (256,),
     "a crashed chain forgets its riders": (166,),
-    "a parking parent does not look again": (80,),
+    "a parking parent does not look again": (135,),
     "a worker that puts the record forgets the other roots": (41,),
     "a commit is not fenced": (34,),
     "units are taken whatever is left": (47,),
@@ -47,6 +47,9 @@ TWICE = Rates(duplicate=0.3)
 OF_ITS_OWN = {
     "a takeover is not fenced": Rates(
         kill=0.06, freeze=0.0, throttle=0.0, lost=0.0, retried=0.0, duplicate=1.0
+    ),
+    "a parking parent does not look again": Rates(
+        kill=0.0, freeze=0.05, throttle=0.0, lost=0.0, retried=0.0, duplicate=0.0
     ),
 }
 """Where workers have to be lost, or two deliveries have to meet over the same lost worker, that is what goes wrong, and nothing else."""

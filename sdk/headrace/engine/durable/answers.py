@@ -102,13 +102,14 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
     row = record.tasks[message.task]
     found = load_log(engine, record.run_id, message.task, tail_of(record, message.task))
     tail, entries = found.tail, found.entries
+    now_ms = engine.clock.now_ms()
     answers = {
         entry.node: entry for entry in look(engine, record, message.task, entries, places_in_joins(entries))
     }
     if not answers and not message.restored:
         if _suspended(engine, message) is None:
             return None  # a later delivery of this message has claimed meanwhile, and taken the answers: the message is its own
-        _send_on(engine, record, message, entries)
+        _send_on(engine, record, message, entries, looked_at_ms=now_ms)
         return NOTHING
     log = encode_tail(with_answers(tail, answers))
     return Resumption(
@@ -128,11 +129,13 @@ def _suspended(engine: Engine, message: TaskMessage) -> RunRecord | None:
     return record if row.resumes and row.ticket == message.ticket else None
 
 
-def _send_on(engine: Engine, record: RunRecord, message: TaskMessage, entries: Sequence[Entry]) -> None:
+def _send_on(
+    engine: Engine, record: RunRecord, message: TaskMessage, entries: Sequence[Entry], *, looked_at_ms: int
+) -> None:
     """A sleep is over, and its operation waits for another one: the ticket's message comes again when that is over.
 
-    It is sent before this message goes, so a crash in between sends it twice.
+    What was not over before the look counts, though it may be by now. It is sent before this message goes, so a crash in between sends it twice.
     """
-    due_ms = next_due_ms(entries, after_ms=engine.clock.now_ms())
+    due_ms = next_due_ms(entries, after_ms=looked_at_ms)
     if due_ms is not None:
         send_at(engine, worker_of(record, message.task), due_ms, encode_message(message))
