@@ -24,7 +24,7 @@ Build = Callable[["Door", "StartRun", Placement], "NewRun"]
 def start_across(app: Door, wanted: Sequence[StartRun], build: Build) -> list[RunRecord]:
     """Start runs of other zones' workflows. ZoneError, before anything is sent, where one asks for more than its start.
 
-    They are nobody's children: what started them is in their metadata, and their ids follow from it, so that a second attempt starts
+    They have no parent run: what started them is in their metadata, and their ids follow from it, so that a second attempt starts
     no second run.
     """
     news: list[tuple[str, NewRun]] = []
