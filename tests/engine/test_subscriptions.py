@@ -96,6 +96,30 @@ def test_an_event_wakes_where_its_write_was_made_twice(monkeypatch: pytest.Monke
     assert woken == [("r", "wait")]
 
 
+def test_a_task_whose_clock_is_ahead_is_woken_by_the_event_that_has_satisfied_it() -> None:
+    """The delivery that satisfied it died before it woke it, and by its clock the wait began later than the event came."""
+    w = world()
+    suspended(w)
+    arm(w.app.engine, [sub()])
+    armed_ms, woken = w.clock.now_ms(), []
+
+    def dies(engine: Engine, run_id: str, name: str) -> bool:
+        raise Killed
+
+    def wake(engine: Engine, run_id: str, name: str) -> bool:
+        woken.append((run_id, name))
+        return True
+
+    event = Event(event_id="e", key="order:paid", pushed_at_ms=armed_ms, payload="{}")
+    other = Event(event_id="f", key="order:paid", pushed_at_ms=armed_ms, payload="{}")
+    with pytest.raises(Killed):
+        satisfy(w.app.engine, event, dies)
+    satisfy(w.app.engine, other, wake, came_ms=armed_ms - 200)
+    assert woken == []
+    satisfy(w.app.engine, event, wake, came_ms=armed_ms - 200)
+    assert woken == [("r", "wait")]
+
+
 def suspended(w: EventWorld, run_id: str = "r") -> None:
     """A run whose task is suspended, with ticket 2."""
     row = TaskRow(status=TaskStatus.SUSPENDED, ticket=2, waits_at=AtOperations())

@@ -142,7 +142,7 @@ def satisfy(
     """Write the event into every subscription that it satisfies and wake its task. The event's payload is at hand.
 
     `came_ms`: when it was delivered before. A wait that began since then waits for another one: a loop that waits for events of one key must not
-    be given one twice.
+    be given one twice. One that this event has satisfied is woken whatever the clocks of its worker and of that delivery said.
 
     Returns where to go on, once the clock passes `until_ms`. One read of the key's item, and one query of each partition that may hold
     subscriptions to such an event.
@@ -155,7 +155,7 @@ def satisfy(
         after = page.after if page is not None and partition == page.partition else None
         for items in _pages(engine, partition, after):
             for item in items:
-                if came_ms is None or int(str(item["armed"])) <= came_ms:
+                if came_ms is None or int(str(item["armed"])) <= came_ms or _is_by(item, event):
                     _offer(engine, item, event, payload, wake)
             if until_ms is not None and engine.clock.now_ms() >= until_ms:
                 return Page(partition=partition, after=str(items[-1]["sk"]))
