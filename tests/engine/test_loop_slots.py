@@ -19,10 +19,10 @@ from headrace import Context, DurableContext, EmptyModel, Headrace, Settings, V1
 from headrace.engine.attempts.ports import Succeeded
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
-from headrace.runtime.called_here import CalledHere
 from headrace.runtime.control import Running
 from headrace.runtime.deadline import TimedOut
 from headrace.runtime.process import VISIBILITY_S, Process
+from headrace.runtime.slots.called_here import CalledHere
 from headrace.settings.settings import HealthcheckConfig
 
 SLOTS = 60

@@ -5,7 +5,7 @@ Three ways, by what can be interrupted:
 - sync code on the main thread of a process that may be ended (Lambda, a worker process with one slot): an alarm raises
   TaskTimeout in it, which also ends `time.sleep` and other waits;
 - sync code elsewhere: a thread of its own, which is told to stop (it does at its next bytecode) and then left behind; in a process
-  with several slots the slot's own (`called_here`).
+  with several slots the slot's own (`slots.called_here`).
 Where the first two do not get through within a grace (C code that never returns), `last_words` records the outcome and the
 process is ended.
 """

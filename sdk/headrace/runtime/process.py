@@ -30,10 +30,10 @@ from headrace.runtime.blocked import BlockedLoop
 from headrace.runtime.capture import capture_logs
 from headrace.runtime.deadline import end_process
 from headrace.runtime.health import serve_health
-from headrace.runtime.intake import Deleter, Intake, give_back
 from headrace.runtime.loop import stop_process_loop
-from headrace.runtime.slots import LoopSlots, run_on_the_loop
-from headrace.runtime.thread_slots import ThreadSlot
+from headrace.runtime.slots.intake import Deleter, Intake, give_back
+from headrace.runtime.slots.loop_slots import LoopSlots, run_on_the_loop
+from headrace.runtime.slots.thread_slots import ThreadSlot
 from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headrace.engine.engine import Engine
     from headrace.engine.runs.attempt import Steps
     from headrace.ports import Received
-    from headrace.runtime.slots import Deliver
+    from headrace.runtime.slots.loop_slots import Deliver
 
 logger = logging.getLogger("headrace.worker")
 

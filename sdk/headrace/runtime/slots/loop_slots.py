@@ -15,8 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.engine.runs.attempt import Code, beating
-from headrace.runtime.attended import Attended
 from headrace.runtime.loop import process_loop
+from headrace.runtime.slots.attended import Attended
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.ports import Received
     from headrace.runtime.deadline import Ending
     from headrace.runtime.heartbeat import Beats, Heartbeat
-    from headrace.runtime.intake import Intake
+    from headrace.runtime.slots.intake import Intake
 
 logger = logging.getLogger("headrace.worker")
 

@@ -14,8 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.engine.runs.attempt import Code, beating, run_live
-from headrace.runtime.called_here import CalledHere
-from headrace.runtime.slots import OUTLASTED, Deliver, Settle
+from headrace.runtime.slots.called_here import CalledHere
+from headrace.runtime.slots.loop_slots import OUTLASTED, Deliver, Settle
 
 if TYPE_CHECKING:
     from headrace.engine.attempts.ports import Disposition, Running
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headrace.ports import Received
     from headrace.runtime.deadline import Ending, TimedOut
     from headrace.runtime.heartbeat import Beats, Heartbeat
-    from headrace.runtime.intake import Intake
+    from headrace.runtime.slots.intake import Intake
 
 logger = logging.getLogger("headrace.worker")
 
