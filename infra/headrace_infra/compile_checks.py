@@ -43,7 +43,7 @@ class AppLike(Protocol):
 def sends_of(app: AppLike, fleet: list[Any], plans: list[RunPlan]) -> dict[str, frozenset[str]]:
     """Which workers each may have to send to. CompileError where `starts` names what the app has not."""
     known = {plan.workflow for plan in plans}
-    starts: dict[str, frozenset[str] | None] = {worker.name: worker.options.may_start for worker in fleet}
+    starts: dict[str, frozenset[str] | None] = {worker.name: worker.may_start for worker in fleet}
     for worker, names in starts.items():
         for name in sorted((names or frozenset()) - known):
             raise CompileError(
@@ -64,7 +64,7 @@ def crosses_of(fleet: list[Any]) -> dict[str, frozenset[str]]:
             other.name
             for other in fleet
             if other.zone != one.zone
-            and any(workflow.name in (one.options.may_start or ()) for workflow in other.workflows)
+            and any(workflow.name in (one.may_start or ()) for workflow in other.workflows)
         )
         for one in fleet
     }

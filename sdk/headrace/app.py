@@ -419,8 +419,7 @@ class Headrace(Clients):
         rule, and what it lets in is an event of the stack with key "aws.s3:Object Created" and the detail as its payload.
         webhooks: compile a function at a public URL that takes the requests of `hatchet.webhooks` as events.
         starts: the workflows (or their names) that its tasks start, [] for none: its role can send to no other worker's queue, and a
-        task that starts another is refused. Default: any workflow, so its role can send to every worker of
-        its zone.
+        task that starts another is refused. Default: any workflow of its zone, so its role can send to every worker there.
         zone: for code of other trust: workers of one zone have a table, a bucket, queues and roles of their own, and the runs of their
         workflows are there. Runs of another zone's workflow are started with wait_for_result=False, by a worker that names the
         workflow in `starts`; nothing else crosses. Lower-case letters and digits, up to 20. Default: the stack's own zone.
@@ -437,7 +436,7 @@ class Headrace(Clients):
             batch_size=batch_size,
             maximum_concurrency=maximum_concurrency,
             reserved_concurrency=reserved_concurrency,
-            starts=tuple(starts) if starts is not None else None,
+            starts=starts,
             snap_start=snap_start,
         )
         worker = Worker(

@@ -314,6 +314,33 @@ def test_a_worker_that_starts_what_is_not_there_is_not_compiled() -> None:
         compile_app(fleet(pay=["maill"]), app_path="app:hatchet")
 
 
+def test_what_a_worker_starts_is_named_as_the_app_declares_it() -> None:
+    """With or without the namespace, as everywhere."""
+    app = Headrace(config=Settings(namespace="team"))
+    app.task(name="idle")(_nothing)
+    pay = app.task(name="pay")(_nothing)
+    one = app.worker("one", workflows=[pay], starts=["pay", "team_mail"])
+    two = app.worker("two", workflows=[app.task(name="mail")(_nothing)], starts=[pay])
+    assert one.may_start == {"team_pay", "team_mail"}
+    assert two.may_start == {"team_pay"}
+    assert "TeamOneFunction" in compile_app(app, app_path="app:hatchet")["Resources"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "refused"),
+    [
+        ("pay", "worker one: starts is 'pay': give a list"),
+        (5, "worker one: starts is 5: give a list"),
+        ([5], "worker one: starts has 5, which is not a workflow"),
+        ([_nothing], "worker one: starts has <function _nothing .*, which is not a workflow"),
+    ],
+)
+@pytest.mark.parametrize("process", [False, True])
+def test_what_a_worker_starts_is_a_list_of_workflows(starts: Any, refused: str, *, process: bool) -> None:
+    with pytest.raises(DefinitionError, match=refused):
+        Headrace(config=Settings()).worker("one", starts=starts, process=process)
+
+
 def test_a_task_that_starts_what_its_worker_may_not_fails_with_what_to_do() -> None:
     app = Headrace(config=Settings())
     inner = app.task(name="inner")(_nothing)

@@ -24,6 +24,7 @@ from headrace import (
     TTLBasedIdempotencyConfig,
 )
 from headrace.core.run.derived.progress import run_status
+from headrace.engine.catalog.workflows import published
 from headrace.errors import CompileError, DefinitionError, ZoneError
 from headrace.settings.settings import Settings
 from headrace_handlers import clock, worker
@@ -278,6 +279,26 @@ def test_a_start_crosses_as_a_message_and_the_run_is_in_the_other_table_alone(
     assert run.additional_metadata["hatchet__parent_workflow_run_id"] == order.workflow_run_id
 
 
+def test_a_workflow_is_deleted_in_its_own_zone_alone(two_zones: tuple[Headrace, Headrace]) -> None:
+    """Here its worker, which still registers it, is not known."""
+    mine, _ = two_zones
+    with pytest.raises(
+        ZoneError, match=r"the deletion of workflow pay: .* do it there, with HEADRACE_ZONE=vault"
+    ):
+        mine.workflows.delete("pay")
+    assert published(mine.engine, "pay") is not None
+
+
+def test_what_is_of_the_stack_s_own_zone_is_done_without_the_variable(
+    two_zones: tuple[Headrace, Headrace],
+) -> None:
+    _, vault = two_zones
+    with pytest.raises(
+        ZoneError, match=r"it is in the stack's own zone, .* do it there, without HEADRACE_ZONE"
+    ):
+        vault.workflows.pause("idle", timedelta(hours=1))
+
+
 def test_an_event_starts_runs_of_its_own_zone_alone(two_zones: tuple[Headrace, Headrace]) -> None:
     mine, vault = two_zones
     found = {app.settings.zone: app._workflows_by_name for app in (mine, vault)}
@@ -415,7 +436,10 @@ def test_a_worker_has_to_name_what_it_starts_in_another_zone() -> None:
 
     app.worker("orders", workflows=[order])
     app.worker("cards", workflows=[pay], zone="vault")
-    refused = "worker orders may not start workflow pay: add it to starts"
+    refused = (
+        r"worker orders may not start workflow pay, which is in another zone: give that worker starts=\[...\] with pay and all "
+        "others that its tasks start"
+    )
     with local(app, backend="memory"), pytest.raises(Exception, match=refused):
         order.run()
 

@@ -78,9 +78,10 @@ class WorkflowsClient:
         scheduled runs and filters go. Its runs stay until their retention is over, and can be read.
 
         NotSupportedError while a function that is deployed, or a process that is alive, registers it: deploy, or stop, that first.
-        ValueError where there is no such workflow.
+        ZoneError for a workflow of another zone, whose workers are not known here. ValueError where there is no such workflow.
         """
         engine, name = self._app.engine, self._plan(workflow_id).workflow
+        found_here(self._app, name, "the deletion")
         worker = _registered_by(engine, name)
         if worker is not None:
             raise NotSupportedError(

@@ -161,7 +161,7 @@ class Registry:
 
     def may_start(self, worker: str) -> frozenset[str] | None:
         """The names of the workflows that tasks on a worker may start; None: any."""
-        return next((each.options.may_start for each in self.fleet() if each.name == worker), None)
+        return next((each.may_start for each in self.fleet() if each.name == worker), None)
 
     def choices_for(self, workflow: BaseWorkflow[Any, Any]) -> Mapping[str, Choice]:
         """The worker of each task, by what is declared: of those that registered its workflow, whose labels suit it best.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, fields
 from datetime import timedelta
 from enum import StrEnum
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.definitions.task import Task
     from headrace.engine.attempts.ports import Runnable
     from headrace.engine.catalog.workers import DeclaredWorker
+    from headrace.settings.settings import Settings
 
 LONGEST_WORKER_NAME = 72
 """Characters: with its stack's it is a queue's name, of which SQS takes 80. `headrace compile` knows the stack, and Lambda's 64."""
@@ -88,13 +89,6 @@ class WorkerOptions:
     snap_start: bool = False
     starts: Sequence[BaseWorkflow[Any, Any] | str] | None = None
 
-    @property
-    def may_start(self) -> frozenset[str] | None:
-        """The names of the workflows that its tasks may start; None: any."""
-        if self.starts is None:
-            return None
-        return frozenset(each if isinstance(each, str) else each.name for each in self.starts)
-
     def check(self, worker: str) -> None:
         """DefinitionError, which names worker, option and value, where AWS would refuse."""
         where = f"worker {worker}"
@@ -139,13 +133,31 @@ class WorkerOptions:
 _NO_OPTIONS = WorkerOptions()
 
 
+def _names_of(starts: object, settings: Settings, where: str) -> frozenset[str] | None:
+    """The workflows' names in full; None for any. DefinitionError for what is not a list of workflows and names."""
+    if starts is None:
+        return None
+    if isinstance(starts, str) or not isinstance(starts, Iterable):
+        raise DefinitionError(f"{where}: starts is {starts!r}: give a list of workflows or of their names")
+    names: set[str] = set()
+    for each in starts:
+        name = each if isinstance(each, str) else getattr(each, "name", None)
+        if not isinstance(name, str):
+            raise DefinitionError(
+                f"{where}: starts has {each!r}, which is not a workflow: give workflows or their names"
+            )
+        names.add(settings.apply_namespace(name))
+    return frozenset(names)
+
+
 class Worker:
     """The workflows that one queue serves. Made by `hatchet.worker(...)`.
 
     slots: how many of its tasks run at once over its whole fleet; None: as many as there is room for.
     labels: as declared, with the settings' `worker_preset_labels` over them, and what its process changed. Placement goes by
     those declared. event_patterns: of the AWS events that come in as events of the stack. webhooks: whether its stack answers
-    webhooks. zone: of other trust, with a table, a bucket and queues of its own. process: it is compiled to a queue without a function, for processes that `start()` runs.
+    webhooks. zone: of other trust, with a table, a bucket and queues of its own. process: it is compiled to a queue without a
+    function, for processes that `start()` runs.
     """
 
     def __init__(
@@ -188,6 +200,8 @@ class Worker:
             self.labels.changed = lambda: None  # its process announces them once it runs
         self.options = options or _NO_OPTIONS
         self.options.check_none(name) if process else self.options.check(name)
+        self.may_start = _names_of(self.options.starts, app.settings, f"worker {name}")
+        """The names of the workflows that its tasks may start; None: any."""
         self.webhooks = webhooks
         self.event_patterns = check_event_patterns(event_patterns, f"worker {name}")
         self.workflows: list[BaseWorkflow[Any, Any]] = []

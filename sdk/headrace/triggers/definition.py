@@ -91,8 +91,9 @@ def found_here(app: Door, name: str, what: str) -> Found:
     found = found_or_raise(app, name)
     zone, here = found.published.zone, zone_here(app)
     if zone != here:
+        how = f"with HEADRACE_ZONE={zone}" if zone else "without HEADRACE_ZONE"
         raise ZoneError(
-            f"{what} of workflow {name}: it is in {called(zone)}, and this is {called(here)}: do it there (HEADRACE_ZONE={zone})"
+            f"{what} of workflow {name}: it is in {called(zone)}, and this is {called(here)}: do it there, {how}"
         )
     return found
 

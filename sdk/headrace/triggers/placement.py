@@ -36,8 +36,8 @@ class Placement:
         self._made: dict[tuple[object, ...], Routing] = {}
         self._alive: list[tuple[str, Labels]] | None = None
 
-    def nobody_is_known(self) -> None:
-        """Which processes are there is not known: a task that requires labels of one waits for it where it runs."""
+    def without_live_workers(self) -> None:
+        """Take no process as alive: those of another zone are not known here. A task that requires labels waits for them there."""
         self._alive = []
 
     def routing(self, found: Found, options: StartOptions) -> Routing:

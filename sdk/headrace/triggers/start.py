@@ -96,11 +96,16 @@ def _start_here(app: Door, wanted: Sequence[StartRun], spawner: Spawner | None) 
 
 
 def _check_starts(app: Door, worker: str, wanted: Sequence[StartRun], elsewhere: Sequence[StartRun]) -> None:
-    """DefinitionError where a task's worker was declared without what it starts: its role cannot send there. Of another zone it has to
-    say each."""
+    """DefinitionError where a task's worker was declared without what it starts: its role cannot send there. A worker without `starts`
+    may start any workflow of its own zone, and none of another."""
     allowed = app._may_start(worker)
-    for each in elsewhere if allowed is None else wanted:
-        if allowed is None or each.workflow not in allowed:
+    if allowed is None and elsewhere:
+        raise DefinitionError(
+            f"worker {worker} may not start workflow {elsewhere[0].workflow}, which is in another zone: give that worker starts=[...] "
+            f"with {elsewhere[0].workflow} and all others that its tasks start, and deploy"
+        )
+    for each in wanted:
+        if allowed is not None and each.workflow not in allowed:
             raise DefinitionError(
                 f"worker {worker} may not start workflow {each.workflow}: add it to starts=[...] of that worker, and deploy"
             )

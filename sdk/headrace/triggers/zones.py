@@ -32,7 +32,7 @@ def start_across(app: Door, wanted: Sequence[StartRun], build: Build) -> list[Ru
         found = found_or_raise(app, each.workflow).published
         _check(each, found.zone, has_key=found.idempotency is not None)
         placement = Placement(app, None)
-        placement.nobody_is_known()
+        placement.without_live_workers()
         new = build(app, replace(each, reply_to=None), placement)
         news.append((found.zone, replace(new, parent=None)))
     return start_elsewhere(app.engine, news)

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from headrace.app import Headrace
 from headrace.errors import CompileError
+from headrace.options.zones import called
 from headrace_infra.cli.console import counted, errors, say
 from headrace_infra.compile import compile_app, load_app, relative, render
 from headrace_infra.compile_checks import left_out, uncapped
@@ -55,7 +56,9 @@ def compile_to(
         say(f"{output} is up to date")
         return
     _write(output, text)
-    workers = ", ".join(worker.name for worker in app._fleet())
+    workers = ", ".join(
+        f"{worker.name} ({called(worker.zone)})" if worker.zone else worker.name for worker in app._fleet()
+    )
     say(f"[green]{output}[/]: {counted(len(app._served()), 'workflow')} on {workers}")
     if not app._workers_declared:
         say(
