@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption
+from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption, group_of
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.engine.owed.dead_letters import DeadLetter
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-dead_letters = typer.Typer(
-    help="Look at tasks whose workers kept crashing, and at messages nothing could be made of; have them processed again.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings=HELP_NAMES,
+dead_letters = group_of(
+    "Look at tasks whose workers kept crashing, and at messages nothing could be made of; have them processed again."
 )
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Ids as `list` shows them, or run ids")

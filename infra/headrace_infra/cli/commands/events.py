@@ -7,21 +7,11 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption
+from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption, group_of
 
-
-def _group(text: str) -> typer.Typer:
-    return typer.Typer(
-        help=text,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-
-events = _group("Push events, and see which runs they started.")
-filters = _group("Look at the filters of events; make and delete them.")
-webhooks = _group("Look at webhooks; make and delete them.")
+events = group_of("Push events, and see which runs they started.")
+filters = group_of("Look at the filters of events; make and delete them.")
+webhooks = group_of("Look at webhooks; make and delete them.")
 
 Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
 Scope = Annotated[str | None, typer.Option(help="What filters and waiting tasks are for, such as customer-1")]

@@ -6,13 +6,9 @@ from typing import Annotated
 
 import typer
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-keys = typer.Typer(
-    help="Make data keys for a payload codec, wrapped by KMS.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings=HELP_NAMES,
-)
+from headrace_infra.cli.commands.options import group_of
+
+keys = group_of("Make data keys for a payload codec, wrapped by KMS.")
 
 
 @keys.callback()

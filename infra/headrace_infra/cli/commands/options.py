@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""What several commands share: how a group of them is made, and options."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+
+def group_of(text: str) -> typer.Typer:
+    """The commands of one noun, such as `headrace runs …`; its help where none is given."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
 
 class Output(StrEnum):

@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, RunId, StackOption
+from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, RunId, StackOption, group_of
 
-runs = typer.Typer(
-    help="Look at runs, replay them, and cancel them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+runs = group_of("Look at runs, replay them, and cancel them.")
 Workflow = Annotated[str | None, typer.Option(help="Of this workflow only")]
 Statuses = Annotated[
     list[str] | None, typer.Option("--status", help="Of these statuses only; may be repeated")

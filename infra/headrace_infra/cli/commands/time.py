@@ -6,21 +6,10 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption
+from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption, group_of
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-crons = typer.Typer(
-    help="Look at crons, make and delete them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings=HELP_NAMES,
-)
-schedules = typer.Typer(
-    help="Look at runs that start once, at a time; make and delete them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings=HELP_NAMES,
-)
+crons = group_of("Look at crons, make and delete them.")
+schedules = group_of("Look at runs that start once, at a time; make and delete them.")
 Workflow = Annotated[str, typer.Argument(help="The workflow, by name")]
 OfWorkflow = Annotated[str | None, typer.Option("--workflow", help="Of this workflow only")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many")]

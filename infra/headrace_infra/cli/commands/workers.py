@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
-from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption
+from headrace_infra.cli.commands.options import AppOption, Output, OutputOption, StackOption, group_of
 
-workers = typer.Typer(
-    help="Look at workers, pause one and let it go on.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+workers = group_of("Look at workers, pause one and let it go on.")
 Name = Annotated[str, typer.Argument(help="The worker's name")]
 COLOURS = {"ACTIVE": "green", "PAUSED": "yellow", "INACTIVE": "red"}
 
