@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TypeVar
 
 E = TypeVar("E", bound=StrEnum)
+D = TypeVar("D", int, None)
 
 
-def time_ms(given: datetime | None, what: str, default_ms: int) -> int:
+def time_ms(given: datetime | None, what: str, default_ms: D) -> int | D:
     """A time as the epoch has it; a naive one is of this machine's zone. TypeError for anything else."""
     if given is None:
         return default_ms

@@ -37,8 +37,8 @@ class LogsClient:
             self._app.engine,
             run_id,
             task=task,
-            since_ms=None if since is None else time_ms(since, "since", 0),
-            until_ms=None if until is None else time_ms(until, "until", 0),
+            since_ms=time_ms(since, "since", None),
+            until_ms=time_ms(until, "until", None),
             limit=limit,
         )
         return V1LogLineList(

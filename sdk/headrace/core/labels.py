@@ -25,7 +25,7 @@ class WorkerLabelComparator(IntEnum):
 
 
 SIGNS = ("=", "!=", ">", ">=", "<", "<=")
-"""How errors write the comparators."""
+"""How errors and listings write the comparators."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from rich.markup import escape
 from rich.table import Table
 
 from headrace.app import Headrace
 from headrace.clients.gates import GatesClient
-from headrace.core.labels import decode_required
+from headrace.core.labels import SIGNS, decode_required
 from headrace.core.points import WORKER_GATE, WORKER_PAUSE
 from headrace.engine.waits.points import GateKind
 from headrace.engine.waits.views import GateView, HolderView, LimitView, WaiterView
-from headrace_infra.cli.console import errors, out, seconds
+from headrace_infra.cli.console import errors, out, print_data, seconds
 
 PRIORITIES = {1: "low", 2: "medium", 3: "high", 4: "retry"}
-COMPARATORS = ("=", "!=", ">", ">=", "<", "<=")
-"""By the numbers that required labels carry."""
 
 
 def show_gates(app: Headrace, name: str | None, key: str | None, *, all_known: bool, as_json: bool) -> None:
@@ -26,7 +23,7 @@ def show_gates(app: Headrace, name: str | None, key: str | None, *, all_known: b
     with errors.status("reading gates"):
         views = _views(GatesClient(app), name, key, all_known=all_known)
     if as_json:
-        out.print_json(json.dumps([dataclasses.asdict(view) for view in views]))
+        print_data([dataclasses.asdict(view) for view in views])
         return
     if not views:
         out.print(f"no gate {escape(name)} is known: {NAMED}" if name else IDLE)
@@ -136,6 +133,4 @@ def _waiter(waiter: WaiterView, now_ms: int) -> tuple[str, ...]:
 
 
 def _required(text: str) -> str:
-    return escape(
-        ", ".join(f"{key} {COMPARATORS[code]} {value}" for key, code, value in decode_required(text))
-    )
+    return escape(", ".join(f"{key} {SIGNS[code]} {value}" for key, code, value in decode_required(text)))

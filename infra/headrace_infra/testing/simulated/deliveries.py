@@ -16,19 +16,15 @@ from headrace_infra.local.clock import CRON_TICK
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.resources import Deployed
 from headrace_infra.local.running import unreported
+from headrace_infra.local.stack import MINUTE_MS
 from headrace_infra.testing.simulated.environment import Environment, deliver_in, new_environment
-from headrace_infra.testing.simulated.faults import (
-    MOST_CRASHES_A_TASK,
-    Fault,
-)
+from headrace_infra.testing.simulated.faults import MOST_CRASHES_A_TASK, Fault
 from headrace_infra.testing.simulated.hub import Hub
 from headrace_infra.testing.simulated.process import Process, current, new_greenlet
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
 
-MINUTE_MS = 60_000
-HORIZON_MS = 20 * MINUTE_MS
 SUPPORT_VISIBILITY_S = 360
 
 

@@ -159,9 +159,7 @@ class Hub:
 
     def _drawn(self, kind: Fault, where: str) -> Injected | None:
         fault = self.dice.draw(kind, self.clock.now_ms() - self.began_ms, where)
-        if fault is None:
-            return None
-        if fault.skipped:
+        if fault is None or fault.skipped:
             return None
         self.faults.append(fault)
         self.watch.tell(where, is_fault=True)

@@ -16,11 +16,10 @@ from headrace.runtime import loop as runtime_loop
 from headrace.runtime.durable import kept as suspended
 from headrace.triggers import mailbox
 from headrace_infra.local.resources import Deployed
-from headrace_infra.testing.simulated.deliveries import HORIZON_MS, MINUTE_MS, Deliveries
+from headrace_infra.local.stack import HORIZON_MS, MINUTE_MS
+from headrace_infra.testing.simulated.deliveries import Deliveries
 from headrace_infra.testing.simulated.environment import Environment
-from headrace_infra.testing.simulated.faults import (
-    Fault,
-)
+from headrace_infra.testing.simulated.faults import Fault
 from headrace_infra.testing.simulated.loop import SimulatedProcessLoop
 from headrace_infra.testing.simulated.process import Process, current
 from headrace_infra.testing.simulated.watch import status_of
