@@ -35,9 +35,11 @@ class World:
         self.seen: list[str] = []
 
     @contextmanager
-    def working(self, *tasks: object, slots: int = SLOTS) -> Iterator[Process]:
-        worker = self.app.worker("w", workflows=list(tasks), process=True, slots=slots)  # type: ignore[arg-type]
-        process = Process(worker)
+    def working(self, *tasks: object, slots: int = SLOTS, declared: bool = True) -> Iterator[Process]:
+        """A process at work. Slots that are not declared limit this process alone, and not all runs on the worker."""
+        at_once = slots if declared else None
+        worker = self.app.worker("w", workflows=list(tasks), process=True, slots=at_once)  # type: ignore[arg-type]
+        process = Process(worker, slots=slots)
         thread = threading.Thread(target=process.run)
         thread.start()
         try:
@@ -383,3 +385,48 @@ def test_an_interruption_comes_within_the_code_or_not_at_all() -> None:
         assert not control.running.lives
         called._outlasted()
         assert went_on == []  # it went on here
+
+
+class HeldCommit:
+    """Holds the first write of an attempt that goes on without its code."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def before(self, port: str, call: str) -> None:
+        is_alarm = threading.current_thread().name == "headrace-alarm"
+        if is_alarm and (port, call) == ("store", "write") and not self.reached.is_set():
+            self.reached.set()
+            self.go_on.wait(20)
+
+    def after(self, port: str, call: str) -> None: ...
+
+
+def test_a_slot_begins_nothing_while_its_delivery_is_done_elsewhere() -> None:
+    """The code that outlasted its deadline ends before its outcome is written: the slot is taken until that is done."""
+    world, commit = World(), HeldCommit()
+    world.app.use(connect(visibility_s=VISIBILITY_S, faults=commit))
+    free, go_on, inside = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    @world.app.task(name="stuck", execution_timeout=timedelta(seconds=0.3))
+    def stuck(input: EmptyModel, ctx: Context) -> None:
+        free.wait(60)  # one call into C: nothing interrupts it
+
+    @world.app.task(name="next")
+    def after(input: EmptyModel, ctx: Context) -> None:
+        inside.release()
+        go_on.wait(60)
+
+    with world.working(stuck, after, slots=2, declared=False):
+        late = stuck.run(wait_for_result=False)
+        assert commit.reached.wait(20)
+        free.set()
+        refs = [after.run(wait_for_result=False) for _ in range(2)]
+        assert inside.acquire(timeout=20)  # by the other slot
+        began_early = inside.acquire(timeout=0.5)
+        commit.go_on.set()
+        assert "exceeded timeout of 0.3s" in str(world.ended(late))
+        assert began_early or inside.acquire(timeout=20)
+        go_on.set()
+        assert [world.ended(ref) for ref in refs] == [None, None]
+    assert not began_early

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -63,3 +64,32 @@ def test_it_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_PATIENCE_S", 0.05)
     with pytest.raises(StoreUnavailable, match="throttled"):
         a_process(Throttled(10_000)).run()
+
+
+class NextBroken:
+    """The second queue answers with what no port raises."""
+
+    def before(self, port: str, call: str) -> None:
+        if call == "receive" and threading.current_thread().name == "headrace-next":
+            raise ValueError("an answer that makes no sense")
+
+    def after(self, port: str, call: str) -> None: ...
+
+
+def test_a_poll_of_the_second_queue_that_breaks_ends_the_worker_and_says_why() -> None:
+    app = Headrace(config=Settings())
+
+    @app.task(name="task")
+    def task(input: EmptyModel, ctx: Context) -> None: ...
+
+    worker = app.worker("w", workflows=[task], process=True, slots=2)
+    app.use(connect(faults=NextBroken()))
+    process = Process(worker)
+    assert process.next_queue is not None
+    stop = threading.Timer(20, process.stopping.set)
+    stop.start()
+    try:
+        with pytest.raises(ValueError, match="an answer that makes no sense"):
+            process.run()
+    finally:
+        stop.cancel()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from headrace.runtime.health import serve_health
 from headrace.runtime.loop import stop_process_loop
 from headrace.runtime.slots.intake import Deleter, Intake, give_back
 from headrace.runtime.slots.loop_slots import LoopSlots, run_on_the_loop
+from headrace.runtime.slots.outlasted import await_ends
 from headrace.runtime.slots.thread_slots import ThreadSlot
 from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
@@ -52,11 +54,15 @@ BY_DEFAULT = ": the default of a process. A task that waits for its children her
 LONG_POLL_S = 10
 POLL_ENDS_WITHIN_S = LONG_POLL_S + 5
 TICK_EVERY_S = 60.0
-GIVE_WAY_S = 0.05
 START_PATIENCE_S = 120
+"""How long a start tries again while AWS throttles or does not answer."""
+
+GIVE_WAY_S = 0.05
 """How long the queue of new runs is left alone while the other has more."""
 
 WITHOUT_NEXT_S = 60
+"""How long a queue of started runs that cannot be polled is left alone: an older stack has none."""
+
 VISIBILITY_S = 60
 """How long a message is hidden when it is received; the heartbeat keeps it hidden while its task runs."""
 
@@ -197,17 +203,14 @@ class Process:
         host = self._host(end_process_allowed=True)
         while not self.stopping.is_set():
             for received in self._receive(self.worker.name, 1):
-                self._await_ends(self._deliver(host, received))
+                await_ends(self._deliver(host, received), self.stopping.is_set)
 
     def _poll_into_slots(self) -> None:
         """A receive blocks for its long poll, so each queue has a thread. The slots have threads of their own; a single one is this thread."""
         host = self._host(end_process_allowed=self.slots == 1)
-        polls = [threading.Thread(target=self._poll, name="headrace-poll", daemon=True)]
+        polls = [self._polling(self._poll, "headrace-poll")]
         if self.next_queue is not None:
-            after = (self.next_queue,)
-            polls.append(
-                threading.Thread(target=self._poll_next, args=after, name="headrace-next", daemon=True)
-            )
+            polls.append(self._polling(partial(self._poll_next, self.next_queue), "headrace-next"))
         threads: list[threading.Thread] = []
         if self.slots > 1 and run_on_the_loop(self.worker):
             threads.append(
@@ -216,7 +219,7 @@ class Process:
         slots: list[ThreadSlot] = []
         if self.slots > 1 and not run_on_the_loop(self.worker):
             slots = [
-                ThreadSlot(number, self._intake, self._steps_of(host), self._settle, self._await_ends)
+                ThreadSlot(number, self._intake, self._steps_of(host), self._settle, self.stopping.is_set)
                 for number in range(self.slots)
             ]
         for thread in (*polls, *threads):
@@ -239,7 +242,7 @@ class Process:
     def _await_polls(self, polls: Sequence[threading.Thread]) -> None:
         """Until the process is told to stop and its receives have ended, or for POLL_ENDS_WITHIN_S after that. One that gets no answer, or is
         tried again by the client library, holds up no drain: what it may still receive appears when its visibility timeout ends."""
-        while not self.stopping.is_set() and any(poll.is_alive() for poll in polls):
+        while not self.stopping.is_set():  # so it is once any of them has ended
             polls[0].join(0.2)  # not a wait for `stopping`, which a signal sets on this very thread
         until = monotonic() + POLL_ENDS_WITHIN_S
         for poll in polls:
@@ -248,20 +251,28 @@ class Process:
             logger.warning("a receive has not ended within %d s: the drain goes on", POLL_ENDS_WITHIN_S)
         give_back(self.engine.queues, self._intake.close())
 
+    def _polling(self, poll: Callable[[], None], name: str) -> threading.Thread:
+        """A thread that polls. What is raised there ends the worker, and is raised on the main thread."""
+
+        def polled() -> None:
+            try:
+                poll()
+            except BaseException as error:  # noqa: BLE001  # raised again on the main thread
+                self._broken = error
+            finally:
+                self.stopping.set()
+                give_back(self.engine.queues, self._intake.close())
+
+        return threading.Thread(target=polled, name=name, daemon=True)
+
     def _poll(self) -> None:
         """New runs, while the other queue has no more than it gave."""
-        try:
-            while not self.stopping.is_set():
-                room = 0 if self._next_has_more else self._intake.wait_for_room(0.5)
-                if room:
-                    give_back(self.engine.queues, self._intake.put(self._receive(self.worker.name, room)))
-                elif self._next_has_more:
-                    self.stopping.wait(GIVE_WAY_S)
-        except BaseException as error:  # noqa: BLE001  # it ends the worker, on the main thread
-            self._broken = error
-        finally:
-            self.stopping.set()
-            give_back(self.engine.queues, self._intake.close())
+        while not self.stopping.is_set():
+            room = 0 if self._next_has_more else self._intake.wait_for_room(0.5)
+            if room:
+                give_back(self.engine.queues, self._intake.put(self._receive(self.worker.name, room)))
+            elif self._next_has_more:
+                self.stopping.wait(GIVE_WAY_S)
 
     def _poll_next(self, queue: str) -> None:
         """What goes on with runs that have started. A stack without this queue has it all in the other."""
@@ -298,16 +309,9 @@ class Process:
             try:
                 left = self._deliver(host, received)
                 took_s = monotonic() - began
-                self._await_ends(left)
+                await_ends(left, self.stopping.is_set)
             finally:
                 self._intake.done(took_s)
-
-    def _await_ends(self, left: list[Running]) -> None:
-        """Code that outlasted its attempt keeps the slot until it has ended. A drain does not wait for it: its outcome is written."""
-        for code in left:
-            logger.warning("code goes on although its attempt has ended: its slot is taken until it ends")
-            while not code.wait(0.5) and not self.stopping.is_set():
-                pass
 
     def _host(self, *, end_process_allowed: bool) -> Host:
         return Host(
@@ -385,7 +389,9 @@ class Process:
                     self.presence.announce()
             except HeadraceError as error:
                 logger.warning("a tick failed: %s", error)
+            except Exception:  # the next one may succeed, and the process's lease is renewed here
+                logger.exception("a tick failed")
             self.stopping.wait(1)
-        self._leave()
+        self._leave()  # after this thread's last announcement, which may have come after `run` had left
         with suppress(HeadraceError):  # another one takes the turn a little later
             leaves_turn(self.engine, self.id)

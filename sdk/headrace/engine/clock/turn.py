@@ -13,11 +13,11 @@ TURN_MS = 150_000
 """After two missed ticks another one takes the turn."""
 
 DEPLOYED = "clock"
-"""What the stack's own clock is called, which is asked by no one before it ticks."""
+"""The name under which the stack's own clock takes the turn: it ticks in any case."""
 
 
 def takes_turn(engine: Engine, name: str) -> bool:
-    """Whether `name` is the one that ticks, for TURN_MS from now: it was before, or the one that was has not ticked for that long."""
+    """Whether process `name` is to tick, and then has the turn for TURN_MS from now: it had it already, or it was free or has lapsed."""
     now_ms = engine.clock.now_ms()
     free = either(Missing(("by",)), Equal(("by",), name), AtMost(("by_until",), now_ms))
     write = Update(key=CURSOR, require=free, sets={("by",): name, ("by_until",): now_ms + TURN_MS})
@@ -32,6 +32,6 @@ def has_ticked(engine: Engine) -> None:
 
 
 def leaves_turn(engine: Engine, name: str) -> None:
-    """It ends: another process may tick at its next look."""
+    """Process `name` ends: another one may tick at its next look."""
     mine = Equal(("by",), name)
     engine.store.write(Update(key=CURSOR, require=mine, removes=(("by",), ("by_until",))))

@@ -6,7 +6,6 @@ is done beside the loop, by a few threads that all slots share.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from headrace.engine.runs.attempt import Code, beating
 from headrace.runtime.loop import process_loop
 from headrace.runtime.slots.attended import Attended
+from headrace.runtime.slots.outlasted import await_ends
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
@@ -27,12 +27,8 @@ if TYPE_CHECKING:
     from headrace.runtime.heartbeat import Beats, Heartbeat
     from headrace.runtime.slots.intake import Intake
 
-logger = logging.getLogger("headrace.worker")
-
 THREADS = 16
 """What is asked of the store and the queues at once: a run asks for some 10 ms, so they do well over 1,000 runs a second."""
-
-OUTLASTED = "code goes on although its attempt has ended: its slot is taken until it ends"
 
 Deliver: TypeAlias = "Callable[[Received, Callable[[Running], None]], Steps[Disposition]]"
 """The steps of a delivery; the second argument is told of code that outlasts its attempt."""
@@ -154,11 +150,8 @@ class _Slot:
         if not lives or self._is_draining():
             self._all._free.release()
             return
-        logger.warning(OUTLASTED)
         threading.Thread(target=self._await_ends, args=(lives,), daemon=True).start()
 
     def _await_ends(self, lives: list[Running]) -> None:
-        for code in lives:
-            while not code.wait(0.5) and not self._is_draining():
-                pass
+        await_ends(lives, self._is_draining)
         self._all._free.release()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from headrace.engine.runs.attempt import Code, beating, run_live
 from headrace.runtime.slots.called_here import CalledHere
-from headrace.runtime.slots.loop_slots import OUTLASTED, Deliver, Settle
+from headrace.runtime.slots.loop_slots import Deliver, Settle
+from headrace.runtime.slots.outlasted import OUTLASTED, await_ends
 
 if TYPE_CHECKING:
     from headrace.engine.attempts.ports import Disposition, Running
@@ -37,13 +38,14 @@ class ThreadSlot:
         intake: Intake,
         deliver: Deliver,
         settle: Settle,
-        await_ends: Callable[[list[Running]], None],
+        is_draining: Callable[[], bool],
     ) -> None:
         self._intake = intake
         self._deliver = deliver
         self._settle = settle
-        self._await_ends = await_ends
+        self._is_draining = is_draining
         self._outlasted = False
+        self._done_elsewhere = threading.Event()
         self._settled_at = 0.0
         self._thread = threading.Thread(target=self._work, name=f"headrace-slot-{number}", daemon=True)
 
@@ -62,6 +64,7 @@ class ThreadSlot:
                 self._turn(received)
             finally:
                 self._outlasted = False
+                self._done_elsewhere.clear()
                 self._intake.done(max(0.0, self._settled_at - began))
 
     def _turn(self, received: Received) -> None:
@@ -75,9 +78,10 @@ class ThreadSlot:
                 step = partial(steps.throw, error)
                 continue
             if ending is None:
+                self._done_elsewhere.wait()  # its outcome may be written only now: the slot begins nothing before it is
                 return
             step = partial(steps.send, ending)
-        self._await_ends([each for each in left if each.lives])
+        await_ends([each for each in left if each.lives], self._is_draining)
 
     def _step(self, received: Received, step: Callable[[], Code]) -> Code | None:
         """The code that is to be run now. None: the delivery is over."""
@@ -115,14 +119,17 @@ class ThreadSlot:
     ) -> None:
         """Do the rest of a delivery, on a thread of the pulse, while its code still runs on the slot's."""
         logger.warning(OUTLASTED)
-        beats.__exit__()
-        step: Callable[[], Code] = partial(steps.send, timed_out)
-        while (code := self._step(received, step)) is not None:
-            try:
-                step = partial(steps.send, _run_live(code))
-            except BaseException as error:  # noqa: BLE001  # as above
-                step = partial(steps.throw, error)
-        self._outlasted = True
+        try:
+            beats.__exit__()
+            step: Callable[[], Code] = partial(steps.send, timed_out)
+            while (code := self._step(received, step)) is not None:
+                try:
+                    step = partial(steps.send, _run_live(code))
+                except BaseException as error:  # noqa: BLE001  # as above
+                    step = partial(steps.throw, error)
+        finally:
+            self._outlasted = True
+            self._done_elsewhere.set()
 
 
 def _run_live(code: Code) -> Ending:
