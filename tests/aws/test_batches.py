@@ -15,7 +15,7 @@ from headrace.core.changes import ITEM_MISSING, Applied, Key, Put, Refused
 from headrace.core.run.plans.plan import GatePlan, RunPlan, TaskPlan
 from headrace.core.run.record import Payload, RunRecord
 from headrace.core.run.routing import Routing
-from headrace.core.waits.concurrency import group_of
+from headrace.core.waits.passes import group_of
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.ports import MAX_MESSAGE_BYTES, Outgoing, Received
 

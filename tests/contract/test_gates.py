@@ -17,17 +17,16 @@ from headrace.core.table import gate_key, gate_shard, gates_listed
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
 from headrace.core.waits.concurrency import (
-    Holder,
-    Pass,
     drop,
     enter,
     enter_again,
     evict,
     eviction_paid,
     leave,
-    state_of,
 )
+from headrace.core.waits.holders import Holder, state_of
 from headrace.core.waits.line import Waiter, put_waiter, unwait
+from headrace.core.waits.passes import Pass
 from headrace.core.waits.rate_limit import Take, Window, window_of
 
 NUMBERS = count(1)

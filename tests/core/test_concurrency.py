@@ -9,35 +9,34 @@ import pytest
 from support.gates import CIP, CN, RR, gate, single
 from support.records import T0, plan, record, task
 
-from headrace.core.changes import Applied
+from headrace.core.changes import Applied, Item, Put
 from headrace.core.points import AtConcurrency, AtSlots
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import NotEvaluated
 from headrace.core.sizes import item_bytes
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import (
-    PLACES_AN_ITEM,
-    GateState,
-    Holder,
-    KeyFailed,
-    Pass,
     drop,
     enter,
     enter_again,
     evict,
     eviction_paid,
-    group_of,
-    held_as,
-    items_of,
     leave,
-    literal_key,
     oldest,
+)
+from headrace.core.waits.holders import GateState, Holder, held_as, state_of
+from headrace.core.waits.line import clear, mark
+from headrace.core.waits.passes import (
+    PLACES_AN_ITEM,
+    KeyFailed,
+    Pass,
+    group_of,
+    items_of,
+    literal_key,
     passes,
     places_in,
     run_passes,
-    state_of,
 )
-from headrace.core.waits.line import clear, mark
 from headrace.memory.store import MemoryStore
 
 POINT = AtConcurrency("g", "x")
@@ -246,6 +245,36 @@ UUID_ = "0f6a3f1e-9c1b-4b7e-8f57-0d6c1d6f0a2b"
 def test_a_holder_is_named_in_few_bytes_and_read_back(gate: str, member: str, name: str) -> None:
     assert held_as(gate, member) == name
     assert set(state_of({"pk": gate, name: {"t": 1, "a": T0}, "c": 1}).holders) == {member}
+
+
+@pytest.mark.parametrize("long_name", [f"h:{UUID_}/export", f"h:{UUID_}"], ids=["a task", "a run"])
+@pytest.mark.parametrize("ends", ["dropped", "evicted", "entered again"])
+def test_a_holder_that_entered_under_its_long_name_is_read_and_gives_its_place_away(
+    long_name: str, ends: str
+) -> None:
+    store, point = MemoryStore(), AtConcurrency("export:export/0", "acme")
+    mine = Pass(point=point, member=long_name[2:], ticket=2, limit=1, strategy=CIP)
+    newer = replace(mine, member="r2/export")
+    store.write(Put(key=gate_key(mine.gate), item={long_name: {"t": 1, "a": T0, "b": T0}, "c": 1, "n": 1}))
+    [held] = state_of(store.get(gate_key(mine.gate))).holders.values()
+    assert (held.member, held.ticket) == (mine.member, 1)
+    write, left = {
+        "dropped": (drop(gate_key(mine.gate), held), set[str]()),
+        "evicted": (evict(newer, 0, held, now_ms=T0, expires_at_s=9), {held_as(mine.gate, newer.member)}),
+        "entered again": (enter_again(mine, 0, held, now_ms=T0), {held_as(mine.gate, mine.member)}),
+    }[ends]
+    assert isinstance(store.write(write), Applied)
+    item = store.get(gate_key(mine.gate)) or {}
+    assert {name for name in item if name.startswith("h:")} == left
+    assert item["c"] == len(left)
+
+
+def test_a_holder_under_both_its_names_is_the_one_that_entered_last() -> None:
+    short, long = held_as(GATE, f"{UUID_}/a"), f"h:{UUID_}/a"
+    for names in ((short, long), (long, short)):
+        tickets = {short: 2, long: 1}
+        item: Item = {"pk": GATE, **{name: {"t": tickets[name], "a": T0} for name in names}, "c": 2}
+        assert [held.ticket for held in state_of(item).holders.values()] == [2]
 
 
 def test_an_item_full_of_holders_is_one_write_unit() -> None:

@@ -12,7 +12,7 @@ from headrace.core.changes import Applied
 from headrace.core.run.plans.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import KeyFailed
+from headrace.core.waits.passes import KeyFailed
 from headrace.core.waits.rate_limit import (
     Take,
     Window,

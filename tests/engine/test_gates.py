@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import pytest
 from support.families import Family
@@ -11,10 +12,12 @@ from support.gates import CIP, CN, Order, gate, left_over, line, partition, sing
 from support.records import plan, task
 from support.world import PermanentError, World
 
+from headrace.core.changes import Item, Put
 from headrace.core.run.derived.graph import states
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
+from headrace.core.table import gate_key
 from headrace.engine.attempts.ports import Outcome, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.owed.cancel import cancel
@@ -436,6 +439,22 @@ def test_a_waiter_whose_run_is_gone_does_not_block_the_line() -> None:
     assert left_over(w) == []
 
 
+def test_the_clock_frees_the_place_of_a_holder_that_entered_under_its_long_name() -> None:
+    w = world(single(gates=(gate(),)))
+    ended = str(UUID(int=1))
+    item: Item = {f"h:{ended}/flow": {"t": 1, "a": w.clock.now_ms()}, "c": 1, "n": 1}
+    w.store.write(Put(key=gate_key(partition()), item=item))
+    ids = begin(w, 1)
+    while w.deliver_next():
+        pass
+    assert line(w, partition()) == ids
+    w.clock.advance(60_001)
+    tick(w.engine)
+    w.drain()
+    assert statuses(w, ids) == [DONE]
+    assert left_over(w) == []
+
+
 # ---------------------------------------------------------------- slots, limits that change, many places
 
 
@@ -510,7 +529,7 @@ def test_many_places_are_spread_over_items_and_hold_together() -> None:
 
 
 def test_a_gate_of_several_items_fills_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.core.waits.concurrency.PLACES_AN_ITEM", 2)
+    monkeypatch.setattr("headrace.core.waits.passes.PLACES_AN_ITEM", 2)
     code = AtOnce()
     w = world(single(gates=(gate(max_runs=5),)), code=code)
     code.w = w

@@ -19,7 +19,7 @@ from headrace.core.run.plans.plan import BatchPlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.transitions.claim import take_over
 from headrace.core.run.transitions.fence import Attempt
-from headrace.core.waits.concurrency import Holder
+from headrace.core.waits.holders import Holder
 from headrace.engine.attempts.ports import Disposition, Done, Outcome, Running, Succeeded, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits

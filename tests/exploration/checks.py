@@ -17,7 +17,8 @@ from headrace.core.run.message import RefillMessage
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import RATE, gate_key, line_partition
-from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
+from headrace.core.waits.holders import GateState, state_of
+from headrace.core.waits.passes import Pass, passes
 from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]

@@ -19,6 +19,7 @@ from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.passes import Pass
 from headrace.core.waits.wake_up import Account
 from headrace.engine.clock import sweep as gate_clock
 from headrace.engine.runs import claim as claiming
@@ -37,14 +38,14 @@ def _nothing(*arguments: object, **options: object) -> None:
 
 
 def _release_takes_any_ticket() -> list[Any]:
-    def leave(of: gates.Pass, number: int) -> Update:
+    def leave(of: Pass, number: int) -> Update:
         return replace(gates.leave(of, number), require=Exists(gates.me(of)))
 
     return [patch.object(places, "leave", leave)]
 
 
 def _no_limit() -> list[Any]:
-    def enter(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
+    def enter(of: Pass, *arguments: Any, **options: Any) -> Update:
         write = gates.enter(of, *arguments, **options)
         return replace(write, require=Missing(gates.me(of)))
 
@@ -139,7 +140,7 @@ def _victims_are_not_listed() -> list[Any]:
 
 
 def _evicts_whoever_is_there() -> list[Any]:
-    def evict(of: gates.Pass, *arguments: Any, **options: Any) -> Update:
+    def evict(of: Pass, *arguments: Any, **options: Any) -> Update:
         return replace(gates.evict(of, *arguments, **options), require=Missing(gates.me(of)))
 
     return [patch.object(places, "evict", evict)]

@@ -12,7 +12,7 @@ from exploration.requests import Lists, Queries
 from headrace.core.changes import Applied, Item, Key, Value, Write, Written
 from headrace.core.run.record import RunRecord
 from headrace.core.run.stored.record import record_of
-from headrace.core.waits.concurrency import GateState, state_of
+from headrace.core.waits.holders import GateState, state_of
 from headrace.memory.store import MemoryStore
 
 NAMES = re.compile(r"~([^~]*):(\d+):\d+")

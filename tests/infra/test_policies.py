@@ -20,7 +20,9 @@ from headrace.core.run import replies
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
-from headrace.core.waits.concurrency import Holder, Pass, enter, evict
+from headrace.core.waits.concurrency import enter, evict
+from headrace.core.waits.holders import Holder
+from headrace.core.waits.passes import Pass
 from headrace.engine.catalog.workers import announce
 from headrace.engine.engine import Engine
 from headrace.engine.timers import set_timer

@@ -30,7 +30,7 @@ from headrace import (
 from headrace.core.changes import Update
 from headrace.core.points import AtSlots, encode_point
 from headrace.core.table import gate_key, run_key
-from headrace.core.waits.concurrency import state_of
+from headrace.core.waits.holders import state_of
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 

@@ -13,7 +13,8 @@ from headrace.core.run.owed import worker_of
 from headrace.core.run.plans.plan import GatePlan, GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
-from headrace.core.waits.concurrency import GateState, Pass, passes, state_of
+from headrace.core.waits.holders import GateState, state_of
+from headrace.core.waits.passes import Pass, passes
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claimed import Claimed
 from simulation.gate_watch import Violation, alive, name_of, place

@@ -17,6 +17,7 @@ from headrace.core.table import run_key
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.passes import Pass
 from headrace.core.waits.wake_up import Account
 from headrace.engine.runs import deliver
 from headrace.engine.runs.admission import acquire as passing
@@ -45,14 +46,14 @@ def _not_paid(kind: type, *, stale: bool | None = None) -> list[Any]:
 
 
 def _release_without_ticket() -> list[Any]:
-    def leave(of: gates.Pass, number: int) -> Update:
+    def leave(of: Pass, number: int) -> Update:
         return replace(gates.leave(of, number), require=Exists(gates.me(of)))
 
     return [patch.object(places, "leave", leave)]
 
 
 def _only_its_own_ticket() -> list[Any]:
-    def leave(of: gates.Pass, number: int) -> Update:
+    def leave(of: Pass, number: int) -> Update:
         return replace(gates.leave(of, number), require=Equal((*gates.me(of), "t"), of.ticket))
 
     return [patch.object(places, "leave", leave)]

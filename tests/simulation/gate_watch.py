@@ -12,7 +12,7 @@ from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import gate_of_line
-from headrace.core.waits.concurrency import GateState, Holder, state_of
+from headrace.core.waits.holders import GateState, Holder, state_of
 from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
 

@@ -17,7 +17,7 @@ from greenlet import greenlet
 from support.world import PythonExpressions
 
 from headrace.core.run.plans.plan import Json
-from headrace.core.waits import concurrency as gates
+from headrace.core.waits import passes as gates
 from headrace.engine.attempts.ports import Done, Host, Poison, Runnable, Work
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine, Limits

@@ -9,7 +9,7 @@ from headrace.core.run.derived.progress import run_status
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.table import gate_key, gate_of_line, line_partition
-from headrace.core.waits.concurrency import GateState, state_of
+from headrace.core.waits.holders import GateState, state_of
 from headrace.engine.attempts.ports import Work
 from support.records import plan, task
 from support.world import World

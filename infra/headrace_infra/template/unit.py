@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any, Protocol
 
 from headrace.core.run.plans.plan import TaskPlan
-from headrace.core.waits.concurrency import items_of
+from headrace.core.waits.passes import items_of
 from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError
 from headrace.ports import NEXT

@@ -115,7 +115,7 @@ class GatesClient:
     def _declared(self) -> _Declared:
         from headrace.core.points import AtConcurrency, AtRateLimit, AtSlots, encode_point, limit_name
         from headrace.core.table import short_key
-        from headrace.core.waits.concurrency import literal_key
+        from headrace.core.waits.passes import literal_key
 
         found = _Declared()
         for plan in self._plans():

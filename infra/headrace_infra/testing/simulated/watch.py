@@ -14,7 +14,8 @@ from headrace.core.run.derived.progress import run_status
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import run_key
-from headrace.core.waits.concurrency import Pass, passes, state_of
+from headrace.core.waits.holders import state_of
+from headrace.core.waits.passes import Pass, passes
 from headrace.engine.attempts.ports import Raised, Succeeded, SuspendedOnOperations
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine

@@ -29,7 +29,7 @@ from headrace.core.run.plans.plan import RatePlan
 from headrace.core.run.routing import NotEvaluated, RateUnits, Units
 from headrace.core.table import gate_key, gate_shard, gates_listed, short_key
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import KeyFailed
+from headrace.core.waits.passes import KeyFailed
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord

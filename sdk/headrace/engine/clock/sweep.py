@@ -21,8 +21,9 @@ from headrace.core.points import (
 )
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed, line_partition
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import GateState, items_of, state_of
+from headrace.core.waits.holders import GateState, state_of
 from headrace.core.waits.line import Waiter, clear, decode_waiter, unlisted
+from headrace.core.waits.passes import items_of
 from headrace.core.waits.rate_limit import close
 from headrace.core.waits.wake_up import overdue
 from headrace.engine.engine import Engine

@@ -14,15 +14,9 @@ from headrace.core.changes import Applied
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.table import gate_key
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import (
-    Pass,
-    drop,
-    overstay,
-    overstayer,
-    run_passes,
-    state_of,
-    stay_on,
-)
+from headrace.core.waits.concurrency import drop, overstay, overstayer, stay_on
+from headrace.core.waits.holders import state_of
+from headrace.core.waits.passes import Pass, run_passes
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.owed.pay import pay_evictions

@@ -19,8 +19,9 @@ from headrace.core.points import (
     limit_name,
 )
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import GateState, items_of
+from headrace.core.waits.holders import GateState
 from headrace.core.waits.line import Waiter
+from headrace.core.waits.passes import items_of
 from headrace.core.waits.rate_limit import window_of
 from headrace.core.waits.wake_up import fitting
 from headrace.engine.catalog.workers import LiveWorker, live

@@ -11,7 +11,8 @@ from headrace.core.points import (
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import gate_key, run_key
-from headrace.core.waits.concurrency import GateState, Holder, drop, state_of
+from headrace.core.waits.concurrency import drop
+from headrace.core.waits.holders import GateState, Holder, state_of
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 

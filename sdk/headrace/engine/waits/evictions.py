@@ -10,7 +10,8 @@ from headrace.core.run.effects import CancelEvicted
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.settle import cancel_run
 from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import GateState, eviction_paid
+from headrace.core.waits.concurrency import eviction_paid
+from headrace.core.waits.holders import GateState
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 

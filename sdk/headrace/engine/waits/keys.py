@@ -13,7 +13,7 @@ from headrace.core.run.plans.plan import GatePlan, Json, RatePlan, RunPlan
 from headrace.core.run.record import RunRecord
 from headrace.core.run.routing import Key, NotEvaluated, RateUnits, Units
 from headrace.core.texts import storable
-from headrace.core.waits.concurrency import literal_key
+from headrace.core.waits.passes import literal_key
 from headrace.core.waits.rate_limit import is_fixed
 from headrace.engine.engine import Engine
 from headrace.errors import ExpressionError
@@ -128,6 +128,6 @@ def group_for(record: RunRecord, task: str) -> str | None:
     """The fair-queue group of a task's messages; None where none of its keys comes from an expression."""
     if not record.plan.gates and not record.plan.task(task).gates:
         return None
-    from headrace.core.waits.concurrency import group_of
+    from headrace.core.waits.passes import group_of
 
     return group_of(record, task)

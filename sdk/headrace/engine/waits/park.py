@@ -24,17 +24,10 @@ from headrace.core.run.owed import may_run_until_ms, worker_of
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.cancel import end_lease
 from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import (
-    GateState,
-    KeyFailed,
-    Pass,
-    items_of,
-    passes,
-    run_passes,
-    state_of,
-    stay_until,
-)
+from headrace.core.waits.concurrency import stay_until
+from headrace.core.waits.holders import GateState, state_of
 from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
+from headrace.core.waits.passes import KeyFailed, Pass, items_of, passes, run_passes
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine

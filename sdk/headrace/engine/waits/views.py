@@ -13,8 +13,9 @@ from headrace.core.points import encode_point
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import GateState, Holder, items_of, state_of
+from headrace.core.waits.holders import GateState, Holder, state_of
 from headrace.core.waits.line import RETRY_RANK, Waiter, place_of
+from headrace.core.waits.passes import items_of
 from headrace.core.waits.rate_limit import window_of
 from headrace.engine.engine import Engine
 from headrace.engine.waits.kinds.concurrency import states_of

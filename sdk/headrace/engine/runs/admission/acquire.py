@@ -24,8 +24,8 @@ from headrace.core.run.transitions.commit import Fenced, judge_commit
 from headrace.core.run.transitions.settle import turn_away, unclaim
 from headrace.core.table import run_key
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import KeyFailed, Pass
 from headrace.core.waits.line import place_of, unwait
+from headrace.core.waits.passes import KeyFailed, Pass
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.attempts.ports import Disposition, Done, Host, Later
 from headrace.engine.catalog.plans import record_in

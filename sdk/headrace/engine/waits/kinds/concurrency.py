@@ -14,19 +14,10 @@ from headrace.core.changes import Applied
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key
 from headrace.core.values import dataclass
-from headrace.core.waits.concurrency import (
-    GateState,
-    Pass,
-    enter,
-    enter_again,
-    evict,
-    items_of,
-    leave,
-    oldest,
-    places_in,
-    state_of,
-)
+from headrace.core.waits.concurrency import enter, enter_again, evict, leave, oldest
+from headrace.core.waits.holders import GateState, state_of
 from headrace.core.waits.line import clear
+from headrace.core.waits.passes import Pass, items_of, places_in
 from headrace.core.waits.wake_up import who_to_wake
 from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, wake
