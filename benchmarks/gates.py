@@ -38,12 +38,12 @@ from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
 
 WRITE_UNITS_A_SECOND = 1_000
-"""What one DynamoDB partition takes, and so one item (developer guide, "Best practices for partition keys")."""
+"""What one DynamoDB partition takes (developer guide, "Best practices for partition keys")."""
 
 AIM_DOLLARS = 8.0
 """A million runs that waited at a gate, at most: requests, units and invocations; Lambda's time is not in it."""
 AIM_RUNS_A_SECOND = 250
-"""Through one key, at least: by what its busiest item takes."""
+"""Through one key, at least: by what its busiest partition takes."""
 PLACES = (1, 5, 48, 200)
 
 TASK_MS = 1_000
@@ -53,16 +53,16 @@ LATENCY_MS = 20
 
 @dataclass
 class Gauge(CountingStore):
-    """Counts units by item too."""
+    """Counts units by partition too."""
 
-    by_item: Counter[str] = field(default_factory=Counter)
+    by_partition: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         CountingStore.__init__(self)
 
     def write(self, write: Write) -> Written:
         written = super().write(write)
-        self.by_item[write.key.pk] += -(-max(1, item_bytes(written.item or {})) // 1024)
+        self.by_partition[write.key.pk] += -(-max(1, item_bytes(written.item or {})) // 1024)
         return written
 
 
@@ -173,7 +173,7 @@ def priced() -> list[str]:
     """Keys of few and of many places: dollars a million runs that waited, and how many runs a second one key takes."""
     missed: list[str] = []
     print(
-        "\n| places of one key | runs | $ a million | aim | write units of its busiest item, a run | runs a second | aim |"
+        "\n| places of one key | runs | $ a million | aim | write units of its busiest partition, a run | runs a second | aim |"
     )
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for places in PLACES:
@@ -181,7 +181,7 @@ def priced() -> list[str]:
         rush = Rush(plan_of(gate(places)))
         rush.run(size)
         dollars = dollars_a_run(rush.counted.units, rush.counted.invocations, size) * 1_000_000
-        a_run = max(units for pk, units in rush.store.by_item.items() if "gate#" in pk) / size
+        a_run = max(units for pk, units in rush.store.by_partition.items() if "gate#" in pk) / size
         rate = WRITE_UNITS_A_SECOND / a_run
         print(
             f"| {places} | {size:,} | {dollars:.2f} | {AIM_DOLLARS:g} | {a_run:.2f} | {rate:,.0f} | {AIM_RUNS_A_SECOND} |",
