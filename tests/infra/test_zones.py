@@ -29,11 +29,12 @@ from headrace.errors import CompileError, DefinitionError, ZoneError
 from headrace.settings.settings import Settings
 from headrace_handlers import clock, worker
 from headrace_infra.compile import compile_app, units_of
+from headrace_infra.local import served
 from headrace_infra.local.clock import OffsetClock
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.local.moto_backend import ACCOUNT, moto_aws
 from headrace_infra.local.resources import deploy
-from headrace_infra.testing import local
+from headrace_infra.testing import chaos, local
 
 REGION = "us-east-1"
 
@@ -424,6 +425,37 @@ def test_a_durable_task_cannot_wait_for_another_zone_and_can_start_there() -> No
         runs = {run.plan.workflow: run for run in stack.runs()}
         assert run_status(runs["starts"]).value == "COMPLETED"
         assert [runs["pay"].run_id] == seen
+
+
+# ---------------------------------------------------------------- stacks with all zones in one table
+
+
+def test_an_app_with_zones_is_simulated() -> None:
+    app = shop()
+    with chaos(app, faults=False) as world:
+        world.start("order", {})
+        world.run()
+        ended = {run.plan.workflow: run_status(run).value for run in world.watch.outcomes().values()}
+    assert ended == {"order": "COMPLETED", "pay": "COMPLETED"}
+
+
+def test_a_start_crosses_in_what_headrace_dev_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the worker's one queue there: there is none of the zone's name."""
+    for name, value in {
+        "HEADRACE_STACK": "dev",
+        "HEADRACE_DEV_ACCOUNT": ACCOUNT,
+        "AWS_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    app = shop()
+    with moto_aws(OffsetClock()):
+        served._move_here(app)
+        served._deploy(app, "app:hatchet")
+        app._publish(every_zone=True)
+        app._workflows_by_name["order"].run({}, wait_for_result=False)
+        assert (work(app, "orders"), work(app, "cards")) == (1, 1)
+        ended = {run.workflow_name: run.status.value for run in app.runs.list().rows}
+    assert ended == {"order": "COMPLETED", "pay": "COMPLETED"}
 
 
 def test_a_worker_has_to_name_what_it_starts_in_another_zone() -> None:

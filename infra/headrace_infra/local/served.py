@@ -134,6 +134,7 @@ def _deploy(app: Headrace, path: str) -> Deployed:
         account=os.environ["HEADRACE_DEV_ACCOUNT"],
         region=os.environ["AWS_REGION"],
     )
+    app.settings.queues = dict(deployed.urls)  # of every zone: no queue here is named for one
     return replace(deployed, visibility_s=dict.fromkeys(deployed.visibility_s, VISIBILITY_S))
 
 

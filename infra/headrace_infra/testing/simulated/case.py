@@ -76,7 +76,8 @@ def deployed_for(app: Headrace) -> Deployed:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             left_out(app)
-        _deployed[id(app)] = described(compile_app(app, app_path="simulated:app"), units_of(app), stack=STACK)
+        template = compile_app(app, app_path="simulated:app", one_table=True)
+        _deployed[id(app)] = described(template, units_of(app), stack=STACK)
     return _deployed[id(app)]
 
 
