@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +77,36 @@ def test_what_goes_wrong_in_another_process_is_told_as_here() -> None:
     assert str(here.value) == str(apart.value)
 
 
+def test_files_of_the_current_directory_are_not_taken_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cel.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    assert evaluate_apart("input.x.map(a, a)[1]", numbers(3)) == 1
+
+
+def test_a_lower_limit_of_memory_that_holds_already_is_no_error() -> None:
+    given = json.dumps(
+        {"expression": "input.x[0]", "variables": numbers(1), "limit_s": 1.0, "most_bytes": 1 << 62}
+    )
+    lower = f"ulimit -v {1 << 20}; exec {shlex.quote(sys.executable)} -m headrace.values.cel_process"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run(
+        ["sh", "-c", lower], input=given, capture_output=True, text=True, env=environment, check=False
+    )
+    assert (ended.stdout, ended.returncode) == ('{"value": 0}', 0)
+
+
+def test_a_process_that_cannot_evaluate_says_why_and_does_not_blame_the_expression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cel.py").write_text("raise RuntimeError('a broken installation')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ExpressionError, match=r"process that evaluates it failed: .*a broken installation"):
+        evaluate_apart("input.x.map(a, a)[1]", numbers(3))
+
+
 @pytest.mark.parametrize(
     ("expression", "loops", "searches"),
     [
@@ -92,7 +128,7 @@ def test_what_is_read_off_an_expression(expression: str, loops: int, searches: b
 
 
 def test_usual_expressions_over_usual_inputs_stay_here() -> None:
-    rows: Json = [{"id": number, "name": "n" * 20, "tags": ["a", "b"]} for number in range(1_000)]
+    rows: list[Json] = [{"id": number, "name": "n" * 20, "tags": ["a", "b"]} for number in range(1_000)]
     for expression in ("input.rows.exists(r, r.id == 7)", "input.rows.all(r, r.tags.all(t, t != 'c'))"):
         few: dict[str, Json] = {"input": {"rows": rows[:200] if ".tags" in expression else rows}}
         assert units_of(expression, few) <= LIGHT_UNITS

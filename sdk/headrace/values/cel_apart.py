@@ -28,10 +28,10 @@ def evaluate_apart(expression: str, variables: Mapping[str, Json]) -> Json:
     """The value of the expression. ExpressionError where it has none, or takes longer than LIMIT_S of processor time, or has no room."""
     limits = {"limit_s": LIMIT_S, "most_bytes": MOST_BYTES}
     given = json.dumps({"expression": expression, "variables": dict(variables), **limits})
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each or os.getcwd() for each in sys.path)}
     try:
-        ended = subprocess.run(  # this interpreter, this module
-            [sys.executable, "-m", "headrace.values.cel_process"],
+        ended = subprocess.run(  # this interpreter, its modules, this one; -P: no file of the current directory in place of one
+            [sys.executable, "-P", "-m", "headrace.values.cel_process"],
             input=given,
             capture_output=True,
             text=True,
@@ -41,8 +41,11 @@ def evaluate_apart(expression: str, variables: Mapping[str, Json]) -> Json:
         )
     except subprocess.TimeoutExpired as error:
         raise ExpressionError(_too_much(expression)) from error
-    if ended.returncode != 0:
+    if ended.returncode < 0:  # by a signal: the limits end it so
         raise ExpressionError(_too_much(expression))
+    if ended.returncode != 0:
+        said = ended.stderr.strip().splitlines()[-1:]
+        raise ExpressionError(f"{expression!r}: the process that evaluates it failed: {''.join(said)}")
     answer = json.loads(ended.stdout)
     if "error" in answer:
         raise ExpressionError(answer["error"])

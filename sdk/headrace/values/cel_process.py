@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from contextlib import suppress
 
 from headrace.errors import ExpressionError
 from headrace.values.cel import Cel
@@ -18,7 +19,10 @@ def main() -> None:
     used_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     limit_s = int(used_s + given["limit_s"]) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
-    resource.setrlimit(resource.RLIMIT_AS, (given["most_bytes"], given["most_bytes"]))
+    with suppress(
+        ValueError, OSError
+    ):  # macOS takes no such limit, and a lower one that holds already is enough
+        resource.setrlimit(resource.RLIMIT_AS, (given["most_bytes"], given["most_bytes"]))
     try:
         text = json.dumps({"value": cel.evaluate_here(given["expression"], given["variables"])})
     except ExpressionError as error:
