@@ -18,9 +18,12 @@ from typing import Any
 import pytest
 
 from headrace import Hatchet, compat
+from headrace.engine.engine import Limits
 from headrace_infra.testing import local
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))
+SOON = Limits(first_look_s=0.2, second_look_s=0.4, look_every_s=0.2)
+"""As usual, but that a task learns within a fraction of a second that it was cancelled."""
 TESTS = [
     (path, node.name)
     for path in PROGRAMS
@@ -49,10 +52,11 @@ def loaded(path: Path) -> ModuleType:
 
 @pytest.mark.filterwarnings("default::DeprecationWarning")
 @pytest.mark.parametrize(("path", "name"), TESTS, ids=[f"{path.stem}-{name}" for path, name in TESTS])
-def test_a_program(path: Path, name: str) -> None:
+def test_a_program(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded(path)
     hatchet: Hatchet = module.hatchet
     test: Callable[[], Any] = getattr(module, name)
+    monkeypatch.setattr(hatchet, "use", lambda ports: Hatchet.use(hatchet, ports, limits=SOON))
     with local(hatchet, backend="memory"):
         if inspect.iscoroutinefunction(test):
             asyncio.run(test())
