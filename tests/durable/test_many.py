@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from support.durable import DurableWorld
-from support.metered import MeteredStore
+from support.fan_out import fan_out, metered
 
-from headrace import Context, DurableContext, EmptyModel, Hatchet
+from headrace import DurableContext, Hatchet
 from headrace.core.durable.log import Entry
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 from headrace.engine.clock.tick import tick
-from headrace.engine.engine import Limits
 from headrace.runtime.durable.entries import Entries
 
 MINUTE_MS = 60_000
@@ -64,22 +63,7 @@ def at(ms: int) -> Any:
 def test_fan_outs_of_one_task_read_each_child_as_often_in_the_first_round_as_in_the_last(
     rounds: int, width: int
 ) -> None:
-    hatchet = Hatchet()
-
-    @hatchet.task(input_validator=dict[str, int])
-    def child(input: dict[str, int], ctx: Context) -> dict[str, int]:
-        return {"n": input["n"]}
-
-    @hatchet.durable_task()
-    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
-        total = 0
-        for _ in range(rounds):
-            items = [child.create_bulk_run_item({"n": n}) for n in range(width)]
-            total += sum(each["n"] for each in await child.aio_run_many(items))
-        return {"total": total, "invocations": ctx.invocation_count}
-
-    w = DurableWorld(plans={}, code={}, of=hatchet, store_type=MeteredStore, limits=Limits(hold_s=0))
-    store = cast(MeteredStore, w.store)
+    w, store = metered(fan_out(rounds, width))
     run_id = w.begin("parent")
     w.drain(limit=10 * rounds * width)
     row = w.record(run_id).tasks["parent"]
@@ -108,21 +92,12 @@ def test_the_answers_of_a_fan_out_are_handed_out_in_time_that_grows_with_their_n
         return entry_of(self, node)
 
     monkeypatch.setattr(Entries, "__getitem__", counted)
-    hatchet = Hatchet()
-
-    @hatchet.task(input_validator=dict[str, int])
-    def child(input: dict[str, int], ctx: Context) -> dict[str, int]:
-        return {"n": input["n"]}
-
-    @hatchet.durable_task()
-    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
-        items = [child.create_bulk_run_item({"n": n}) for n in range(width)]
-        return {"total": sum(each["n"] for each in await child.aio_run_many(items))}
-
-    w = DurableWorld(plans={}, code={}, of=hatchet, limits=Limits(hold_s=0))
+    w, _ = metered(fan_out(1, width))
     run_id = w.begin("parent")
     w.drain(limit=10 * width)
-    assert f'{{"total":{width * (width - 1) // 2}}}' in str(w.record(run_id).tasks["parent"].output.text)
+    assert f'{{"total":{width * (width - 1) // 2},"invocations":2}}' in str(
+        w.record(run_id).tasks["parent"].output.text
+    )
     assert looked[0] <= MOST_LOOKS * width
 
 

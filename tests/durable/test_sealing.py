@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
-from support.durable import DurableWorld
-from support.metered import MeteredStore
+from support.fan_out import fan_out, metered
 from support.pace import pace_of_work
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
@@ -21,20 +19,12 @@ from headrace.core.run.transitions.claim import claim, take_over
 from headrace.core.run.transitions.fence import Attempt
 from headrace.engine.durable.journal import Journal
 from headrace.engine.durable.log import load_log, tail_of
-from headrace.engine.engine import Limits
 
 MEMO = Entry(node=0, kind=Kind.MEMO, asked="a" * 10)
 
 
 def memos(first: int, count: int, text: str = "v") -> tuple[Entry, ...]:
     return tuple(replace(MEMO, node=first + n, order=1 + first + n, result=text) for n in range(count))
-
-
-def metered(hatchet: Hatchet, **limits: Any) -> tuple[DurableWorld, MeteredStore]:
-    w = DurableWorld(
-        plans={}, code={}, of=hatchet, store_type=MeteredStore, limits=Limits(**{"hold_s": 0, **limits})
-    )
-    return w, cast(MeteredStore, w.store)
 
 
 # ---------------------------------------------------------------- merging
@@ -92,24 +82,6 @@ def test_a_late_attempt_overwrites_no_part_of_the_winner_s_log() -> None:
 
 
 # ---------------------------------------------------------------- children
-
-
-def fan_out(rounds: int, width: int) -> Hatchet:
-    hatchet = Hatchet()
-
-    @hatchet.task(input_validator=dict[str, int])
-    def child(input: dict[str, int], ctx: Context) -> dict[str, int]:
-        return {"n": input["n"]}
-
-    @hatchet.durable_task()
-    async def parent(input: EmptyModel, ctx: DurableContext) -> dict[str, int]:
-        total = 0
-        for number in range(rounds):
-            items = [child.create_bulk_run_item({"n": number}) for _ in range(width)]
-            total += sum(each["n"] for each in await child.aio_run_many(items))
-        return {"total": total, "invocations": ctx.invocation_count}
-
-    return hatchet
 
 
 def test_fan_outs_that_are_over_are_not_read_again_by_a_warm_process() -> None:
