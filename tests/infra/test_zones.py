@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,9 +26,10 @@ from headrace import (
 )
 from headrace.core.run.derived.progress import run_status
 from headrace.engine.catalog.workflows import published
+from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.errors import CompileError, DefinitionError, ZoneError
 from headrace.settings.settings import Settings
-from headrace_handlers import clock, worker
+from headrace_handlers import clock, events, worker
 from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local import served
 from headrace_infra.local.clock import OffsetClock
@@ -54,7 +56,7 @@ def shop(zone: str = "", **pay_options: Any) -> Headrace:
             raise ValueError("after the payment was started")
         return {"payment": run_id}
 
-    @app.task(name="idle")
+    @app.task(name="idle", on_events=["paid"])
     def idle(input: EmptyModel, ctx: Context) -> None: ...
 
     app.worker("orders", workflows=[order, idle], starts=[pay])
@@ -302,18 +304,19 @@ def test_what_is_of_the_stack_s_own_zone_is_done_without_the_variable(
 
 def test_an_event_starts_runs_of_its_own_zone_alone(two_zones: tuple[Headrace, Headrace]) -> None:
     mine, vault = two_zones
-    found = {app.settings.zone: app._workflows_by_name for app in (mine, vault)}
-    assert set(found) == {"", "vault"}
-    published = {
-        app.settings.zone: {
-            item["sk"]: ("events" in item, item.get("zone", ""))
-            for item in app.engine.store.query("catalog")
-            if "plan" in item
-        }
-        for app in (mine, vault)
-    }
-    assert published[""]["pay"] == (False, "vault")
-    assert published["vault"]["pay"] == (True, "vault")
+    before = {app: started(app) for app in two_zones}
+    for app, workflow, worker_name in ((mine, "idle", "orders"), (vault, "pay", "cards")):
+        app.event.push("paid", {"cents": 3})
+        for received in app.engine.queues.receive(EVENTS_QUEUE, limit=10, wait_s=0):
+            events.handle_message(app, received, 60_000)
+            app.engine.queues.delete(received)
+        assert work(app, worker_name) == 1
+        before[app][workflow] += 1
+        assert {each: started(each) for each in two_zones} == before
+
+
+def started(app: Headrace) -> Counter[str]:
+    return Counter(run.workflow_name for run in app.runs.list().rows)
 
 
 def test_a_second_attempt_starts_no_second_run() -> None:

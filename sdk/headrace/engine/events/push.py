@@ -32,7 +32,7 @@ def push(engine: Engine, events: Sequence[Event]) -> None:
         engine.queues.send(EVENTS_QUEUE, messages)
     except StackNotFound as error:
         raise StackNotFound(
-            f"{error}. The stack has a queue for events once one of its workflows has on_events=[...], one of its tasks waits for "
+            f"{str(error).rstrip('.')}. The stack has a queue for events once one of its workflows has on_events=[...], one of its tasks waits for "
             "events, or one of its workers has event_patterns=[...]: compile and deploy it again"
         ) from error
 
