@@ -32,7 +32,7 @@ def single(workflow: str = "flow", **options: object) -> RunPlan:
 
 
 def partition(name: str = "g", key: str = "x") -> str:
-    """Where a gate's item and its line are."""
+    """The name of a gate: where its item is."""
     return f"gate#{name}#{key}"
 
 

@@ -102,7 +102,8 @@ def _update_expression(update: Update, names: _Names) -> str:
 
 
 MOST_SHAPES = 1_024
-"""Shapes of writes whose texts are kept: a worker has some ten a task of its plans."""
+"""Shapes of writes whose texts are kept: a worker has some ten a task of its plans. A write that names a run, such as a holder, has a shape of
+its own, and makes room for the others once in so many."""
 
 
 @dataclass(frozen=True, slots=True)

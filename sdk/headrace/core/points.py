@@ -1,4 +1,4 @@
-"""What a task can wait for, as a closed union, and its one spelling: in a row, and as the partition that its line stands in.
+"""What a task can wait for, as a closed union, and its one spelling: in a row, and as the name of its gate.
 
 A new kind of wait is a new class here, an arm in `encode_point` and `decode_point`, and the arms that mypy then asks for.
 """
@@ -81,7 +81,7 @@ WaitPoint: TypeAlias = AdmissionPoint | AtOperations
 
 
 def encode_point(point: WaitPoint) -> str:
-    """The point as text; for an admission point that is the partition of its line."""
+    """The point as text; for an admission point that is its gate: the partition of its item, which names its line's (`table.line_partition`)."""
     match point:
         case AtConcurrency(name, key):
             return f"{GATE}{name}#{key}"
@@ -111,16 +111,16 @@ def decode_point(text: str) -> WaitPoint:
     return AtOperations() if text == _OPERATIONS else point_at(text)
 
 
-def point_at(partition: str) -> AdmissionPoint:
-    """What the tasks in the line of a partition wait for. ValueError where tasks wait for nothing there."""
+def point_at(gate: str) -> AdmissionPoint:
+    """What the tasks in the line of a gate wait for. ValueError where it is not a gate."""
     for prefix in (GATE, RATE, PAUSE, LABELS, BATCH):
-        if partition.startswith(prefix):
+        if gate.startswith(prefix):
             break
     else:
         raise ValueError(
-            f"{partition!r} is not a gate: gates begin with {GATE}, {RATE}, {PAUSE}, {LABELS} or {BATCH}"
+            f"{gate!r} is not a gate: gates begin with {GATE}, {RATE}, {PAUSE}, {LABELS} or {BATCH}"
         )
-    name = partition.removeprefix(prefix)
+    name = gate.removeprefix(prefix)
     if prefix == RATE:
         return AtRateLimit(name)
     if prefix == PAUSE:

@@ -40,7 +40,7 @@ class Pass:
 
     @property
     def gate(self) -> str:
-        """The partition of its line, and of its first item."""
+        """The partition of its first item; its line's is named by it."""
         return encode_point(self.point)
 
     @property

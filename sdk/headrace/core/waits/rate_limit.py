@@ -50,7 +50,7 @@ class Take:
 
     @property
     def gate(self) -> str:
-        """The partition of its item and of its line."""
+        """The partition of its item; its line's is named by it."""
         return encode_point(self.point)
 
 

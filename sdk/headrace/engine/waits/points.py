@@ -60,7 +60,7 @@ class Address:
 
 
 def is_gate(text: str) -> bool:
-    """Whether it is the whole name of a gate: the partition of its item and its line."""
+    """Whether it is the whole name of a gate: the partition of its item."""
     return text.startswith((GATE, RATE, PAUSE, LABELS))
 
 

@@ -88,11 +88,6 @@ def _ridden(record: RunRecord, then: Attempt, now_ms: int) -> TaskRow:
     )
 
 
-def skip_output() -> Payload:
-    """The output of a task that was skipped."""
-    return Payload.inline('{"skipped":true}')
-
-
 def retry_of(record: RunRecord, task: str, *, retryable: bool) -> RetryIn | GiveUp:
     """What a failure of the task's attempt comes to."""
     row = record.tasks[task]
