@@ -82,7 +82,7 @@ def able(
 
 
 def _able_at_limit(engine: Engine, gate: str, item: Item | None, waiting: Sequence[Waiter]) -> list[Waiter]:
-    """Those whom the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
+    """The waiters that the window has units for now; and a refill that is overdue by a minute will not come: another one is sent."""
     window = window_of(item)
     if window.scheduled_ms is None:
         mark_limit(engine, gate, waiting[0].worker)
