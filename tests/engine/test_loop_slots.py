@@ -7,13 +7,14 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.eventually import eventually
 
 from headrace import Context, DurableContext, EmptyModel, Headrace, Settings, V1TaskStatus
 from headrace.engine.attempts.ports import Succeeded
@@ -51,7 +52,7 @@ class World:
 
     def ended(self, ref: Any) -> Any:
         """The result of a run, or its error. Looked for in real time: the clock of the memory adapters goes on by itself where one waits."""
-        until(lambda: self.status(ref) not in (V1TaskStatus.QUEUED, V1TaskStatus.RUNNING))
+        eventually(lambda: self.status(ref) not in (V1TaskStatus.QUEUED, V1TaskStatus.RUNNING))
         try:
             return ref.result()
         except Exception as error:  # noqa: BLE001  # its text is what is looked at
@@ -64,14 +65,6 @@ class World:
         queues = self.app.engine.queues
         assert isinstance(queues, MemoryQueues)
         return queues.depth("w") + queues.depth("w-next")
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(3_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to hold")
 
 
 def test_sixty_at_once_on_one_loop_and_few_threads() -> None:
@@ -91,7 +84,7 @@ def test_sixty_at_once_on_one_loop_and_few_threads() -> None:
     before = threading.active_count()
     with world.working(waits):
         refs = [waits.run(wait_for_result=False) for _ in range(SLOTS + 5)]
-        until(lambda: len(inside) == SLOTS)
+        eventually(lambda: len(inside) == SLOTS)
         threads = threading.active_count() - before
         time.sleep(0.2)
         assert len(inside) == SLOTS  # and no more than the slots
@@ -205,7 +198,7 @@ def test_a_drain_waits_for_what_runs_and_leaves_the_rest_to_others() -> None:
         for _ in range(2):
             assert inside.acquire(timeout=20)
         process.stopping.set()
-        until(lambda: process._intake.put([]) == [] and process._intake._closed)
+        eventually(lambda: process._intake.put([]) == [] and process._intake._closed)
         threading.Timer(0.2, go_on.set).start()
     statuses = [world.status(ref) for ref in refs]
     assert statuses.count(V1TaskStatus.COMPLETED) == 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from support.eventually import eventually
 from support.gates import CN, gate, left_over, partition, single, state, statuses
 from support.records import plan, task
 from support.world import KillAt, Killed, World
@@ -111,14 +111,6 @@ def threaded(of: RunPlan, deaf: Deaf, *, slots: int | None = None, limits: Limit
     return Threaded(w, deaf)
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    for _ in range(1_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came to that")
-
-
 def test_a_retry_waits_until_the_code_of_the_attempt_before_has_ended(deaf: Deaf) -> None:
     t = threaded(single(gates=(gate(),), retries=2, execution_timeout_ms=50), deaf)
     run_id = t.w.start("flow")
@@ -168,6 +160,15 @@ def test_the_process_keeps_the_place_for_as_long_as_the_code_runs(deaf: Deaf) ->
     assert t.deliver() is None
     deaf.let_go.set()
     eventually(lambda: t.deliver() is not None)
+
+
+def test_the_place_is_free_when_the_code_ends_and_not_with_a_later_beat(deaf: Deaf) -> None:
+    t = threaded(single(gates=(gate(),), execution_timeout_ms=50), deaf, limits=NEVER_KEPT)
+    t.w.start("flow"), t.w.start("flow")
+    t.deliver_all()
+    deaf.let_go.set()
+    eventually(lambda: t.deliver() is not None)
+    assert (deaf.calls, left_over(t.w)) == (2, [])
 
 
 def test_a_process_that_dies_takes_the_code_with_it_and_the_clock_frees_the_place() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from support.eventually import eventually
 
 from headrace import Context, EmptyModel, Headrace, RunStatus, Settings
 from headrace.engine.engine import Limits
@@ -48,14 +49,6 @@ def deaf() -> Iterator[Deaf]:
     found = Deaf()
     yield found
     found.let_go.set()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    for _ in range(2_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came to that")
 
 
 def test_a_slot_of_a_process_is_taken_until_the_code_has_ended(deaf: Deaf) -> None:
