@@ -106,7 +106,7 @@ D18 | `hatchet.rate_limits` | works |  | sdk/test_limits.py::test_a_limit_is_put
 D19 | Priority | differs | it decides where tasks wait: at slots and limits. Without them Lambda has room for all | engine/test_gates.py::test_priority_then_age_decides_and_a_retry_lines_up_ahead_of_high
 D20 | Sticky | differs | to a worker, which is a queue and all that serve it, not to one process | sdk/test_sticky.py::test_the_first_task_s_worker_is_home
 D21 | Worker labels | differs | a Lambda worker's labels are those it declares | sdk/test_labels.py::test_only_a_process_changes_its_labels
-D22 | Labels of a run | works |  | sdk/test_labels.py::test_a_run_s_wishes_choose_its_worker
+D22 | Labels of a run | works |  | sdk/test_labels.py::test_the_labels_of_a_run_choose_its_worker
 D23 | Slots | differs | over all of a worker's invocations and processes; no cap unless given; `durable_slots` has no effect | engine/test_gates.py::test_slots_cap_a_worker_and_cost_weighs
 D24 | `ctx.release_slot` | works |  | sdk/test_admission.py::test_a_slot_is_released_while_the_task_goes_on_and_its_place_at_its_key_is_kept
 D25 | Idempotency by time | works |  | sdk/test_runs.py::test_idempotency_by_time

@@ -176,7 +176,7 @@ ASKED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("asked", "worker"), ASKED)
-def test_a_run_s_wishes_choose_its_worker(asked: dict[str, Any], worker: str) -> None:
+def test_the_labels_of_a_run_choose_its_worker(asked: dict[str, Any], worker: str) -> None:
     """What the plan says already is not said again."""
     assert Fleet(CPU, GPU).run(**asked) == (worker, Routing() if worker == "cpu" else to(worker))
 
