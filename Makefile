@@ -8,6 +8,9 @@ PYTEST_ARGS ?=
 SIMULATE_ARGS ?=
 APP ?= app:hatchet
 
+# Packages are installed without bytecode, which the first import writes: unless this says not to, and then each start compiles them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first interpreter that is 3.11 or newer and can make environments. `make PYTHON=...` overrides.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
