@@ -114,7 +114,7 @@ def measured(name: str, runs: int) -> list[float]:
     from instant_aws import instant_aws
     from process_worker import app_on, message, record
 
-    from headrace.aws.items import item_to_wire
+    from headrace.aws.dynamodb.items import item_to_wire
     from headrace.core.changes import apply
     from headrace.core.run.transitions.claim import create
 

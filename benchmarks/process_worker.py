@@ -26,8 +26,8 @@ os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="x", AWS_SEC
 from instant_aws import InstantAws, instant_aws
 
 from headrace import Context, EmptyModel, Headrace, Settings
-from headrace.aws.expressions import request_of
-from headrace.aws.items import item_to_wire
+from headrace.aws.dynamodb.expressions import request_of
+from headrace.aws.dynamodb.items import item_to_wire
 from headrace.core.changes import apply
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("sdk", "infra", "handlers", "bench
 
 from headrace import Context, Headrace, Settings
 from headrace.aws.prices import PRICES
-from headrace.triggers.mailbox import mailbox_of
+from headrace.triggers.results.mailbox import mailbox_of
 from headrace_infra.testing import local
 
 AT_ONCE = 20

@@ -38,7 +38,7 @@ from instant_aws import instant_aws
 from pydantic import BaseModel
 
 from headrace import Context, Headrace
-from headrace.aws.items import item_to_wire
+from headrace.aws.dynamodb.items import item_to_wire
 from headrace.core.changes import apply
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.record import Payload, RunRecord

@@ -37,22 +37,27 @@ from headrace_infra.loading import AppBroken, check_app_path, load_app
 from headrace_infra.template.alarms import alarms
 from headrace_infra.template.bucket import bucket
 from headrace_infra.template.clients import client_outputs, client_policies
-from headrace_infra.template.dashboard import dashboard_outputs, dashboard_resources
-from headrace_infra.template.events import EventsUse, events_resources
-from headrace_infra.template.functions import Source, clock_function, dead_letters_function, worker_function
-from headrace_infra.template.outputs import outputs
-from headrace_infra.template.parameters import conditions, parameters
-from headrace_infra.template.queues import queues
-from headrace_infra.template.roles import opening
-from headrace_infra.template.schedules import catalog, clock_events
-from headrace_infra.template.tables import table
-from headrace_infra.template.unit import Unit, unit_of
-from headrace_infra.template.webhooks import (
+from headrace_infra.template.functions.dashboard import dashboard_outputs, dashboard_resources
+from headrace_infra.template.functions.events import EventsUse, events_resources
+from headrace_infra.template.functions.schedules import catalog, clock_events
+from headrace_infra.template.functions.webhooks import (
     webhooks_conditions,
     webhooks_outputs,
     webhooks_parameters,
     webhooks_resources,
 )
+from headrace_infra.template.functions.workers import (
+    Source,
+    clock_function,
+    dead_letters_function,
+    worker_function,
+)
+from headrace_infra.template.outputs import outputs
+from headrace_infra.template.parameters import conditions, parameters
+from headrace_infra.template.queues import queues
+from headrace_infra.template.roles import opening
+from headrace_infra.template.tables import table
+from headrace_infra.template.unit import Unit, unit_of
 from headrace_infra.template.zones import crossing, renamed, start_policies
 
 __all__ = ["compile_app", "load_app", "main", "render", "units_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from headrace.clients.rate_limits import limit_not_declared, static_limits
+from headrace.clients.admission.rate_limits import limit_not_declared, static_limits
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
 from headrace.options.zones import called

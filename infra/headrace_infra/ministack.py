@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.errors import NotConfigured
-from headrace_infra.local.guard import HEADER
+from headrace_infra.local.emulated.guard import HEADER
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -99,7 +99,7 @@ def ministack(
 ) -> Iterator[Ministack]:
     """A MiniStack for the time of the block, on 127.0.0.1 and with temporary files of its own, which go with it.
 
-    auth: enforce the policies of roles, as AWS does; access key "test" may do all. key: the access key id that every request must have, as `local.guard` says; None: any. port: default any free one. log: a file to
+    auth: enforce the policies of roles, as AWS does; access key "test" may do all. key: the access key id that every request must have, as `local.emulated.guard` says; None: any. port: default any free one. log: a file to
     keep its log in. settings: MiniStack's own. It ends with this process, however that ends. NotConfigured where MiniStack is not installed or does not start.
     """
     python = python_with_ministack()

@@ -9,7 +9,7 @@ version 1.5.33, and none to how SQS, Lambda or DynamoDB answer:
 - an alarm on metric math is kept as one on its first metric: the stock CloudFormation refuses the whole stack;
 - a batch call of SQS needs the permission of its single call, as on AWS, which knows no `sqs:SendMessageBatch`;
 - a long poll looks for messages every MINISTACK_SQS_LOOK_S seconds, where that is set (stock: 0.1): for measurements of delays;
-- the right to talk to it is checked before anything else, where a key is given (`local/guard.py`);
+- the right to talk to it is checked before anything else, where a key is given (`local/emulated/guard.py`);
 - a request counts as made over TLS, which there is none of on loopback: else a bucket that insists on it is closed.
 """
 
@@ -133,7 +133,7 @@ def for_those_with_the_key() -> None:
         return
     from ministack import app as server  # type: ignore[import-not-found]  # is not in this environment
 
-    guard = runpy.run_path(str(Path(__file__).with_name("local") / "guard.py"))
+    guard = runpy.run_path(str(Path(__file__).with_name("local") / "emulated" / "guard.py"))
     server.app = guard["guarded_asgi"](server.app, key=key, port=int(os.environ["GATEWAY_PORT"]))
 
 

@@ -248,7 +248,7 @@ class Headrace(Clients):
         Of other zones' workflows it is stored where they are and how they start, and not what starts them: that is theirs.
         `every_zone`: this stack has all zones in one table.
         """
-        from headrace.clients.rate_limits import register_limits
+        from headrace.clients.admission.rate_limits import register_limits
         from headrace.engine.catalog.deployed import publish_version
         from headrace.engine.catalog.workers import publish_workers
         from headrace.engine.catalog.workflows import elsewhere, publish_workflows

@@ -298,20 +298,20 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "clients.events": _event_models(
         "BulkPushEventOptions", "BulkPushEventWithMetadata", "Event", "PushEventOptions"
     )
-    | {"EventClient": "headrace.clients.events:EventClient"},
-    "features.filters": {"FiltersClient": "headrace.clients.filters:FiltersClient"},
-    "features.webhooks": {"WebhooksClient": "headrace.clients.webhooks:WebhooksClient"},
+    | {"EventClient": "headrace.clients.starts.events:EventClient"},
+    "features.filters": {"FiltersClient": "headrace.clients.starts.filters:FiltersClient"},
+    "features.webhooks": {"WebhooksClient": "headrace.clients.starts.webhooks:WebhooksClient"},
     "clients.listeners.run_event_listener": {"StepRunEventType": "headrace.compat:StepRunEventType"},
     "features.runs": _models("BulkCancelReplayOpts", "RunFilter")
     | {"RunsClient": "headrace.clients.runs.client:RunsClient"},
-    "features.rate_limits": {"RateLimitsClient": "headrace.clients.rate_limits:RateLimitsClient"},
+    "features.rate_limits": {"RateLimitsClient": "headrace.clients.admission.rate_limits:RateLimitsClient"},
     "features.metrics": {"MetricsClient": "headrace.clients.metrics:MetricsClient"}
     | _models("TaskMetrics", "TaskStat", "TaskStatusStat"),
     "features.cel": {"CELClient": "headrace.clients.cel:CELClient"}
     | _top("CELEvaluationResult", "CELFailure", "CELSuccess"),
-    "features.cron": {"CronClient": "headrace.clients.crons:CronClient"},
+    "features.cron": {"CronClient": "headrace.clients.starts.crons:CronClient"},
     "features.logs": {"LogsClient": "headrace.clients.logs:LogsClient"},
-    "features.scheduled": {"ScheduledClient": "headrace.clients.scheduled:ScheduledClient"},
+    "features.scheduled": {"ScheduledClient": "headrace.clients.starts.scheduled:ScheduledClient"},
     "features.stubs": {"StubsClient": "headrace.clients.stubs:StubsClient"},
     "features.workers": {"WorkersClient": "headrace.clients.workers:WorkersClient"},
     "features.workflows": {"WorkflowsClient": "headrace.clients.workflows:WorkflowsClient"},

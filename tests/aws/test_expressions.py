@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.aws.expressions import request_of
-from headrace.aws.items import from_wire, to_wire
+from headrace.aws.dynamodb.expressions import request_of
+from headrace.aws.dynamodb.items import from_wire, to_wire
 from headrace.core.changes import (
     ALWAYS,
     ITEM_MISSING,

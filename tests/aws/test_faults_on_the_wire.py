@@ -17,11 +17,11 @@ import pytest
 
 from aws.world import KEYS, only
 from headrace.aws.clients import BotoTransport, Clients
+from headrace.aws.dynamodb.store import AwsStore
 from headrace.aws.lean import http as lean_http
 from headrace.aws.lean.configuration import Served, from_botocore
 from headrace.aws.lean.transport import LeanTransport
 from headrace.aws.queues import AwsQueues
-from headrace.aws.store import AwsStore
 from headrace.aws.transport import Transport
 from headrace.core.changes import Key, Put
 from headrace.errors import (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from headrace.aws.clients import Clients
-from headrace.aws.inserts import batches_of, is_insert
-from headrace.aws.store import AwsStore
+from headrace.aws.dynamodb.inserts import batches_of, is_insert
+from headrace.aws.dynamodb.store import AwsStore
 from headrace.aws.transport import Refusal, Service, Unreachable
 from headrace.core.changes import ALWAYS, ITEM_MISSING, Applied, Delete, Key, Put, Refused, Write
 from headrace.errors import StoreUnavailable

@@ -10,8 +10,8 @@ from unittest import mock
 from botocore.stub import Stubber
 
 from headrace.aws.clients import BotoTransport, Clients
+from headrace.aws.dynamodb.store import AwsStore
 from headrace.aws.queues import AwsQueues
-from headrace.aws.store import AwsStore
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/shop-work"
 KEYS = {

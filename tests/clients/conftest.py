@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from support.lives import item_of
 
-from headrace.clients.gates import Slotted
+from headrace.clients.admission.gates import Slotted
 from headrace.core.changes import Key, Put
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunRecord, TaskStatus

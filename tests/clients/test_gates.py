@@ -12,7 +12,7 @@ import pytest
 from support.gates import CIP, CN, gate, partition, rate, single
 from support.world import World, run_at_once
 
-from headrace.clients.gates import GatesClient
+from headrace.clients.admission.gates import GatesClient
 from headrace.clients.metrics import MetricsClient
 from headrace.clients.models.resource import at
 from headrace.clients.runs.client import RunsClient

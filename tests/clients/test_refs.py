@@ -23,9 +23,9 @@ from headrace.errors import (
     RunCancelled,
     RunNotFound,
 )
-from headrace.triggers.outcomes import Outputs, outcome_of, outcomes_of
 from headrace.triggers.refs import TaskRunRef, WorkflowRunRef, gather
-from headrace.triggers.waiting import _pollers
+from headrace.triggers.results.outcomes import Outputs, outcome_of, outcomes_of
+from headrace.triggers.results.waiting import _pollers
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -157,7 +157,7 @@ def test_what_hatchet_raises_as_valueerror_can_be_told_apart(error: ValueError) 
 
 
 def test_an_unknown_run_on_the_event_loop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.triggers.looking.UNKNOWN_PAUSE_S", 0.001)
+    monkeypatch.setattr("headrace.triggers.results.looking.UNKNOWN_PAUSE_S", 0.001)
     with pytest.raises(ValueError, match="Workflow run nobody not found"):
         asyncio.run(WorkflowRunRef(desk, "nobody").aio_result())
 
@@ -285,8 +285,8 @@ def test_a_stream_gives_what_comes_after_and_ends_with_the_run(desk: Desk) -> No
 
 
 def test_a_stream_of_nothing_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.triggers.stream.UNKNOWN_PAUSE_S", 0.001)
-    from headrace.triggers.stream import subscribe
+    monkeypatch.setattr("headrace.triggers.results.stream.UNKNOWN_PAUSE_S", 0.001)
+    from headrace.triggers.results.stream import subscribe
 
     async def main() -> list[str | bytes]:
         return [each async for each in subscribe(desk, "nobody")]
@@ -298,7 +298,7 @@ def test_a_stream_of_nothing_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyP
 def test_stream_of_a_finished_run_is_empty(desk: Desk) -> None:
     desk.keep(returned(born(SOLO), "solo"))
     chunk(desk, T0, "o", 1, "long ago")
-    from headrace.triggers.stream import subscribe
+    from headrace.triggers.results.stream import subscribe
 
     async def main() -> list[str | bytes]:
         return [each async for each in subscribe(desk, "r1")]

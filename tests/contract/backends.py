@@ -23,11 +23,11 @@ from moto import mock_aws
 from moto.core import botocore_stubber
 
 from headrace.aws.clients import BotoTransport, Clients
+from headrace.aws.dynamodb.store import AwsStore
 from headrace.aws.lean.configuration import Served, from_botocore
 from headrace.aws.lean.transport import LeanTransport
 from headrace.aws.queues import AwsQueues
 from headrace.aws.replies import AwsReplyQueues
-from headrace.aws.store import AwsStore
 from headrace.aws.transport import Transport
 from headrace.memory import wiring as memory
 from headrace.memory.clock import VirtualClock

@@ -12,7 +12,7 @@ import pytest
 from deployed.conftest import Stack
 from deployed.waiting import until
 from headrace import Priority, RunStatus
-from headrace.clients.rate_limits import register_limits
+from headrace.clients.admission.rate_limits import register_limits
 from headrace.core.run.record import TaskRow
 from headrace.core.run.stored.record import record_of
 from headrace.core.table import run_key

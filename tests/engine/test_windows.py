@@ -9,7 +9,7 @@ import pytest
 from support.gates import left_over, line, rate, single, statuses
 from support.world import World
 
-from headrace.clients.rate_limits import set_limit
+from headrace.clients.admission.rate_limits import set_limit
 from headrace.core.run.plans.plan import Json, RatePlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.table import gate_key

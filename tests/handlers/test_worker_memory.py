@@ -13,7 +13,7 @@ PROGRAM = """
 import gc, os, sys, threading, time
 from instant_aws import instant_aws
 from process_worker import app_on, message, record
-from headrace.aws.items import item_to_wire
+from headrace.aws.dynamodb.items import item_to_wire
 from headrace.core.changes import apply
 from headrace.core.run.transitions.claim import create
 from headrace.runtime.process import Process

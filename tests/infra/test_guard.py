@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from headrace.aws.local_stack import LocalStack, announced
-from headrace_infra.local.emulators import Emulator, emulator
-from headrace_infra.local.guard import new_key, refusal
+from headrace_infra.local.emulated.emulators import Emulator, emulator
+from headrace_infra.local.emulated.guard import new_key, refusal
 
 KEY = "HR0123"
 SIGNED = (

@@ -23,7 +23,7 @@ from headrace import (
     RateLimitDuration,
     Settings,
 )
-from headrace.clients.rate_limits import check_limits, register_limits, set_limit
+from headrace.clients.admission.rate_limits import check_limits, register_limits, set_limit
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, RatePlan
 from headrace.engine.catalog.workers import declared
 from headrace.engine.catalog.workflows import published

@@ -20,7 +20,7 @@ import pytest
 from headrace import Context, Headrace
 from headrace.engine.engine import Engine
 from headrace.errors import AccessDenied, StackNotFound
-from headrace.triggers.mailbox import Mailbox, mailbox_of
+from headrace.triggers.results.mailbox import Mailbox, mailbox_of
 from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
@@ -127,7 +127,7 @@ def test_coroutines_are_told() -> None:
 @pytest.mark.usefixtures("stack")
 def test_a_queue_that_was_removed_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "headrace.triggers.mailbox.LONG_POLL_S", 1
+        "headrace.triggers.results.mailbox.LONG_POLL_S", 1
     )  # MiniStack polls on at a queue that is gone
     with engine_of(replace(app.engine)) as mailbox:
         warm(mailbox)
@@ -170,7 +170,7 @@ PROGRAM = """
 from headrace import Headrace, Context
 app = Headrace()
 app.settings.stack, app.settings.table = {stack!r}, {stack!r}
-from headrace.triggers.mailbox import mailbox_of
+from headrace.triggers.results.mailbox import mailbox_of
 import time
 mailbox = mailbox_of(app.engine)
 mailbox.watch("a-run", lambda: None)

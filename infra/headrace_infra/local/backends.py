@@ -169,7 +169,7 @@ class _Emulated:
         return min((timer_minute(item["pk"]["S"]) for item in items), default=None)
 
     def run_items(self) -> list[Item]:
-        from headrace.aws.items import item_from_wire
+        from headrace.aws.dynamodb.items import item_from_wire
 
         return [item_from_wire(wire) for wire in self._scan("sk = :found", "run")]
 

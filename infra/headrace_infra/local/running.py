@@ -23,7 +23,7 @@ from headrace_infra.local.clock import OffsetClock
 from headrace_infra.local.dispatcher import IDLE_PAUSE_S, Dispatcher, Target
 from headrace_infra.local.resources import DEAD_LETTERS_QUEUE, Deployed
 from headrace_infra.local.stack import LONGEST_POLL_S, MINISTACK_PAUSE_S, POLL_S, EventCounter, LocalStack
-from headrace_infra.template.functions import SUPPORT_TIMEOUT_S
+from headrace_infra.template.functions.workers import SUPPORT_TIMEOUT_S
 
 
 def unreported(handled: Sequence[Handled]) -> None:

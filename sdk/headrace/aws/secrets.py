@@ -9,7 +9,7 @@ from headrace.aws.faults import translated
 from headrace.errors import NotConfigured
 
 if TYPE_CHECKING:
-    from headrace.aws.clients import Clients
+    from headrace.aws.transport import Boto
 
 SSM, MANAGER = "ssm:", "secretsmanager:"
 
@@ -17,7 +17,7 @@ SSM, MANAGER = "ssm:", "secretsmanager:"
 class AwsSecrets:
     """A reference is `ssm:<parameter>`, `secretsmanager:<secret>`, or the ARN of a secret."""
 
-    def __init__(self, clients: Callable[[], Clients], *, stack: str) -> None:
+    def __init__(self, clients: Callable[[], Boto], *, stack: str) -> None:
         self._clients = clients
         self._stack = stack
 

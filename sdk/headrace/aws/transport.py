@@ -6,10 +6,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from headrace.aws.clients import Clients
+    from botocore.credentials import Credentials
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 Service = Literal["dynamodb", "sqs", "s3"]
 """S3 is boto3's over either transport: its operations are rare and its protocol is another."""
+
+
+class Boto(Protocol):
+    """boto3's clients of one session: `clients.Clients`, which imports boto3."""
+
+    dynamodb: DynamoDBClient
+    sqs: SQSClient
+
+    @property
+    def s3(self) -> S3Client: ...
+
+    def service(self, name: str) -> Any: ...
+
+    def credentials(self) -> Credentials | None: ...
+
+    def account(self) -> str: ...
+
+    def region(self) -> str: ...
 
 
 class Transport(Protocol):
@@ -28,7 +49,7 @@ class Transport(Protocol):
         """
         ...
 
-    def clients(self) -> Clients:
+    def clients(self) -> Boto:
         """boto3's clients with the same credentials and region, for everything that is not hot. Made when first asked for."""
         ...
 

@@ -7,13 +7,13 @@ from functools import cache
 from typing import Protocol
 
 from headrace.aws.clock import SystemClock, SystemIds
+from headrace.aws.dynamodb.store import AwsStore
 from headrace.aws.faults import translated
 from headrace.aws.lean.transport import Choice, choose
 from headrace.aws.local_stack import running_here
 from headrace.aws.queues import AwsQueues
 from headrace.aws.replies import AwsReplyQueues
 from headrace.aws.secrets import AwsSecrets
-from headrace.aws.store import AwsStore
 from headrace.ports import Ports
 from headrace.settings.settings import home_of
 

@@ -12,7 +12,7 @@ from headrace.triggers.faces import aio
 
 if TYPE_CHECKING:
     from headrace.clients.models.logs import V1LogLine, V1LogLineList
-    from headrace.triggers.outcomes import Connected
+    from headrace.triggers.results.outcomes import Connected
 
 
 class LogsClient:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from headrace.core.run.ids import workflow_id
 from headrace.engine.catalog.workflows import all_published, published
 from headrace.triggers.definition import Door, no_such_workflow
-from headrace.triggers.outcomes import Connected
+from headrace.triggers.results.outcomes import Connected
 
 if TYPE_CHECKING:
     from headrace.core.run.plans.plan import RunPlan

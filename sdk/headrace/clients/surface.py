@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.app import Headrace
+    from headrace.clients.admission.gates import GatesClient
+    from headrace.clients.admission.rate_limits import RateLimitsClient
+    from headrace.clients.admission.waits import WaitsClient
     from headrace.clients.cel import CELClient
-    from headrace.clients.crons import CronClient
     from headrace.clients.dead_letters import DeadLettersClient
-    from headrace.clients.events import EventClient
-    from headrace.clients.filters import FiltersClient
-    from headrace.clients.gates import GatesClient
     from headrace.clients.logs import LogsClient
     from headrace.clients.metrics import MetricsClient
-    from headrace.clients.rate_limits import RateLimitsClient
     from headrace.clients.runs.client import RunsClient
-    from headrace.clients.scheduled import ScheduledClient
+    from headrace.clients.starts.crons import CronClient
+    from headrace.clients.starts.events import EventClient
+    from headrace.clients.starts.filters import FiltersClient
+    from headrace.clients.starts.scheduled import ScheduledClient
+    from headrace.clients.starts.webhooks import WebhooksClient
     from headrace.clients.stubs import StubsClient
-    from headrace.clients.waits import WaitsClient
-    from headrace.clients.webhooks import WebhooksClient
     from headrace.clients.workers import WorkersClient
     from headrace.clients.workflows import WorkflowsClient
 
@@ -63,14 +63,14 @@ class Clients:
     @cached_property
     def cron(self) -> CronClient:
         """Crons: create, list, get, delete."""
-        from headrace.clients.crons import CronClient
+        from headrace.clients.starts.crons import CronClient
 
         return CronClient(self._app)
 
     @cached_property
     def scheduled(self) -> ScheduledClient:
         """Runs that start once, at a time: create, list, get, update, delete."""
-        from headrace.clients.scheduled import ScheduledClient
+        from headrace.clients.starts.scheduled import ScheduledClient
 
         return ScheduledClient(self._app)
 
@@ -91,21 +91,21 @@ class Clients:
     @cached_property
     def rate_limits(self) -> RateLimitsClient:
         """The limits of static rate limit keys: put, list."""
-        from headrace.clients.rate_limits import RateLimitsClient
+        from headrace.clients.admission.rate_limits import RateLimitsClient
 
         return RateLimitsClient(self._app)
 
     @cached_property
     def gates(self) -> GatesClient:
         """What holds limits, what waits at them, and what is left of rate limits: list, get, find."""
-        from headrace.clients.gates import GatesClient
+        from headrace.clients.admission.gates import GatesClient
 
         return GatesClient(self._app)
 
     @cached_property
     def waits(self) -> WaitsClient:
         """What durable tasks, and tasks with conditions, wait for: events, times, child runs."""
-        from headrace.clients.waits import WaitsClient
+        from headrace.clients.admission.waits import WaitsClient
 
         return WaitsClient(self._app)
 
@@ -119,21 +119,21 @@ class Clients:
     @cached_property
     def event(self) -> EventClient:
         """Events: push, list, get."""
-        from headrace.clients.events import EventClient
+        from headrace.clients.starts.events import EventClient
 
         return EventClient(self._app)
 
     @cached_property
     def filters(self) -> FiltersClient:
         """Which events start which workflows: create, list, get, update, delete."""
-        from headrace.clients.filters import FiltersClient
+        from headrace.clients.starts.filters import FiltersClient
 
         return FiltersClient(self._app)
 
     @cached_property
     def webhooks(self) -> WebhooksClient:
         """Requests of other services that become events: create, list, get, update, delete."""
-        from headrace.clients.webhooks import WebhooksClient
+        from headrace.clients.starts.webhooks import WebhooksClient
 
         return WebhooksClient(self._app)
 

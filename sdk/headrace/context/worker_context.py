@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from headrace.core.values import dataclass
 
-if TYPE_CHECKING:
-    from headrace.context.context import Context
+
+class _Attempt(Protocol):
+    """What a Context knows of its worker."""
+
+    @property
+    def worker_id(self) -> str: ...
+
+    @property
+    def worker_labels(self) -> dict[str, str | int]: ...
+
+    def upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None: ...
+
+    async def aio_upsert_worker_labels(self, labels: Mapping[str, str | int]) -> None: ...
 
 
 class WorkerContext:
     """The worker that an attempt runs on."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: _Attempt) -> None:
         self._context = context
 
     def id(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from headrace.core.run.plans.plan import TaskKind
-from headrace.definitions.base import WorkflowConfig
+from headrace.definitions.base import BaseWorkflow, WorkflowConfig
 from headrace.definitions.signature import input_type_of, member_input_type_of
 from headrace.definitions.standalone import Standalone
 from headrace.definitions.task import Task
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
     from headrace.context.context import Context
     from headrace.context.durable import DurableContext
-    from headrace.definitions.workflow import Workflow
 
 I = TypeVar("I")  # noqa: E741  # the input
 J = TypeVar("J")
@@ -142,7 +141,8 @@ class TaskDecorator(Generic[I]):
 
     def __init__(
         self,
-        workflow: Workflow[I],
+        workflow: BaseWorkflow[I, Any],
+        add: Callable[[Task[Any, Any]], None],
         name: str | None,
         options: TaskOptions,
         parents: tuple[Task[Any, Any], ...],
@@ -151,6 +151,7 @@ class TaskDecorator(Generic[I]):
         suffix: str = "",
     ) -> None:
         self._workflow = workflow
+        self._add = add
         self._name = name
         self._options = options.with_defaults(workflow.config.task_defaults)
         self._parents = parents
@@ -180,7 +181,7 @@ class TaskDecorator(Generic[I]):
             namespace=self._workflow.app.settings.prefix,
             middleware=self._workflow.app.middleware,
         )
-        self._workflow.add(task)
+        self._add(task)
         return task
 
     def _input_type(self, fn: Callable[..., Any]) -> Any:

@@ -6,12 +6,29 @@ import importlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from headrace.values.codec import Codec, output_text
 
-if TYPE_CHECKING:
-    from headrace.definitions.base import BaseWorkflow
+
+class _Config(Protocol):
+    @property
+    def description(self) -> str | None: ...
+
+    @property
+    def input_validator(self) -> Any: ...
+
+
+class _Runnable(Protocol):
+    """A workflow, as a tool needs it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> _Config: ...
+
+    async def aio_run(self, input: Any) -> Any: ...
 
 
 class MCPProvider(StrEnum):
@@ -21,7 +38,7 @@ class MCPProvider(StrEnum):
     OPENAI = "openai"
 
 
-def tool_of(workflow: BaseWorkflow[Any, Any], provider: MCPProvider | str, options: Mapping[str, Any]) -> Any:
+def tool_of(workflow: _Runnable, provider: MCPProvider | str, options: Mapping[str, Any]) -> Any:
     """The tool, as the provider's SDK has it. ValueError without a description or a validator, or for no provider."""
     description, validator = workflow.config.description, workflow.config.input_validator
     if not description:
@@ -40,15 +57,13 @@ def tool_of(workflow: BaseWorkflow[Any, Any], provider: MCPProvider | str, optio
             return _openai(workflow, description, codec, options)
 
 
-async def _answer(workflow: BaseWorkflow[Any, Any], value: Any) -> str:
+async def _answer(workflow: _Runnable, value: Any) -> str:
     """The run's result as JSON."""
     result = await workflow.aio_run(value)
     return output_text(result) or "{}"
 
 
-def _claude(
-    workflow: BaseWorkflow[Any, Any], description: str, codec: Codec, options: Mapping[str, Any]
-) -> Any:
+def _claude(workflow: _Runnable, description: str, codec: Codec, options: Mapping[str, Any]) -> Any:
     try:
         sdk: Any = importlib.import_module("claude_agent_sdk")
     except ImportError as error:
@@ -61,9 +76,7 @@ def _claude(
     return sdk.tool(workflow.name, description, codec.adapter.json_schema(), **options)(run)
 
 
-def _openai(
-    workflow: BaseWorkflow[Any, Any], description: str, codec: Codec, options: Mapping[str, Any]
-) -> Any:
+def _openai(workflow: _Runnable, description: str, codec: Codec, options: Mapping[str, Any]) -> Any:
     try:
         sdk: Any = importlib.import_module("agents")
     except ImportError as error:

@@ -94,7 +94,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         """A task that runs once, after all others are settled, if any of them FAILED. The run stays FAILED."""
         given = self._given("its on-failure task", _ENDING, rest, dict(options))
         return TaskDecorator(
-            self, name, TaskOptions(**given), (), kind=TaskKind.ON_FAILURE, suffix="-on-failure"
+            self, self.add, name, TaskOptions(**given), (), kind=TaskKind.ON_FAILURE, suffix="-on-failure"
         )
 
     def on_success_task(
@@ -102,7 +102,7 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
     ) -> TaskDecorator[I]:
         """A task whose parents are all tasks that no other depends on: define it last."""
         given = self._given("its on-success task", _ENDING, rest, dict(options))
-        return TaskDecorator(self, name, TaskOptions(**given), self._leaves(), suffix="-on-success")
+        return TaskDecorator(self, self.add, name, TaskOptions(**given), self._leaves(), suffix="-on-success")
 
     def batch_task(
         self,
@@ -117,14 +117,14 @@ class Workflow(BaseWorkflow[I, dict[str, Any]]):
         given: dict[str, Any] = dict(options)
         parents = tuple(given.pop("parents", None) or ())
         made = with_batch(given, broadcast_output=broadcast_output)
-        return BatchTaskDecorator(self, name, TaskOptions(**made), parents)
+        return BatchTaskDecorator(self, self.add, name, TaskOptions(**made), parents)
 
     def _decorator(self, name: str | None, rest: Sequence[Any], options: dict[str, Any]) -> TaskDecorator[I]:
         if callable(name):
             raise DefinitionError(f"workflow {self.name}: write @{self.config.name}.task(), with parentheses")
         given = self._given(f"task {name or ''}".strip(), _TASK, rest, options)
         parents = tuple(given.pop("parents", None) or ())
-        return TaskDecorator(self, name, TaskOptions(**given), parents)
+        return TaskDecorator(self, self.add, name, TaskOptions(**given), parents)
 
     def _given(
         self, what: str, order: Sequence[str], rest: Sequence[Any], options: dict[str, Any]

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.runtime.loop import ProcessLoop, process_loop
 
 if TYPE_CHECKING:
-    from headrace.runtime.process import Process
+    from headrace.definitions.worker import Worker
+    from headrace.settings.settings import Settings
+    from headrace.telemetry.prometheus import Counts
 
 ANSWERS_WITHIN_S = 0.05
 """How long one look waits for a loop that is free."""
@@ -51,7 +53,17 @@ class LoopWatch:
         return answered
 
 
-def serve_health(process: Process) -> ThreadingHTTPServer:
+class Watched(Protocol):
+    """A worker process, as its health is told."""
+
+    settings: Settings
+    worker: Worker
+    slots: int
+    counts: Counts
+    stopping: threading.Event
+
+
+def serve_health(process: Watched) -> ThreadingHTTPServer:
     """`GET /health`: 200 while the worker takes work, 503 while it drains or its event loop is blocked; `GET /metrics`."""
     config = process.settings.healthcheck
     watch = LoopWatch(process_loop, limit_s=config.event_loop_block_threshold_seconds.total_seconds())

@@ -12,18 +12,18 @@ from headrace.engine.runs.read import read_many
 from headrace.errors import StoreUnavailable
 from headrace.options.priority import check_priority
 from headrace.triggers.definition import found_here
-from headrace.triggers.door import door_of
 
 if TYPE_CHECKING:
     from headrace.core.run.request import StartRun
+    from headrace.engine.attempts.starts import Start
     from headrace.triggers.definition import Door
-    from headrace.triggers.outcomes import Connected
+    from headrace.triggers.results.outcomes import Connected
 
 MAX_TRIES = 5
 
 
-def put_off_run(app: Door, wanted: StartRun) -> str:
-    """The id of the run that will start for this call and those before it, with this call's input, metadata and priority.
+def put_off_run(app: Door, wanted: StartRun, start: Start) -> str:
+    """The id of the run that will start for this call and those before it, with this call's input, metadata and priority. `start`: the door.
 
     ValueError where there is no such workflow; PayloadTooLargeError for an input of more than 256 KB.
     """
@@ -48,19 +48,19 @@ def put_off_run(app: Door, wanted: StartRun) -> str:
         taken = put_off(engine, pending)
         if taken is not None:
             return taken.run_id
-        _let_it_start(app, pending.id)
+        _let_it_start(app, pending.id, start)
     raise StoreUnavailable(
         f"workflow {wanted.workflow}: the debounced run of key {quiet.key!r} kept changing; call again"
     )
 
 
-def _let_it_start(app: Door, given: str) -> None:
+def _let_it_start(app: Door, given: str, start: Start) -> None:
     """The pending run was marked as started, by a process that may have died before it started it. Starting it twice is harmless."""
     run = get_scheduled(app.engine, given, FiringKind.DEBOUNCE)
     if run is None or not run.started:
         return
     if run.problem is None:
-        start_scheduled(app.engine, door_of(app), run)
+        start_scheduled(app.engine, start, run)
     forget_debounced(app.engine, run)
 
 

@@ -10,7 +10,7 @@ from headrace.engine.catalog.workflows import Published, all_published, publishe
 from headrace.errors import ZoneError
 from headrace.options.zones import called
 from headrace.triggers.children import current
-from headrace.triggers.outcomes import Connected
+from headrace.triggers.results.outcomes import Connected
 
 if TYPE_CHECKING:
     from headrace.core.run.plans.plan import RunPlan

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from headrace.errors import FailedTaskRunExceptionGroup, RunCancelled, RunNotFound, TaskRunError
 from headrace.triggers.children import current
-from headrace.triggers.outcomes import Connected, Outputs, outcomes_of
-from headrace.triggers.waiting import aio_wait, wait
+from headrace.triggers.results.outcomes import Connected, Outputs, outcomes_of
+from headrace.triggers.results.waiting import aio_wait, wait
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -62,7 +62,7 @@ class _Ref(Generic[R]):
 
     def stream(self) -> AsyncIterator[str | bytes]:
         """Deprecated: use `runs.subscribe_to_stream(run_id)`."""
-        from headrace.triggers.stream import subscribe
+        from headrace.triggers.results.stream import subscribe
 
         warnings.warn(
             "use runs.subscribe_to_stream(run_id) in place of ref.stream()", DeprecationWarning, stacklevel=2

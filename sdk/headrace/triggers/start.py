@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.core.run.request import Child, Event, StartRun, derived_run_id, metadata_for
@@ -44,7 +45,10 @@ def start(app: Door, wanted: Sequence[StartRun]) -> list[str]:
             record.run_id
             for record in _start_records(app, [one for one in traced if one.options.debounce is None])
         )
-        return [next(ids) if one.options.debounce is None else put_off_run(app, one) for one in traced]
+        return [
+            next(ids) if one.options.debounce is None else put_off_run(app, one, partial(start, app))
+            for one in traced
+        ]
 
 
 def start_records(app: Door, wanted: Sequence[StartRun]) -> list[RunRecord]:
@@ -122,7 +126,7 @@ def _start(app: Door, news: Sequence[NewRun]) -> list[RunRecord]:
     except StackNotFound as error:
         raise _on_no_worker(app, news) or error from None
     if news[0].routing.reply_to is not None:
-        from headrace.triggers.mailbox import mailbox_of
+        from headrace.triggers.results.mailbox import mailbox_of
 
         mailbox_of(app.engine).remember(records)
     return records

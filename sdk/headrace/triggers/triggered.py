@@ -16,7 +16,7 @@ from headrace.options.priority import Priority
 from headrace.triggers.children import current
 from headrace.triggers.options import RunArguments, TriggerWorkflowOptions, WorkflowRunTriggerConfig
 from headrace.triggers.refs import TaskRunRef, aio_gather, gather
-from headrace.triggers.waiting import reply_queue
+from headrace.triggers.results.waiting import reply_queue
 from headrace.values.codec import input_text
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from headrace_infra.cli.console import counted, errors, say
 from headrace_infra.cli.project.pages import serve_in_background
 from headrace_infra.cli.project.watching import View
 from headrace_infra.loading import check_app_path
-from headrace_infra.local.emulators import REGION, Emulator, emulator
+from headrace_infra.local.emulated.emulators import REGION, Emulator, emulator
 from headrace_infra.local.supervising import (
     VISIBILITY_S,
     Broken,

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.app import Headrace
-from headrace.clients.gates import GatesClient
+from headrace.clients.admission.gates import GatesClient
 from headrace.core.labels import SIGNS, decode_required
 from headrace.core.points import WORKER_GATE, WORKER_PAUSE
 from headrace.engine.waits.points import GateKind

@@ -14,7 +14,7 @@ from headrace.engine.engine import Engine
 from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.runtime import loop as runtime_loop
 from headrace.runtime.durable import kept as suspended
-from headrace.triggers import mailbox
+from headrace.triggers.results import mailbox
 from headrace_infra.local.resources import Deployed
 from headrace_infra.local.stack import HORIZON_MS, MINUTE_MS
 from headrace_infra.testing.simulated.deliveries import Deliveries

@@ -30,7 +30,7 @@ from headrace.core.run.plans.plan import Json, TaskKind
 from headrace.core.run.record import ErrorInfo, RunRecord, RunStatus, TaskStatus
 from headrace.core.values import dataclass
 from headrace.engine.waits.points import waited_for
-from headrace.triggers.outcomes import task_error
+from headrace.triggers.results.outcomes import task_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

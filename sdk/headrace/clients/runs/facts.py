@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.core.run.derived.graph import TaskState, states
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
-from headrace.triggers.outcomes import task_error, task_errors
+from headrace.triggers.results.outcomes import task_error, task_errors
 
 PARENT_TASK = "hatchet__parent_step_run_id"
 """The metadata entry of a child run that names the task run which spawned it."""

@@ -20,7 +20,7 @@ from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
 from headrace.errors import TaskRunError
-from headrace.triggers.outcomes import task_error
+from headrace.triggers.results.outcomes import task_error
 
 _Told = tuple[int, Type, int, str]  # when (ms), what, retry count, why
 _TIMED_OUT = "Task exceeded timeout of"

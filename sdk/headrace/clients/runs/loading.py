@@ -15,7 +15,7 @@ from headrace.core.run.stored.texts import payload_text
 from headrace.core.table import attempt_key
 from headrace.engine.runs.read import input_text, read_many
 from headrace.errors import RunNotFound
-from headrace.triggers.outcomes import outputs_of
+from headrace.triggers.results.outcomes import outputs_of
 
 if TYPE_CHECKING:
     from headrace.core.durable.log import Entry

@@ -13,10 +13,10 @@ from headrace.core.run.derived.progress import run_status
 from headrace.core.run.ids import checked_run_id, split_task_run_id
 from headrace.core.run.record import RunStatus
 from headrace.errors import RunNotFound
-from headrace.triggers import stream
 from headrace.triggers.faces import aio
-from headrace.triggers.outcomes import Outputs
 from headrace.triggers.refs import WorkflowRunRef
+from headrace.triggers.results import stream
+from headrace.triggers.results.outcomes import Outputs
 
 if TYPE_CHECKING:
     import builtins

@@ -21,7 +21,7 @@ from headrace.errors import DefinitionError, StoreUnavailable
 from headrace.options.rate_limits import WINDOW_S, RateLimitDuration, check_key, window_s
 from headrace.settings.environment import names_stack
 from headrace.triggers.faces import aio
-from headrace.triggers.outcomes import Connected
+from headrace.triggers.results.outcomes import Connected
 
 if TYPE_CHECKING:
     from headrace.clients.models.catalog import RateLimit, RateLimitList

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
     from headrace.engine.engine import Engine
     from headrace.settings.settings import Settings
-    from headrace.triggers.mailbox import Mailbox
+    from headrace.triggers.results.mailbox import Mailbox
 
 GROWTH = 1.3
 """What a pause is multiplied by after each poll that found the run still open."""

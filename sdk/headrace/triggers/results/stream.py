@@ -14,7 +14,7 @@ from headrace.errors import RunNotFound
 
 if TYPE_CHECKING:
     from headrace.engine.engine import Engine
-    from headrace.triggers.outcomes import Connected
+    from headrace.triggers.results.outcomes import Connected
 
 LONGEST_POLL_S = 0.25
 """The longest pause between two looks: a stream is watched by a person."""

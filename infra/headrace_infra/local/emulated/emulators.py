@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import NotConfigured
-from headrace_infra.local.guard import guarded_wsgi, new_key
-from headrace_infra.local.keeping import Kept, kept_by_moto, restore_into_moto
+from headrace_infra.local.emulated.guard import guarded_wsgi, new_key
+from headrace_infra.local.emulated.keeping import Kept, kept_by_moto, restore_into_moto
 from headrace_infra.ministack import free_port, ministack, python_with_ministack
 
 KINDS = ("auto", "ministack", "moto")

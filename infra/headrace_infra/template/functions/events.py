@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.engine.events.push import EVENTS_QUEUE
-from headrace_infra.template.functions import (
+from headrace_infra.template.functions.workers import (
     SUPPORT_MEMORY,
     Source,
     common,

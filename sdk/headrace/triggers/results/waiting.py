@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from headrace.core.run.record import RunRecord
 from headrace.core.values import dataclass
 from headrace.triggers.children import current
-from headrace.triggers.looking import POLLED_S, Looker, Watch
-from headrace.triggers.mailbox import mailbox_of
+from headrace.triggers.results.looking import POLLED_S, Looker, Watch
+from headrace.triggers.results.mailbox import mailbox_of
 
 if TYPE_CHECKING:
     import asyncio
 
-    from headrace.triggers.outcomes import Connected
+    from headrace.triggers.results.outcomes import Connected
 
 
 def reply_queue(app: Connected) -> str | None:

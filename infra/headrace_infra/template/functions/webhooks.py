@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace_infra.template.functions import (
+from headrace_infra.template.functions.workers import (
     SUPPORT_MEMORY,
     Source,
     common,

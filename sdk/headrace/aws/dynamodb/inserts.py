@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from headrace.aws.items import item_to_wire, key_to_wire
+from headrace.aws.dynamodb.items import item_to_wire, key_to_wire
 from headrace.core.changes import ITEM_MISSING, Put, Write
 
 BATCH = 25

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from headrace.aws.expressions import request_of
+from headrace.aws.dynamodb.expressions import request_of
+from headrace.aws.dynamodb.inserts import batches_of, is_insert
+from headrace.aws.dynamodb.items import item_from_wire, key_to_wire
 from headrace.aws.faults import DENIED, FINAL, translated
-from headrace.aws.inserts import batches_of, is_insert
-from headrace.aws.items import item_from_wire, key_to_wire
 from headrace.aws.transport import Refusal, Transport
 from headrace.core.changes import Applied, Item, Key, Put, Refused, Write, Written
 from headrace.core.table import INDEXES

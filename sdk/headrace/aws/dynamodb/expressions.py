@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import field
 from typing import Any, assert_never
 
-from headrace.aws.items import item_to_wire, key_to_wire, to_wire
+from headrace.aws.dynamodb.items import item_to_wire, key_to_wire, to_wire
 from headrace.core.changes import (
     All,
     AnyOf,

@@ -1,0 +1,1 @@
+"""An emulated AWS as a server on this machine."""

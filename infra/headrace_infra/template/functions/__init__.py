@@ -1,0 +1,1 @@
+"""The Lambda functions, one kind a file, each with what invokes it."""

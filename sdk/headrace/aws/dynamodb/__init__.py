@@ -1,0 +1,1 @@
+"""The store on DynamoDB: requests made of changes, and items of its format."""
