@@ -14,8 +14,9 @@ from headrace.errors import QueueUnavailable
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
 from headrace.ports import Outgoing, Ports, Received
-from headrace.runtime.process import VISIBILITY_S, Process
+from headrace.runtime.process import Process
 from headrace.runtime.slots.intake import AHEAD_S, WAITED_S, Deleter, Intake, give_back
+from headrace.runtime.slots.polls import VISIBILITY_S
 
 
 def message(number: int) -> Received:

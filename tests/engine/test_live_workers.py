@@ -23,7 +23,8 @@ from headrace.engine.engine import Engine
 from headrace.memory.clock import VirtualClock
 from headrace.memory.store import MemoryStore
 from headrace.memory.wiring import connect
-from headrace.runtime.process import VISIBILITY_S, Process
+from headrace.runtime.process import Process
+from headrace.runtime.slots.polls import VISIBILITY_S
 
 
 @pytest.fixture

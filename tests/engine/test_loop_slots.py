@@ -22,8 +22,9 @@ from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
 from headrace.runtime.control import Running
 from headrace.runtime.deadline import TimedOut
-from headrace.runtime.process import VISIBILITY_S, Process
+from headrace.runtime.process import Process
 from headrace.runtime.slots.called_here import CalledHere
+from headrace.runtime.slots.polls import VISIBILITY_S
 from headrace.settings.settings import HealthcheckConfig
 
 SLOTS = 60

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from support.eventually import eventually
 
 from headrace import Context, EmptyModel, Headrace, RunStatus, Settings
 from headrace.engine.engine import Limits
 from headrace.memory.wiring import connect
-from headrace.runtime import process as process_module
 from headrace.runtime.process import Process
+from headrace.runtime.slots import polls
 from headrace_handlers.worker import make_handler
 from headrace_infra.local.dispatcher import LambdaContext, event_of
 
@@ -49,36 +48,6 @@ def deaf() -> Iterator[Deaf]:
     found = Deaf()
     yield found
     found.let_go.set()
-
-
-def test_a_slot_of_a_process_is_taken_until_the_code_has_ended(deaf: Deaf) -> None:
-    process = Process(deaf.worker, slots=2)
-    running = threading.Thread(target=process.run)
-    running.start()
-    try:
-        late = [deaf.deaf.run(wait_for_result=False).workflow_run_id for _ in range(2)]
-        eventually(lambda: [deaf.status(run_id) for run_id in late] == [RunStatus.FAILED] * 2)
-        next_one = deaf.well.run(wait_for_result=False).workflow_run_id
-        time.sleep(0.3)
-        assert deaf.status(next_one) is RunStatus.QUEUED
-        deaf.let_go.set()
-        eventually(lambda: deaf.status(next_one) is RunStatus.COMPLETED)
-    finally:
-        process.stopping.set()
-        running.join(20)
-    assert not running.is_alive()
-
-
-def test_a_drain_does_not_wait_for_code_whose_outcome_is_known(deaf: Deaf) -> None:
-    process = Process(deaf.worker, slots=2)
-    running = threading.Thread(target=process.run)
-    running.start()
-    run_id = deaf.deaf.run(wait_for_result=False).workflow_run_id
-    eventually(lambda: deaf.status(run_id) is RunStatus.FAILED)
-    process.stopping.set()
-    running.join(20)
-    assert not running.is_alive()
-    assert not deaf.let_go.is_set()
 
 
 def test_a_lambda_ends_once_its_other_messages_are_done_with(deaf: Deaf) -> None:
@@ -122,7 +91,7 @@ class NoAnswer:
 def test_a_drain_does_not_wait_for_a_receive_without_an_answer(
     deaf: Deaf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(process_module, "POLL_ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr(polls, "POLL_ENDS_WITHIN_S", 0.1)
     faults = NoAnswer()
     deaf.app.use(connect(faults=faults), limits=SOON)
     process = Process(deaf.worker, slots=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 
-from headrace.app import _DAG, _DURABLE, _STANDALONE, Headrace
+from headrace.app import Headrace
 from headrace.definitions.arguments import (
     BatchArguments,
     DagArguments,
@@ -16,6 +16,7 @@ from headrace.definitions.arguments import (
     names_of,
 )
 from headrace.definitions.base import WorkflowConfig
+from headrace.definitions.declaring import _DAG, _DURABLE, _STANDALONE
 from headrace.definitions.task_options import TaskOptions
 from headrace.definitions.workflow import _ENDING, _TASK
 from headrace.options.batch import BatchOptions

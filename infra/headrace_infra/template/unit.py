@@ -14,7 +14,7 @@ from headrace.core.waits.passes import items_of
 from headrace.definitions.worker import LAMBDA_TIMEOUT_S, RESERVE_S, WorkerOptions
 from headrace.errors import CompileError
 from headrace.ports import NEXT
-from headrace.runtime.process import VISIBILITY_S
+from headrace.runtime.slots.polls import VISIBILITY_S
 from headrace_infra.template.roles import check_policies
 
 MARGIN_S = 30

@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,7 @@ from headrace.runtime.loop import stop_process_loop
 from headrace.runtime.slots.intake import Deleter, Intake, give_back
 from headrace.runtime.slots.loop_slots import LoopSlots, run_on_the_loop
 from headrace.runtime.slots.outlasted import await_ends
+from headrace.runtime.slots.polls import VISIBILITY_S, Polls
 from headrace.runtime.slots.thread_slots import ThreadSlot
 from headrace.telemetry.prometheus import Counts
 from headrace.triggers.door import door_of
@@ -51,20 +51,9 @@ logger = logging.getLogger("headrace.worker")
 
 DEFAULT_SLOTS = 10
 BY_DEFAULT = ": the default of a process. A task that waits for its children here keeps its place, so give the worker slots=... where many do"
-LONG_POLL_S = 10
-POLL_ENDS_WITHIN_S = LONG_POLL_S + 5
 TICK_EVERY_S = 60.0
 START_PATIENCE_S = 120
 """How long a start tries again while AWS throttles or does not answer."""
-
-GIVE_WAY_S = 0.05
-"""How long the queue of new runs is left alone while the other has more."""
-
-WITHOUT_NEXT_S = 60
-"""How long a queue of started runs that cannot be polled is left alone: an older stack has none."""
-
-VISIBILITY_S = 60
-"""How long a message is hidden when it is received; the heartbeat keeps it hidden while its task runs."""
 
 
 def serve(worker: Worker) -> None:
@@ -113,8 +102,13 @@ class Process:
         next_queue = self.engine.next_queue(worker.name)
         self.next_queue = next_queue if next_queue != worker.name else None
         self._intake = Intake(self.slots)
-        self._next_has_more = False
-        self._broken: BaseException | None = None
+        self._polls = Polls(
+            self.engine.queues,
+            self._intake,
+            self.stopping,
+            queue=worker.name,
+            next_queue=self.next_queue,
+        )
         self._deleter: Deleter
         self._lock = threading.Lock()
 
@@ -188,29 +182,16 @@ class Process:
 
     # ---- polling
 
-    def _receive(self, queue: str, limit: int) -> list[Received]:
-        try:
-            return self.engine.queues.receive(
-                queue, limit=limit, wait_s=LONG_POLL_S, visibility_s=VISIBILITY_S
-            )
-        except QueueUnavailable as error:
-            logger.warning("could not receive: %s", error)
-            self.stopping.wait(1)
-            return []
-
     def _poll_on_this_thread(self) -> None:
         """One message at a time, here: an alarm can end sync code."""
         host = self._host(end_process_allowed=True)
         while not self.stopping.is_set():
-            for received in self._receive(self.worker.name, 1):
+            for received in self._polls.receive(1):
                 await_ends(self._deliver(host, received), self.stopping.is_set)
 
     def _poll_into_slots(self) -> None:
-        """A receive blocks for its long poll, so each queue has a thread. The slots have threads of their own; a single one is this thread."""
+        """The queues' polls have threads, and the slots have threads of their own; a single one is this thread."""
         host = self._host(end_process_allowed=self.slots == 1)
-        polls = [self._polling(self._poll, "headrace-poll")]
-        if self.next_queue is not None:
-            polls.append(self._polling(partial(self._poll_next, self.next_queue), "headrace-next"))
         threads: list[threading.Thread] = []
         if self.slots > 1 and run_on_the_loop(self.worker):
             threads.append(
@@ -222,74 +203,23 @@ class Process:
                 ThreadSlot(number, self._intake, self._steps_of(host), self._settle, self.stopping.is_set)
                 for number in range(self.slots)
             ]
-        for thread in (*polls, *threads):
+        self._polls.start()
+        for thread in threads:
             thread.start()
         for slot in slots:
             slot.start()
         try:
             if self.slots == 1:
-                threading.Thread(target=self._await_polls, args=(polls,), daemon=True).start()
+                threading.Thread(target=self._polls.wait, daemon=True).start()
                 self._work(host)
         finally:
-            self._await_polls(polls)
+            self._polls.wait()
             for thread in threads:
                 thread.join()
             for slot in slots:
                 slot.join()
-        if self._broken is not None:
-            raise self._broken
-
-    def _await_polls(self, polls: Sequence[threading.Thread]) -> None:
-        """Until the process is told to stop and its receives have ended, or for POLL_ENDS_WITHIN_S after that. One that gets no answer, or is
-        tried again by the client library, holds up no drain: what it may still receive appears when its visibility timeout ends."""
-        while not self.stopping.is_set():  # so it is once any of them has ended
-            polls[0].join(0.2)  # not a wait for `stopping`, which a signal sets on this very thread
-        until = monotonic() + POLL_ENDS_WITHIN_S
-        for poll in polls:
-            poll.join(max(0.0, until - monotonic()))
-        if any(poll.is_alive() for poll in polls):
-            logger.warning("a receive has not ended within %d s: the drain goes on", POLL_ENDS_WITHIN_S)
-        give_back(self.engine.queues, self._intake.close())
-
-    def _polling(self, poll: Callable[[], None], name: str) -> threading.Thread:
-        """A thread that polls. What is raised there ends the worker, and is raised on the main thread."""
-
-        def polled() -> None:
-            try:
-                poll()
-            except BaseException as error:  # noqa: BLE001  # raised again on the main thread
-                self._broken = error
-            finally:
-                self.stopping.set()
-                give_back(self.engine.queues, self._intake.close())
-
-        return threading.Thread(target=polled, name=name, daemon=True)
-
-    def _poll(self) -> None:
-        """New runs, while the other queue has no more than it gave."""
-        while not self.stopping.is_set():
-            room = 0 if self._next_has_more else self._intake.wait_for_room(0.5)
-            if room:
-                give_back(self.engine.queues, self._intake.put(self._receive(self.worker.name, room)))
-            elif self._next_has_more:
-                self.stopping.wait(GIVE_WAY_S)
-
-    def _poll_next(self, queue: str) -> None:
-        """What goes on with runs that have started. A stack without this queue has it all in the other."""
-        while not self.stopping.is_set():
-            room = self._intake.wait_for_room(0.5)
-            if not room:
-                continue
-            try:
-                found = self._receive(queue, room)
-            except HeadraceError as error:
-                logger.warning("queue %s is not polled for %d s: %s", queue, WITHOUT_NEXT_S, error)
-                self._next_has_more = False
-                self.stopping.wait(WITHOUT_NEXT_S)
-                continue
-            self._next_has_more = len(found) == room
-            give_back(self.engine.queues, self._intake.put(found, first=True))
-        self._next_has_more = False
+        if self._polls.broken is not None:
+            raise self._polls.broken
 
     def _work_on_the_loop(self, host: Host) -> None:
         """All slots of async tasks."""

@@ -7,10 +7,22 @@ import os
 from collections import OrderedDict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from headrace.runtime.durable.run import DurableRun
+    from headrace.runtime.durable.standing import Standing
+
+
+class Suspended(Protocol):
+    """A DurableRun whose code is suspended."""
+
+    @property
+    def standing(self) -> Standing: ...
+
+    def leave(self) -> None: ...
+
+    def close(self, why: str) -> None: ...
+
 
 MOST_KEPT = 1_000
 """How many suspended tasks' coroutines a process keeps where they stand. The oldest are closed: only then their `finally` runs, and any
@@ -19,10 +31,10 @@ durable operation in it is refused."""
 FULL = 0.6
 """The share of the process's memory above which half of them are closed: what else runs in it needs room."""
 
-_kept: OrderedDict[int, tuple[DurableRun, asyncio.Task[Any]]] = OrderedDict()
+_kept: OrderedDict[int, tuple[Suspended, asyncio.Task[Any]]] = OrderedDict()
 
 
-def keep(run: DurableRun, main: asyncio.Task[Any]) -> None:
+def keep(run: Suspended, main: asyncio.Task[Any]) -> None:
     """Leave the code where it stands, without its log: that is read anew when the task goes on. The oldest of too many are closed."""
     run.leave()
     run.standing.hush()

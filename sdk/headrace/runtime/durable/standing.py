@@ -6,21 +6,26 @@ import asyncio
 import contextvars
 from collections.abc import Collection
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from headrace.runtime import loop
 
-if TYPE_CHECKING:
-    from headrace.runtime.durable.run import DurableRun
 
-running: contextvars.ContextVar[DurableRun | None] = contextvars.ContextVar("headrace_durable", default=None)
+class Invocation(Protocol):
+    """One invocation of a durable task: a DurableRun."""
+
+    @property
+    def standing(self) -> Standing: ...
+
+
+running: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("headrace_durable", default=None)
 """The invocation whose code runs in this context."""
 
 
 class Standing:
     """The asyncio tasks of one invocation's code. It looks at what the loop has ready and scheduled."""
 
-    def __init__(self, run: DurableRun, of_loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, run: Invocation, of_loop: asyncio.AbstractEventLoop) -> None:
         self._run = run
         self._loop = of_loop
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -68,7 +73,7 @@ class Standing:
         return _innermost_is_asyncio(task)
 
 
-def _is_of(handle: Any, run: DurableRun) -> bool:
+def _is_of(handle: Any, run: Invocation) -> bool:
     context = getattr(handle, "_context", None)
     return context is not None and context.get(running) is run
 
