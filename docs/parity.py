@@ -143,7 +143,7 @@ G9 | Scheduled runs in bulk | works |  | engine/test_crons.py::test_listed_by_wh
 G10 | Webhooks | differs | at the URL of the stack's own function | sdk/test_webhooks.py::test_a_signed_request_starts_a_run_and_is_told_of_its_event
 H1 | Metadata | works |  | clients/test_runs.py::test_filters
 H2 | `runs.list` | works |  | clients/test_runs.py::test_newest_first_over_days_shards_and_workflows
-H3 | `runs.get` and details | differs | `task_events` has no SENT_TO_WORKER and ACKNOWLEDGED, as a claim is both (ASSIGNED), no COULD_NOT_SEND_TO_WORKER, and no SLOT_RELEASED, TIMEOUT_REFRESHED and RATE_LIMIT_ERROR: the last is a FAILED with its reason | clients/test_details.py::test_what_happened
+H3 | `runs.get` and details | differs | `task_events` has no SENT_TO_WORKER and ACKNOWLEDGED, as a claim is both (ASSIGNED), and no COULD_NOT_SEND_TO_WORKER; SLOT_RELEASED and TIMEOUT_REFRESHED are there from the attempt's next beat or its end on, RATE_LIMIT_ERROR comes before its FAILED | sdk/test_task_events.py::test_a_longer_time_limit_is_told_of_each_attempt_at_no_request
 H4 | Replay | differs | also with another input, or of the failed tasks only; a run that is not over is refused | clients/test_replay.py::test_a_failed_run_is_replayed_and_its_reference_awaited_again
 H5 | Bulk cancel and replay | works |  | clients/test_bulk.py::test_failed_runs_are_replayed_by_a_worker_though_the_client_is_gone
 H6 | Task logs | works |  | sdk/test_log_capture.py::test_lines_of_the_logger_and_of_those_below_it

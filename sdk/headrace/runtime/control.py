@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from headrace.core.run.history import FIRST, LAST
+from headrace.core.run.notes import Note, NoteKind, with_notes
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK
 from headrace.core.run.transitions.fence import Attempt
@@ -66,6 +68,7 @@ class LiveControl:
         self._lock = threading.Lock()
         self._started = monotonic()
         self._limit_s = limit_s
+        self._notes: list[Note] = []
         self._ceiling_s = ceiling_s
         self.running = Running()
         self._cancelled = threading.Event()
@@ -88,6 +91,25 @@ class LiveControl:
     def refresh_timeout(self, seconds: float) -> None:
         with self._lock:
             self._limit_s += seconds
+            self._note(NoteKind.TIMEOUT_REFRESHED, seconds)
+
+    # ---- what was asked, to be told later
+
+    def _note(self, kind: NoteKind, seconds: float = 0.0) -> None:
+        self._notes.append(Note(kind=kind, at_ms=self._engine.clock.now_ms(), seconds=seconds))
+        if len(self._notes) > FIRST + LAST:
+            del self._notes[FIRST]
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the code has asked of this attempt."""
+        with self._lock:
+            return tuple(self._notes)
+
+    def notes_text(self) -> str | None:
+        """The notes as the row is to hold them, after those of earlier attempts; None where there is nothing new."""
+        row, notes = self._record.tasks[self._attempt.task], self.notes
+        return with_notes(row.notes, notes, number=row.retry_count) if notes else None
 
     # ---- cancellation
 
@@ -139,6 +161,9 @@ class LiveControl:
         if row.status is TaskStatus.RUNNING and row.owner == self._attempt.owner:
             # As a task that is suspended does: the places of its keys are kept.
             pay(self._engine, record, [GiveBack(task=self._attempt.task, ticket=row.ticket, suspended=True)])
+            with self._lock:
+                if all(each.kind is not NoteKind.SLOT_RELEASED for each in self._notes):
+                    self._note(NoteKind.SLOT_RELEASED)
 
     # ---- lines and stream
 

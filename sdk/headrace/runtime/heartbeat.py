@@ -25,7 +25,7 @@ from headrace.runtime.pulse import PULSE, Alarm
 def beat_once(engine: Engine, received: Received, attempt: Attempt, control: LiveControl) -> bool:
     """One beat. False: the attempt is fenced or its run cancelled, and its control was told so."""
     lease_until_ms = engine.clock.now_ms() + int(engine.limits.lease_s * 1000)
-    written = engine.store.write(beat(attempt, lease_until_ms=lease_until_ms))
+    written = engine.store.write(beat(attempt, lease_until_ms=lease_until_ms, notes=control.notes_text()))
     if not isinstance(written, Applied):
         control.tell_cancelled()
         return False

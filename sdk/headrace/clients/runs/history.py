@@ -16,13 +16,15 @@ from headrace.core.points import AtLabels, AtPause, AtRateLimit
 from headrace.core.run.derived.graph import TaskState
 from headrace.core.run.history import Ending, PastAttempt, decode_past
 from headrace.core.run.ids import task_run_id
+from headrace.core.run.notes import Note, NoteKind, decode_notes
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
-from headrace.core.run.transitions.settle import SCHEDULING_TIMED_OUT
+from headrace.core.run.transitions.settle import RATE_LIMIT_ERROR, SCHEDULING_TIMED_OUT
 from headrace.errors import TaskRunError
 from headrace.triggers.results.outcomes import task_error
 
 _Told = tuple[int, Type, int, str]  # when (ms), what, retry count, why
+_Notes = tuple[tuple[int, Note], ...]  # retry count, note
 _TIMED_OUT = "Task exceeded timeout of"
 
 
@@ -47,8 +49,8 @@ def task_events(
             task_id=task_run_id(record.plan, record.run_id, name),
             timestamp=at(at_ms),
             event_type=kind,
-            message=_MESSAGES.get(kind, ""),
-            error_message=why or None,
+            message=why if kind is Type.TIMEOUT_REFRESHED else _MESSAGES.get(kind, ""),
+            error_message=(why or None) if kind is not Type.TIMEOUT_REFRESHED else None,
             task_display_name=display_name(name, record.created_at_ms),
             worker_id=worker_of(record, name) if kind in _ON_A_WORKER else None,
             retry_count=retries,
@@ -77,6 +79,8 @@ _ON_A_WORKER = frozenset(
         Type.TIMED_OUT,
         Type.RETRYING,
         Type.REASSIGNED,
+        Type.SLOT_RELEASED,
+        Type.TIMEOUT_REFRESHED,
         Type.DURABLE_EVICTED,
         Type.DURABLE_RESTORING,
     }
@@ -88,6 +92,8 @@ _MESSAGES = {
     Type.STARTED: "claimed by a worker",
     Type.FINISHED: "returned",
     Type.RETRYING: "failed, and is tried again",
+    Type.SLOT_RELEASED: "gave its worker's slot back, and goes on",
+    Type.RATE_LIMIT_ERROR: "its rate limit can never let it start",
     Type.REASSIGNED: "its worker was lost; another took over",
     Type.RETRIED_BY_USER: "its run was replayed",
     Type.DURABLE_EVICTED: "suspended: it waits and holds no worker",
@@ -105,13 +111,15 @@ def _told(
     row = record.tasks.get(task) or record.again.get(task)
     past = decode_past(row.past) if row is not None else ()
     yield from _begun(record, state, past)
-    yield from _earlier(record, task, state, past, errors)
+    notes = decode_notes(row.notes) if row is not None else ()
+    yield from _earlier(record, task, state, past, errors, notes)
     if state is None:
         return
     if record.plan.task(task).batch is not None:
         yield from _batched(record, state)
     if state.row is not None:
         yield from _this_attempt(state.row, state.row.queued_at_ms or record.created_at_ms)
+        yield from _noted(notes, state.row.retry_count)
     yield from _end(record, task, state, row.retry_count if row is not None else 0)
 
 
@@ -139,6 +147,7 @@ def _earlier(
     state: TaskState | None,
     past: tuple[PastAttempt, ...],
     errors: Mapping[tuple[str, int], ErrorInfo],
+    notes: _Notes,
 ) -> Iterator[_Told]:
     """The attempts before this one: when each began, how and why it ended, and that the next was queued."""
     for each in past:
@@ -146,6 +155,7 @@ def _earlier(
         if each.started_at_ms is not None:
             yield (each.started_at_ms, Type.ASSIGNED, number, "")
             yield (each.started_at_ms, Type.STARTED, number, "")
+            yield from _noted(notes, number)
         ended, error = each.ended_at_ms, errors.get((task, each.ticket), each.error)
         last = each is past[-1]
         match each.ending:
@@ -155,6 +165,8 @@ def _earlier(
             case Ending.LOST:
                 yield (ended, Type.REASSIGNED, number, "")
             case Ending.COMPLETED | Ending.FAILED | Ending.CANCELLED:
+                if _never_let_in(each.started_at_ms, error):
+                    yield (ended, Type.RATE_LIMIT_ERROR, number, _text(error))
                 kind = _ENDS[each.ending]
                 yield (ended, kind, number, _text(error))
                 if last and record.generation is not None:
@@ -164,6 +176,26 @@ def _earlier(
                 assert_never(each.ending)
         if state is not None or not last:
             yield (ended, Type.QUEUED, number + 1, "")
+
+
+def _noted(notes: _Notes, number: int) -> Iterator[_Told]:
+    """What the code of the attempt of that retry count asked."""
+    for of, note in notes:
+        if of != number:
+            continue
+        match note.kind:
+            case NoteKind.SLOT_RELEASED:
+                yield (note.at_ms, Type.SLOT_RELEASED, number, "")
+            case NoteKind.TIMEOUT_REFRESHED:
+                why = f"its time limit was extended by {note.seconds:g} s"
+                yield (note.at_ms, Type.TIMEOUT_REFRESHED, number, why)
+            case _:
+                assert_never(note.kind)
+
+
+def _never_let_in(started_at_ms: int | None, error: ErrorInfo | None) -> bool:
+    """Whether a rate limit ended it: code that ran may raise an error of that name, too."""
+    return started_at_ms is None and error is not None and error.type == RATE_LIMIT_ERROR
 
 
 _ENDS = {
@@ -232,7 +264,10 @@ def _end(record: RunRecord, task: str, state: TaskState, retries: int) -> Iterat
         case TaskStatus.SKIPPED:
             yield (ended, Type.SKIPPED, retries, state.reason or "")
         case TaskStatus.FAILED:
-            yield (ended, _failure(why), retries, str(error).rstrip() if error is not None else "")
+            text = str(error).rstrip() if error is not None else ""
+            if state.row is not None and _never_let_in(state.row.started_at_ms, state.row.error):
+                yield (ended, Type.RATE_LIMIT_ERROR, retries, text)
+            yield (ended, _failure(why), retries, text)
         case TaskStatus.CANCELLED:
             late = error is not None and error.exc_type == SCHEDULING_TIMED_OUT
             yield (ended, Type.SCHEDULING_TIMED_OUT if late else Type.CANCELLED, retries, why)

@@ -109,6 +109,7 @@ def _again(record: RunRecord, task: str, log: str | None) -> TaskRow:
         log=row.log if log is None else log,
         invocations=row.invocations,
         past=past,
+        notes=row.notes,
     )
 
 

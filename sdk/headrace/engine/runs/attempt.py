@@ -151,7 +151,8 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
         ran = replace(ran, span=end(span, ran.ending))
     if control.running.lives:
         ran = replace(ran, overstaying=overstaying)
-    return replace(ran, log=journal().unwritten()) if journal.cache_info().currsize else ran
+    log = journal().unwritten() if journal.cache_info().currsize else None
+    return replace(ran, log=log, notes=control.notes) if log is not None or control.notes else ran
 
 
 def _journal(engine: Engine, claimed: Claimed) -> Journal:
@@ -261,7 +262,7 @@ def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_ou
     if claimed.on_timeout is not None:
         claimed.on_timeout(timed_out)
         return
-    done = commit(engine, claimed, Ran(timed_out, Payload(), Evaluated()))
+    done = commit(engine, claimed, Ran(timed_out, Payload(), Evaluated(), notes=control.notes))
     if isinstance(done, Committed):
         from headrace.engine.runs.telling import log_ending
 

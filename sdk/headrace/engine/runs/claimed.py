@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from headrace.core.run.notes import Note
 from headrace.core.run.plans.plan import TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow
 from headrace.core.run.transitions.commit import (
@@ -58,3 +59,4 @@ class Ran:
     span: str | None = None
     overstaying: Overstaying | None = None  # the code has not ended, and the task has places
     log: str | None = None  # of a durable task, where it has grown since it was written
+    notes: tuple[Note, ...] = ()  # what the code asked

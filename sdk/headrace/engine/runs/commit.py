@@ -9,6 +9,7 @@ from headrace.core.changes import Applied, Put, Update, Written
 from headrace.core.run.backoff import RetryIn
 from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.history import encode_error_item
+from headrace.core.run.notes import with_notes
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.run.stored.record import encode_record
 from headrace.core.run.transitions.commit import (
@@ -70,6 +71,10 @@ def commit_write(
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
     if ran.span is not None:
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], span=ran.span))
+    if ran.notes:
+        row = record.tasks[attempt.task]
+        noted = with_notes(row.notes, ran.notes, number=row.retry_count)
+        record = record.with_row(attempt.task, replace(row, notes=noted))
     match ran.ending:
         case Succeeded():
             return complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)

@@ -85,6 +85,7 @@ def _ridden(record: RunRecord, then: Attempt, now_ms: int) -> TaskRow:
         log=left.log,
         invocations=left.invocations,
         past=left.past,
+        notes=left.notes,
     )
 
 

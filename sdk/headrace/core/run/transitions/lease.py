@@ -21,10 +21,13 @@ def save_log(attempt: Attempt, log: str | None) -> Update:
     )
 
 
-def beat(attempt: Attempt, *, lease_until_ms: int) -> Update:
-    """Keep the lease. Refused: the attempt is fenced, or the run was cancelled."""
+def beat(attempt: Attempt, *, lease_until_ms: int, notes: str | None = None) -> Update:
+    """Keep the lease, and what the code has asked so far. Refused: the attempt is fenced, or the run was cancelled."""
     return Update(
         key=run_key(attempt.run_id),
         require=every(NOT_CANCELLED, *fence(attempt.number, attempt.owner)),
-        sets={row_path(attempt.number, "l"): lease_until_ms},
+        sets={
+            row_path(attempt.number, "l"): lease_until_ms,
+            **({row_path(attempt.number, "nt"): notes} if notes is not None else {}),
+        },
     )

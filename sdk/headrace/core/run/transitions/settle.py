@@ -108,6 +108,9 @@ def settle_unrun(
 
 SCHEDULING_TIMED_OUT = "SCHEDULING_TIMED_OUT"
 
+RATE_LIMIT_ERROR = "RateLimitError"
+"""The type of the error of a task that no window of its rate limit can ever let start."""
+
 
 def overdue(record: RunRecord, task: str, *, queued_at_ms: int, now_ms: int) -> bool:
     """Whether the time that `task` may wait in the queue is over."""

@@ -21,7 +21,7 @@ from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
 from headrace.core.run.transitions.claim import Mine
 from headrace.core.run.transitions.commit import Fenced, judge_commit
-from headrace.core.run.transitions.settle import turn_away, unclaim
+from headrace.core.run.transitions.settle import RATE_LIMIT_ERROR, turn_away, unclaim
 from headrace.core.table import run_key
 from headrace.core.values import dataclass
 from headrace.core.waits.line import place_of, unwait
@@ -174,7 +174,7 @@ def _take_all(way: _Passing, units: tuple[Take, ...]) -> Disposition | None:
                 return _park(way, each.point)
             case Never(reason):
                 _return_all(way, taken)
-                return _settle(way, TaskStatus.FAILED, ErrorInfo(type="RateLimitError", message=reason))
+                return _settle(way, TaskStatus.FAILED, ErrorInfo(type=RATE_LIMIT_ERROR, message=reason))
     return None
 
 

@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 
 def call_once(engine: Engine, host: Host, taken: Taken, members: Sequence[Claimed], runner: Runner) -> bool:
     """Call the code once for all members, and commit each. False: the lease was lost."""
+    ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
+    control = LiveControl(
+        engine,
+        members[0].record,
+        members[0].attempt,
+        limit_s=members[0].plan.execution_timeout_ms / 1000,
+        ceiling_s=ceiling_s,
+    )
     first = replace(
         members[0],
         keep_lease=lambda control: _keep(engine, taken, members[0].received, control),
-        on_timeout=lambda timed_out: commit_all(engine, host, taken, members, timed_out),
+        on_timeout=lambda timed_out: commit_all(engine, host, taken, members, timed_out, control.notes),
     )
     for each in members:
         host.tell(begun(each.record.plan.workflow, each.attempt, each.row))
@@ -41,14 +49,6 @@ def call_once(engine: Engine, host: Host, taken: Taken, members: Sequence[Claime
             f"{first.record.plan.workflow}: its code is not deployed there",
         )
         return commit_all(engine, host, taken, members, Raised(error, retryable=False))
-    ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
-    control = LiveControl(
-        engine,
-        first.record,
-        first.attempt,
-        limit_s=first.plan.execution_timeout_ms / 1000,
-        ceiling_s=ceiling_s,
-    )
     works = tuple(work_of(engine, each, control) for each in members)
     span = None
     if tracing.installed is not None:
@@ -61,7 +61,7 @@ def call_once(engine: Engine, host: Host, taken: Taken, members: Sequence[Claime
         from headrace.engine.runs.traced import end
 
         end(span, ending)
-    if not commit_all(engine, host, taken, members, ending):
+    if not commit_all(engine, host, taken, members, ending, control.notes):
         return False
     return not control.running.lives or _outlasted(engine, host, taken, members[0].received, control)
 

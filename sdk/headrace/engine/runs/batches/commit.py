@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from headrace.core.changes import Update, Written
+from headrace.core.run.notes import Note
 from headrace.core.run.owed import owed_after, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.run.transitions.cancel import was_cancelled
@@ -27,8 +29,15 @@ from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 from headrace.telemetry.events import AttemptEnded, Outcome, TaskCancelled
 
 
-def commit_all(engine: Engine, host: Host, taken: Taken, members: Sequence[Claimed], ending: Ending) -> bool:
-    """Commit each member, in parallel, and pay what that makes owed."""
+def commit_all(
+    engine: Engine,
+    host: Host,
+    taken: Taken,
+    members: Sequence[Claimed],
+    ending: Ending,
+    notes: tuple[Note, ...] = (),
+) -> bool:
+    """Commit each member, in parallel, and pay what that makes owed. `notes`: what the code asked, for all of them."""
     if isinstance(ending, Interrupted):
         return False
     endings = _endings(members, ending)
@@ -36,6 +45,7 @@ def commit_all(engine: Engine, host: Host, taken: Taken, members: Sequence[Claim
     rans = patiently(
         engine, host, lambda: [stored(engine, each, endings[each.record.run_id]) for each in members]
     )
+    rans = [replace(ran, notes=notes) for ran in rans] if notes else rans
     writes = [commit_write(engine, each, ran, now_ms=now_ms) for each, ran in zip(members, rans, strict=True)]
     after = patiently(engine, host, lambda: _written(engine, members, writes, now_ms))
     for each, ran, record in zip(members, rans, after, strict=True):
