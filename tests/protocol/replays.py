@@ -11,8 +11,7 @@ The run holds a permit while it runs; its end frees it, by what the record was w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from protocol.model import FLIGHT, READY, Faults, Label
 
@@ -26,8 +25,7 @@ Row: TypeAlias = tuple[str, int]
 """Status and ticket; of a task that waits, the ticket that it waits for."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Record:
+class Record(NamedTuple):
     """`replay`: which replay it was last (0: none). `generation`: how many there were."""
 
     rows: tuple[Row, Row]
@@ -41,8 +39,7 @@ class Record:
         return self.cancelled or a == FAILED or (a == COMPLETED and b in (COMPLETED, FAILED))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Message:
+class Message(NamedTuple):
     """`replay`: the one that sent it (0: a commit did). `after`: which replay the record was at then."""
 
     task: int
@@ -53,8 +50,7 @@ class Message:
     where: str = READY
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Worker:
+class Worker(NamedTuple):
     """A delivery. `sends`: the ticket of B that is to be sent (0: none); `frees`: the generation whose permit is to go (-1: none)."""
 
     message: Message
@@ -65,8 +61,7 @@ class Worker:
     frees: int = NOT_HELD
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Client:
+class Client(NamedTuple):
     """A call of replay, with the record that it has read."""
 
     replay: int
@@ -75,8 +70,7 @@ class Client:
     seen: Record = Record(((WAITING, 1), (WAITING, 1)))
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     record: Record
     holder: int
     workers: tuple[Worker, ...]
@@ -149,7 +143,7 @@ class Replays:
         for client in world.clients:
             out.extend(self._client(state, client))
             if world.budget[CRASH]:
-                gone = replace(_without(world, client), budget=_spent(world, CRASH))
+                gone = _without(world, client)._replace(budget=_spent(world, CRASH))
                 out.append((("the client dies", client.step), (gone, msgs)))
         return out
 
@@ -157,20 +151,20 @@ class Replays:
         world, msgs = state
         out: list[Move] = []
         for message in dict.fromkeys(msgs):
-            taken = replace(message, where=FLIGHT)
-            now = replace(world, workers=tuple(sorted((*world.workers, Worker(taken)))))
+            taken = message._replace(where=FLIGHT)
+            now = world._replace(workers=tuple(sorted((*world.workers, Worker(taken)))))
             name = (message.task, message.ticket, message.replay)
             if message.where == READY:
                 out.append((("deliver", *name), (now, _swapped(msgs, message, taken))))
             elif world.budget[DUP]:
-                out.append((("duplicate", *name), (replace(now, budget=_spent(world, DUP)), msgs)))
+                out.append((("duplicate", *name), (now._replace(budget=_spent(world, DUP)), msgs)))
         return out
 
     def _cancelled(self, world: World) -> World:
         """The mark, and what it owes: the permit."""
-        record = replace(world.record, cancelled=True)
+        record = world.record._replace(cancelled=True)
         holder = NOT_HELD if world.holder <= record.generation else world.holder
-        return replace(_disowned(world), record=record, holder=holder, budget=_spent(world, CANCEL))
+        return _disowned(world)._replace(record=record, holder=holder, budget=_spent(world, CANCEL))
 
     def _calls(self, state: ReplayState) -> list[Move]:
         world, msgs = state
@@ -180,7 +174,7 @@ class Replays:
                 continue
             left = (*world.calls[:at], "", *world.calls[at + 1 :])
             clients = (*world.clients, Client(at + 1, kind))
-            out.append((("call", kind), (replace(world, calls=left, clients=clients), msgs)))
+            out.append((("call", kind), (world._replace(calls=left, clients=clients), msgs)))
         return out
 
     def _faults(self, state: ReplayState, worker: Worker) -> list[Move]:
@@ -188,11 +182,11 @@ class Replays:
         out: list[Move] = []
         back = _returned(msgs, worker.message)
         if world.budget[CRASH]:
-            rest = replace(_without(world, worker), budget=_spent(world, CRASH))
+            rest = _without(world, worker)._replace(budget=_spent(world, CRASH))
             out.append((("crash", worker.step), (rest, back)))
         if world.budget[ZOMBIE] and worker.leased:
-            frozen = replace(
-                _swap(world, worker, replace(worker, leased=False)), budget=_spent(world, ZOMBIE)
+            frozen = _swap(world, worker, worker._replace(leased=False))._replace(
+                budget=_spent(world, ZOMBIE)
             )
             out.append((("freeze", worker.step), (frozen, back)))
         return out
@@ -206,17 +200,17 @@ class Replays:
                 if not world.record.over or (client.kind == ONLY_FAILED and _all_completed(world.record)):
                     return [(("refused",), (_without(world, client), msgs))]
                 then = "write" if self.broken == "write, then send" else "send"
-                read = replace(client, step=then, seen=world.record)
+                read = client._replace(step=then, seen=world.record)
                 return [(("read",), (_swap(world, client, read), msgs))]
             case "send":
                 then = "done" if self.broken == "write, then send" else "write"
                 sent = tuple(sorted((*msgs, self._message(client))))
-                return [(("send",), (_swap(world, client, replace(client, step=then)), sent))]
+                return [(("send",), (_swap(world, client, client._replace(step=then)), sent))]
             case "write":
                 if world.record.replay == client.seen.replay and world.record.over:
                     world = self._apply(world, client.replay, client.kind)
                 then = "send" if self.broken == "write, then send" else "done"
-                return [(("write",), (_swap(world, client, replace(client, step=then)), msgs))]
+                return [(("write",), (_swap(world, client, client._replace(step=then)), msgs))]
             case _:
                 return [(("returned",), (_without(world, client), msgs))]
 
@@ -229,12 +223,12 @@ class Replays:
         after = replayed(record, replay, kind)
         if self.broken == "tickets begin again":
             rows = [(status, 1 if status == WAITING else ticket) for status, ticket in after.rows]
-            return replace(after, rows=(rows[A], rows[B]))
+            return after._replace(rows=(rows[A], rows[B]))
         return after
 
     def _apply(self, world: World, replay: int, kind: str) -> World:
         record = self._next(world.record, replay, kind)
-        return replace(_disowned(world), record=record, applied=(*world.applied, replay))
+        return _disowned(world)._replace(record=record, applied=(*world.applied, replay))
 
     # ------------------------------------------------------------ a worker
 
@@ -262,20 +256,20 @@ class Replays:
     def _owned(self, world: World, worker: Worker) -> World:
         task, ticket = worker.message.task, worker.message.ticket
         others = tuple(
-            replace(each, owns=False) if each.message.task == task else each for each in world.workers
+            each._replace(owns=False) if each.message.task == task else each for each in world.workers
         )
         record = _with_row(world.record, task, (RUNNING, ticket))
-        world = replace(world, record=record, workers=tuple(sorted(others)))
-        mine = replace(worker, owns=False) if worker not in world.workers else worker
-        return _swap(world, mine, replace(worker, step="enter", owns=True))
+        world = world._replace(record=record, workers=tuple(sorted(others)))
+        mine = worker._replace(owns=False) if worker not in world.workers else worker
+        return _swap(world, mine, worker._replace(step="enter", owns=True))
 
     def _enter(self, state: ReplayState, worker: Worker) -> list[Move]:
         """Every task of a run passes where the run stands; which it does once."""
         world, msgs = state
         if not worker.owns:
             return [(("fenced",), (_without(world, worker), _returned(msgs, worker.message)))]
-        held = replace(world, holder=world.record.generation)
-        return [(("enter",), (_swap(held, worker, replace(worker, step="run")), msgs))]
+        held = world._replace(holder=world.record.generation)
+        return [(("enter",), (_swap(held, worker, worker._replace(step="run")), msgs))]
 
     def _run(self, state: ReplayState, worker: Worker) -> list[Move]:
         world, msgs = state
@@ -285,9 +279,9 @@ class Replays:
         out: list[Move] = []
         for status in (COMPLETED, FAILED) if world.budget[FAIL] else (COMPLETED,):
             record = _with_row(world.record, task, (status, ticket))
-            after = self._owing(record, replace(worker, owns=False))
+            after = self._owing(record, worker._replace(owns=False))
             budget = _spent(world, FAIL) if status == FAILED else world.budget
-            done = replace(_swap(world, worker, after), record=record, budget=budget)
+            done = _swap(world, worker, after)._replace(record=record, budget=budget)
             out.append(((status, task), (done, msgs)))
         return out
 
@@ -298,11 +292,11 @@ class Replays:
         ready = task == A and (status, current) == (COMPLETED, ticket) and next_status == WAITING
         sends = next_ticket if ready and not record.cancelled else 0
         frees = record.generation if record.over else NOT_HELD
-        return replace(worker, step="send", sends=sends, frees=frees)
+        return worker._replace(step="send", sends=sends, frees=frees)
 
     def _send(self, state: ReplayState, worker: Worker) -> list[Move]:
         world, msgs = state
-        then = replace(worker, step="free", sends=0)
+        then = worker._replace(step="free", sends=0)
         sent = (Message(B, worker.sends),) if worker.sends else ()
         return [(("send", worker.sends), (_swap(world, worker, then), tuple(sorted((*msgs, *sent)))))]
 
@@ -310,8 +304,8 @@ class Replays:
         world, msgs = state
         mine = worker.frees >= world.holder or self.broken == "an end frees any generation's permit"
         holder = NOT_HELD if worker.frees != NOT_HELD and mine else world.holder
-        then = replace(worker, step="delete", frees=NOT_HELD)
-        return [(("free", worker.frees), (replace(_swap(world, worker, then), holder=holder), msgs))]
+        then = worker._replace(step="delete", frees=NOT_HELD)
+        return [(("free", worker.frees), (_swap(world, worker, then)._replace(holder=holder), msgs))]
 
     def _delete(self, state: ReplayState, worker: Worker) -> list[Move]:
         world, msgs = state
@@ -327,7 +321,7 @@ def _all_completed(record: Record) -> bool:
 
 def _with_row(record: Record, task: int, row: Row) -> Record:
     rows = (row, record.rows[B]) if task == A else (record.rows[A], row)
-    return replace(record, rows=rows)
+    return record._replace(rows=rows)
 
 
 def _spent(world: World, kind: int) -> tuple[int, ...]:
@@ -335,21 +329,21 @@ def _spent(world: World, kind: int) -> tuple[int, ...]:
 
 
 def _disowned(world: World) -> World:
-    return replace(world, workers=tuple(sorted(replace(each, owns=False) for each in world.workers)))
+    return world._replace(workers=tuple(sorted(each._replace(owns=False) for each in world.workers)))
 
 
 def _swap(world: World, old: Worker | Client, new: Worker | Client) -> World:
     world = _without(world, old)
     if isinstance(new, Worker):
-        return replace(world, workers=tuple(sorted((*world.workers, new))))
-    return replace(world, clients=(*world.clients, new))
+        return world._replace(workers=tuple(sorted((*world.workers, new))))
+    return world._replace(clients=(*world.clients, new))
 
 
 def _without(world: World, gone: Worker | Client) -> World:
     if isinstance(gone, Worker):
         at = world.workers.index(gone)
-        return replace(world, workers=(*world.workers[:at], *world.workers[at + 1 :]))
-    return replace(world, clients=tuple(each for each in world.clients if each.replay != gone.replay))
+        return world._replace(workers=(*world.workers[:at], *world.workers[at + 1 :]))
+    return world._replace(clients=tuple(each for each in world.clients if each.replay != gone.replay))
 
 
 def _swapped(msgs: tuple[Message, ...], old: Message, new: Message | None) -> tuple[Message, ...]:
@@ -362,7 +356,7 @@ def _swapped(msgs: tuple[Message, ...], old: Message, new: Message | None) -> tu
 
 def _returned(msgs: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
     """The message in flight becomes visible again."""
-    return _swapped(msgs, message, replace(message, where=READY))
+    return _swapped(msgs, message, message._replace(where=READY))
 
 
 def _gone(msgs: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
