@@ -129,7 +129,7 @@ def placed(write: Write, pk: str) -> Write:
 
 
 RUNS = settings(
-    max_examples=250,
+    max_examples=120,
     deadline=None,
     database=None,
     derandomize=True,

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,36 +16,36 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-def mypy(file: str) -> str:
+FILES = (str(HERE / "inferred.py"), str(HERE / "refused.py"))
+
+
+@pytest.fixture(scope="module")
+def mypy() -> Callable[[str], list[int]]:
+    """The lines, from 1, in which mypy finds an error in one of the files: it looks at both at once."""
     command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--config-file",
-        str(ROOT / "pyproject.toml"),
-        "--no-error-summary",
-        str(HERE / file),
+        *(sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--no-error-summary"),
+        *FILES,
     ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = re.findall(r"(\w+\.py):(\d+): error", told.stdout)
+    assert found, f"mypy finds nothing to refuse: {told.stdout}{told.stderr}"
+    return lambda file: sorted({int(line) for name, line in found if name == file})
 
 
-def pyright(file: str) -> list[int]:
-    """The lines, from 1, in which pyright finds an error."""
-    command = [
-        sys.executable,
-        "-m",
-        "pyright",
-        "--outputjson",
-        "--pythonpath",
-        sys.executable,
-        str(HERE / file),
+@pytest.fixture(scope="module")
+def pyright() -> Callable[[str], list[int]]:
+    """The lines, from 1, in which pyright finds an error in one of the files: it looks at both at once."""
+    if shutil.which("node") is None:
+        pytest.skip("pyright runs on Node.js")
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *FILES]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = json.loads(told.stdout)["generalDiagnostics"]
+    lines = [
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1)
+        for each in found
+        if each["severity"] == "error"
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    return sorted({each["range"]["start"]["line"] + 1 for each in found if each["severity"] == "error"})
-
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="pyright runs on Node.js")
+    return lambda file: sorted({line for name, line in lines if name == file})
 
 
 def refused() -> list[int]:
@@ -53,23 +54,12 @@ def refused() -> list[int]:
 
 
 @pytest.mark.timeout(180)
-def test_what_is_inferred() -> None:
-    assert mypy("inferred.py") == ""
+def test_what_mypy_infers_and_refuses(mypy: Callable[[str], list[int]]) -> None:
+    assert mypy("inferred.py") == []
+    assert mypy("refused.py") == refused()
 
 
-@needs_node
 @pytest.mark.timeout(180)
-def test_what_pyright_infers() -> None:
+def test_what_pyright_infers_and_refuses(pyright: Callable[[str], list[int]]) -> None:
     assert pyright("inferred.py") == []
-
-
-@pytest.mark.timeout(180)
-def test_what_is_refused() -> None:
-    found = {int(match) for match in re.findall(r"refused\.py:(\d+): error", mypy("refused.py"))}
-    assert sorted(found) == refused()
-
-
-@needs_node
-@pytest.mark.timeout(180)
-def test_what_pyright_refuses() -> None:
     assert pyright("refused.py") == refused()
