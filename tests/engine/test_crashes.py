@@ -22,6 +22,7 @@ CHAIN = plan(task("a"), task("b", "a"), task("c", "b"), workflow="chain")
 DIAMOND = plan(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"), workflow="diamond")
 TWO_ROOTS = plan(task("a"), task("b", worker="other"), task("c", "a", "b"), workflow="roots")
 RETRIED = plan(task("a", retries=2), task("b", "a", retries=1, backoff_factor=1800.0), workflow="retried")
+RETRIED_HERE = plan(task("a", retries=1), task("b", "a", retries=1), workflow="retried")
 ISOLATED = plan(task("a"), task("b", "a", isolated=True), task("c", "b", worker="other"), workflow="isolated")
 BIG = plan(task("a"), task("b", "a"), workflow="big")
 
@@ -48,7 +49,9 @@ def attempt(flow: RunPlan, fault: KillAt) -> tuple[World, str | None]:
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize(
-    "flow", [CHAIN, DIAMOND, TWO_ROOTS, RETRIED, ISOLATED, BIG], ids=lambda flow: flow.workflow
+    "flow",
+    [CHAIN, DIAMOND, TWO_ROOTS, RETRIED, RETRIED_HERE, ISOLATED, BIG],
+    ids=["chain", "diamond", "roots", "retried", "retried here", "isolated", "big"],
 )
 def test_any_crash_point(flow: RunPlan, after_effect: bool) -> None:
     clean = KillAt(10**9, after_effect)

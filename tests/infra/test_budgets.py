@@ -30,6 +30,11 @@ def twice(input: EmptyModel, ctx: Context) -> dict[str, bool]:
     return {"ok": True}
 
 
+@app.task(name="apart", retries=1, isolated=True)
+def apart(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+    return twice.fn(input, ctx)
+
+
 chain = app.workflow(name="chain")
 diamond = app.workflow(name="diamond")
 
@@ -66,7 +71,7 @@ def _during(task: str) -> None:
     _to_do.pop(task, lambda: None)()
 
 
-app.worker("everything", workflows=[once, twice, chain, diamond, gated, limited])
+app.worker("everything", workflows=[once, twice, apart, chain, diamond, gated, limited])
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,11 @@ ROWS: list[tuple[str, Trigger, dict[str, float]]] = [
     (
         "a retry",
         lambda: twice.run(wait_for_result=False),
+        {"write": 4, "index_write": 1, "read": 0, "sqs": 3, "invocation": 1},
+    ),
+    (
+        "a retry in an invocation of its own",
+        lambda: apart.run(wait_for_result=False),
         {"write": 5, "index_write": 1, "read": 0, "sqs": 6, "invocation": 2},
     ),
     (

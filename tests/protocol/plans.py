@@ -10,6 +10,7 @@ from protocol.explore import Explorable
 from protocol.model import Faults
 from protocol.places import Places
 from protocol.replays import ALL, ONLY_FAILED, Replays
+from protocol.riding import Riding
 from protocol.suspension_values import BACK, EVENT, SLEEP, Program
 from protocol.suspensions import Suspensions
 from protocol.windows import Windows
@@ -76,6 +77,10 @@ PLANS: dict[str, Plan] = {
     "gates of 1 and 2, 2 runs; no faults": _places(2, 1, 2),
     "gates of 2 and 1, 2 runs; 1 crash": _places(2, 2, 1, faults=Faults(crash=1)),
     **_each("evicting, 2 runs", lambda faults: partial(Evictions, 2, 1, faults), [*ALONE, *PAIRS[:6]]),
+    "retries that go on, 1 run; 2 crash, 1 dup, 2 fail": partial(Riding, 1, Faults(crash=2, dup=1, fail=2)),
+    "retries that go on, 1 run; 1 crash, 1 zombie, 2 fail, 1 cancel": partial(
+        Riding, 1, Faults(crash=1, zombie=1, fail=2, cancel=1)
+    ),
     "evicting, 3 runs; no faults": partial(Evictions, 3, 1),
     "evicting, 3 runs; 1 crash": partial(Evictions, 3, 1, Faults(crash=1)),
     "evicting, 3 runs, 2 places; 1 dup": partial(Evictions, 3, 2, Faults(dup=1)),
@@ -204,6 +209,8 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("applied to whatever is over", _replays(ALL, faults=Faults(dup=1))),
     ("no redelivery repairs the write", _replays(ALL, faults=Faults(crash=1))),
     ("an end frees any generation's permit", _replays(ALL, faults=Faults(dup=1))),
+    ("a retry is forgotten by its message", partial(Riding, 1, Faults(crash=1, fail=1))),
+    ("a takeover forgets what it rides on", partial(Riding, 1, Faults(crash=2, fail=1))),
     ("no look after the suspension", _waits(WAITS)),
     ("the order is not written", _waits(BOTH, faults=Faults(crash=1))),
     ("wakes before it writes", _waits(WAITS)),

@@ -9,6 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, ITEM_EXISTS, Update, every
+from headrace.core.run import message as messages
+from headrace.core.run import owed
 from headrace.core.run.transitions import claim as claims
 from headrace.core.run.transitions import commit as commits
 from headrace.core.run.transitions import fence as fences
@@ -125,6 +127,15 @@ def _riders_are_forgotten() -> list[Any]:
     return [patch.object(claims, "judge_record", judge)]
 
 
+def _retries_are_forgotten() -> list[Any]:
+    """A message answers for its own ticket and for other tasks, not for the attempts of its task that followed."""
+
+    def others(record: Any, message: Any) -> list[str]:
+        return [name for name in messages.riders(record, message) if name != message.task]
+
+    return [patch.object(module, "riders", others) for module in (claims, owed)]
+
+
 def _fenced_is_done() -> list[Any]:
     """A lost response of a commit is taken for a fence, and the message deleted."""
     return [
@@ -188,6 +199,7 @@ MUTATIONS: dict[str, Mutation] = {
     "a retry issues no new ticket": _same_ticket_again,
     "the message is deleted before the work is done": _delete_before_pay,
     "a crashed chain forgets its riders": _riders_are_forgotten,
+    "a crashed retry is forgotten by its message": _retries_are_forgotten,
     "a commit whose response was lost counts as fenced": _fenced_is_done,
     "a lost worker uses up a retry": _retry_counts_lost_workers,
     "a join fires at its first parent": _join_fires_early,

@@ -27,6 +27,8 @@ class TaskArguments(TypedDict, total=False):
     backoff_factor: the pause before retry n is `backoff_factor ** n` seconds; None: none. backoff_max_seconds: its longest.
     retry_jitter: the share of the pause that chance may take away, 0 to 1.
     rate_limits, concurrency: what it must get before it starts. desired_worker_labels: labels desired of the worker.
+    isolated: give each attempt an invocation of its own; else a task goes on in its parent's, and a retry without a pause in that of the
+    attempt before it, while time is left. Default False.
     """
 
     schedule_timeout: Duration
@@ -38,6 +40,7 @@ class TaskArguments(TypedDict, total=False):
     backoff_max_seconds: int | None
     retry_jitter: float | None
     concurrency: Concurrency
+    isolated: bool
 
 
 class DagTaskArguments(TaskArguments, total=False):
@@ -45,7 +48,6 @@ class DagTaskArguments(TaskArguments, total=False):
 
     parents: tasks of the same workflow, defined before. It runs once all are done; any that FAILED or was CANCELLED cancels it, all
     SKIPPED skip it. wait_for, skip_if, cancel_if: conditions. slot_cost: how many of its worker's slots it takes, default 1.
-    isolated: give it an invocation of its own in place of going on in its parent's.
     """
 
     parents: Sequence[Task[Any, Any]] | None
@@ -53,7 +55,6 @@ class DagTaskArguments(TaskArguments, total=False):
     skip_if: Conditions
     cancel_if: Conditions
     slot_cost: int | None
-    isolated: bool
 
 
 class BatchArguments(TypedDict, total=False):

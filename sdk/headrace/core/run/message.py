@@ -126,7 +126,8 @@ class BulkMessage:
 
 
 def riders(record: RunRecord, message: TaskMessage) -> list[str]:
-    """The other tasks that this message answers for: those that rode on it in a fused chain.
+    """The tasks that this message answers for besides its own ticket: those that rode on it in a fused chain, and later attempts of its own
+    task that went on in the same invocation.
 
     A duplicate of a chain's message that comes in the gap between a commit and the claim of what follows finds nothing running,
     sends what is ready, and deletes the message under the chain's feet. What it sent carries the chain from there: so a
@@ -134,7 +135,11 @@ def riders(record: RunRecord, message: TaskMessage) -> list[str]:
     """
     own = record.tasks.get(message.task)
     carriers = {message.name} if own is None or own.via is None else {message.name, own.via}
-    return [name for name, row in record.tasks.items() if row.via in carriers and name != message.task]
+    return [
+        name
+        for name, row in record.tasks.items()
+        if row.via in carriers and (name != message.task or row.ticket > message.ticket)
+    ]
 
 
 def encode_message(message: TaskMessage) -> str:

@@ -50,8 +50,10 @@ def owed_to(record: RunRecord, message: TaskMessage) -> tuple[Effect, ...]:
         keeps = row is not None and row.status is TaskStatus.SUSPENDED and row.ticket == message.ticket + 1
         suspended = keeps and record.cancelled_at_ms is None
         out.append(GiveBack(task=message.task, ticket=message.ticket, suspended=suspended, stale=True))
-    for task in (message.task, *riding):
-        out.extend(_owed_for(record, task, message.ticket if task == message.task else None))
+    if message.task not in riding:
+        out.extend(_owed_for(record, message.task, message.ticket))
+    for task in riding:
+        out.extend(_owed_for(record, task, None))
     out.extend(owed_by_starter(record, message.task))
     out.extend(owed_at_the_end(record, ended=(message.task, *riding)))
     return tuple(dict.fromkeys(out))

@@ -150,7 +150,7 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
 
         ran = replace(ran, span=end(span, ran.ending))
     if control.running.lives:
-        ran = replace(ran, overstaying=overstaying)
+        ran = replace(ran, outlasted=True, overstaying=overstaying)
     log = journal().unwritten() if journal.cache_info().currsize else None
     return replace(ran, log=log, notes=control.notes) if log is not None or control.notes else ran
 

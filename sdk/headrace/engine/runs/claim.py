@@ -219,7 +219,7 @@ def _leave(engine: Engine, received: Received, until_ms: int, now_ms: int) -> La
 
 
 def _attempt_at(attempt: Attempt, number: int, task: str, row: TaskRow, message: TaskMessage) -> Attempt:
-    via = row.via if task != message.task else None
+    via = row.via if task != message.task or row.ticket != message.ticket else None
     return replace(attempt, task=task, number=number, ticket=row.ticket, via=via)
 
 

@@ -57,6 +57,7 @@ class Ran:
     output: Payload
     evaluated: Evaluated
     span: str | None = None
-    overstaying: Overstaying | None = None  # the code has not ended, and the task has places
+    outlasted: bool = False  # the code has not ended
+    overstaying: Overstaying | None = None  # nor has it, and the task has places
     log: str | None = None  # of a durable task, where it has grown since it was written
     notes: tuple[Note, ...] = ()  # what the code asked

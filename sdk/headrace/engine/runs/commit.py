@@ -51,7 +51,7 @@ class Committed:
 
 
 def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None = None) -> Committed | Fenced:
-    """One fenced write: COMPLETED (with the claim of `then`), the next ticket, or FAILED."""
+    """One fenced write: COMPLETED, the next ticket (either with the claim of `then`), or FAILED."""
     if isinstance(ran.ending, Interrupted):
         return Fenced(None)
     now_ms = engine.clock.now_ms()
@@ -59,7 +59,7 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
         written = engine.store.write(commit_write(engine, claimed, ran, now_ms=now_ms, then=then))
     except RequestRefused as refused:
         written = engine.store.write(without_texts(claimed, refused, now_ms=now_ms))
-    return judged(engine, claimed, written)
+    return judged(engine, claimed, written, then)
 
 
 def commit_write(
@@ -81,9 +81,9 @@ def commit_write(
         case Raised(error, retryable):
             kept = cut(error, bytes_for(len(record.plan.tasks)))
             beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)
-            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside)
+            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside, then=then)
         case TimedOut(limit_s):
-            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True)
+            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True, then=then)
         case SuspendedOnOperations(due_at_ms):
             return suspend(record, attempt, now_ms=now_ms, due_at_ms=due_at_ms)
         case Interrupted() | EachEnded():
@@ -92,12 +92,14 @@ def commit_write(
             assert_never(ran.ending)
 
 
-def judged(engine: Engine, claimed: Claimed, written: Written) -> Committed | Fenced:
+def judged(
+    engine: Engine, claimed: Claimed, written: Written, then: Attempt | None = None
+) -> Committed | Fenced:
     """What came of a commit."""
     record = record_in(engine, written.item)
     if isinstance(written, Applied) and record is not None:
         return Committed(record)
-    verdict = judge_commit(record, claimed.attempt)
+    verdict = judge_commit(record, claimed.attempt, then)
     return verdict if isinstance(verdict, Fenced) else Committed(verdict.record)
 
 

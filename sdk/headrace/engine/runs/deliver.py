@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from headrace.core.changes import Applied
 from headrace.core.points import WORKER_GATE
-from headrace.core.run.backoff import redelivery_s
+from headrace.core.run.backoff import RetryIn, redelivery_s
 from headrace.core.run.derived.progress import made_ready_by
 from headrace.core.run.effects import Effect, SendTask
 from headrace.core.run.message import (
@@ -25,11 +25,11 @@ from headrace.core.run.owed import owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.run.transitions.cancel import was_cancelled
 from headrace.core.run.transitions.claim import claim
-from headrace.core.run.transitions.commit import Fenced
+from headrace.core.run.transitions.commit import Fenced, holds, retry_of
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
 from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
-from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison, Succeeded
+from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison, Raised, Succeeded
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.owed.pay import pay
@@ -39,6 +39,7 @@ from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.claimed import Claimed, Ran
 from headrace.engine.runs.commit import commit, failure_of
 from headrace.engine.runs.telling import begun, log_ending, outcome_of
+from headrace.engine.waits.keys import has_gates
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
 from headrace.ports import Received
 from headrace.runtime.deadline import TimedOut
@@ -48,7 +49,8 @@ from headrace.telemetry.events import AttemptEnded, AttemptFenced, AttemptTimedO
 def deliver(engine: Engine, host: Host, received: Received, *, runner: Runner = run_live) -> Disposition:
     """Do what the message asks for. Never raises for what the message holds; raises StoreUnavailable / QueueUnavailable.
 
-    A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain.
+    A ready child on the same worker runs on in the same call while the time left allows its limit: a fused chain. So does a retry without
+    backoff.
     """
     return driven(delivery(engine, host, received, runner), runner)
 
@@ -146,7 +148,7 @@ def _advance(
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     host.tell(begun(claimed.record.plan.workflow, attempt, row))
     ran = yield from run(engine, host, claimed)
-    rider = _rider(engine, host, message, claimed, ran)
+    rider = _rider(engine, host, message, claimed, ran) or _retry_here(engine, host, message, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
     if (
         ran.overstaying is not None
@@ -156,14 +158,16 @@ def _advance(
         return _fenced(engine, host, message, claimed)
     _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
-    if rider is not None:
+    if rider is not None and holds(done.record, rider):
         pay(engine, done.record, owed)
-        return replace(claimed, record=done.record, attempt=rider)
+        return replace(claimed, record=done.record, attempt=rider, log_parts=None)
     follower = _follower(engine, host, done.record, owed)
     pay(engine, done.record, [effect for effect in owed if effect is not follower])
     if follower is None:
         return Done()
-    return _claim_follower(engine, host, message, replace(claimed, record=done.record), follower)
+    return _claim_follower(
+        engine, host, message, replace(claimed, record=done.record, log_parts=None), follower
+    )
 
 
 # ---------------------------------------------------------------- fused chains
@@ -187,6 +191,22 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
             number, ticket = after.plan.numbers[child], after.first_ticket(child)
             return new_attempt(engine, host, after.run_id, child, number, ticket, via=message.name)
     return None
+
+
+def _retry_here(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran
+) -> Attempt | None:
+    """The claim of this task's next ticket, which goes into the commit that issues it: a retry that waits for nothing."""
+    retryable = isinstance(ran.ending, TimedOut) or (isinstance(ran.ending, Raised) and ran.ending.retryable)
+    if not retryable or ran.outlasted or host.stopping():
+        return None
+    record, task = claimed.record, claimed.attempt.task
+    if retry_of(record, task, retryable=True) != RetryIn(0):
+        return None
+    if has_gates(engine, record, task) or not runs_on_here(engine, host, record, task):
+        return None
+    number, ticket = claimed.attempt.number, claimed.row.ticket + 1
+    return new_attempt(engine, host, record.run_id, task, number, ticket, via=message.name)
 
 
 def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:

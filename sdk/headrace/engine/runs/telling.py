@@ -22,7 +22,7 @@ def outcome_of(status: TaskStatus) -> Outcome | None:
     match status:
         case TaskStatus.PARKED | TaskStatus.SUSPENDED:
             return None
-        case TaskStatus.QUEUED:
+        case TaskStatus.QUEUED | TaskStatus.RUNNING:  # the latter: its retry goes on at once
             return Outcome.RETRIED
         case TaskStatus.COMPLETED:
             return Outcome.COMPLETED
@@ -60,5 +60,5 @@ def log_ending(record: RunRecord, before: TaskRow, task: str, failure: str | Non
     if failure is None:
         return
     after = record.tasks.get(task)
-    retried = after is not None and after.unclaimed
+    retried = after is not None and after.ticket > before.ticket
     log_failure(record, task, failure, attempt=before.app_retry_count + 1, retried=retried)

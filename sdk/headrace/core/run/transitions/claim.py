@@ -209,11 +209,11 @@ def judge_record(
     """What the record says about `message`, which could not claim."""
     if record.cancelled_at_ms is not None:
         return Stale(record)
-    for name in (message.task, *riders(record, message)):
-        row = record.tasks.get(name)
-        if row is None or row.status is not TaskStatus.RUNNING:
-            continue
-        if name == message.task and row.ticket != message.ticket:
+    own = record.tasks.get(message.task)
+    current = [message.task] if own is not None and own.ticket == message.ticket else []
+    for name in (*current, *riders(record, message)):
+        row = record.tasks[name]
+        if row.status is not TaskStatus.RUNNING:
             continue
         if row.owner == owner:
             return Mine(record)

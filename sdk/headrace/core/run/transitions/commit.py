@@ -105,8 +105,12 @@ def fail(
     now_ms: int,
     retryable: bool,
     beside: bool = False,
+    then: Attempt | None = None,
 ) -> Update:
-    """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED. `beside`: the error of one that is retried is an item."""
+    """RUNNING -> QUEUED with the next ticket where a retry is left, else FAILED. `beside`: the error of one that is retried is an item.
+
+    `then`: the claim of that ticket, where the retry goes on in the same invocation; the task stays RUNNING.
+    """
     row = record.tasks[attempt.task]
     match retry_of(record, attempt.task, retryable=retryable):
         case RetryIn(delay_ms):
@@ -127,9 +131,24 @@ def fail(
                 lined_up=(),
                 started=False,
             )
+            if then is not None:
+                again = _held(again, then)
             return settle(attempt, {row_path(attempt.number): stored_row(record, again)})
         case GiveUp():
             return give_up(record, attempt.task, row, error, now_ms=now_ms)
+
+
+def _held(row: TaskRow, by: Attempt) -> TaskRow:
+    """The row of a task whose next ticket is claimed in the commit that issues it."""
+    return replace(
+        row,
+        status=TaskStatus.RUNNING,
+        owner=by.owner,
+        lease_until_ms=by.lease_until_ms,
+        started_at_ms=by.now_ms,
+        via=by.via,
+        waits_at=None,
+    )
 
 
 def give_up(record: RunRecord, task: str, row: TaskRow, error: ErrorInfo, *, now_ms: int) -> Update:
@@ -172,6 +191,12 @@ def suspend(record: RunRecord, attempt: Attempt, *, now_ms: int, due_at_ms: int 
     return settle(attempt, {row_path(attempt.number): stored_row(record, suspended)})
 
 
+def holds(record: RunRecord, attempt: Attempt) -> bool:
+    """Whether the attempt has its task."""
+    row = record.tasks.get(attempt.task)
+    return row is not None and row.status is TaskStatus.RUNNING and row.owner == attempt.owner
+
+
 @dataclass(frozen=True, slots=True)
 class Fenced:
     """Another attempt took over, or the run was cancelled: this attempt's result counts for nothing."""
@@ -179,11 +204,13 @@ class Fenced:
     record: RunRecord | None
 
 
-def judge_commit(record: RunRecord | None, attempt: Attempt) -> Mine | Fenced:
-    """What a refused commit means: ours already (its response was lost), or fenced."""
+def judge_commit(record: RunRecord | None, attempt: Attempt, then: Attempt | None = None) -> Mine | Fenced:
+    """What a refused commit means: ours already (its response was lost), or fenced. `then`: what it claimed besides."""
     if record is None:
         return Fenced(None)
     row = record.tasks.get(attempt.task)
+    if then is not None and holds(record, then):
+        return Mine(record)
     if (
         row is not None
         and row.status is not TaskStatus.RUNNING
