@@ -18,6 +18,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.runs.deliver import deliver
 from headrace.errors import HeadraceError, NotConfigured
 from headrace.runtime.deadline import end_process
+from headrace.runtime.side_by_side import side_by_side
 from headrace.telemetry import tracing
 from headrace_handlers import boot, logs
 from headrace_handlers.batches import answer
@@ -43,15 +44,14 @@ def make_handler(
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if not hosts:
-            hosts.append(
-                boot.host_for(
-                    app,
-                    worker_name,
-                    visibility_s=visibility_s,
-                    listeners=(listener,),
-                    stop_process=stop_process,
-                )
+            made = boot.host_for(
+                app,
+                worker_name,
+                visibility_s=visibility_s,
+                listeners=(listener,),
+                stop_process=stop_process,
             )
+            hosts.append(replace(made, together=side_by_side))
         time_left_ms = getattr(context, "get_remaining_time_in_millis", None)
         host = boot.ready(app, hosts[0])
         if time_left_ms is not None:

@@ -180,7 +180,7 @@ def test_what_is_not_retryable_fails_at_once_and_enters_the_index_of_failures() 
 
 def test_the_claim_of_an_only_child_rides_in_its_parents_commit() -> None:
     child = replace(attempt("b", owner="two"), via="a/1")
-    done = applied(CLAIMED, complete(run_of(CLAIMED), attempt(), Payload(), now_ms=T0 + 99, then=child))
+    done = applied(CLAIMED, complete(run_of(CLAIMED), attempt(), Payload(), now_ms=T0 + 99, then=[child]))
     rows = run_of(done).tasks
     assert (rows["a"].status, rows["b"].status, rows["b"].via) == (
         TaskStatus.COMPLETED,

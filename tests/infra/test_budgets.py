@@ -52,6 +52,16 @@ _sides = [diamond.task(name=name, parents=[_top])(_step) for name in ("left", "m
 diamond.task(name="join", parents=_sides)(_step)
 
 
+async def _async_step(input: EmptyModel, ctx: Context) -> dict[str, int]:
+    return {"n": 1}
+
+
+on_the_loop = app.workflow(name="on-the-loop")
+_first = on_the_loop.task(name="top")(_async_step)
+_beside = [on_the_loop.task(name=name, parents=[_first])(_async_step) for name in ("left", "middle", "right")]
+on_the_loop.task(name="join", parents=_beside)(_async_step)
+
+
 @app.task(name="gated", concurrency=1)
 def gated(input: EmptyModel, ctx: Context) -> dict[str, bool]:
     _during(gated.name)
@@ -71,7 +81,7 @@ def _during(task: str) -> None:
     _to_do.pop(task, lambda: None)()
 
 
-app.worker("everything", workflows=[once, twice, apart, chain, diamond, gated, limited])
+app.worker("everything", workflows=[once, twice, apart, chain, diamond, on_the_loop, gated, limited])
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,11 @@ ROWS: list[tuple[str, Trigger, dict[str, float]]] = [
         "diamond",
         lambda: diamond.run(wait_for_result=False),
         {"write": 13, "index_write": 1, "read": 2, "sqs": 9, "invocation": 3},
+    ),
+    (
+        "diamond of async tasks",
+        lambda: on_the_loop.run(wait_for_result=False),
+        {"write": 8, "index_write": 1, "read": 0, "sqs": 3, "invocation": 1},
     ),
     (
         "one free gate",

@@ -21,6 +21,7 @@ from headrace.engine.runs import commit as committing
 from headrace.engine.runs import dead_letter, deliver
 from headrace.engine.runs import start as trigger
 from headrace.engine.runs.admission import acquire as passing
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.waits.kinds import children as joins
 from simulation.gate_mutations import GATE_MUTATIONS, RARE_GATE_MUTATIONS
 
@@ -136,6 +137,17 @@ def _retries_are_forgotten() -> list[Any]:
     return [patch.object(module, "riders", others) for module in (claims, owed)]
 
 
+def _one_of_those_side_by_side_is_enough() -> list[Any]:
+    """A redelivery takes over one of those that a process ran side by side, and deletes the message."""
+    original = claiming._take_over
+
+    def take_over(*arguments: Any) -> Any:
+        found = original(*arguments)
+        return replace(found, taken_over=False) if isinstance(found, Claimed) else found
+
+    return [patch.object(claiming, "_take_over", take_over)]
+
+
 def _fenced_is_done() -> list[Any]:
     """A lost response of a commit is taken for a fence, and the message deleted."""
     return [
@@ -200,6 +212,7 @@ MUTATIONS: dict[str, Mutation] = {
     "the message is deleted before the work is done": _delete_before_pay,
     "a crashed chain forgets its riders": _riders_are_forgotten,
     "a crashed retry is forgotten by its message": _retries_are_forgotten,
+    "one of those that ran side by side is enough": _one_of_those_side_by_side_is_enough,
     "a commit whose response was lost counts as fenced": _fenced_is_done,
     "a lost worker uses up a retry": _retry_counts_lost_workers,
     "a join fires at its first parent": _join_fires_early,

@@ -19,7 +19,7 @@ MUTATION_SEEDS = 1_500
 FAULTS = {"kill", "freeze", "throttle", "lost", "retried", "duplicate", "old_receipt", "deployment"}
 MET = {
     "gated run", "parked at a gate", "parked at a rate", "parked at a pause", "eviction", "refill", "window", "pause",
-    "entry to a split gate", "turned away", "probe",
+    "entry to a split gate", "turned away", "probe", "together",
 }  # fmt: skip
 HARSH = Rates(kill=0.03, freeze=0.01, throttle=0.0, lost=0.02, retried=0.03, duplicate=0.1)
 """For mistakes of admission: what they lead to is a crash at one of few places, or a delivery at one of few moments."""
@@ -37,6 +37,8 @@ FOUND_BY: dict[str, tuple[int, ...]] = {
     "a worker that puts the record forgets the other roots": (41,),
     "a commit is not fenced": (34,),
     "units are taken whatever is left": (47,),
+    "a crashed retry is forgotten by its message": (232,),
+    "one of those that ran side by side is enough": (384,),
 }
 """Seeds that have found a mistake, tried before the others. A change of the engine changes what happens in every seed: where one of
 these finds nothing any more, the search goes on through all the others, and the new one may be put here."""
@@ -48,6 +50,7 @@ OF_ITS_OWN = {
     "a takeover is not fenced": Rates(
         kill=0.06, freeze=0.0, throttle=0.0, lost=0.0, retried=0.0, duplicate=1.0
     ),
+    "one of those that ran side by side is enough": Rates(kill=0.03),
     "a parking parent does not look again": Rates(
         kill=0.0, freeze=0.05, throttle=0.0, lost=0.0, retried=0.0, duplicate=0.0
     ),

@@ -51,6 +51,26 @@ CHILD = Flow(
 """What parents spawn: a task that fails once and then completes."""
 
 
+def draw_fan(random: Random, name: str) -> Flow:
+    """A task, some that become ready with its end, some of which fail or are slow, and one that comes after them, which has two more."""
+    sides = [f"t{n}" for n in range(1, random.choice((3, 4, 6)))]
+    parents = {"t0": (), **dict.fromkeys(sides, ("t0",)), "t7": tuple(sides), "t8": ("t7",), "t9": ("t7",)}
+    retries = {task: random.choice((0, 0, 1, 2)) for task in parents}
+    tasks = tuple(
+        TaskPlan(
+            name=task,
+            worker=random.choice((*WORKERS, "default", "default")),
+            parents=before,
+            retries=retries[task],
+            execution_timeout_ms=5_000,
+            schedule_timeout_ms=10**9,
+        )
+        for task, before in parents.items()
+    )
+    scripts = {task: _draw_script(random, retries[task]) for task in parents}
+    return Flow(plan=RunPlan(workflow=name, version="1", tasks=tasks), scripts=scripts)
+
+
 def draw_flow(random: Random, name: str, sizes: Sequence[int] = (1, 1, 2, 3, 4, 5, 7)) -> Flow:
     """A random DAG of one to seven tasks."""
     tasks: list[TaskPlan] = []

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 from support.world import PythonExpressions
 
 from headrace.core.run.plans.plan import Json
@@ -39,7 +41,7 @@ from simulation.checks import MAX_CRASHES, Watched
 from simulation.gates_workload import GATED_CHILD, Deployed, draw_input
 from simulation.processes import CountedQueues, Killed, Process, Rates, SkewedClock, pause, running_name
 from simulation.scripted import Scripted
-from simulation.workload import CHILD, Flow
+from simulation.workload import CHILD, Flow, draw_fan
 
 VISIBILITY_S = 30
 MAX_STEPS = 60_000
@@ -139,6 +141,8 @@ class Simulation:
         )
         self.ids = SeededIds(self.seed)
         self.flows = events.draw_flows(self.random, gated=self.gated)
+        if self.seed % 4 == 0:
+            self.flows["fan"] = draw_fan(self.random, "fan")
         self.child = GATED_CHILD if self.gated else CHILD
         self.deployed = [*self.flows.values(), self.child]
         self.gates = events.draw_limits(self.random, self.flows, gated=self.gated)
@@ -176,7 +180,8 @@ class Simulation:
         )
 
     def spawn(self, name: str, body: Callable[[], None], delay_ms: int = 0) -> None:
-        self.processes.append(Process(name, greenlet(body), self.clock.now_ms() + delay_ms))
+        world = getcurrent().parent or getcurrent()
+        self.processes.append(Process(name, greenlet(body, world), self.clock.now_ms() + delay_ms))
 
     def step(self, what: str) -> None:
         """A switch point of the running process; it may die here or be frozen."""
@@ -356,11 +361,36 @@ class Simulation:
         }
         time_left_ms = self.random.choice((900_000, 20_000))
         return Host(
-            worker=worker, runnables=runnables, visibility_s=VISIBILITY_S, time_left_ms=lambda: time_left_ms
+            worker=worker,
+            runnables=runnables,
+            visibility_s=VISIBILITY_S,
+            time_left_ms=lambda: time_left_ms,
+            together=self._together if time_left_ms > 20_000 else None,
         )
 
+    def _together(self, chains: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Side by side, as processes of their own. Where one dies the message comes back; the others live on, and are fenced."""
+        self.met["together"] += 1
+        ends: dict[int, Any] = {}
+
+        def run(number: int, chain: Callable[[], Any]) -> None:
+            try:
+                ends[number] = chain()
+            except BaseException as error:
+                ends[number] = error
+                raise
+
+        for number, chain in enumerate(chains):
+            self.spawn(f"{running_name()} {number}", partial(run, number, chain))
+        while len(ends) < len(chains):
+            pause(20)
+        for end in ends.values():
+            if isinstance(end, BaseException):
+                raise end
+        return [ends[number] for number in range(len(chains))]
+
     def _scripted(self, task: str) -> Scripted:
-        return Scripted(self, task)
+        return Scripted(self, task, is_async=not task.endswith(("3", "6")))
 
     def _runner(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from headrace.core.changes import Item
 from headrace.core.run.plans.plan import Json, RunPlan
@@ -29,6 +30,7 @@ from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending
 
 Body = Callable[[Work], Json]
+Together = Callable[[Sequence[Callable[[], Any]]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class World:
     clock: VirtualClock = field(default_factory=VirtualClock)
     max_receive_count: int = 12
     more: dict[tuple[str, str], Runnable] = field(default_factory=dict)
+    is_async: bool = False
+    together: Together | None = None
     store_type: type[MemoryStore] = MemoryStore
     engine: Engine = field(init=False)
     store: MemoryStore = field(init=False)
@@ -116,14 +120,14 @@ class World:
 
     def host(self, worker: str) -> Host:
         runnables = {**self._noted_code(worker), **self.runnables(worker)}
-        return Host(worker=worker, runnables=runnables, visibility_s=60)
+        return Host(worker=worker, runnables=runnables, visibility_s=60, together=self.together)
 
     def _noted_code(self, worker: str) -> dict[tuple[str, str], Runnable]:
         """The code of a worker, made once as a process makes it, or again where plans or code were added."""
         key = (worker, len(self.plans), len(self.code))
         if key not in self._hosted:
             self._hosted[key] = {
-                (plan.workflow, task.name): Code(self._noted(task.name))
+                (plan.workflow, task.name): Code(self._noted(task.name), self.is_async)
                 for plan in self.plans.values()
                 for task in plan.tasks
                 if task.worker == worker and task.name in self.code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.core.durable.log import Branch, Entry
 from headrace.core.run.ids import task_run_id
@@ -230,6 +230,9 @@ class Host:
     """The context that a task's code runs in: the caller's, with what the worker's lifespan set."""
     start: Start | None = None
     """Starts runs through the app's one door: for crons and schedules that are due."""
+    together: Callable[[Sequence[Callable[[], Any]]], Sequence[Any]] | None = None
+    """Runs chains of async tasks side by side, and returns once all have ended: in a Lambda, whose invocation costs the same however many of
+    them wait in it. None: the host's slots say how many it runs at once, so each gets a message."""
     labels: Callable[[], Mapping[str, str | int]] | None = None
     """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
 

@@ -268,4 +268,7 @@ def _last_words(engine: Engine, claimed: Claimed, control: LiveControl, timed_ou
 
         log_ending(done.record, claimed.row, claimed.attempt.task, failure_of(timed_out))
         pay(engine, done.record, owed_after(done.record, claimed.attempt.task))
-        engine.queues.delete(claimed.received)
+        if not any(row.status is TaskStatus.RUNNING for row in done.record.tasks.values()):
+            engine.queues.delete(
+                claimed.received
+            )  # else it answers for what ran beside this, and ends with it

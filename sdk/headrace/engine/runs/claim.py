@@ -21,6 +21,7 @@ from headrace.core.run.transitions.claim import (
     create,
     first_row,
     judge_claim,
+    rides_on,
     take_over,
 )
 from headrace.core.run.transitions.commit import give_up
@@ -236,7 +237,8 @@ def _take_over(
         if mine is None or mine.owner != attempt.owner or mine.status is not TaskStatus.RUNNING:
             return None
     pay(engine, record, owed_to(record, message))
-    return _claimed(engine, host, received, message, record, attempt)
+    claimed = _claimed(engine, host, received, message, record, attempt)
+    return replace(claimed, taken_over=True) if isinstance(claimed, Claimed) else claimed
 
 
 def _give_up(
@@ -249,7 +251,7 @@ def _give_up(
     after = record_in(engine, written.item)
     log_failure(after, task, error.type, attempt=row.app_retry_count + 1, retried=False)
     pay(engine, after, owed_to(after, message))
-    return Done()
+    return None if rides_on(after, message) else Done()
 
 
 def lost_worker(task: str, row: TaskRow) -> ErrorInfo:

@@ -31,6 +31,9 @@ class Claimed:
     attempt: Attempt
     received: Received
     input: str | None = None
+    taken_over: bool = (
+        False  # it, or what it follows in the chain: others may be lost that rode on the message
+    )
     outputs: dict[str, str | None] = field(
         default_factory=dict
     )  # of this chain, so that nothing is read twice

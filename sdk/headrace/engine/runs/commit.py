@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -50,8 +51,8 @@ class Committed:
     record: RunRecord
 
 
-def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None = None) -> Committed | Fenced:
-    """One fenced write: COMPLETED, the next ticket (either with the claim of `then`), or FAILED."""
+def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Sequence[Attempt] = ()) -> Committed | Fenced:
+    """One fenced write: COMPLETED, the next ticket (either with the claims of `then`), or FAILED."""
     if isinstance(ran.ending, Interrupted):
         return Fenced(None)
     now_ms = engine.clock.now_ms()
@@ -63,10 +64,11 @@ def commit(engine: Engine, claimed: Claimed, ran: Ran, *, then: Attempt | None =
 
 
 def commit_write(
-    engine: Engine, claimed: Claimed, ran: Ran, *, now_ms: int, then: Attempt | None = None
+    engine: Engine, claimed: Claimed, ran: Ran, *, now_ms: int, then: Sequence[Attempt] = ()
 ) -> Update:
     """The commit of an attempt that has ended of itself, or at its limit. What the record has no room for of its error is stored first."""
     record, attempt = claimed.record, claimed.attempt
+    again = then[0] if then else None
     if ran.log is not None:
         record = record.with_row(attempt.task, replace(record.tasks[attempt.task], log=ran.log))
     if ran.span is not None:
@@ -81,9 +83,9 @@ def commit_write(
         case Raised(error, retryable):
             kept = cut(error, bytes_for(len(record.plan.tasks)))
             beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)
-            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside, then=then)
+            return fail(record, attempt, kept, now_ms=now_ms, retryable=retryable, beside=beside, then=again)
         case TimedOut(limit_s):
-            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True, then=then)
+            return fail(record, attempt, timeout_error(limit_s), now_ms=now_ms, retryable=True, then=again)
         case SuspendedOnOperations(due_at_ms):
             return suspend(record, attempt, now_ms=now_ms, due_at_ms=due_at_ms)
         case Interrupted() | EachEnded():
@@ -93,7 +95,7 @@ def commit_write(
 
 
 def judged(
-    engine: Engine, claimed: Claimed, written: Written, then: Attempt | None = None
+    engine: Engine, claimed: Claimed, written: Written, then: Sequence[Attempt] = ()
 ) -> Committed | Fenced:
     """What came of a commit."""
     record = record_in(engine, written.item)

@@ -17,7 +17,7 @@ from headrace.core.run.message import (
 )
 from headrace.core.run.owed import DEAD_LETTER
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
-from headrace.core.run.transitions.claim import Busy, Lost, Mine, Spent, Stale, create, judge_record
+from headrace.core.run.transitions.claim import Busy, Lost, Mine, Spent, Stale, create, judge_record, rides_on
 from headrace.core.run.transitions.commit import give_up
 from headrace.core.run.transitions.settle import settle_unrun
 from headrace.core.table import run_key
@@ -129,7 +129,9 @@ def _settle_running(
             written = engine.store.write(give_up(lost, task, row, error, now_ms=now_ms))
             if not isinstance(written, Applied) or written.item is None:
                 return None
-            return _paid(engine, message, record_in(engine, written.item))
+            after = record_in(engine, written.item)
+            paid = _paid(engine, message, after)
+            return None if rides_on(after, message) else paid
         case Busy(until_ms=until_ms):
             seconds = max(1, (until_ms - now_ms) // 1000 + 1)
             engine.queues.hide(received, min(seconds, 43_200))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from headrace.core.changes import Applied
 from headrace.core.points import WORKER_GATE
@@ -24,7 +25,7 @@ from headrace.core.run.message import (
 from headrace.core.run.owed import owed_after, owed_to, worker_of
 from headrace.core.run.record import Payload, RunRecord, TaskStatus
 from headrace.core.run.transitions.cancel import was_cancelled
-from headrace.core.run.transitions.claim import claim
+from headrace.core.run.transitions.claim import claim, rides_on
 from headrace.core.run.transitions.commit import Fenced, holds, retry_of
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
@@ -107,10 +108,14 @@ def _handle(engine: Engine, host: Host, received: Received, runner: Runner) -> S
         from headrace.engine.runs.batches.deliver import deliver_batch
 
         return deliver_batch(engine.acting_for(received, message.account), host, received, message, runner)
-    return (yield from _deliver(engine.acting_for(received, message.account), host, received, message))
+    return (
+        yield from _deliver(engine.acting_for(received, message.account), host, received, message, runner)
+    )
 
 
-def _deliver(engine: Engine, host: Host, received: Received, message: TaskMessage) -> Steps[Disposition]:
+def _deliver(
+    engine: Engine, host: Host, received: Received, message: TaskMessage, runner: Runner
+) -> Steps[Disposition]:
     handed_on = hand_on(engine, host, received, message)
     if handed_on is not None:
         return handed_on
@@ -125,7 +130,10 @@ def _deliver(engine: Engine, host: Host, received: Received, message: TaskMessag
     else:
         step = claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
-        step = yield from _advance(engine, host, message, step)
+        others = step.taken_over and len(step.record.plan.tasks) > 1
+        step = yield from _chain(engine, host, message, step, runner)
+        if others and isinstance(step, Done):  # of several that rode on the message one was taken over
+            step = claim_message(engine, host, received, message)
     return _poison(engine, received, step.reason) if isinstance(step, Poison) else step
 
 
@@ -134,10 +142,51 @@ def _poison(engine: Engine, received: Received, reason: str) -> Poison:
     return Poison(reason[:MAX_REASON_CHARS])
 
 
+def _chain(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, runner: Runner
+) -> Steps[Disposition]:
+    """Attempt after attempt, until nothing goes on here."""
+    step: Sequence[Claimed] | Disposition = [claimed]
+    left: Disposition = Done()
+    while not isinstance(step, (Done, Later, Poison)):
+        if len(step) == 1:
+            step = yield from _advance(engine, host, message, step[0])
+        else:
+            step, ended = _together(engine, host, message, step, runner)
+            left = left if isinstance(ended, Done) else ended
+    return left if isinstance(step, Done) else step
+
+
+def _together(
+    engine: Engine, host: Host, message: TaskMessage, several: Sequence[Claimed], runner: Runner
+) -> tuple[Sequence[Claimed] | Disposition, Disposition]:
+    """Chains that go on side by side: what goes on from the last of them, and how the others ended. The message is done with once all have
+    ended: until then it answers for each."""
+    assert host.together is not None
+
+    def branch(claimed: Claimed) -> Sequence[Claimed] | Disposition:
+        return driven(_until_several(engine, host, message, claimed), runner)
+
+    ends = host.together([partial(branch, claimed) for claimed in several])
+    going_on = [claimed for end in ends if not isinstance(end, (Done, Later, Poison)) for claimed in end]
+    left = next((end for end in ends if isinstance(end, (Later, Poison))), Done())
+    return going_on or Done(), left
+
+
+def _until_several(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed
+) -> Steps[Sequence[Claimed] | Disposition]:
+    """One of the chains that go on side by side, until it ends, or several go on from it."""
+    step: Sequence[Claimed] | Disposition = [claimed]
+    while not isinstance(step, (Done, Later, Poison)) and len(step) == 1:
+        step = yield from _advance(engine, host, message, step[0])
+    return step
+
+
 def _advance(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed
-) -> Steps[Claimed | Disposition]:
-    """Admit, run, commit and pay one attempt; the next of the chain, or what to do with the message."""
+) -> Steps[Sequence[Claimed] | Disposition]:
+    """Admit, run, commit and pay one attempt; those that go on from it here, or what to do with the message."""
     admitted = admit(engine, host, message, claimed)
     if not isinstance(admitted, Claimed):
         return admitted
@@ -148,8 +197,8 @@ def _advance(
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     host.tell(begun(claimed.record.plan.workflow, attempt, row))
     ran = yield from run(engine, host, claimed)
-    rider = _rider(engine, host, message, claimed, ran) or _retry_here(engine, host, message, claimed, ran)
-    done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=rider))
+    riders = _riders(engine, host, message, claimed, ran) or _retry_here(engine, host, message, claimed, ran)
+    done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=riders))
     if (
         ran.overstaying is not None
     ):  # after the commit, when no other attempt can have the places of its ticket
@@ -158,25 +207,43 @@ def _advance(
         return _fenced(engine, host, message, claimed)
     _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
-    if rider is not None and holds(done.record, rider):
-        pay(engine, done.record, owed)
-        return replace(claimed, record=done.record, attempt=rider, log_parts=None)
-    follower = _follower(engine, host, done.record, owed)
-    pay(engine, done.record, [effect for effect in owed if effect is not follower])
-    if follower is None:
-        return Done()
-    return _claim_follower(
-        engine, host, message, replace(claimed, record=done.record, log_parts=None), follower
-    )
+    here = replace(claimed, record=done.record, log_parts=None)
+    going_on = [replace(here, attempt=rider) for rider in riders if holds(done.record, rider)]
+    followers = _followers(engine, host, message, here, owed, [each.attempt.task for each in going_on])
+    pay(engine, done.record, [effect for effect in owed if effect not in followers])
+    if not going_on and len(followers) == 1:
+        return _claim_follower(engine, host, message, here, followers[0])
+    for follower in followers:
+        step = _claim_follower(engine, host, message, here, follower)
+        going_on += step if isinstance(step, list) else []
+    return going_on or Done()
 
 
 # ---------------------------------------------------------------- fused chains
 
+MOST_TOGETHER = 10
+"""How many async tasks go on side by side in one invocation: more get messages, and so the processors of other ones."""
 
-def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran) -> Attempt | None:
-    """The claim of an only child of this task, which goes into this task's commit."""
+
+def _goes_on(
+    engine: Engine, host: Host, message: TaskMessage, record: RunRecord, ready: Sequence[str]
+) -> list[str]:
+    """Of the tasks that are ready, those that go on in this invocation: the async ones, where those are several, the host runs them side
+    by side, and nothing else of this message runs; else the first."""
+    here = [task for task in ready if runs_on_here(engine, host, record, task)]
+    if host.together is not None and len(here) > 1 and not rides_on(record, message, beside=ready):
+        on_the_loop = [task for task in here if host.runnables[record.plan.workflow, task].is_async]
+        if len(on_the_loop) > 1:
+            return on_the_loop[:MOST_TOGETHER]
+    return here[:1]
+
+
+def _riders(
+    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran
+) -> tuple[Attempt, ...]:
+    """The claims of only children of this task, which go into this task's commit."""
     if not isinstance(ran.ending, Succeeded) or len(claimed.record.plan.tasks) == 1:
-        return None
+        return ()
     task = claimed.attempt.task
     row = replace(
         claimed.record.tasks[task],
@@ -186,27 +253,36 @@ def _rider(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, r
         broken=dict(ran.evaluated.broken),
     )
     after = claimed.record.with_row(task, row)
-    for child in made_ready_by(after, task):
-        if after.plan.task(child).parents == (task,) and runs_on_here(engine, host, after, child):
-            number, ticket = after.plan.numbers[child], after.first_ticket(child)
-            return new_attempt(engine, host, after.run_id, child, number, ticket, via=message.name)
-    return None
+    plan = after.plan
+    only = [child for child in made_ready_by(after, task) if plan.task(child).parents == (task,)]
+    return tuple(
+        new_attempt(
+            engine,
+            host,
+            after.run_id,
+            child,
+            plan.numbers[child],
+            after.first_ticket(child),
+            via=message.name,
+        )
+        for child in _goes_on(engine, host, message, after, only)
+    )
 
 
 def _retry_here(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran
-) -> Attempt | None:
+) -> tuple[Attempt, ...]:
     """The claim of this task's next ticket, which goes into the commit that issues it: a retry that waits for nothing."""
     retryable = isinstance(ran.ending, TimedOut) or (isinstance(ran.ending, Raised) and ran.ending.retryable)
     if not retryable or ran.outlasted or host.stopping():
-        return None
+        return ()
     record, task = claimed.record, claimed.attempt.task
     if retry_of(record, task, retryable=True) != RetryIn(0):
-        return None
+        return ()
     if has_gates(engine, record, task) or not runs_on_here(engine, host, record, task):
-        return None
+        return ()
     number, ticket = claimed.attempt.number, claimed.row.ticket + 1
-    return new_attempt(engine, host, record.run_id, task, number, ticket, via=message.name)
+    return (new_attempt(engine, host, record.run_id, task, number, ticket, via=message.name),)
 
 
 def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:
@@ -221,21 +297,34 @@ def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bo
     return host.time_left_ms() >= plan.execution_timeout_ms + INVOCATION_MARGIN_MS
 
 
-def _follower(engine: Engine, host: Host, record: RunRecord, owed: Iterable[Effect]) -> SendTask | None:
-    """Of the first messages owed, the one that need not be sent because its task goes on here."""
-    for effect in owed:
-        if not isinstance(effect, SendTask) or effect.conditions is not None:
-            continue
-        if effect.task in record.tasks:
-            continue  # a later ticket of its own
-        if runs_on_here(engine, host, record, effect.task):
-            return effect
-    return None
+def _followers(
+    engine: Engine,
+    host: Host,
+    message: TaskMessage,
+    here: Claimed,
+    owed: Iterable[Effect],
+    riding: Sequence[str],
+) -> list[SendTask]:
+    """Of the first messages owed, those that need not be sent because their tasks go on here, beside those that ride on the commit."""
+    record = here.record
+    if riding and (host.together is None or not _on_the_loop(host, record, riding)):
+        return []
+    sends = {
+        effect.task: effect
+        for effect in owed
+        if isinstance(effect, SendTask) and effect.conditions is None and effect.task not in record.tasks
+    }
+    going_on = _goes_on(engine, host, message, record, [*riding, *sends])
+    return [send for task, send in sends.items() if task in going_on]
+
+
+def _on_the_loop(host: Host, record: RunRecord, tasks: Iterable[str]) -> bool:
+    return all(host.runnables[record.plan.workflow, task].is_async for task in tasks)
 
 
 def _claim_follower(
     engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, follower: SendTask
-) -> Claimed | Disposition:
+) -> list[Claimed] | Done:
     number = claimed.record.plan.numbers[follower.task]
     attempt = new_attempt(
         engine, host, message.run_id, follower.task, number, follower.ticket, via=message.name
@@ -246,7 +335,7 @@ def _claim_follower(
     record = record_in(engine, written.item)
     mine = record.tasks.get(follower.task)
     if isinstance(written, Applied) or (mine is not None and mine.owner == attempt.owner):
-        return replace(claimed, record=record, attempt=attempt)
+        return [replace(claimed, record=record, attempt=attempt)]
     pay(engine, record, owed_to(record, message))
     return Done()
 

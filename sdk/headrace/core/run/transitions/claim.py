@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from headrace.core.changes import (
@@ -223,3 +224,10 @@ def judge_record(
             return Spent(record, name, row)
         return Lost(record, name, row)
     return Stale(record)
+
+
+def rides_on(record: RunRecord, message: TaskMessage, *, beside: Sequence[str] = ()) -> bool:
+    """Whether anything that rides on this message is RUNNING, `beside` these tasks: the message may not be deleted before that has ended,
+    or another has it."""
+    riding = (name for name in riders(record, message) if name not in beside)
+    return any(record.tasks[name].status is TaskStatus.RUNNING for name in riding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace.core.changes import (
@@ -50,9 +51,9 @@ def complete(
     *,
     now_ms: int,
     evaluated: Evaluated | None = None,
-    then: Attempt | None = None,
+    then: Sequence[Attempt] = (),
 ) -> Update:
-    """RUNNING -> COMPLETED. `then` is the claim of an only child of this task that goes on in the same invocation."""
+    """RUNNING -> COMPLETED. `then` are the claims of only children of this task that go on in the same invocation."""
     row = record.tasks[attempt.task]
     judged = evaluated or Evaluated()
     settled = replace(
@@ -67,8 +68,8 @@ def complete(
         started=False,
     )
     sets: dict[Path, Value] = {row_path(attempt.number): stored_row(record, settled)}
-    if then is not None:
-        sets[row_path(then.number)] = stored_row(record, _ridden(record, then, now_ms))
+    for rider in then:
+        sets[row_path(rider.number)] = stored_row(record, _ridden(record, rider, now_ms))
     return settle(attempt, sets)
 
 
@@ -204,12 +205,12 @@ class Fenced:
     record: RunRecord | None
 
 
-def judge_commit(record: RunRecord | None, attempt: Attempt, then: Attempt | None = None) -> Mine | Fenced:
+def judge_commit(record: RunRecord | None, attempt: Attempt, then: Sequence[Attempt] = ()) -> Mine | Fenced:
     """What a refused commit means: ours already (its response was lost), or fenced. `then`: what it claimed besides."""
     if record is None:
         return Fenced(None)
     row = record.tasks.get(attempt.task)
-    if then is not None and holds(record, then):
+    if any(holds(record, rider) for rider in then):
         return Mine(record)
     if (
         row is not None
