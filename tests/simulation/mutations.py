@@ -151,7 +151,7 @@ def _one_of_those_side_by_side_is_enough() -> list[Any]:
 def _fenced_is_done() -> list[Any]:
     """A lost response of a commit is taken for a fence, and the message deleted."""
     return [
-        patch.object(committing, "judge_commit", lambda item, at: commits.Fenced(None)),
+        patch.object(committing, "judge_commit", lambda item, at, then=(): commits.Fenced(None)),
         patch.object(deliver, "_fenced", lambda *arguments: Done()),
     ]
 

@@ -29,10 +29,10 @@ DOES_NOT_FIT = (TypeError, AttributeError, NameError, RecursionError)
 
 FOUND_BY: dict[str, tuple[int, ...]] = {
     "who parks does not look again": (47,),
-    "a takeover is not fenced": (8,),
+    "a takeover is not fenced": (5,),
     "a join fires at its first parent": (86,),
-    "a join is opened again": (256,),
-    "a crashed chain forgets its riders": (166,),
+    "a join is opened again": (173,),
+    "a crashed chain forgets its riders": (136,),
     "a parking parent does not look again": (135,),
     "a worker that puts the record forgets the other roots": (41,),
     "a commit is not fenced": (34,),
