@@ -37,6 +37,25 @@ def plain(made_by: Callable[..., Any], **options: bool) -> Any:
     return Plain
 
 
+def large(made_by: Callable[..., Any], **options: bool) -> Any:
+    @made_by(frozen=True, **options)
+    class Large:
+        one: int
+        two: list[int] = field(default_factory=list)
+        three: int = field(default=3, init=False)
+        four: int = field(default=4, compare=False)
+        five: int = 5
+        six: int = 6
+        seven: int = 7
+        eight: dict[str, int] = field(default_factory=dict, init=False)
+
+        def __post_init__(self) -> None:
+            if self.one > 2:
+                raise ValueError(f"{self!r} is of {type(self).__qualname__}")
+
+    return Large
+
+
 def checked(made_by: Callable[..., Any], **options: bool) -> Any:
     @made_by(frozen=True, **options)
     class Checked:
@@ -67,7 +86,7 @@ OPTIONS = [{}, {"slots": True}, {"kw_only": True}, {"slots": True, "kw_only": Tr
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("make", [plain, checked])
+@pytest.mark.parametrize("make", [plain, large, checked])
 def test_ours_and_the_standard_librarys_do_the_same(
     make: Callable[..., Any], options: dict[str, bool]
 ) -> None:
@@ -110,6 +129,17 @@ def test_a_value_survives_pickling_and_knows_its_arguments_once_it_was_made() ->
     value = Payload.inline("{}")
     assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301  # our own
     assert list(inspect.signature(Payload).parameters) == ["place", "text"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_value_of_a_derived_class_stays_one(options: dict[str, bool]) -> None:
+    class Derived(large(dataclass, **options)):  # type: ignore[misc]  # a class made here
+        nine = 9
+
+    value = Derived(one=1)
+    assert (type(value), value.one, value.two, value.three, value.nine) == (Derived, 1, [], 3, 9)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        value.one = 2
 
 
 def test_what_is_not_frozen_or_is_ordered_or_derived_is_the_standard_librarys() -> None:

@@ -20,7 +20,8 @@ from headrace.core.run.message import BatchMessage, encode_batch
 from headrace.core.run.plans.plan import BatchPlan, Json, RatePlan, RunPlan
 from headrace.core.run.record import ErrorInfo, RunStatus, TaskStatus
 from headrace.core.run.stored.record import record_of
-from headrace.core.waits.batch import MAX_BATCH_BYTES, PAGE_MEMBERS
+from headrace.core.waits import batch
+from headrace.core.waits.batch import MAX_BATCH_BYTES, PAGE_MEMBERS, At, Joining, Member
 from headrace.engine.attempts.ports import EachEnded, Outcome, Raised, Succeeded, Work
 from headrace.engine.owed.cancel import cancel
 from headrace.engine.runs.replay import replay_run
@@ -408,6 +409,51 @@ def test_any_crash_point(name: str, after_effect: bool) -> None:
             ids,
             f"killed at call {n} ({fault.hit}), {'after' if after_effect else 'before'} its effect",
         )
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("name", ["by interval", "held"])
+def test_the_others_run_where_the_run_that_opened_their_batch_dies_and_is_cancelled(
+    name: str, after_effect: bool
+) -> None:
+    for n in range(14):
+        fault = KillAt(10**9, after_effect)
+        w, _ = world(FLOWS[name], faults=fault)
+        first = w.start("b")
+        fault.n = fault.calls + n
+        w.deliver_next()
+        fault.armed = False
+        other = w.start("b")
+        deliver_all(w)
+        cancel(w.engine, first, reason="test")
+        w.drain()
+        assert run_status(w.record(other)) is RunStatus.COMPLETED, f"killed at call {n} ({fault.hit})"
+
+
+def test_a_batch_that_counts_as_running_and_is_not_there_keeps_none_waiting() -> None:
+    w, code = world(flow(max_runs=1))
+    w.store.write(batch.may_run("batch#b#b#", 7, 1))  # by a delivery that slept until the batch had run
+    w.start("b")
+    w.drain()
+    assert (code.sizes, statuses(w)) == ([1], {RunStatus.COMPLETED: 1})
+    assert not any({"r", "q"} & item.keys() for item in w.store.items() if item["sk"] == "batch")
+
+
+def test_a_run_that_joins_a_batch_that_is_overdue_sees_to_its_message() -> None:
+    w, code = world(flow())
+    dead = Joining(
+        member=Member(run_id="dead", ticket=1, queued_at_ms=1),
+        size_bytes=0,
+        max_size=3,
+        max_runs=None,
+        worker="default",
+        expires_at_s=2**40,
+    )
+    w.store.write(batch.open_page("batch#b#b#", At(1), dead, before_bytes=0, due_ms=w.clock.now_ms() - 1))
+    w.store.write(batch.moved_on("batch#b#b#", At(1), expires_at_s=2**40))
+    w.start("b")
+    w.drain()
+    assert (code.sizes, statuses(w)) == ([1], {RunStatus.COMPLETED: 1})
 
 
 class LostAt(KillAt):

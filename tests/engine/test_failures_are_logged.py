@@ -86,6 +86,36 @@ def test_a_key_that_cannot_be_evaluated(caplog: pytest.LogCaptureFixture) -> Non
     assert [(level, "ExpressionError" in text) for level, text in lines(caplog)] == [("ERROR", True)]
 
 
+@pytest.mark.parametrize("claimed", [False, True], ids=["never claimed", "claimed by a worker that died"])
+@pytest.mark.parametrize("batched", [False, True], ids=["task", "batch"])
+def test_a_message_that_came_to_the_dead_letters(
+    caplog: pytest.LogCaptureFixture, claimed: bool, batched: bool
+) -> None:
+    plan = single(batch=BatchPlan(max_size=1)) if batched else single()
+    w, run_id = run(plan, caplog, max_receive_count=1)
+    if batched:
+        w.deliver_next()  # into its batch, whose message is the next
+    (received,) = w.queues.receive("default", limit=1, wait_s=0, visibility_s=60)
+    if claimed:
+        with pytest.raises(Killed):
+            deliver(w.engine, w.host("default"), received, runner=_dies)
+    w.clock.advance(61_000)
+    w.drain()
+    assert lines(caplog) == [
+        ("ERROR", f"task flow of workflow flow failed: DeadLetterError (run {run_id}, attempt 1)")
+    ]
+
+
+def _dies(*of: object) -> Ending:
+    raise Killed
+
+
+def test_a_key_of_a_batch_that_cannot_be_evaluated(caplog: pytest.LogCaptureFixture) -> None:
+    w, _ = run(single(batch=BatchPlan(max_size=2, key="input.nothing")), caplog)
+    w.drain()
+    assert [(level, "ExpressionError" in text) for level, text in lines(caplog)] == [("ERROR", True)]
+
+
 def test_what_succeeds_leaves_none(caplog: pytest.LogCaptureFixture) -> None:
     w, _ = run(single(), caplog)
     w.code = {"flow": lambda work: {"ok": True}}

@@ -34,18 +34,23 @@ def while_code_runs(sim: Simulation, engine: Engine, claimed: Claimed) -> None:
     """Whoever begins to run is in every gate; and of those who run, no gate has more than its limit."""
     if not _owns(sim, claimed):
         return
+    running = [
+        other
+        for engine_of, each in sim.executions.values()
+        if _owns(sim, each)
+        for other in _passes(engine_of, each)
+    ]
     for of in _passes(engine, claimed):
-        held = [state.holders.get(of.member) for state in _states(sim, of.gate)]
+        gate, states = of.gate, sim.store.states_of(of.gate)
+        held = [state.holders.get(of.member) for state in states]
         inside = any(each is not None and (of.of_run or each.ticket == of.ticket) for each in held)
-        if not inside and of.run_id not in _states(sim, of.gate)[0].evicted:
-            raise Violation(f"{of.member} runs, and is not in {of.gate}")
+        if not inside and of.run_id not in states[0].evicted:
+            raise Violation(f"{of.member} runs, and is not in {gate}")
         most = max(sim.gates.of(of.name, of.planned or of.limit))
         costs = {
             other.member: other.cost
-            for engine_of, each in sim.executions.values()
-            if _owns(sim, each)
-            for other in _passes(engine_of, each)
-            if other.gate == of.gate and other.run_id not in _states(sim, of.gate)[0].evicted
+            for other in running
+            if other.gate == gate and other.run_id not in states[0].evicted
         }
         if sum(costs.values()) > most:
             raise Violation(
@@ -70,12 +75,6 @@ def _passes(engine: Engine, claimed: Claimed) -> tuple[Pass, ...]:
     record, attempt = claimed.record, claimed.attempt
     worker = worker_of(record, attempt.task)
     return passes(record, attempt.task, attempt.ticket, worker=worker, limits=engine.gate_limits())
-
-
-def _states(sim: Simulation, gate: str) -> list[GateState]:
-    """The items of a gate, however many it has had."""
-    found = {place(key)[1]: state_of(item) for key, item in sim.store.gate_items() if place(key)[0] == gate}
-    return [found.get(number, state_of(None)) for number in range(max(found, default=0) + 1)]
 
 
 # ---------------------------------------------------------------- whenever nothing is under way
@@ -114,7 +113,7 @@ def _nobody_waits_in_vain(sim: Simulation, gate: str) -> None:
     line = [item for item in sim.store.line(gate) if not _is_over(sim, item)]
     if not line:
         return
-    states = _states(sim, gate)
+    states = sim.store.states_of(gate)
     if states[0].waiting is None:
         raise Violation(f"{len(line)} wait at {gate}, and no mark says so")
     planned = states[0].limit

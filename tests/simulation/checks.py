@@ -12,6 +12,7 @@ from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.run.stored.record import record_of
 from headrace.core.table import gate_of_line, line_partition
+from headrace.core.waits.holders import GateState
 from headrace.memory.store import MemoryStore
 from headrace.memory.validity import check_request
 from simulation.admission_checks import CONCURRENCY, admission_at_rest, rightly_turned_away, turned_away
@@ -83,6 +84,10 @@ class Watched(MemoryStore):
             for pk in dict.fromkeys(map(gate_of_line, self._partitions))
             if pk.startswith(("gate#", "places#", "rate#", "pause#"))
         ]
+
+    def states_of(self, gate: str) -> list[GateState]:
+        """The items of a gate, however many it has had."""
+        return self._gates.states_of(gate)
 
     def waits_for_the_clock(self) -> bool:
         """Whether a timer is there, or a gate that the clock looks at."""

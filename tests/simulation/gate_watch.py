@@ -16,6 +16,8 @@ from headrace.core.waits.holders import GateState, Holder, state_of
 from headrace.core.waits.rate_limit import window_of
 from simulation.gates_workload import strategy_of
 
+NO_ITEM = state_of(None)
+
 
 class Violation(AssertionError):
     """An invariant does not hold, and which."""
@@ -58,7 +60,8 @@ class GateWatch:
     listed: set[Key] = field(default_factory=set)
     taken: Counter[tuple[str, int]] = field(default_factory=Counter)
     most: dict[tuple[str, int], int] = field(default_factory=dict)
-    where: dict[tuple[str, str], int] = field(default_factory=dict)
+    states: dict[str, dict[int, GateState]] = field(default_factory=dict)
+    """Of each gate: its items, by number."""
 
     def compare(self, write: Write, before: Item | None, after: Item | None) -> str | None:
         """What the write broke; None: nothing."""
@@ -76,7 +79,18 @@ class GateWatch:
         if not key.pk.startswith(("gate#", "places#")):
             return None
         gate, number = place(key)
-        return self._gate(gate, number, state_of(before), state_of(after))
+        items = self.states.setdefault(gate, {})
+        was, now = items.get(number, NO_ITEM), NO_ITEM if after is None else state_of(after)
+        if after is None:
+            items.pop(number, None)
+        else:
+            items[number] = now
+        return self._gate(gate, number, was, now)
+
+    def states_of(self, gate: str) -> list[GateState]:
+        """The items of a gate, however many it has had."""
+        found = self.states.get(gate) or {}
+        return [found.get(number, NO_ITEM) for number in range(max(found, default=0) + 1)]
 
     # ---- gates
 

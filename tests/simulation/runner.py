@@ -114,9 +114,9 @@ class CutSimulation(Simulation):
             self.clients.add(number)
         super().spawn(name, body, delay_ms)
 
-    def _hit(self, kind: str) -> bool:
+    def hit(self, kind: str) -> bool:
         """Suppressed after the draw: the decisions up to here are the same with and without this fault."""
-        if not super()._hit(kind):
+        if not super().hit(kind):
             return False
         ordinal, self.drawn = self.drawn, self.drawn + 1
         if ordinal in self.cut.suppressed:

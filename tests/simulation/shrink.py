@@ -267,17 +267,17 @@ class ToldSimulation(CutSimulation):
             queues=cast("Queues", _ToldPort(engine.queues, self)),
         )
 
-    def step(self, what: str) -> None:
+    def step(self, port: str, call: str) -> None:
         who = getcurrent()
-        self.calls[who] = what
+        self.calls[who] = f"{port}.{call}"
         if who in self.announced:
             self.announced.remove(who)
         else:
-            self.tell(what.partition(".")[2])
-        super().step(what)
+            self.tell(call)
+        super().step(port, call)
 
-    def _hit(self, kind: str) -> bool:
-        hit = super()._hit(kind)
+    def hit(self, kind: str) -> bool:
+        hit = super().hit(kind)
         if hit:
             words = IN_WORDS.get(kind, "at {call}").format(call=self.calls.get(getcurrent(), "a call"))
             self.tell(f"!! fault {self.drawn - 1}: {kind}: {words}", is_fault=True)

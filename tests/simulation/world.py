@@ -7,12 +7,14 @@ throttled before the effect, or told of an error after it. Messages are delivere
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from greenlet import getcurrent, greenlet
@@ -29,7 +31,7 @@ from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.read import read
 from headrace.engine.runs.start import NewRun, start
-from headrace.errors import QueueUnavailable, StoreUnavailable
+from headrace.errors import HeadraceError, QueueUnavailable, StoreUnavailable
 from headrace.memory.clock import SeededIds, VirtualClock
 from headrace.memory.queues import DEAD_LETTERS
 from headrace.ports import Received
@@ -43,10 +45,18 @@ from simulation.processes import CountedQueues, Killed, Process, Rates, SkewedCl
 from simulation.scripted import Scripted
 from simulation.workload import CHILD, Flow, draw_fan
 
+T = TypeVar("T")
+
 VISIBILITY_S = 30
 MAX_STEPS = 60_000
 CALM_AFTER_STEPS = 15_000
 """From here on nothing goes wrong any more: a clock that is killed at every tick never catches up."""
+
+STEP_MS = (0, 1, 5, 30)
+"""How long a call takes."""
+
+BETWEEN_MS = (0, 0, 1, 3)
+"""How much time passes when another process goes on."""
 
 CLOCK = "clock"
 TICK_MS = 60_000
@@ -72,15 +82,18 @@ class _Faults:
         self.sim = sim
 
     def before(self, port: str, call: str) -> None:
-        self.sim.step(f"{port}.{call}")
-        self.sim.maybe("throttle", lambda: _unavailable(port, "throttled"))
+        sim = self.sim
+        sim.step(port, call)
+        if sim.hit("throttle"):
+            raise _unavailable(port, "throttled")
 
     def after(self, port: str, call: str) -> None:
-        self.sim.maybe("lost", lambda: _unavailable(port, "the response was lost"))
+        if self.sim.hit("lost"):
+            raise _unavailable(port, "the response was lost")
 
 
-def _unavailable(port: str, why: str) -> None:
-    raise (StoreUnavailable if port == "store" else QueueUnavailable)(why)
+def _unavailable(port: str, why: str) -> HeadraceError:
+    return (StoreUnavailable if port == "store" else QueueUnavailable)(why)
 
 
 @dataclass(slots=True)
@@ -122,9 +135,7 @@ class Simulation:
         self.random = Random(self.seed)
         redrive = self.random.choice((40, 40, 40, 6))
         self.places_an_item = self.random.choice((gates.PLACES_AN_ITEM, gates.PLACES_AN_ITEM, 2))
-        self.store = Watched(
-            retried=lambda: self._hit("retried"), met=self.met, places_an_item=self.places_an_item
-        )
+        self.store = self._new_store()
         if self.gated and self.random.random() < 0.6:
             self.rates = replace(self.rates, freeze=0.0)
         self.calm = True
@@ -137,7 +148,7 @@ class Simulation:
             visibility_s=VISIBILITY_S,
             max_receive_count=redrive,
             faults=hooks,
-            old_receipt_deletes=lambda: self._hit("old_receipt"),
+            old_receipt_deletes=lambda: self.hit("old_receipt"),
         )
         self.ids = SeededIds(self.seed)
         self.flows = events.draw_flows(self.random, gated=self.gated)
@@ -154,6 +165,11 @@ class Simulation:
         return self.seed % 2 == 1
 
     @property
+    def meet(self) -> bool:
+        """Whether there are as many clients, and as close together, as it takes for runs to meet."""
+        return self.gated
+
+    @property
     def asked(self) -> int:
         return len(self.started)
 
@@ -161,6 +177,9 @@ class Simulation:
         """What the run was started with; children are nobody's."""
         asked = self.started.get(run_id)
         return asked.flow if asked is not None else self.child
+
+    def _new_store(self) -> Watched:
+        return Watched(retried=lambda: self.hit("retried"), met=self.met, places_an_item=self.places_an_item)
 
     # ---- processes
 
@@ -181,38 +200,46 @@ class Simulation:
 
     def spawn(self, name: str, body: Callable[[], None], delay_ms: int = 0) -> None:
         world = getcurrent().parent or getcurrent()
-        self.processes.append(Process(name, greenlet(body, world), self.clock.now_ms() + delay_ms))
+        process = Process(name, greenlet(body, world), self.clock.now_ms() + delay_ms)
+        process.body.name = name
+        self.processes.append(process)
 
-    def step(self, what: str) -> None:
+    def pick(self, options: Sequence[T]) -> T:
+        """What `random.choice` would pick, in half of its time: every step picks three times."""
+        count = len(options)
+        bits, draw = count.bit_length(), self.random.getrandbits
+        at = draw(bits)
+        while at >= count:
+            at = draw(bits)
+        return options[at]
+
+    def step(self, port: str, call: str) -> None:
         """A switch point of the running process; it may die here or be frozen."""
         if self.trace:
-            self.log.append(f"{self.clock.now_ms() % 10**9:>9} {running_name():<24} {what}")
-        pause(self.random.choice((0, 1, 5, 30)))
-        self.maybe("kill", _die)
-        if self._hit("freeze"):
+            self.log.append(f"{self.clock.now_ms() % 10**9:>9} {running_name():<24} {port}.{call}")
+        pause(self.pick(STEP_MS))
+        if self.hit("kill"):
+            raise Killed
+        if self.hit("freeze"):
             pause(self.random.randrange(1_000, 60_000))
 
-    def maybe(self, kind: str, act: Callable[[], None]) -> None:
-        if self._hit(kind):
-            act()
-
-    def _hit(self, kind: str) -> bool:
-        if self.calm or self._clock_is_calm() or self.random.random() >= getattr(self.rates, kind):
+    def hit(self, kind: str) -> bool:
+        """Whether this fault happens to the running process here."""
+        if self.calm or (self.failed_ticks >= MOST_FAILED_TICKS and running_name() == CLOCK):
+            return False
+        if self.random.random() >= getattr(self.rates, kind):
             return False
         self.faults[kind] += 1
         if self.trace:
             self.log.append(f"{'':>9} {running_name():<24} !! {kind}")
         return True
 
-    def _clock_is_calm(self) -> bool:
-        return self.failed_ticks >= MOST_FAILED_TICKS and running_name() == CLOCK
-
     # ---- the course of a simulation
 
     def run(self) -> Simulation:
         """Draw clients, then let everything happen until the world is at rest; then a few more runs, without faults."""
-        within_ms = self.random.choice((300, 1_000, 3_000)) if self.gated else 3_000
-        for n in range(self.random.randrange(5, 13) if self.gated else self.random.randrange(1, 6)):
+        within_ms = self.random.choice((300, 1_000, 3_000)) if self.meet else 3_000
+        for n in range(self.random.randrange(5, 13) if self.meet else self.random.randrange(1, 6)):
             name = self.random.choice(list(self.flows))
             delay_ms = self.random.randrange(0, within_ms)
             self.spawn(f"client {n}", lambda name=name: self._client(name), delay_ms)  # type: ignore[misc]  # now
@@ -223,7 +250,7 @@ class Simulation:
             self.spawn(
                 "operator", lambda: events.pause_for_a_while(self, paused), self.random.randrange(0, 3_000)
             )
-        with patch.object(gates, "PLACES_AN_ITEM", self.places_an_item):
+        with _unlogged(), patch.object(gates, "PLACES_AN_ITEM", self.places_an_item):
             self._until_rest()
             self.calm = True
             self.clock.advance(
@@ -239,28 +266,31 @@ class Simulation:
             self.steps += 1
             self.calm = self.calm or self.steps > CALM_AFTER_STEPS
             self.store.check()
-            if self.clock.now_ms() >= self.next_tick_ms:
+            now_ms = self.clock.now_ms()
+            if now_ms >= self.next_tick_ms:
                 self.next_tick_ms += TICK_MS
                 self.spawn(CLOCK, self._tick)
-            if self._advance():
+            if self._advance(now_ms):
                 continue
-            if self._receive():
-                continue
+            visible_ms = self.queues.next_visible_ms()
+            if visible_ms is not None and visible_ms <= now_ms:
+                if self._receive():
+                    continue
+                visible_ms = self.queues.next_visible_ms()
             if self.gated and not self.processes:
                 at_a_calm_moment(self)
-            due_ms = self._next_ms()
+            due_ms = self._next_ms(visible_ms)
             if due_ms is None:
                 return
             self.clock.advance_to(due_ms)
         raise AssertionError(f"not at rest after {MAX_STEPS} steps: {self.queues.depth()} messages")
 
-    def _advance(self) -> bool:
+    def _advance(self, now_ms: int) -> bool:
         """Let one process that may go on do so."""
-        ready = [p for p in self.processes if p.at_ms <= self.clock.now_ms()]
+        ready = [p for p in self.processes if p.at_ms <= now_ms]
         if not ready:
             return False
-        process = self.random.choice(ready)
-        process.body.name = process.name
+        process = self.pick(ready)
         try:
             pause_ms = process.body.switch()
         except (Killed, StoreUnavailable, QueueUnavailable):
@@ -269,7 +299,7 @@ class Simulation:
             self.processes.remove(process)
         else:
             process.at_ms = self.clock.now_ms() + int(pause_ms or 0)
-        self.clock.advance(self.random.choice((0, 0, 1, 3)))
+        self.clock.advance(self.pick(BETWEEN_MS))
         return True
 
     def _receive(self) -> bool:
@@ -280,7 +310,7 @@ class Simulation:
                 for received in self.queues.receive(queue, limit=1, wait_s=0):
                     self.met["refill"] += received.body.startswith('{"refill"')
                     self._invoke(received)
-                    if self._hit("duplicate"):
+                    if self.hit("duplicate"):
                         self._invoke(received)
                     return True
         finally:
@@ -294,10 +324,9 @@ class Simulation:
             self.random.choice((0, 0, 10, 500)),
         )
 
-    def _next_ms(self) -> int | None:
+    def _next_ms(self, visible_ms: int | None) -> int | None:
         """When something happens next; None: the world is at rest. The clock goes on while timers or gates wait for it."""
         times = [p.at_ms for p in self.processes]
-        visible_ms = self.queues.next_visible_ms()
         if visible_ms is not None:
             times.append(visible_ms)
         if not times and not self.store.waits_for_the_clock():
@@ -415,11 +444,19 @@ class Simulation:
             del self.executions[execution]
 
 
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Attempts fail here by design: to format a line for each takes a sixth of the time."""
+    log = logging.getLogger("headrace")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 class _Quiet:
     def before(self, port: str, call: str) -> None: ...
 
     def after(self, port: str, call: str) -> None: ...
-
-
-def _die() -> None:
-    raise Killed

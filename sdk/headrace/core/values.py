@@ -82,7 +82,7 @@ def _init(cls: Any) -> Callable[..., None]:
     scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": dataclasses.MISSING}
     given: list[str] = []
     named: list[str] = []
-    body: list[str] = []
+    values: dict[str, str] = {}
     for at, each in enumerate(dataclasses.fields(cls)):
         has_factory = each.default_factory is not dataclasses.MISSING
         has_default = has_factory or each.default is not dataclasses.MISSING
@@ -97,7 +97,20 @@ def _init(cls: Any) -> Callable[..., None]:
         if each.init:
             default = f"={'_missing' if has_factory else f'_d{at}'}" if has_default else ""
             (named if each.kw_only else given).append(f"{each.name}{default}")
-        body.append(f"_set(self, {each.name!r}, {value})")
+        values[each.name] = value
+    twin = _twin(cls)
+    if twin is None:
+        body = [f"_set(self, {name!r}, {value})" for name, value in values.items()]
+    else:
+        scope |= {"_cls": cls, "_twin": twin, "_set_all": _set_all}
+        stored = ", ".join(f"{name!r}: {value}" for name, value in values.items())
+        body = [
+            f"if self.__class__ is not _cls: _set_all(self, {{{stored}}})",
+            "else:",
+            "  _set(self, '__class__', _twin)",
+            *(f"  self.{name} = {value}" for name, value in values.items()),
+            "  self.__class__ = _cls",
+        ]
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     arguments = ", ".join(["self", *given, *(["*"] if named else []), *named])
@@ -105,6 +118,25 @@ def _init(cls: Any) -> Callable[..., None]:
     init: Callable[..., None] = scope["__init__"]
     init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     return init
+
+
+MANY_FIELDS = 5
+"""From so many fields on a value is of its twin while it is made."""
+
+
+def _twin(cls: Any) -> type | None:
+    """A class of the same slots that refuses no assignment. A value that is of it while its fields are set is made in a quarter of the
+    time: `object.__setattr__`, the other way past a frozen class, looks every name up. None where that does not pay, or cannot be."""
+    names = cls.__dict__.get("__slots__", ())
+    if len(names) < MANY_FIELDS or cls.__bases__ != (object,):
+        return None
+    return type(cls.__name__, (), {"__slots__": names})
+
+
+def _set_all(value: Any, fields: dict[str, Any]) -> None:
+    """Of a value of a class that is derived from the frozen one."""
+    for name, each in fields.items():
+        object.__setattr__(value, name, each)
 
 
 # ---------------------------------------------------------------- the others

@@ -23,8 +23,9 @@ class VirtualClock:
         self.advance(int(seconds * 1000))
 
     def advance(self, milliseconds: int) -> None:
-        with self._lock:
-            self._now_ms += max(0, milliseconds)
+        if milliseconds > 0:
+            with self._lock:
+                self._now_ms += milliseconds
 
     def advance_to(self, now_ms: int) -> None:
         """Move to a time; one that has passed is ignored."""

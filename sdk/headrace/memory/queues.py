@@ -79,7 +79,7 @@ class MemoryQueues:
         self.faults.before("queues", "send")
         now_ms = self._clock.now_ms()
         with self._lock:
-            rows = self._queues.setdefault(queue, _Queue()).messages
+            rows = self._rows(queue)
             for message in messages:
                 number = next(self._numbers)
                 rows[number] = _Message(number, message.body, now_ms, now_ms + message.delay_s * 1000)
@@ -93,9 +93,8 @@ class MemoryQueues:
         now_ms = self._clock.now_ms()
         out: list[Received] = []
         with self._lock:
-            rows = self._queues.setdefault(queue, _Queue()).messages
-            ready = sorted((m for m in rows.values() if m.visible_at_ms <= now_ms), key=lambda m: m.number)
-            for message in ready:
+            rows = self._rows(queue)
+            for message in _visible(rows, now_ms):
                 if len(out) == min(limit, MOST_RECEIVED):
                     break
                 if queue != DEAD_LETTERS and message.receive_count >= self.max_receive_count:
@@ -114,12 +113,18 @@ class MemoryQueues:
         del rows[message.number]
         message.source = queue
         message.receive_count, message.visible_at_ms = 0, now_ms
-        self._queues.setdefault(DEAD_LETTERS, _Queue()).messages[message.number] = message
+        self._rows(DEAD_LETTERS)[message.number] = message
+
+    def _rows(self, queue: str) -> dict[int, _Message]:
+        found = self._queues.get(queue)
+        if found is None:
+            found = self._queues[queue] = _Queue()
+        return found.messages
 
     def delete(self, message: Received) -> None:
         self.faults.before("queues", "delete")
         with self._lock:
-            rows = self._queues.setdefault(message.queue, _Queue()).messages
+            rows = self._rows(message.queue)
             number = int(message.receipt.split(".")[0])
             found = rows.get(number)
             if found is not None and (found.receipt == message.receipt or self._old_receipt_deletes()):
@@ -136,9 +141,7 @@ class MemoryQueues:
             raise HeadraceError(f"a visibility timeout of {seconds} s: SQS takes 0 to {MAX_HIDDEN_S}")
         self.faults.before("queues", "hide")
         with self._lock:
-            found = self._queues.setdefault(message.queue, _Queue()).messages.get(
-                int(message.receipt.split(".")[0])
-            )
+            found = self._rows(message.queue).get(int(message.receipt.split(".")[0]))
             now_ms = self._clock.now_ms()
             if found is not None and found.receipt == message.receipt and found.visible_at_ms > now_ms:
                 found.visible_at_ms = now_ms + seconds * 1000
@@ -164,7 +167,7 @@ class MemoryQueues:
     # ---- for tests and the simulation
 
     def next_visible_ms(
-        self, waited_for: Callable[[str], bool] = lambda body: True, *, visible_too: bool = True
+        self, waited_for: Callable[[str], bool] | None = None, *, visible_too: bool = True
     ) -> int | None:
         """When the next message, of any queue, can be received; None: there is no message.
 
@@ -173,6 +176,8 @@ class MemoryQueues:
         now_ms = self._clock.now_ms()
         with self._lock:
             messages = [m for q in self._queues.values() for m in q.messages.values()]
+        if waited_for is None:
+            return min([m.visible_at_ms for m in messages], default=None)
         times = [
             m.visible_at_ms
             for m in messages
@@ -190,6 +195,14 @@ class MemoryQueues:
         """The bodies in a queue, oldest first."""
         with self._lock:
             return [m.body for m in self._queues.get(queue, _Queue()).messages.values()]
+
+
+def _visible(rows: dict[int, _Message], now_ms: int) -> list[_Message]:
+    """The messages that can be received, oldest first."""
+    found = [message for message in rows.values() if message.visible_at_ms <= now_ms]
+    if len(found) > 1:
+        found.sort(key=lambda message: message.number)
+    return found
 
 
 def _received(queue: str, message: _Message) -> Received:

@@ -12,6 +12,9 @@ MAX_SK_BYTES = 1024
 """Key sizes in bytes (DynamoDB quotas)."""
 
 
+SCALARS = frozenset({str, int, bool, bytes, type(None)})
+
+
 class InvalidWrite(RequestRefused):
     """A write that DynamoDB does not take."""
 
@@ -27,10 +30,12 @@ def check_request(write: Write) -> None:
         case Update():
             _check_paths([*write.sets, *write.adds, *write.takes, *write.removes])
             for value in (*write.sets.values(), *write.adds.values(), *write.takes.values()):
-                _check_sets(value)
+                if type(value) not in SCALARS:
+                    _check_sets(value)
         case Put():
             for value in write.item.values():
-                _check_sets(value)
+                if type(value) not in SCALARS:
+                    _check_sets(value)
         case Delete():
             pass
 
@@ -52,7 +57,8 @@ def check_size(item: Item | None) -> None:
 
 def _check_paths(paths: list[Path]) -> None:
     distinct = set(paths)
-    if len(distinct) < len(paths) or any(path[:n] in distinct for path in paths for n in range(1, len(path))):
+    deep = [path for path in paths if len(path) > 1]
+    if len(distinct) < len(paths) or any(path[:n] in distinct for path in deep for n in range(1, len(path))):
         raise InvalidWrite(f"paths overlap: {sorted(paths)}")
     if ("pk",) in distinct or ("sk",) in distinct:
         raise InvalidWrite("an update cannot change the key")
@@ -64,10 +70,12 @@ def _check_sets(value: Value) -> None:
             raise InvalidWrite("DynamoDB has no empty sets")
     elif isinstance(value, list):
         for each in value:
-            _check_sets(each)
+            if type(each) not in SCALARS:
+                _check_sets(each)
     elif isinstance(value, dict):
         for each in value.values():
-            _check_sets(each)
+            if type(each) not in SCALARS:
+                _check_sets(each)
 
 
 def _check_operand(item: Item, path: Path, kind: type) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
+from functools import lru_cache
 from uuid import UUID
 
 from headrace.core.changes import Item, Value
@@ -115,6 +116,7 @@ def _is_long(name: str) -> bool:
     return "-" in name.partition("/")[0] and not name.startswith("=")
 
 
+@lru_cache(maxsize=1_024)
 def _task_of(gate: str) -> str:
     """The task that a gate is of; "" where it is none's, such as that of a worker's slots."""
     name = gate[gate.find("gate#") + 5 :].partition("#")[0]
@@ -122,6 +124,7 @@ def _task_of(gate: str) -> str:
     return owner.rpartition(":")[2] if slash and ":" in owner and not name.startswith(WORKER_GATE) else ""
 
 
+@lru_cache(maxsize=1_024)
 def _short_id(run_id: str) -> str:
     try:
         known = UUID(run_id) if len(run_id) == 36 else None
@@ -132,6 +135,7 @@ def _short_id(run_id: str) -> str:
     return b2a_base64(known.bytes, newline=False).decode()[:22].replace("/", "_")
 
 
+@lru_cache(maxsize=1_024)
 def _long_id(short: str) -> str:
     if short.startswith("=") or len(short) != 22:
         return short.removeprefix("=")

@@ -162,6 +162,10 @@ def stale(engine: Engine, record: RunRecord, message: TaskMessage) -> Done:
         from headrace.engine.waits.park import forget_waiter
 
         forget_waiter(engine, *message.place, message.ticket)
+    if message.batched and engine.account.redelivered:
+        from headrace.engine.waits.kinds.batch import repay
+
+        repay(engine, record, message.task)
     pay(engine, record, owed_to(record, message))
     return Done()
 
@@ -291,6 +295,6 @@ def expire(engine: Engine, message: TaskMessage, now_ms: int) -> Disposition | N
         return None
     after = record_in(engine, written.item)
     pay(engine, after, owed_after(after, message.task))
-    if message.place is not None or after.starter == message.task:
+    if message.place is not None or message.batched or after.starter == message.task:
         return stale(engine, after, message)
     return Done()

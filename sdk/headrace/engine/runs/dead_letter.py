@@ -26,6 +26,7 @@ from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.runs.claim import record_for_dead_client, stale, waits_for
 from headrace.engine.runs.deliver import refusal
+from headrace.engine.runs.telling import log_unrun
 from headrace.errors import RequestRefused
 from headrace.ports import Received
 
@@ -110,11 +111,11 @@ def _settle_waiting(
     written = engine.store.write(
         settle_unrun(record, message.task, TaskStatus.FAILED, error, ticket=message.ticket, now_ms=now_ms)
     )
-    return (
-        _paid(engine, message, record_in(engine, written.item))
-        if isinstance(written, Applied) and written.item
-        else None
-    )
+    if not isinstance(written, Applied) or written.item is None:
+        return None
+    after = record_in(engine, written.item)
+    log_unrun(after, message.task)
+    return _paid(engine, message, after)
 
 
 def _settle_running(
@@ -130,6 +131,7 @@ def _settle_running(
             if not isinstance(written, Applied) or written.item is None:
                 return None
             after = record_in(engine, written.item)
+            log_unrun(after, task)
             paid = _paid(engine, message, after)
             return None if rides_on(after, message) else paid
         case Busy(until_ms=until_ms):

@@ -55,6 +55,14 @@ def log_failure(record: RunRecord, task: str, what: str, *, attempt: int, retrie
     )
 
 
+def log_unrun(record: RunRecord, task: str) -> None:
+    """The line of a task that a message from the dead-letter queue, its key or a condition has ended, where it has failed.
+    `record`: after the write."""
+    row = record.tasks.get(task)
+    if row is not None and row.status is TaskStatus.FAILED and row.error is not None:
+        log_failure(record, task, row.error.type, attempt=row.app_retry_count + 1, retried=False)
+
+
 def log_ending(record: RunRecord, before: TaskRow, task: str, failure: str | None) -> None:
     """The line, where the attempt has failed. `record`: after the commit; `before`: the row while it ran."""
     if failure is None:

@@ -25,6 +25,7 @@ from headrace.engine.runs.claim import (
     waits_for,
 )
 from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.telling import log_unrun
 from headrace.engine.waits.kinds.batch import join_batch, line_of
 from headrace.ports import Received
 
@@ -100,6 +101,7 @@ def _fail(engine: Engine, record: RunRecord, message: TaskMessage, reason: str) 
     if after is None:
         return Done()
     if isinstance(written, Applied):
+        log_unrun(after, message.task)
         pay(engine, after, owed_after(after, message.task))
         return Done()
     return stale(engine, after, message)

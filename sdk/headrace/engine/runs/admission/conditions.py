@@ -33,6 +33,7 @@ from headrace.engine.engine import Engine
 from headrace.engine.owed.pay import pay
 from headrace.engine.runs.claim import claim_message, record_for_dead_client
 from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.telling import log_unrun
 from headrace.engine.timers import send_at
 from headrace.engine.waits.conditions import arm, disarm, facts_for
 from headrace.ports import Received
@@ -121,6 +122,7 @@ def _settle(
     if not isinstance(written, Applied) or written.item is None:
         return None
     after = record_in(engine, written.item)
+    log_unrun(after, task)
     pay(engine, after, owed_after(after, task))
     disarm(engine, record, task)
     return Done()

@@ -22,6 +22,7 @@ from headrace.engine.owed.pay import pay
 from headrace.engine.runs.batches.lease import Taken
 from headrace.engine.runs.claim import lost_worker
 from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.telling import log_unrun
 
 if TYPE_CHECKING:
     from headrace.ports import Received
@@ -101,6 +102,7 @@ def _give_up(engine: Engine, record: RunRecord, attempt: Attempt, row: TaskRow) 
     written = engine.store.write(give_up(record, attempt.task, row, error, now_ms=engine.clock.now_ms()))
     after = record_in(engine, written.item)
     if isinstance(written, Applied) and after is not None:
+        log_unrun(after, attempt.task)
         pay(engine, after, owed_after(after, attempt.task))
 
 

@@ -20,6 +20,7 @@ from headrace.engine.owed.pay import pay
 from headrace.engine.runs.batches.claim import via_of
 from headrace.engine.runs.batches.lease import Taken, forget, take
 from headrace.engine.runs.claim import waits_for
+from headrace.engine.runs.telling import log_unrun
 
 if TYPE_CHECKING:
     from headrace.ports import Received
@@ -58,4 +59,5 @@ def _fail_member(
     written = engine.store.write(write)
     after = record_in(engine, written.item)
     if isinstance(written, Applied) and after is not None:
+        log_unrun(after, task)
         pay(engine, after, owed_after(after, task))

@@ -86,9 +86,22 @@ def may_run(engine: Engine, worker: str, message: BatchMessage, max_runs: int) -
     if isinstance(written, Applied) or number in batch.decode_line(written.item).running:
         return True
     state = batch.decode_line(engine.store.write(batch.wait_to_run(line, number)).item)
-    if len(state.running) < max_runs:
+    if len(_alive(engine, line, state)) < max_runs:
         send_batch(engine, worker, line, number)
     return False
+
+
+def _alive(engine: Engine, line: str, state: batch.Line) -> frozenset[int]:
+    """The batches that count as running and have pages. One without was entered by a delivery that stood still until another had run it,
+    and that died then: nothing else takes it off."""
+    dead = {
+        number
+        for number in state.running
+        if not engine.store.query(line, prefix=batch_pages(number), limit=1)
+    }
+    for number in dead:
+        engine.store.write(batch.has_run(line, number))
+    return state.running - dead
 
 
 def gone(engine: Engine, worker: str, message: BatchMessage) -> Disposition:

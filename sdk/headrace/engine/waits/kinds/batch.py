@@ -76,6 +76,19 @@ def _page_of(engine: Engine, line: str, member: Member) -> Page | None:
     return next((page for page in pages if page.holds(member)), None)
 
 
+def repay(engine: Engine, record: RunRecord, task: str) -> None:
+    """Send what a run that waits no longer owes to the batch that it joined: its handler may have died before it had sent that, and the
+    other members wait for it. A batch that a delivery has taken has its message."""
+    plan = record.plan.task(task).batch
+    if plan is None:
+        return
+    line = encode_point(line_of(record, task))
+    for item in engine.store.query(line, prefix=batch_pages()):
+        page = batch.decode_page(item)
+        if record.run_id in page.members and page.owner is None:
+            _send_what_is_due(engine, line, page, plan.max_size)
+
+
 def send_batch(engine: Engine, worker: str, line: str, number: int) -> None:
     """Have a batch closed and run now."""
     body = encode_batch(BatchMessage(line=line, number=number))
@@ -100,9 +113,12 @@ class _Line:
 
     def __init__(self, engine: Engine, line: str, joining: Joining, due_ms: int) -> None:
         self._engine, self._line, self._joining, self._due_ms = engine, line, joining, due_ms
+        self._was_filling: At | None = None
+        """What was filling before the last try. A page that is not there then has run; another may just have been opened."""
 
     def join(self) -> None:
-        at = self._filling(consistent=False) or At(1)
+        self._was_filling = self._filling(consistent=False)
+        at = self._was_filling or At(1)
         for _ in range(MAX_TRIES):
             following = self._try(at)
             if following is None:
@@ -115,7 +131,8 @@ class _Line:
         written = self._engine.store.write(batch.join(self._line, at, self._joining))
         if isinstance(written, Applied) and written.item is not None:
             page = batch.decode_page(written.item)
-            if page.completes(self._joining.max_size):
+            overdue = page.due_ms <= self._engine.clock.now_ms()  # the run that opened it may have died
+            if overdue or page.completes(self._joining.max_size):
                 send_batch(self._engine, page.worker, self._line, at.number)
             return None
         match batch.judge_join(written.item, self._joining):
@@ -137,10 +154,13 @@ class _Line:
 
     def _absent(self, at: At) -> At | None:
         """Not there: it was not opened yet, or has run. A batch that has run is not opened again."""
-        filling = self._filling(consistent=True)
+        filling, before = self._filling(consistent=True), self._was_filling
+        self._was_filling = filling
         if filling is None:
             return self._open(At(1))
-        return filling if filling > at else self._open(filling.next_batch if filling == at else at)
+        if filling > at or (filling == at and before != at):
+            return filling
+        return self._open(filling.next_batch if filling == at else at)
 
     def _next_batch(self, at: At) -> At | None:
         filling = self._filling(consistent=True)
