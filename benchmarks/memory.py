@@ -14,8 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ RUNS, SLOTS, LOOKS = 20_000, 10, 10
 BARE_RUNS = 5_000
 """It is flat from its first hundreds on."""
 MOST_MB = 5.0
+IN_A_CONTAINER = "headrace, a container's role"
+"""Its credentials are botocore's to find and to refresh."""
 
 
 def resident_mb() -> float:
@@ -109,6 +113,32 @@ def bare() -> list[float]:
     return found
 
 
+@contextmanager
+def role() -> Iterator[dict[str, str]]:
+    """The environment of a container with a role, whose credentials are asked for as on ECS and EKS."""
+    text = json.dumps(
+        {"AccessKeyId": "x", "SecretAccessKey": "x", "Token": "x", "Expiration": "2999-01-01T00:00:00Z"}
+    ).encode()
+
+    class Role(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        keyless = {name: value for name, value in ALONE.items() if "KEY" not in name}
+        yield {
+            **keyless,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{server.server_port}/role",
+        }
+        server.shutdown()
+
+
 def measured(name: str, runs: int) -> list[float]:
     """In a process of its own, on a server of its own."""
     from instant_aws import instant_aws
@@ -121,10 +151,13 @@ def measured(name: str, runs: int) -> list[float]:
     app = app_on("lean")
     created = apply(create(record(app, 0)), None).item
     assert created is not None
-    with instant_aws(item_to_wire(created), [message(app, n) for n in range(runs)]) as aws:
+    with (
+        instant_aws(item_to_wire(created), [message(app, n) for n in range(runs)]) as aws,
+        role() if name == IN_A_CONTAINER else nullcontext(ALONE) as environment,
+    ):
         done = subprocess.run(
             [sys.executable, __file__, name],
-            env={**ALONE, "AWS_ENDPOINT_URL": aws.url},
+            env={**environment, "AWS_ENDPOINT_URL": aws.url},
             stdout=subprocess.PIPE,
             check=True,
             timeout=600,
@@ -134,21 +167,26 @@ def measured(name: str, runs: int) -> list[float]:
 
 def main() -> int:
     if sys.argv[1:]:
-        print(json.dumps({"headrace": headrace, "bare": bare}[sys.argv[1]]()))
+        print(json.dumps({"headrace": headrace, IN_A_CONTAINER: headrace, "bare": bare}[sys.argv[1]]()))
         return 0
-    found = {name: measured(name, runs) for name, runs in (("bare", BARE_RUNS), ("headrace", RUNS))}
+    runs = {"bare": BARE_RUNS, "headrace": RUNS, IN_A_CONTAINER: RUNS}
+    found = {name: measured(name, count) for name, count in runs.items()}
     heads = " | ".join(f"{100 * (n + 1) // LOOKS} %" for n in range(LOOKS))
     print(f"| MB after a share of its runs | {heads} |\n|---|{'---:|' * LOOKS}")
     for name, values in found.items():
-        of = f"{name}, {BARE_RUNS if name == 'bare' else RUNS:,} runs"
+        of = f"{name}, {runs[name]:,} runs"
         print(f"| {of} | {' | '.join(f'{each:.1f}' for each in values)} |")
-    ours = found["headrace"]
-    grown = max(ours[LOOKS // 2 :]) - max(ours[: LOOKS // 2])
-    beyond = max(ours) - max(found["bare"])
-    print(
-        f"\nGrown in the second half: {grown:.1f} MB. Over bare boto3's: {beyond:.1f} MB. Aim of each: at most {MOST_MB:g}."
-    )
-    return int(max(grown, beyond) > MOST_MB)
+    print()
+    missed = 0
+    for name in ("headrace", IN_A_CONTAINER):
+        ours = found[name]
+        grown = max(ours[LOOKS // 2 :]) - max(ours[: LOOKS // 2])
+        beyond = max(ours) - max(found["bare"])
+        missed += max(grown, beyond) > MOST_MB
+        print(
+            f"{name}: grown in the second half: {grown:.1f} MB. Over bare boto3's: {beyond:.1f} MB. Aim of each: at most {MOST_MB:g}."
+        )
+    return int(bool(missed))
 
 
 if __name__ == "__main__":

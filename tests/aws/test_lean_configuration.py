@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +22,7 @@ from headrace.aws.lean.api import Endpoint
 from headrace.aws.lean.configuration import (
     NotServed,
     Served,
+    from_a_role,
     from_botocore,
     from_environment_alone,
     instrumented,
@@ -41,8 +50,6 @@ def told(served: Served | NotServed | None) -> dict[str, tuple[str, str, int, bo
 
 def test_the_environment_alone_says_what_botocore_says() -> None:
     with only(KEYS | {"AWS_SESSION_TOKEN": "token"}):
-        import os
-
         short, long = from_environment_alone(os.environ), from_botocore(Clients())
         assert told(short) == told(long)
         assert told(short)["sqs"] == ("us-east-1", "sqs.us-east-1.amazonaws.com", 443, True)
@@ -65,8 +72,6 @@ REGIONS = [
 @pytest.mark.parametrize("region", REGIONS)
 def test_endpoints_of_ordinary_regions_are_those_of_botocore(region: str) -> None:
     with only(KEYS | {"AWS_DEFAULT_REGION": region}):
-        import os
-
         assert told(from_environment_alone(os.environ)) == told(from_botocore(Clients()))
 
 
@@ -81,8 +86,6 @@ ENDPOINTS = [
 @pytest.mark.parametrize("url", ENDPOINTS)
 def test_an_endpoint_in_the_environment_is_that_of_botocore(url: str) -> None:
     with only(KEYS | {"AWS_ENDPOINT_URL": url}):
-        import os
-
         assert told(from_environment_alone(os.environ)) == told(from_botocore(Clients()))
 
 
@@ -153,6 +156,96 @@ def test_credentials_of_a_process_are_refreshed(tmp_path: Path) -> None:
         script.write_text(script.read_text().replace("2001", "2999"))
         assert served.credentials().access_key.startswith("K")
     assert len(counted.read_text().splitlines()) >= 2
+
+
+@pytest.fixture
+def container() -> Iterator[tuple[dict[str, str], Counter[str]]]:
+    """The credentials of a container's role, as ECS and EKS serve them: the environment of a process in it, and what was asked for."""
+    asked: Counter[str] = Counter()
+
+    class Role(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked[self.path] += 1
+            text = json.dumps(
+                {
+                    "AccessKeyId": "ROLE",
+                    "SecretAccessKey": "s",
+                    "Token": "t",
+                    "Expiration": "2999-01-01T00:00:00Z",
+                }
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/role"
+        yield (
+            {
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_CONFIG_FILE": "/dev/null",
+                "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": url,
+            },
+            asked,
+        )
+        server.shutdown()
+        thread.join()
+
+
+def test_a_role_gives_credentials_without_a_client_of_botocore(
+    container: tuple[dict[str, str], Counter[str]],
+) -> None:
+    environment, asked = container
+    with only(environment):
+        assert from_environment_alone(os.environ) is None
+        short = from_a_role(os.environ)
+        assert isinstance(short, Served)
+        assert not asked, "a role is asked with the first request"
+        assert short.credentials() == short.credentials() == Credentials("ROLE", "s", "t")
+        assert asked["/role"] == 1
+        long = from_botocore(Clients())
+        assert told(short) == told(long)
+        assert isinstance(long, Served)
+        assert long.credentials() == short.credentials()
+    program = (
+        "import sys\nfrom headrace.aws.lean.transport import LeanTransport, choose\nfound = choose('lean')\n"
+        "assert isinstance(found, LeanTransport)\nassert found._apis['sqs']._credentials().access_key == 'ROLE'\n"
+        "print([name for name in ('boto3', 'botocore.client', 'botocore.session') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "'boto3'" not in done.stdout, done.stdout
+    assert "botocore.session" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "more", [{"AWS_PROFILE": "work"}, {"AWS_DEFAULT_REGION": "cn-north-1"}, {"AWS_USE_FIPS_ENDPOINT": "true"}]
+)
+def test_where_endpoints_are_not_the_usual_botocore_is_asked_for_all(more: dict[str, str]) -> None:
+    with only({**KEYS, **more}):
+        assert from_a_role(os.environ) is None
+
+
+def test_no_credentials_are_the_same_error_as_with_boto3() -> None:
+    from botocore.exceptions import NoCredentialsError
+
+    with only({key: value for key, value in KEYS.items() if "KEY" not in key}):
+        short, long = from_a_role(os.environ), from_botocore(Clients())
+        for served in (short, long):
+            assert isinstance(served, Served)
+            with pytest.raises(NoCredentialsError):
+                served.credentials()
 
 
 NOT_SERVED = {

@@ -1,8 +1,9 @@
 """Whether this process can use the lean transport, and with what region, endpoints and credentials.
 
-Two ways. Where the environment says everything, as in a Lambda function, no file and no module of botocore is read, which takes a third
-of a worker's memory. Anything else asks botocore (its clients' endpoints, its session's credentials with their refresh), so profiles, roles, SSO, containers and web
-identity work as they do for boto3. What is not served (a proxy, FIPS and other signing) is left to boto3, with the reason.
+Three ways. Where the environment says everything, as in a Lambda function, no file and no module of botocore is read, which takes a third
+of a worker's memory. Where it says all but the credentials, as in a container or on an instance with a role, botocore's session is asked for
+those, with their refresh; its clients, which take a quarter, are not made. Anything else asks both, so profiles and SSO work as they do for
+boto3. What is not served (a proxy, FIPS and other signing) is left to boto3, with the reason.
 """
 
 from __future__ import annotations
@@ -72,9 +73,27 @@ class Served:
 
 def from_environment_alone(environment: Mapping[str, str]) -> Served | None:
     """What the environment says, where it says everything; None where botocore is to be asked."""
-    region = environment.get("AWS_DEFAULT_REGION", "")
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
-    if not key or not secret or not ORDINARY_REGION.fullmatch(region) or not UNUSUAL.isdisjoint(environment):
+    endpoints = _usual_endpoints(environment) if key and secret else None
+    if not key or not secret or endpoints is None:
+        return None
+    credentials = Credentials(
+        key, secret, environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN")
+    )
+    return Served(endpoints, lambda: credentials)
+
+
+def from_a_role(environment: Mapping[str, str]) -> Served | None:
+    """What the environment says, with the credentials of the role of a container, a web identity or a machine; None where endpoints, too,
+    are botocore's to find."""
+    endpoints = _usual_endpoints(environment)
+    return None if endpoints is None else Served(endpoints, _refreshed(_of_a_session()))
+
+
+def _usual_endpoints(environment: Mapping[str, str]) -> Mapping[Service, Endpoint] | None:
+    """Those of the region, or of AWS_ENDPOINT_URL. None where a file or a variable may say otherwise."""
+    region = environment.get("AWS_DEFAULT_REGION", "")
+    if not ORDINARY_REGION.fullmatch(region) or not UNUSUAL.isdisjoint(environment):
         return None
     for variable, usual in (
         ("AWS_CONFIG_FILE", "~/.aws/config"),
@@ -82,9 +101,6 @@ def from_environment_alone(environment: Mapping[str, str]) -> Served | None:
     ):
         if os.path.isfile(os.path.expanduser(environment.get(variable, usual))):
             return None
-    credentials = Credentials(
-        key, secret, environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN")
-    )
     endpoints: dict[Service, Endpoint] = {}
     for service in SERVICES:
         usual_url = f"https://{service}.{region}.amazonaws.com"
@@ -92,7 +108,7 @@ def from_environment_alone(environment: Mapping[str, str]) -> Served | None:
         if found is None:
             return None
         endpoints[service] = found
-    return Served(endpoints, lambda: credentials)
+    return endpoints
 
 
 def _at(service: Service, region: str, url_text: str) -> Endpoint | None:
@@ -124,7 +140,7 @@ def from_botocore(clients: Clients) -> Served | NotServed:
         if isinstance(found, NotServed):
             return found
         endpoints[service] = found
-    return Served(endpoints, _credentials_of(clients))
+    return Served(endpoints, _refreshed(clients.credentials))
 
 
 def _endpoint(service: Service, clients: Clients) -> Endpoint | NotServed:
@@ -153,14 +169,26 @@ def _endpoint(service: Service, clients: Clients) -> Endpoint | NotServed:
     )
 
 
-def _credentials_of(clients: Clients) -> Callable[[], Credentials]:
+def _of_a_session() -> Callable[[], Any]:
+    """botocore's credentials by its own chain, from a session that is made when they are first asked for."""
+
+    @cache
+    def session() -> Any:
+        from botocore.session import get_session
+
+        return get_session()
+
+    return lambda: session().get_credentials()
+
+
+def _refreshed(find: Callable[[], Any]) -> Callable[[], Credentials]:
     """botocore's own, which refresh themselves. NoCredentialsError at the first request where there are none, as with boto3."""
 
     last: tuple[object, Credentials] | None = None
 
     def credentials() -> Credentials:
         nonlocal last
-        found = clients.credentials()
+        found = find()
         if found is None:
             from botocore.exceptions import NoCredentialsError
 

@@ -12,6 +12,7 @@ from headrace.aws.lean.api import Api
 from headrace.aws.lean.configuration import (
     NotServed,
     Served,
+    from_a_role,
     from_botocore,
     from_environment_alone,
     instrumented,
@@ -61,7 +62,7 @@ def choose(choice: Choice, where: Mapping[str, Any] | None = None) -> Transport:
     if choice == "lean":
         found: Served | NotServed | None = instrumented()
         if found is None and where is None:
-            found = from_environment_alone(os.environ)
+            found = from_environment_alone(os.environ) or from_a_role(os.environ)
         if found is None:
             found = from_botocore(clients())
         if isinstance(found, Served):
