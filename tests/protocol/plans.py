@@ -11,6 +11,7 @@ from protocol.model import Faults
 from protocol.places import Places
 from protocol.replays import ALL, ONLY_FAILED, Replays
 from protocol.riding import Riding
+from protocol.side_by_side import SideBySide
 from protocol.suspension_values import BACK, EVENT, SLEEP, Program
 from protocol.suspensions import Suspensions
 from protocol.windows import Windows
@@ -80,6 +81,10 @@ PLANS: dict[str, Plan] = {
     "retries that go on, 1 run; 2 crash, 1 dup, 2 fail": partial(Riding, 1, Faults(crash=2, dup=1, fail=2)),
     "retries that go on, 1 run; 1 crash, 1 zombie, 2 fail, 1 cancel": partial(
         Riding, 1, Faults(crash=1, zombie=1, fail=2, cancel=1)
+    ),
+    "3 tasks side by side; 3 crash, 1 dup": partial(SideBySide, 3, Faults(crash=3, dup=1)),
+    "3 tasks side by side; 1 crash, 1 dup, 1 zombie": partial(
+        SideBySide, 3, Faults(crash=1, dup=1, zombie=1)
     ),
     "evicting, 3 runs; no faults": partial(Evictions, 3, 1),
     "evicting, 3 runs; 1 crash": partial(Evictions, 3, 1, Faults(crash=1)),
@@ -211,6 +216,8 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("an end frees any generation's permit", _replays(ALL, faults=Faults(dup=1))),
     ("a retry is forgotten by its message", partial(Riding, 1, Faults(crash=1, fail=1))),
     ("a takeover forgets what it rides on", partial(Riding, 1, Faults(crash=2, fail=1))),
+    ("one of them is enough", partial(SideBySide, 2, Faults(crash=1))),
+    ("the first of them to end deletes the message", partial(SideBySide, 2, Faults(crash=1))),
     ("no look after the suspension", _waits(WAITS)),
     ("the order is not written", _waits(BOTH, faults=Faults(crash=1))),
     ("wakes before it writes", _waits(WAITS)),
