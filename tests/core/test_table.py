@@ -43,7 +43,7 @@ def test_long_keys_fit_and_stay_different() -> None:
     assert len(table.idempotency_partition("pay", one)) == len("idem#pay#") + 32
 
 
-MAKERS = {"core/table.py", "core/changes.py", "aws/store.py", "memory/store.py"}
+MAKERS = {"core/table.py", "core/changes.py", "aws/dynamodb/store.py", "memory/store.py"}
 """Who may make a `Key`: the map, and the adapters that read keys off items."""
 
 
