@@ -36,6 +36,7 @@ _ENDING = (
     "concurrency",
     "retry_jitter",
     "desired_worker_labels",
+    "isolated",
 )
 _TASK = (
     "schedule_timeout",
