@@ -1,4 +1,4 @@
-"""The slots of a worker of async tasks alone are coroutines on one loop, those of another threads: tasks promise the same on both."""
+"""The slots of a worker that has async tasks are coroutines on one loop, those of another threads: tasks promise the same on both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -237,28 +238,45 @@ def test_code_that_blocks_the_loop_is_named_and_fails_at_its_deadline(
     assert "in blocks" in said
 
 
-def test_a_worker_with_a_sync_task_has_a_thread_for_each_slot() -> None:
+def test_a_worker_of_both_kinds_has_threads_for_its_sync_tasks_alone() -> None:
+    """Sixty async tasks at once on the loop, and beside them sync ones on one thread, one after the other."""
     world = World()
-    names: dict[str, str] = {}
+    names: Counter[str] = Counter()
+    go_on = threading.Event()
 
     @world.app.task(name="sync")
     def sync(input: EmptyModel, ctx: Context) -> dict[str, int]:
-        names["sync"] = threading.current_thread().name
+        names[threading.current_thread().name] += 1
         return {"n": 1}
 
-    @world.app.task(name="other")
-    async def other(input: EmptyModel, ctx: Context) -> dict[str, int]:
-        names["other"] = threading.current_thread().name
+    @world.app.task(name="waits")
+    async def waits(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        names[threading.current_thread().name] += 1
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
         return {"n": 2}
 
-    with world.working(sync, other, slots=3):
-        refs = [sync.run(wait_for_result=False), other.run(wait_for_result=False)]
-        assert [world.ended(ref) for ref in refs] == [{"n": 1}, {"n": 2}]
-    assert names["other"] == "headrace-loop"
-    assert names["sync"].startswith("headrace-slot-")
+    before = threading.active_count()
+    with world.working(sync, waits):
+        refs = [waits.run(wait_for_result=False) for _ in range(SLOTS - 1)]
+        eventually(lambda: names["headrace-loop"] == SLOTS - 1)
+        assert [world.ended(sync.run(wait_for_result=False)) for _ in range(5)] == [{"n": 1}] * 5
+        threads = threading.active_count() - before
+        go_on.set()
+        assert [world.ended(ref) for ref in refs] == [{"n": 2}] * (SLOTS - 1)
+    assert names == {"headrace-loop": SLOTS - 1, "headrace-slot-0": 5}
+    assert threads < SLOTS / 2
 
 
-def test_sync_code_runs_on_its_slots_thread_whatever_its_end() -> None:
+async def asynchronous(input: EmptyModel, ctx: Context) -> None:
+    """A task that makes a worker's slots coroutines."""
+
+
+BOTH_KINDS = pytest.mark.parametrize("also", [[], [asynchronous]], ids=["threads", "a loop and threads"])
+
+
+@BOTH_KINDS
+def test_sync_code_runs_on_its_slots_thread_whatever_its_end(also: list[Any]) -> None:
     """Two slots: two threads, whatever ends on them. What was kept by thread is there for the next task."""
     world = World()
     kept = threading.local()
@@ -298,7 +316,8 @@ def test_sync_code_runs_on_its_slots_thread_whatever_its_end() -> None:
         return {"moved": True}
 
     bad: list[Any] = [raises, late, deaf, moved]
-    with world.working(counts, *bad, slots=2):
+    more = [world.app.task(name="more")(code) for code in also]
+    with world.working(counts, *bad, *more, slots=2):
         ended = {task.name: str(world.ended(task.run(wait_for_result=False))) for task in bad}
         refs = [counts.run(wait_for_result=False) for _ in range(30)]
         counted = [world.ended(ref)["count"] for ref in refs]
@@ -312,7 +331,8 @@ def test_sync_code_runs_on_its_slots_thread_whatever_its_end() -> None:
     assert world.in_queue() == 0
 
 
-def test_code_that_outlasts_its_deadline_keeps_its_slot_and_no_drain_waits_for_it() -> None:
+@BOTH_KINDS
+def test_code_that_outlasts_its_deadline_keeps_its_slot_and_no_drain_waits_for_it(also: list[Any]) -> None:
     world = World()
     free, inside = threading.Event(), threading.Semaphore(0)
 
@@ -325,7 +345,8 @@ def test_code_that_outlasts_its_deadline_keeps_its_slot_and_no_drain_waits_for_i
     def quick(input: EmptyModel, ctx: Context) -> dict[str, int]:
         return {"n": 1}
 
-    with world.working(stuck, quick, slots=2) as process:
+    more = [world.app.task(name="more")(code) for code in also]
+    with world.working(stuck, quick, *more, slots=2) as process:
         for _ in range(2):
             ref = stuck.run(wait_for_result=False)
             assert inside.acquire(timeout=20)

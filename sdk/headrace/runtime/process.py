@@ -84,8 +84,8 @@ def _engine_of(worker: Worker) -> Engine:
 
 class Process:
     """One worker process: `slots` tasks at once. With one slot tasks run on the main thread, where an alarm ends sync code; with
-    more, on the slots' threads, where sync code that does not end at its deadline keeps its slot until it has ended. Where all
-    tasks are async, the slots are coroutines of one loop."""
+    more, on the slots' threads, where sync code that does not end at its deadline keeps its slot until it has ended. Where
+    some tasks are async, the slots are coroutines of one loop."""
 
     def __init__(self, worker: Worker, *, slots: int | None = None) -> None:
         self.worker = worker

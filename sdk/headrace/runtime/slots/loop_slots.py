@@ -1,7 +1,7 @@
-"""The slots of a worker whose tasks are all `async def`: coroutines on the process's one event loop.
+"""The slots of a worker that has `async def` tasks: coroutines on the process's one event loop.
 
 A slot costs no thread, so a process may have hundreds of them. Claims, commits and all else that is asked of the store and the queues
-is done beside the loop, by a few threads that all slots share.
+is done beside the loop, by a few threads that all slots share; a `def` task of such a worker runs on a thread that is made when it is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from headrace.engine.runs.attempt import Code, beating
 from headrace.runtime.loop import process_loop
 from headrace.runtime.slots.attended import Attended
 from headrace.runtime.slots.outlasted import await_ends
+from headrace.runtime.slots.sync_threads import SyncThreads, call_sync
 
 if TYPE_CHECKING:
     from headrace.definitions.worker import Worker
@@ -37,9 +38,9 @@ Settle: TypeAlias = "Callable[[Received, Callable[[], Disposition | None]], bool
 
 
 def run_on_the_loop(worker: Worker) -> bool:
-    """Whether all code of the worker may run as coroutines of one loop. A batch is run by a thread of its own."""
+    """Whether the worker has async tasks, for which a slot needs no thread. A batch is run by a thread of its own."""
     tasks = [task for workflow in worker.workflows for task in workflow.tasks]
-    return all(task.is_async_function and task.options.batch is None for task in tasks)
+    return any(task.is_async_function for task in tasks) and all(task.options.batch is None for task in tasks)
 
 
 class LoopSlots:
@@ -52,6 +53,7 @@ class LoopSlots:
         self._settle = settle
         self._free = threading.Semaphore(slots)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._sync = SyncThreads()
 
     def work(self, is_draining: Callable[[], bool]) -> None:
         """Begin message after message until the intake is closed, and return once what was begun has ended.
@@ -71,6 +73,7 @@ class LoopSlots:
                 self._jobs.put(None)
             for thread in threads:
                 thread.join()
+            self._sync.close()
 
     def _begin_all(self, is_draining: Callable[[], bool]) -> None:
         begun = 0
@@ -122,26 +125,43 @@ class _Slot:
 
     def _run(self, code: Code) -> None:
         beats = beating(code.engine, code.claimed, code.control)
-        attended = Attended(
+
+        def ended(ending: Ending) -> None:
+            self._later(partial(self._resume, beats, ending))
+
+        def raised(error: BaseException) -> None:
+            self._later(partial(self._throw, beats, error))
+
+        beats.__enter__()
+        try:
+            if code.runnable.is_async:
+                self._attended(code, ended).begin(process_loop())
+            else:
+                self._all._sync.run(lambda: call_sync(code, ended=ended, raised=raised))
+        except BaseException:
+            beats.__exit__()
+            raise
+
+    def _attended(self, code: Code, ended: Callable[[Ending], None]) -> Attended:
+        return Attended(
             code.runnable,
             code.work,
             code.control,
             grace_s=code.engine.limits.grace_s,
             context=code.host.context(),
-            ended=lambda ending: self._all._jobs.put(
-                partial(self._go_on, partial(self._resume, beats, ending))
-            ),
+            ended=ended,
         )
-        beats.__enter__()
-        try:
-            attended.begin(process_loop())
-        except BaseException:
-            beats.__exit__()
-            raise
+
+    def _later(self, step: Callable[[], Code]) -> None:
+        self._all._jobs.put(partial(self._go_on, step))
 
     def _resume(self, beats: Heartbeat | Beats, ending: Ending) -> Code:
         beats.__exit__()
         return self._steps.send(ending)
+
+    def _throw(self, beats: Heartbeat | Beats, error: BaseException) -> Code:
+        beats.__exit__()
+        return self._steps.throw(error)
 
     def _is_over(self) -> None:
         """The slot is free once all of its code has ended, or a drain waits for it."""
