@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 import warnings
 from datetime import timedelta
 from typing import Any
@@ -271,3 +273,59 @@ def test_a_task_is_cancelled_by_its_own_id() -> None:
         "after": "COMPLETED",
     }
     assert found.status.value == "CANCELLED"
+
+
+def test_a_definition_that_was_refused_leaves_its_name_free() -> None:
+    hatchet = Hatchet()
+
+    def pay(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+        return {"ok": True}
+
+    with pytest.raises(DefinitionError, match="retries is -1"):
+        hatchet.task(name="pay", retries=-1)(pay)
+    task = hatchet.task(name="pay")(pay)
+    with local(hatchet, backend="memory"):
+        assert task.run() == {"ok": True}
+
+
+def test_a_client_that_declares_no_workflow_sees_the_stack_s() -> None:
+    """One app a module is what Hatchet's examples do, and a web service that uses stubs has none."""
+    hatchet = Hatchet()
+
+    @hatchet.task()
+    def one(input: EmptyModel, ctx: Context) -> dict[str, int]:
+        return {"n": 1}
+
+    with local(hatchet):
+        one.run(additional_metadata={"k": "v"})
+        other = Hatchet()
+        assert [row.workflow_name for row in other.runs.list().rows] == ["one"]
+        assert len(other.runs.list(additional_metadata={"k": "v"}).rows) == 1
+        assert len(other.runs.list(workflow_ids=[one.id]).rows) == 1
+        assert [each.name for each in other.workflows.list().rows or ()] == ["one"]
+        assert other.workflows.get(one.id).name == "one"
+        assert other.metrics.get_task_metrics().completed == 1
+
+
+def test_an_alarm_of_the_code_s_own_works_on_the_main_thread() -> None:
+    hatchet = Hatchet()
+
+    class Own(Exception): ...
+
+    def ring(number: int, frame: object) -> None:
+        raise Own
+
+    @hatchet.task(execution_timeout=timedelta(seconds=30))
+    def patient(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            time.sleep(10)
+        except Own:
+            return {"rang": True}
+        return {"rang": False}
+
+    with local(hatchet, backend="memory", background=False) as stack:
+        ref = patient.run(wait_for_result=False)
+        stack.drain()
+        assert ref.result() == {"rang": True}
