@@ -15,7 +15,9 @@ from headrace.definitions.base import BaseWorkflow
 from headrace.errors import RunCancelled, RunNotFound, StackNotFound
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.wiring import connect
+from headrace_handlers.worker import make_handler
 from headrace_infra.compile import compile_app
+from headrace_infra.local.dispatcher import LambdaContext, event_of
 from headrace_infra.testing import local
 
 
@@ -307,8 +309,10 @@ def test_a_client_that_declares_no_workflow_sees_the_stack_s() -> None:
         assert other.metrics.get_task_metrics().completed == 1
 
 
-def test_an_alarm_of_the_code_s_own_works_on_the_main_thread() -> None:
+def test_an_alarm_of_the_code_s_own_works_on_lambda() -> None:
+    """There sync code has the main thread. `local` runs it on another, where Python refuses signals: see docs/test.md."""
     hatchet = Hatchet()
+    hatchet.use(connect())
 
     class Own(Exception): ...
 
@@ -325,7 +329,10 @@ def test_an_alarm_of_the_code_s_own_works_on_the_main_thread() -> None:
             return {"rang": True}
         return {"rang": False}
 
-    with local(hatchet, backend="memory", background=False) as stack:
-        ref = patient.run(wait_for_result=False)
-        stack.drain()
-        assert ref.result() == {"rang": True}
+    hatchet.worker("w", workflows=[patient])
+    ref = patient.run(wait_for_result=False)
+    event = event_of(hatchet.engine.queues.receive("w", limit=1, wait_s=0), "us-east-1")
+    handler = make_handler(hatchet, "w", stop_process=lambda reason: None)
+    assert handler(event, LambdaContext("w", 60)) == {"batchItemFailures": []}
+    assert ref.result() == {"rang": True}
+    assert patient.mock_run() == {"rang": True}
