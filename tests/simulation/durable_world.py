@@ -121,13 +121,7 @@ class DurableSimulation(Simulation):
             engine = self.engine()
             tries += 1
             others = tries % 5 == 4  # one that the expression does not take
-            event = Event(
-                event_id=event_id(self.clock.now_ms(), self.random),
-                key=key_of(run_id, awaited.number),
-                pushed_at_ms=engine.clock.now_ms(),
-                payload=json.dumps({"n": -1 if others else awaited.number}),
-                scope=run_id,
-            )
+            event = event_of(self, engine, run_id, awaited, -1 if others else awaited.number)
             try:
                 push(engine, [event])
             except (Killed, StoreUnavailable, QueueUnavailable):  # another process of the same sender goes on
@@ -162,6 +156,19 @@ class DurableSimulation(Simulation):
     def _scripted(self, task: str) -> Scripted:
         return Durable(self, task) if task == TASK else Scripted(self, task)
 
+    def attempt(self, engine: Engine, claimed: Claimed, control: LiveControl, work: Work) -> Attempt:
+        return Attempt(self, engine, claimed, control, work)
+
+
+def event_of(sim: Simulation, engine: Engine, run_id: str, awaited: Awaited, number: int) -> Event:
+    return Event(
+        event_id=event_id(sim.clock.now_ms(), sim.random),
+        key=key_of(run_id, awaited.number),
+        pushed_at_ms=engine.clock.now_ms(),
+        payload=json.dumps({"n": number}),
+        scope=run_id,
+    )
+
 
 def event_id(now_ms: int, random: Random) -> str:
     """A UUID of version 7."""
@@ -183,21 +190,21 @@ class Durable(Scripted):
     def run(self, engine: Engine, claimed: Claimed, control: LiveControl, work: Work) -> Ending:
         sim = self.sim
         assert isinstance(sim, DurableSimulation)
-        return _Attempt(sim, engine, claimed, control, work).go()
+        return sim.attempt(engine, claimed, control, work).go()
 
 
 class _Fenced(Exception):
     """Another attempt has taken over, or the run was cancelled."""
 
 
-class _Attempt:
+class Attempt:
     """One invocation."""
 
     def __init__(
         self, sim: DurableSimulation, engine: Engine, claimed: Claimed, control: LiveControl, work: Work
     ) -> None:
         self.sim, self.engine, self.claimed, self.control, self.work = sim, engine, claimed, control, work
-        self.run_id = work.record.run_id
+        self.run_id = self._of = work.record.run_id
         self.program = sim.programs[self.run_id]
         self.journal: DurableLog = work.durable_log()
         self.entries: list[Entry] = []
@@ -223,12 +230,16 @@ class _Attempt:
                     if isinstance(op, Child) and number == op.of - 1:
                         self._start_children(node - op.of, op.of)
                 if isinstance(op, Memo) and self.entries[node - 1].open:
-                    self._answer([replace(self.entries[node - 1], result=op.value)])
+                    self._answer([replace(self.entries[node - 1], result=self._made(op))])
             suspended = self._wait_for([each for each, _ in asked])
             if suspended is not None:
                 return suspended
             self._show(asked)
         return Succeeded(json.dumps({"n": node}))
+
+    def _made(self, op: Memo) -> int:
+        """What the function of a memo gives."""
+        return op.value
 
     def _open(self, node: int, op: Op) -> None:
         if node < len(self.entries):
@@ -303,12 +314,15 @@ class _Attempt:
         ops = dict(asked)
         answers = sorted((self.entries[node].order, node, self.entries[node].result) for node in ops)
         for order, node, result in answers:
-            if not is_right(ops[node], result, self.journal.now_ms() + MOST_SKEW_MS):
+            if not self._is_right(node, ops[node], result):
                 raise Violation(f"node {node} of run {self.run_id}: {ops[node]} was answered by {result!r}")
             self._note((order, node, json.dumps(result, sort_keys=True)))
 
+    def _is_right(self, node: int, op: Op, result: Json) -> bool:
+        return is_right(op, result, self.journal.now_ms() + MOST_SKEW_MS)
+
     def _note(self, answer: Seen) -> None:
-        known = self.sim.seen.setdefault(self.run_id, [])
+        known = self.sim.seen.setdefault(self._of, [])
         before = next((each for each in known if each[1] == answer[1]), None)
         if before is None:
             known.append(answer)

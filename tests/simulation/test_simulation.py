@@ -28,7 +28,8 @@ DOES_NOT_FIT = (TypeError, AttributeError, NameError, RecursionError)
 """What a mutation raises that no longer fits the engine it is put into: that is no mistake found."""
 
 FOUND_BY: dict[str, tuple[int, ...]] = {
-    "who parks does not look again": (47,),
+    "who parks does not look again": (161,),
+    "nobody cancels who was put out": (53,),
     "a takeover is not fenced": (5,),
     "a join fires at its first parent": (86,),
     "a join is opened again": (173,),
@@ -36,7 +37,7 @@ FOUND_BY: dict[str, tuple[int, ...]] = {
     "a parking parent does not look again": (135,),
     "a worker that puts the record forgets the other roots": (41,),
     "a commit is not fenced": (34,),
-    "units are taken whatever is left": (47,),
+    "units are taken whatever is left": (39,),
     "a crashed retry is forgotten by its message": (232,),
     "one of those that ran side by side is enough": (384,),
 }

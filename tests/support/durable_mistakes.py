@@ -17,6 +17,7 @@ from headrace.engine.durable import answers, journal, log
 from headrace.engine.engine import Engine
 from headrace.engine.events import subscriptions
 from headrace.engine.runs import claim as claiming
+from headrace.engine.runs import resetting
 
 
 def no_look_after_the_suspension() -> list[Any]:
@@ -103,3 +104,48 @@ def who_looks_back_subscribes_after() -> list[Any]:
 
     arm = subscriptions.arm
     return [patch.object(subscriptions, "look_back", look_back), patch.object(subscriptions, "arm", not_yet)]
+
+
+# ---------------------------------------------------------------- of resets
+
+
+def a_reset_keeps_the_answer_it_was_to_make_again() -> list[Any]:
+    """It keeps the operations up to the node, with what an earlier generation was answered."""
+
+    def branched(tail: Any, parts: Any, node: int, *, number: int) -> Any:
+        kept = original(tail, parts, node + 1, number=number)
+        return replace(kept, branches=original(tail, parts, node, number=number).branches)
+
+    original = resetting.branched
+    return [patch.object(resetting, "branched", branched)]
+
+
+def a_reset_takes_the_last_branch() -> list[Any]:
+    return [patch.object(resetting, "_log_of", lambda engine, record, task, current, branch: current)]
+
+
+def a_reset_leaves_the_sealed_parts_out() -> list[Any]:
+    original = resetting.branched
+    return [
+        patch.object(
+            resetting, "branched", lambda *given, **options: replace(original(*given, **options), parts=())
+        )
+    ]
+
+
+def a_reset_seals_an_empty_part() -> list[Any]:
+    original = resetting.encode_part
+    return [patch.object(resetting, "encode_part", lambda entries: original(()))]
+
+
+def a_branch_has_the_number_of_another() -> list[Any]:
+    original = resetting.branched
+    return [
+        patch.object(
+            resetting, "branched", lambda *given, number: original(*given, number=max(1, number - 1))
+        )
+    ]
+
+
+def a_reset_does_not_wait_for_the_end() -> list[Any]:
+    return [patch.object(resetting, "finished", lambda record: True)]
