@@ -40,6 +40,7 @@ def while_code_runs(sim: Simulation, engine: Engine, claimed: Claimed) -> None:
         if _owns(sim, each)
         for other in _passes(engine_of, each)
     ]
+    running += [other for engine_of, each in sim.outlasting() for other in _passes(engine_of, each)]
     for of in _passes(engine, claimed):
         gate, states = of.gate, sim.store.states_of(of.gate)
         held = [state.holders.get(of.member) for state in states]
@@ -48,7 +49,7 @@ def while_code_runs(sim: Simulation, engine: Engine, claimed: Claimed) -> None:
             raise Violation(f"{of.member} runs, and is not in {gate}")
         most = max(sim.gates.of(of.name, of.planned or of.limit))
         costs = {
-            other.member: other.cost
+            (other.member, other.ticket): other.cost
             for other in running
             if other.gate == gate and other.run_id not in states[0].evicted
         }
@@ -103,6 +104,8 @@ def at_a_calm_moment(sim: Simulation) -> None:
 
 def _holders_are_alive(sim: Simulation, gate: str, state: GateState) -> None:
     for held in state.holders.values():
+        if held.until_ms is not None:
+            continue  # its code goes on, or has died with its process and is removed by the clock
         if not alive(sim.store.record(held.run_id), held, gate):
             raise Violation(f"{held.member} does not run, and keeps its place in {gate}")
     if state.evicted:

@@ -98,18 +98,20 @@ class GateWatch:
         costs = sum(held.cost for held in now.holders.values())
         if now.taken != costs:
             return f"{gate}: {now.taken} places are counted, its holders have {costs}"
-        if now.taken > was.taken and now.taken > self._places(gate, now.limit, number):
+        entered = [held for member, held in now.holders.items() if member not in was.holders]
+        if all(held.until_ms is not None for held in entered):
+            entered = []  # code that outlasts its attempt takes the place over that it is in, or stays in that of its run
+        if entered and now.taken > was.taken and now.taken > self._places(gate, now.limit, number):
             return f"{gate}: {now.taken} places of {now.limit} are taken in item {number}"
         for member, held in was.holders.items():
             if member not in now.holders:
                 found = self._left(gate, held, was, now)
                 if found:
                     return found
-        for member, held in now.holders.items():
-            if member not in was.holders:
-                found = self._entered(gate, number, held, was, now)
-                if found:
-                    return found
+        for held in entered:
+            found = self._entered(gate, number, held, was, now)
+            if found:
+                return found
         return None
 
     def _places(self, gate: str, limit: int, number: int) -> int:

@@ -173,6 +173,10 @@ class Simulation:
     def asked(self) -> int:
         return len(self.started)
 
+    def outlasting(self) -> list[tuple[Engine, Claimed]]:
+        """Attempts that are over, and whose code is not."""
+        return []
+
     def flow_of(self, run_id: str) -> Flow:
         """What the run was started with; children are nobody's."""
         asked = self.started.get(run_id)
