@@ -11,23 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "sdk"), str(ROOT / "benchmarks")]
 
 from counting import Counted
+from outputs import NAMES, OWN, PASSED_ON
 
 from headrace.aws.prices import PRICES, durable_functions_dollars, step_functions_dollars
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.engine.attempts.ports import Outcome, Succeeded, Work
 from headrace.engine.runs.start import NewRun, start
-
-NAMES = (
-    "load_invoices", "check_amounts", "match_orders_", "find_customer", "post_payments",
-    "write_journal", "send_receipts", "close_account", "notify_owner_", "archive_files",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,12 @@ class Returns:
         return self.call(work)
 
 
-def order(size: int) -> str:
-    """An order of about so many bytes: ids, amounts, texts. zlib halves it, as it does what services send each other."""
+def order(size: int, of: str = "") -> str:
+    """An order of about so many bytes: ids, amounts, texts. zlib halves it, as it does what services send each other. Each of another
+    name has ids and amounts of its own."""
     lines: list[dict[str, object]] = []
     while len(json.dumps(lines)) < size - 60:
-        key = hashlib.sha256(str(len(lines)).encode()).hexdigest()
+        key = hashlib.sha256(f"{of}{len(lines)}".encode()).hexdigest()
         lines.append(
             {
                 "line": key[:24],
@@ -80,19 +79,26 @@ def layers(size: int, width: int = 10) -> RunPlan:
 SINGLE = plan(task(NAMES[0]))
 CHAIN = plan(*(task(name, *NAMES[at - 1 : at][: at > 0]) for at, name in enumerate(NAMES)))
 DIAMOND = plan(task(NAMES[0]), *(task(name, NAMES[0]) for name in NAMES[1:3]), task(NAMES[3], *NAMES[1:3]))
-FLOWS: list[tuple[str, RunPlan, int, int]] = [
+FLOWS: list[tuple[str, RunPlan, int, int | Mapping[str, str]]] = [
     ("a task, 300 B in and out", SINGLE, 300, 300),
     ("a task, 1 KB in and out", SINGLE, 1_000, 1_000),
     ("a task, 4 KB in and out", SINGLE, 4_000, 4_000),
     ("a task, 10 KB in and out", SINGLE, 10_000, 10_000),
     ("a task, 40 KB in and out", SINGLE, 40_000, 40_000),
     ("chain of 10, 8 B", CHAIN, 100, 0),
-    ("chain of 10, 200 B", CHAIN, 100, 200),
+    ("chain of 10, an object of 200 B passed on", CHAIN, 100, PASSED_ON),
+    ("chain of 10, ten objects of 200 B", CHAIN, 100, OWN),
     ("chain of 10, 1 KB", CHAIN, 100, 1_000),
-    ("diamond of 4, 200 B", DIAMOND, 100, 200),
+    ("diamond of 4, four objects of 200 B", DIAMOND, 100, OWN),
     ("layers of 10, 100 tasks, 200 B", layers(100), 100, 200),
     ("layers of 10, 500 tasks, 200 B", layers(500), 100, 200),
 ]
+
+
+def code(returned: int | Mapping[str, str], workflow: str, name: str) -> Returns:
+    if not isinstance(returned, int):
+        return Returns(returned[name])
+    return Returns(order(returned, name) if returned else '{"n":1}')
 
 
 def main() -> int:
@@ -100,9 +106,7 @@ def main() -> int:
         "| a million runs of | write units a run | Headrace | Step Functions | AWS durable functions | cheapest |\n|---|---:|---:|---:|---:|---|"
     )
     for name, each, given, returned in FLOWS:
-        counted = Counted(
-            [each], code=lambda flow, task, size=returned: Returns(order(size) if size else '{"n":1}')
-        )  # type: ignore[misc]
+        counted = Counted([each], code=partial(code, returned))
         for _ in range(2):
             counted.units.clear()
             counted.invocations = 0

@@ -128,7 +128,7 @@ def test_ours_and_the_standard_librarys_do_the_same(
 def test_a_value_survives_pickling_and_knows_its_arguments_once_it_was_made() -> None:
     value = Payload.inline("{}")
     assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301  # our own
-    assert list(inspect.signature(Payload).parameters) == ["place", "text"]
+    assert list(inspect.signature(Payload).parameters) == ["place", "text", "packed"]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -17,7 +17,7 @@ from headrace.core.changes import Applied
 from headrace.core.points import AtSlots, encode_point
 from headrace.core.run.plans.plan import BatchPlan, RunPlan
 from headrace.core.run.record import RunStatus, TaskStatus
-from headrace.core.run.transitions.claim import take_over
+from headrace.core.run.transitions.claim import first_row, take_over
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.waits.holders import Holder
 from headrace.engine.attempts.ports import Disposition, Done, Outcome, Running, Succeeded, Work
@@ -25,6 +25,8 @@ from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Limits
 from headrace.engine.owed.cancel import cancel
 from headrace.engine.owed.cancel_task import cancel_task
+from headrace.engine.runs.attempt import _overstaying
+from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.deliver import deliver
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, TimedOut
@@ -392,3 +394,35 @@ def until_ms(t: Threaded) -> int:
     (held,) = holding(t)
     assert held.until_ms is not None
     return held.until_ms
+
+
+class Noted:
+    """Writes down the calls of the store."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def before(self, port: str, call: str) -> None:
+        if port == "store":
+            self.seen.append(call)
+
+    def after(self, port: str, call: str) -> None: ...
+
+
+def test_code_is_told_of_a_cancellation_before_its_places_are_written() -> None:
+    """The write may wait for AWS, and the code should not."""
+    calls, flow = Noted(), single(gates=(gate(),))
+    w = World(plans={flow.workflow: flow}, code={"flow": lambda work: {}}, faults=calls)
+    run_id = w.start("flow")
+    (received,) = w.queues.receive("default", limit=1, wait_s=0)
+    attempt = another(w, run_id)
+    record = w.record(run_id).with_row("flow", first_row(attempt, queued_at_ms=0))
+    claimed = Claimed(record=record, attempt=attempt, received=received)
+    control = LiveControl(w.engine, claimed.record, claimed.attempt, limit_s=60, ceiling_s=60)
+    control.running.begins()
+    assert _overstaying(w.engine, claimed, control) is not None
+    control.on_cancel(lambda: calls.seen.append("the code is told"))
+    calls.seen.clear()
+    control.tell_cancelled()
+    assert calls.seen[0] == "the code is told"
+    assert len(calls.seen) > 1, "no place was written"

@@ -15,7 +15,7 @@ from headrace.core.changes import Delete
 from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.message import decode_message, encode_message
 from headrace.core.run.plans.encoding import plan_hash
-from headrace.core.run.plans.known import UnknownPlan, forget_plans, known_plan, remember_plan
+from headrace.core.run.plans.known import _KNOWN, UnknownPlan, known_plan, remember_plan
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.record import RunStatus
 from headrace.core.table import plan_key
@@ -34,6 +34,11 @@ def new_process() -> Iterator[None]:
     forget_plans()
     yield
     forget_plans()
+
+
+def forget_plans() -> None:
+    """As a process that has just begun."""
+    _KNOWN.clear()
 
 
 def world(flow: RunPlan = FLOW, fault: KillAt | None = None) -> World:

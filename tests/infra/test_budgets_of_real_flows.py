@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,7 @@ from headrace.engine.runs.start import NewRun, start
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from counting import Counted  # type: ignore[import-not-found]  # the benchmarks' own counter
-
-NAMES = (
-    "load_invoices", "check_amounts", "match_orders_", "find_customer", "post_payments",
-    "write_journal", "send_receipts", "close_account", "notify_owner_", "archive_files",
-)  # fmt: skip
-"""Of 13 characters each."""
+from outputs import NAMES, OWN, PASSED_ON  # type: ignore[import-not-found]  # and their payloads
 
 
 def order(size: int) -> str:
@@ -57,11 +53,13 @@ class Gives:
         return self.call(work)
 
 
-def units(plan: RunPlan, *, input: str | None = None, output: str = '{"n":1}') -> tuple[Counted, float]:
+def units(
+    plan: RunPlan, *, input: str | None = None, output: str | Mapping[str, str] = '{"n":1}'
+) -> tuple[Counted, float]:
     """A world in which a run of the plan has taken place, and its write units; the second, as a process stores a plan once."""
 
     def code(workflow: str, name: str) -> Runnable:
-        return Gives(output)
+        return Gives(output if isinstance(output, str) else output[name])
 
     counted = Counted([plan], code=code)
     for _ in range(2):
@@ -98,21 +96,28 @@ def layers(size: int, width: int = 10) -> RunPlan:
     return RunPlan(workflow="reconcile_all", version="1", tasks=tuple(tasks))
 
 
-FLOWS: list[tuple[str, RunPlan, int, int, float]] = [
-    ("a task, 300 B in and out", SINGLE, 300, 300, 3),
-    ("a task, 1 KB in and out", SINGLE, 1_000, 1_000, 4),
-    ("chain of 10, 8 B", CHAIN, 100, 0, 12),
-    ("chain of 10, 200 B", CHAIN, 100, 200, 20),
-    ("diamond, 200 B", DIAMOND, 100, 200, 10),
+FLOWS: list[tuple[str, RunPlan, int, str | Mapping[str, str], float]] = [
+    ("a task, 300 B in and out", SINGLE, 300, order(300), 3),
+    ("a task, 1 KB in and out", SINGLE, 1_000, order(1_000), 4),
+    ("chain of 10, 8 B", CHAIN, 100, '{"n":1}', 12),
+    ("chain of 10, an object of 200 B passed on", CHAIN, 100, PASSED_ON, 12),
+    ("chain of 10, ten objects of 200 B", CHAIN, 100, OWN, 17),
+    ("diamond, an object of 200 B passed on", DIAMOND, 100, PASSED_ON, 10),
+    ("diamond, four objects of 200 B", DIAMOND, 100, OWN, 10),
 ]
 
 
 @pytest.mark.parametrize(("flow", "plan", "given", "returned", "most"), FLOWS, ids=[row[0] for row in FLOWS])
 def test_a_real_flow_costs_no_more_than_its_row(
-    flow: str, plan: RunPlan, given: int, returned: int, most: float
+    flow: str, plan: RunPlan, given: int, returned: str | Mapping[str, str], most: float
 ) -> None:
-    _, found = units(plan, input=order(given), output=order(returned) if returned else '{"n":1}')
+    _, found = units(plan, input=order(given), output=returned)
     assert found <= most, f"{flow} costs {found} write units"
+
+
+@pytest.mark.parametrize("outputs", [PASSED_ON, OWN], ids=["passed on", "ten objects"])
+def test_those_outputs_are_of_200_bytes(outputs: Mapping[str, str]) -> None:
+    assert all(155 <= len(text) <= 222 for text in outputs.values()), sorted(map(len, outputs.values()))
 
 
 @pytest.mark.parametrize(("size", "most"), [(50, 3.3), (100, 4.6), (200, 6.8), (500, 13.5)])

@@ -140,7 +140,7 @@ def _refused(error: Refusal, service: str, what: str, stack: str) -> HeadraceErr
     if code in MISSING:
         return StackNotFound(
             f"There is no {what}: is the stack {stack!r} deployed in this account and region? "
-            "Run `sam deploy`, or name the stack with HEADRACE_STACK."
+            "Run `sam deploy`, or name the stack with HEADRACE_STACK, and its zone, where this is a zone's, with HEADRACE_ZONE."
         )
     if code in BAD_CREDENTIALS:
         return NotConfigured(f"AWS rejected these credentials: {code}: {message}. {SIGN_IN}")

@@ -39,6 +39,7 @@ class Limits:
     inline_final_bytes: int = (
         200 * 1024
     )  # the last output of a run may sit in the record up to this record size
+    pack_outputs: bool = True  # with what a record holds already; sealed texts have nothing in common
     message_input_bytes: int = 200 * 1024  # a larger input does not ride in the start message
     item_bytes: int = 380 * 1024  # a larger payload is an object in S3 (DynamoDB: 400 KB an item)
     metadata_bytes: int = 64 * 1024  # as JSON: it is in the record and in every start message of a run

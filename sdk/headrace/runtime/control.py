@@ -73,6 +73,7 @@ class LiveControl:
         self.running = Running()
         self._cancelled = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
+        self._last_callbacks: list[Callable[[], None]] = []
         self._lines: list[tuple[int, LogLine]] = []
         self._line_count = 0
         self._chunk_count = 0
@@ -116,10 +117,11 @@ class LiveControl:
     def is_cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def on_cancel(self, callback: Callable[[], None]) -> None:
+    def on_cancel(self, callback: Callable[[], None], *, last: bool = False) -> None:
+        """Call it once the attempt is told; now, where it was. `last`: after the others, as it may wait for AWS and the code should not."""
         with self._lock:
             if not self._cancelled.is_set():
-                self._callbacks.append(callback)
+                (self._last_callbacks if last else self._callbacks).append(callback)
                 return
         callback()
 
@@ -139,7 +141,8 @@ class LiveControl:
             if self._cancelled.is_set():
                 return
             self._cancelled.set()
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks = [*self._callbacks, *self._last_callbacks]
+            self._callbacks, self._last_callbacks = [], []
         for callback in callbacks:
             callback()
 

@@ -139,9 +139,14 @@ def _async_ending(future: Future[Outcome], control: LiveControl) -> Ending:
     try:
         return future.result(timeout=0)
     except (CancelledError, AsyncCancelled, TimeoutError):
-        if control.is_cancelled():
-            return Interrupted()
-        return raised_in_code("CancelledError", "the task cancelled itself")
+        return cancelled_end(control)
+
+
+def cancelled_end(control: LiveControl) -> Ending:
+    """What it means that the code's asyncio task was cancelled."""
+    if control.is_cancelled():
+        return Interrupted()
+    return raised_in_code("CancelledError", "the task cancelled itself")
 
 
 def raised_in_code(kind: str, message: str) -> Raised:

@@ -34,6 +34,7 @@ def sealed_limits(limits: Limits) -> Limits:
     """The limits as they hold for texts in the clear."""
     return replace(
         limits,
+        pack_outputs=False,
         inline_final_bytes=int(limits.inline_final_bytes * SHARE),
         message_input_bytes=int(limits.message_input_bytes * SHARE),
         item_bytes=int(limits.item_bytes * SHARE),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.core.changes import Path, Value
-from headrace.core.run.stored.rows import decode_fields, decode_row, encode_fields, encode_row
+from headrace.core.run.stored.rows import decode_fields, decode_row, encode_fields, encode_row, is_packed
 from headrace.core.table import (
     CATALOG,
     CHUNKS,
@@ -48,6 +48,8 @@ def row(sealing: Sealing, stored: Any) -> Any:
     """A task's row: a map while the task goes on, else packed."""
     if isinstance(stored, dict):
         return _fields(sealing, stored)
+    if is_packed(stored):  # of before the app had a codec
+        return stored
     settled = decode_row(stored, created_at_ms=0)  # its times are distances, from whatever they are counted
     return encode_row(decode_fields(_fields(sealing, encode_fields(settled))), created_at_ms=0)
 

@@ -57,12 +57,12 @@ class TaskMessage:
     @property
     def name(self) -> str:
         """What a row's `via` calls this message."""
-        return f"{self.task}/{self.ticket}"
+        return f"{self.number}.{self.ticket}"
 
     @property
     def account(self) -> str:
         """What the notes that are written on its account call this message."""
-        return f"{self.run_id}/{self.name}"
+        return f"{self.run_id}/{self.task}/{self.ticket}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,9 @@ def riders(record: RunRecord, message: TaskMessage) -> list[str]:
     message also answers for whatever rides on the message that its own task rode on.
     """
     own = record.tasks.get(message.task)
-    carriers = {message.name} if own is None or own.via is None else {message.name, own.via}
+    carriers = {message.name, f"{message.task}/{message.ticket}"}  # the second: as earlier commits wrote it
+    if own is not None and own.via is not None:
+        carriers.add(own.via)
     return [
         name
         for name, row in record.tasks.items()

@@ -65,10 +65,12 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A JSON document: its text where it sits in the record, else where it is."""
+    """A JSON document: its text where it sits in the record, else where it is. `packed`: how an output is to be stored there, where that is
+    not as its text: see `stored.packed`."""
 
     place: Place = Place.NONE
     text: str | None = None
+    packed: bytes | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
     def inline(text: str | None) -> Payload:

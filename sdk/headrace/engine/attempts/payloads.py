@@ -6,6 +6,7 @@ from headrace.core.changes import Key, Put
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.routing import AS_PLANNED, encode_routing
+from headrace.core.run.stored.packed import pack
 from headrace.core.run.stored.record import BARE_BYTES
 from headrace.core.run.stored.rows import marked
 from headrace.core.run.stored.texts import ZIPPED_OVER, payload_item, payload_text, zipped
@@ -68,14 +69,23 @@ def place_output(engine: Engine, record: RunRecord, task: str, text: str | None)
     size = check_size(engine, f"the output of {task}", text)
     if len(record.plan.tasks) == 1 and size <= engine.limits.inline_final_bytes:
         return Payload.inline(text)
-    small = size <= MOST_PLAIN_BYTES
-    if small and _is_cheaper_inside(engine, record, record.weight, _stored_bytes(text, size)):
-        return Payload.inline(text)
-    weight = record.weight
+    inside = _inside(engine, record, task, text, size)
+    stored = _stored_bytes(text, size) if inside.packed is None else len(inside.packed)
+    if size <= MOST_PLAIN_BYTES and _is_cheaper_inside(engine, record, record.weight, stored):
+        return inside
     after = record.with_row(task, _completed(record.tasks[task]))
-    if weight + size <= engine.limits.inline_final_bytes and finished(after):
-        return Payload.inline(text)
+    if record.weight + size <= engine.limits.inline_final_bytes and finished(after):
+        return inside
     return Payload(place=Place.ITEM if size <= engine.limits.item_bytes else Place.BLOB)
+
+
+def _inside(engine: Engine, record: RunRecord, task: str, text: str, size: int) -> Payload:
+    """An output as it sits in the record: compressed with what is there, where that is smaller."""
+    if not engine.limits.pack_outputs:
+        return Payload.inline(text)
+    otherwise = _stored_bytes(text, size)
+    packed = pack(record.plan, task, record.input, record.tasks, text, stored_bytes=otherwise)
+    return Payload(place=Place.RECORD, text=text, packed=packed)
 
 
 def _is_cheaper_inside(engine: Engine, record: RunRecord, weight: int, size: int) -> bool:

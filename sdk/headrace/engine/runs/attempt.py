@@ -114,7 +114,7 @@ def _overstaying(engine: Engine, claimed: Claimed, control: LiveControl) -> Over
     from headrace.runtime.overstaying import Overstaying
 
     overstaying = Overstaying(engine, claimed.record, claimed.attempt, control.running)
-    control.on_cancel(overstaying.cancelled)
+    control.on_cancel(overstaying.cancelled, last=True)
     return overstaying
 
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.attempts.ports import Runnable, Work
 from headrace.runtime.control import LiveControl
-from headrace.runtime.deadline import CANCEL_GRACE_S, Ending, Interrupted, TimedOut, raised_in_code
+from headrace.runtime.deadline import (
+    CANCEL_GRACE_S,
+    Ending,
+    Interrupted,
+    TimedOut,
+    cancelled_end,
+    raised_in_code,
+)
 from headrace.runtime.loop import ProcessLoop, abandon_process_loop
 from headrace.runtime.pulse import PULSE, Alarm
 
@@ -74,10 +81,7 @@ class Attended:
         if self._ending is not None:
             self._finish(self._ending)
         elif task.cancelled():
-            told = self._control.is_cancelled()
-            self._finish(
-                Interrupted() if told else raised_in_code("CancelledError", "the task cancelled itself")
-            )
+            self._finish(cancelled_end(self._control))
         elif error is not None:
             self._finish(raised_in_code(type(error).__name__, str(error)))
         else:

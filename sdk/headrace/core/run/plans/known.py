@@ -36,8 +36,3 @@ def known_plan(hash: str) -> RunPlan:
         return _KNOWN[hash]
     except KeyError:
         raise UnknownPlan(hash) from None
-
-
-def forget_plans() -> None:
-    """As a process that has just begun."""
-    _KNOWN.clear()

@@ -17,6 +17,7 @@ from headrace.core.run.record import (
     index_entry,
 )
 from headrace.core.run.routing import AS_PLANNED, Routing, decode_routing, encode_routing
+from headrace.core.run.stored.packed import unpack_all
 from headrace.core.run.stored.rows import decode_row, encode_row, unpack, unpacked
 from headrace.core.run.stored.texts import compact, decode_payload, encode_payload, unzipped, zipped
 from headrace.core.table import run_id_of
@@ -91,6 +92,10 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
         else decode_row(row, created_at_ms=created_at_ms)
         for number, row in stored.items()
     }
+    if any(
+        type(row) is list and rows[tasks[int(number)].name].output.packed for number, row in stored.items()
+    ):
+        unpack_all(plan, decode_payload(item, "ip", "in"), rows)
     again: dict[str, TaskRow] = {}
     if "rp" in item:
         again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}

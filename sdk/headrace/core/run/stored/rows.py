@@ -4,18 +4,20 @@ While a task is not settled its row is a map, so that a claim, a beat or a fence
 attributes it reads and sets. A settled row changes no more, so it is one string of some twenty bytes, and as good as all rows of a
 large run are settled:
 
-    C 5k;9;2;f3x_  {"r":1}  :{"n":1}
-    status; start since creation, duration, time in the queue (ms, base 36); a mark of its attempt; where its output is
-                   whatever else differs from the default
-                            its output, where that is in the record
+    C 5k;9;2;f3x_;;0.1  {"r":1}  :{"n":1}
+    status; start since creation, duration, time in the queue (ms, base 36); a mark of its attempt; where its output is; its message
+                        whatever else differs from the default
+                                 its output, where that is in the record
 
-A row that holds a compressed text is a list of the three parts.
+A row that holds a compressed text is a list of the three parts. Its output is compressed by itself, or, where the place says "d", with what
+the record holds: see `packed`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -24,6 +26,7 @@ from headrace.core.changes import Value
 from headrace.core.points import decode_point, encode_point
 from headrace.core.run.record import (
     ErrorInfo,
+    Payload,
     Place,
     TaskRow,
     TaskStatus,
@@ -97,6 +100,9 @@ def decode_row(stored: Any, *, created_at_ms: int) -> TaskRow:
         return unpacked(stored, created_at_ms)
     if isinstance(stored, list):
         head, rest, output = stored  # with long texts: such a row is not kept in mind
+        if is_packed(stored):
+            row = unpack(f"{head}{unzipped(rest)}", created_at_ms)
+            return replace(row, output=Payload(place=Place.RECORD, packed=output))
         return unpack(f"{head}{unzipped(rest)}{unzipped(output)}", created_at_ms)
     return decode_fields(stored)
 
@@ -124,6 +130,15 @@ OWNER_MARK = 4
 another's for it would do no harm: what the record owes may be paid twice."""
 
 
+PACKED = "d"
+"""In a settled row: its output is in the record, compressed with a dictionary."""
+
+
+def is_packed(stored: Any) -> bool:
+    """Whether a row as it is stored needs its record to be read."""
+    return isinstance(stored, list) and _head(str(stored[0]))[4] == PACKED
+
+
 def marked(owner: str | None) -> str:
     return (owner or "")[-OWNER_MARK:]
 
@@ -138,15 +153,26 @@ def _pack(row: TaskRow, fields: dict[str, Value], created_at_ms: int) -> Value:
     if set(mark) & set(";:{"):
         rest["o"], mark = mark, ""
     place = row.output.place.value if row.output.place in (Place.ITEM, Place.BLOB) else ""
+    packed = row.output.packed
+    if packed is not None:
+        place = PACKED
+    via = row.via or ""
+    if via and not set(via) & set(";:{"):
+        rest.pop("v")
+    else:
+        via = ""
     head = [
         _span(begun, created_at_ms),
         _span(row.finished_at_ms, since),
         _span(row.queued_at_ms, since),
         mark,
         place,
+        via,
     ]
     first = _STATUS_CODES[row.status] + ";".join(head).rstrip(";")
     more = zipped(compact(rest)) if rest else ""
+    if packed is not None:
+        return [first, more, packed]
     text = row.output.text if row.output.place is Place.RECORD else None
     output = "" if text is None else zipped(f":{text}")
     if isinstance(more, str) and isinstance(output, str):
@@ -154,17 +180,24 @@ def _pack(row: TaskRow, fields: dict[str, Value], created_at_ms: int) -> Value:
     return [first, more, output]
 
 
+def _head(first: str) -> list[str]:
+    """What a settled row begins with, after its status."""
+    return (first[1:].split(";") + [""] * 5)[:6]
+
+
 def unpack(text: str, created_at_ms: int) -> TaskRow:
     end = min((at for at in (text.find("{"), text.find(":")) if at >= 0), default=len(text))
-    begun, finished, queued, mark, place = (*text[1:end].split(";"), "", "", "", "", "")[:5]
+    begun, finished, queued, mark, place, via = _head(text[:end])
     raw: dict[str, Any] = {"s": text[0]}
     if text[end : end + 1] == "{":
         rest, end = _JSON.raw_decode(text, end)
         raw |= rest
     if text[end : end + 1] == ":":
         raw["out"] = text[end + 1 :]
-    elif place:
+    elif place and place != PACKED:
         raw["p"] = place
+    if via:
+        raw["v"] = via
     if begun:
         raw["b"] = created_at_ms + int(begun, 36)
     since = raw.get("b", created_at_ms)
