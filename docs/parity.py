@@ -112,7 +112,7 @@ D24 | `ctx.release_slot` | works |  | sdk/test_admission.py::test_a_slot_is_rele
 D25 | Idempotency by time | works |  | sdk/test_runs.py::test_idempotency_by_time
 D26 | Idempotency by status | works |  | sdk/test_runs.py::test_idempotency_by_status_is_released_at_the_end
 D27 | Idempotency in bulk and by events | works |  | sdk/test_one_door.py::test_of_many_the_colliding_are_named_and_the_others_start
-D28 | Pausing | differs | workers that run take up to 10 seconds to notice | sdk/test_admission.py::test_a_paused_workflow_keeps_its_runs_until_it_goes_on
+D28 | Pausing | differs | workers that run take up to 10 seconds to notice; a run that has waited out its `queue_ttl` is cancelled within the next minute | sdk/test_admission.py::test_a_paused_workflow_keeps_its_runs_until_it_goes_on
 E1 | `SleepCondition` | works |  | engine/test_conditions.py::test_a_sleep_begins_when_the_parents_are_done_and_costs_nothing_while_it_lasts
 E2 | `UserEventCondition` | works |  | engine/test_conditions.py::test_an_event_that_came_before_its_parents_were_done_does_not_count
 E3 | `ParentCondition` | differs | an expression that gives neither true nor false fails the task | sdk/test_user_code_raises.py::test_a_condition_that_gives_no_answer_fails_at_once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +91,14 @@ def test_a_branch_beside_it_is_no_part_of_the_dictionary() -> None:
     both = committed(with_b, "c", order("after c"))
     alone = committed(committed(record(DIAMOND), "a", order("after a")), "c", order("after c"))
     assert both.tasks["c"].output.packed == alone.tasks["c"].output.packed
+
+
+def test_the_latest_of_a_long_dictionary_count() -> None:
+    run = replace(record(DIAMOND), input=Payload.inline(Random(3).randbytes(4_000).hex()))
+    run = committed(run, "a", order("after a"))
+    packed = pack(run.plan, "b", run.input, run.tasks, order("after b"), stored_bytes=200)
+    assert packed is not None
+    assert len(packed) < 40
 
 
 TEXTS = st.dictionaries(st.text(max_size=12), st.one_of(st.integers(), st.text(max_size=120)), max_size=12)

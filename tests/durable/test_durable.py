@@ -219,6 +219,25 @@ def test_another_kind_at_replay_fails_at_once() -> None:
     assert "the log has a sleep or a wait, the code asked for the time" in failure_of(hatchet, work).exc
 
 
+def test_a_child_of_another_input_at_replay_fails_at_once() -> None:
+    """Its result is another child's: of a branch that was quicker the first time, or of what the code read then."""
+    hatchet = Hatchet()
+
+    @hatchet.task()
+    async def charge(input: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        return input
+
+    @hatchet.durable_task(execution_timeout=timedelta(minutes=1))
+    async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
+        said.append(1)
+        return await charge.aio_run({"n": len(said)})
+
+    assert (
+        "the log has a child run of other arguments, the code asked for a run of charge"
+        in failure_of(hatchet, work).exc
+    )
+
+
 # ---------------------------------------------------------------- what code does not see
 
 

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from support.gates import rate
 from support.records import plan, task
-from support.world import KillAt, Killed, World
+from support.world import KillAt, Killed, World, run_at_once
 
 from headrace.core.changes import Item
 from headrace.core.run.derived.progress import run_status
@@ -22,12 +22,18 @@ from headrace.core.run.record import ErrorInfo, RunStatus, TaskStatus
 from headrace.core.run.stored.record import record_of
 from headrace.core.waits import batch
 from headrace.core.waits.batch import MAX_BATCH_BYTES, PAGE_MEMBERS, At, Joining, Member
-from headrace.engine.attempts.ports import EachEnded, Outcome, Raised, Succeeded, Work
+from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS
+from headrace.engine.attempts.ports import EachEnded, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.engine import Engine
 from headrace.engine.owed.cancel import cancel
+from headrace.engine.runs.claimed import Claimed
+from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.replay import replay_run
 from headrace.engine.waits.kinds.pause import Pause, pause, unpause
 from headrace.errors import QueueUnavailable, StoreUnavailable
 from headrace.ports import Outgoing
+from headrace.runtime.control import LiveControl
+from headrace.runtime.deadline import Ending
 
 SECOND_MS = 1_000
 
@@ -115,6 +121,24 @@ def test_a_batch_of_one_runs_at_once() -> None:
     deliver_all(w)
     assert code.sizes == [1]
     assert w.queues.depth() == 0, "there is no timer to wait for"
+
+
+def test_a_batch_ends_before_its_invocation_does() -> None:
+    w, _ = world(flow(max_size=1))
+    left_s: list[float] = []
+
+    def runner(
+        engine: Engine, host: Host, claimed: Claimed, control: LiveControl, code: Runnable, work: Work
+    ) -> Ending:
+        left_s.append(control.remaining_s())
+        return run_at_once(engine, host, claimed, control, code, work)
+
+    w.start("b")
+    host = replace(w.host("default"), time_left_ms=lambda: 10_000)
+    while not left_s:  # its run's message, then its batch's
+        [received] = w.queues.receive("default", limit=1, wait_s=0)
+        deliver(w.engine, host, received, runner=runner)
+    assert 5.0 < left_s[0] <= (10_000 - INVOCATION_MARGIN_MS) / 1000
 
 
 def test_without_an_interval_it_runs_before_its_first_member_could_wait_no_longer() -> None:

@@ -76,6 +76,24 @@ def test_an_attempt_ends_before_its_invocation_does() -> None:
     assert 5.0 < left_s[0] <= (10_000 - INVOCATION_MARGIN_MS) / 1000
 
 
+def test_a_first_lease_ends_before_its_message_appears_again() -> None:
+    """Else what takes over would be told to wait by a lease of which no holder is left."""
+    w, leases_ms = world(), []
+
+    def runner(
+        engine: object, host: Host, claimed: Claimed, control: LiveControl, code: Runnable, work: Work
+    ) -> Ending:
+        leases_ms.append(claimed.attempt.lease_until_ms)
+        return Succeeded(None)
+
+    w.start("solo")
+    [received] = w.queues.receive("default", limit=1, wait_s=0)
+    host = w.host("default")
+    assert isinstance(deliver(w.engine, host, received, runner=runner), Done)
+    visible_ms = w.clock.now_ms() + host.visibility_s * 1000
+    assert w.clock.now_ms() + 1000 < leases_ms[0] < visible_ms
+
+
 def test_a_dead_letter_whose_task_is_alive_is_hidden_until_its_lease_ends() -> None:
     w, found = world(), []
 

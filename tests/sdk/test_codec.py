@@ -140,8 +140,12 @@ def everything(hatchet: Headrace) -> Any:
         return {"first": SECRET, "more": SECRET * 3_000}  # an item of its own
 
     @waiting.task(parents=[after_paid])
+    def middle(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {"parent": ctx.task_output(after_paid)["first"], "passed on": [SECRET] * 20}
+
+    @waiting.task(parents=[middle])
     def last(input: EmptyModel, ctx: Context) -> dict[str, Any]:
-        return {"parent": ctx.task_output(after_paid)["first"]}
+        return ctx.task_output(middle)  # like what the record holds already, and yet in the clear nowhere
 
     return parent, failing, waiting, triggered
 
@@ -186,11 +190,14 @@ def test_nothing_of_a_payload_leaves_in_the_clear(
             hatchet.scheduled.create("failing", later, {"what": SECRET})
             failing.run(input={"what": SECRET}, delay=timedelta(hours=1), wait_for_result=False)
         stack.drain()
+        assert not hatchet.engine.limits.pack_outputs, (
+            "a packed output is readable by the input that it was packed with"
+        )
         stack.push_event("paid", {"amount": 2, "what": SECRET}, scope="s")
         stack.drain()
         hatchet.runs.replay(again.workflow_run_id, input={"what": SECRET})
         stack.drain()
-        assert flow.result()["last"] == {"parent": SECRET}
+        assert flow.result()["last"] == {"parent": SECRET, "passed on": [SECRET] * 20}
         assert ref.result()["all"][0] == {"memo": SECRET}
         assert ref.result()["all"][1] == {"child": SECRET}
         assert ref.result()["all"][2]["what"] == SECRET
