@@ -89,7 +89,7 @@ D1 | Retries | works |  | engine/test_deliver.py::test_retries
 D2 | Backoff | works |  | core/test_values.py::test_backoff_is_hatchets
 D3 | `NonRetryableException` | differs | an exception group that holds one is final, too | sdk/test_user_code_raises.py::test_a_group_that_holds_a_final_failure_is_not_retried
 D4 | Execution timeout | differs | sync code is interrupted; on a Lambda worker at most 15 minutes less a margin | sdk/test_runs.py::test_execution_timeouts
-D5 | Schedule timeout | works |  | engine/test_deliver.py::test_a_task_that_waits_too_long_is_cancelled_by_whoever_looks_first
+D5 | Schedule timeout | works |  | engine/test_deliver.py::test_a_task_that_waits_too_long_is_cancelled_by_the_first_look
 D6 | Durations | differs | sub-second spans are kept | sdk/test_definitions.py::test_durations_as_strings
 D7 | `refresh_timeout` | differs | not past the invocation's own end on Lambda | sdk/test_runs.py::test_the_context
 D8 | Cancelling | works |  | sdk/test_one_import.py::test_ctx_cancel_cancels_its_task_alone
@@ -97,9 +97,9 @@ D9 | Cancellation inside a task | differs | sync code that does not look ends wi
 D10 | Lost workers | differs | noticed when a lease ends | core/test_transitions.py::test_a_lease_that_is_over_is_taken_over_without_a_retry
 D11 | `GROUP_ROUND_ROBIN` | differs | each key has a line of its own | engine/test_gates.py::test_each_value_of_a_key_has_its_own_places
 D12 | `CANCEL_IN_PROGRESS` | works |  | engine/test_gates.py::test_cancel_in_progress_lets_the_newest_run
-D13 | `CANCEL_NEWEST` | works |  | engine/test_gates.py::test_cancel_newest_cancels_who_finds_the_places_taken
+D13 | `CANCEL_NEWEST` | works |  | engine/test_gates.py::test_cancel_newest_cancels_a_run_that_finds_the_places_taken
 D14 | Numbers, lists and levels of concurrency | works |  | engine/test_gates.py::test_two_gates_are_passed_in_order_and_held_together
-D15 | Static rate limits | differs | a limit put at a module's top level is stored with the deployment; without one the app does not compile | sdk/test_limits.py::test_a_key_whose_limit_nobody_sets_is_not_deployed
+D15 | Static rate limits | differs | a limit put at a module's top level is stored with the deployment; without one the app does not compile | sdk/test_limits.py::test_a_key_whose_limit_is_set_nowhere_is_not_deployed
 D16 | Dynamic rate limits | works |  | sdk/test_admission.py::test_a_dynamic_key_is_shared_by_all_tasks_that_name_it
 D17 | Windows | differs | they begin at multiples of their length since 1970 | engine/test_windows.py::test_windows_of_any_length_refill_in_full_at_their_beginning
 D18 | `hatchet.rate_limits` | works |  | sdk/test_limits.py::test_a_limit_is_put_replaced_and_listed

@@ -353,7 +353,7 @@ def test_a_few_that_are_named_are_done_in_the_call_and_the_worker_finds_nothing_
     assert runs.get_bulk(found.id).done == 3
 
 
-def test_who_waits_works_on_it_where_no_worker_does(desk: Desk, runs: RunsClient) -> None:
+def test_a_waiting_client_works_on_it_where_no_worker_does(desk: Desk, runs: RunsClient) -> None:
     desk.keep(*(solo(desk, n, failed=False) for n in range(150)))
     asked = runs.bulk_cancel(BulkCancelReplayOpts(filters=RunFilter(since=since(desk))))
     began_ms = desk.clock.now_ms()
@@ -363,7 +363,7 @@ def test_who_waits_works_on_it_where_no_worker_does(desk: Desk, runs: RunsClient
     assert runs.get_bulk(asked.id).done == 150
 
 
-def test_who_waits_too_long_is_told(desk: Desk, runs: RunsClient) -> None:
+def test_a_client_that_waits_too_long_is_told(desk: Desk, runs: RunsClient) -> None:
     asked = runs.bulk_cancel(BulkCancelReplayOpts(filters=RunFilter(since=since(desk))))
     with pytest.raises(TimeoutError, match="goes on after 1 seconds"):
         runs.wait_for_bulk(asked.id, timeout=1)

@@ -171,7 +171,7 @@ WATCHED = plan(task("a"), task("oops", kind=TaskKind.ON_FAILURE))
         pytest.param(
             never_started(born(SOLO), "solo"),
             "CREATED QUEUED SCHEDULING_TIMED_OUT",
-            id="nobody took it in time",
+            id="not taken in time",
         ),
         pytest.param(
             returned(born(GUARDED), "a"),

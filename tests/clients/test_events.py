@@ -62,11 +62,11 @@ def test_what_may_be_asked_of_events() -> None:
     w = world()
     one = w.app.event.push("user:a", {"n": 1}, additional_metadata={"team": "red"}).event_id
     two = w.app.event.push("order:b", {"n": 2}, scope="shop", additional_metadata={"team": "blue"}).event_id
-    three = w.app.event.push("nobody", {}, scope="other").event_id
+    three = w.app.event.push("unheard", {}, scope="other").event_id
     w.drain()
     asked: list[tuple[dict[str, Any], set[str]]] = [
         ({}, {one, two, three}),
-        ({"keys": ["user:a", "nobody"]}, {one, three}),
+        ({"keys": ["user:a", "unheard"]}, {one, three}),
         ({"scopes": ["shop", "other"]}, {two, three}),
         ({"event_ids": [two]}, {two}),
         ({"workflow_ids": ["greet"]}, {one}),

@@ -164,7 +164,7 @@ def test_priorities_are_told(seen: Callable[[World], Desk]) -> None:
     assert w.ran == ["flow"] * 4
 
 
-def test_a_key_from_an_expression_is_found_where_somebody_waits_or_by_name(
+def test_a_key_from_an_expression_is_found_where_tasks_wait_or_by_name(
     seen: Callable[[World], Desk],
 ) -> None:
     keyed = gate("flow/0", key="input['who']")
@@ -182,7 +182,7 @@ def test_a_key_from_an_expression_is_found_where_somebody_waits_or_by_name(
     while_running(single(gates=(keyed,)), {"who": "ann"}, {"who": "ann"}, {"who": "bob"}, look=look)
 
 
-def test_nobody_waits(seen: Callable[[World], Desk]) -> None:
+def test_a_limit_without_waiters(seen: Callable[[World], Desk]) -> None:
     gates = GatesClient(seen(world(single())))
     assert gates.list() == gates.list(all=True) == gates.find("flow") == []
     with pytest.raises(ValueError, match="which gate is 'nope'"):
@@ -250,7 +250,7 @@ def test_what_is_left_of_a_window(seen: Callable[[World], Desk]) -> None:
     }  # fmt: skip
 
 
-def test_a_limit_that_nobody_has_set_is_not_found(seen: Callable[[World], Desk]) -> None:
+def test_a_limit_that_was_never_set_is_not_found(seen: Callable[[World], Desk]) -> None:
     assert GatesClient(seen(world(single()))).find("ai") == []
     assert GatesClient(seen(world(single()))).get("rate#ai").window == LimitView(
         limit=None, left=0, window_ms=None, refills_at_ms=None
@@ -333,7 +333,7 @@ def test_a_rate_limit_that_turned_a_task_back_is_an_event(seen: Callable[[World]
 
 
 @pytest.mark.parametrize(("strategy", "whose"), [(CN, 1), (CIP, 0)])
-def test_who_is_cancelled_by_concurrency_is_told_why(
+def test_a_run_that_concurrency_cancels_says_why(
     seen: Callable[[World], Desk], strategy: GateStrategy, whose: int
 ) -> None:
     def look(w: World, ids: list[str]) -> None:

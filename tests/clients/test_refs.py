@@ -141,10 +141,10 @@ def test_a_cancelled_task_gives_its_parser_nothing_on_the_event_loop(desk: Desk)
 
 
 def test_an_unknown_run(desk: Desk) -> None:
-    ref = WorkflowRunRef(desk, "nobody")
-    with pytest.raises(RunNotFound, match=r"^Workflow run nobody not found$") as caught:
+    ref = WorkflowRunRef(desk, "unknown")
+    with pytest.raises(RunNotFound, match=r"^Workflow run unknown not found$") as caught:
         ref.result()
-    assert caught.value.run_id == "nobody"
+    assert caught.value.run_id == "unknown"
 
 
 @pytest.mark.parametrize("error", [RunNotFound("r1"), RunNotFound("r1:a", "Task run"), RunCancelled("r1")])
@@ -158,8 +158,8 @@ def test_what_hatchet_raises_as_valueerror_can_be_told_apart(error: ValueError) 
 
 def test_an_unknown_run_on_the_event_loop(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.triggers.results.looking.UNKNOWN_PAUSE_S", 0.001)
-    with pytest.raises(ValueError, match="Workflow run nobody not found"):
-        asyncio.run(WorkflowRunRef(desk, "nobody").aio_result())
+    with pytest.raises(ValueError, match="Workflow run unknown not found"):
+        asyncio.run(WorkflowRunRef(desk, "unknown").aio_result())
 
 
 def test_exceptions_as_values(desk: Desk) -> None:
@@ -289,9 +289,9 @@ def test_a_stream_of_nothing_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyP
     from headrace.triggers.results.stream import subscribe
 
     async def main() -> list[str | bytes]:
-        return [each async for each in subscribe(desk, "nobody")]
+        return [each async for each in subscribe(desk, "unknown")]
 
-    with pytest.raises(ValueError, match="Workflow run nobody not found"):
+    with pytest.raises(ValueError, match="Workflow run unknown not found"):
         asyncio.run(main())
 
 

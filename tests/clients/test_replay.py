@@ -145,8 +145,8 @@ def test_what_cannot_be_replayed() -> None:
         return {}
 
     with local(hatchet, backend="memory", background=False) as stack:
-        with pytest.raises(RunNotFound, match="Workflow run nobody not found"):
-            hatchet.runs.replay("nobody")
+        with pytest.raises(RunNotFound, match="Workflow run unknown not found"):
+            hatchet.runs.replay("unknown")
         ref = slow.run(wait_for_result=False)
         with pytest.raises(RunNotOver, match="is QUEUED: only a run that is over can be replayed"):
             hatchet.runs.replay(ref.workflow_run_id)

@@ -97,8 +97,8 @@ def test_a_standalone_run_s_id_is_its_task_s(desk: Desk, runs: RunsClient) -> No
 
 @pytest.mark.parametrize("method", ["get", "get_details", "get_status", "get_task_run"])
 def test_no_such_run(runs: RunsClient, method: str) -> None:
-    with pytest.raises(ValueError, match="Workflow run nobody not found"):
-        getattr(runs, method)("nobody")
+    with pytest.raises(ValueError, match="Workflow run unknown not found"):
+        getattr(runs, method)("unknown")
 
 
 def test_no_such_task_run(desk: Desk, runs: RunsClient) -> None:
@@ -385,7 +385,7 @@ def test_cancel(desk: Desk, runs: RunsClient) -> None:
     desk.keep(solo(desk, "q", 0), solo(desk, "c", 1, "completed"))
     runs.cancel("q")
     runs.cancel("c")
-    runs.cancel("nobody")
+    runs.cancel("unknown")
     assert runs.get_status("q") is RunStatus.CANCELLED
     assert runs.get_status("c") is RunStatus.COMPLETED
     assert runs.get("q").run.error_message == "CANCELLED_BY_USER"

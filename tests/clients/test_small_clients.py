@@ -60,7 +60,7 @@ def test_lines_of_a_task_and_of_a_run(desk: Desk) -> None:
 
 
 def test_no_lines(desk: Desk) -> None:
-    assert LogsClient(desk).list("nobody").rows == []
+    assert LogsClient(desk).list("unknown").rows == []
 
 
 # ---------------------------------------------------------------- metrics

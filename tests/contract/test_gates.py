@@ -127,7 +127,7 @@ def test_gates_and_lines(backend: Backend, story: list[Step]) -> None:
     played(backend, gate, story)
 
 
-def test_places_that_are_counted_agree_with_those_who_hold_them(backend: Backend) -> None:
+def test_places_that_are_counted_agree_with_their_holders(backend: Backend) -> None:
     gate = f"gate#counted#{next(NUMBERS)}"
     everybody = [of(f"run-{number}/t", limit=4, cost=1 + number % 2) for number in range(6)]
     item: Item | None = None
@@ -140,7 +140,7 @@ def test_places_that_are_counted_agree_with_those_who_hold_them(backend: Backend
     assert set(state.holders) == {"run-1/t"}
 
 
-def test_a_gate_that_somebody_waits_at_is_in_the_index(backend: Backend) -> None:
+def test_a_gate_with_waiters_is_in_the_index(backend: Backend) -> None:
     gate = f"gate#listed/0#{next(NUMBERS)}"
     partition = gates_listed(gate_shard(gate))
 

@@ -80,7 +80,7 @@ ENTERS: list[tuple[str, MemoryStore, Pass, bool, bool]] = [
 @pytest.mark.parametrize(
     ("store", "asks", "waited", "enters"), [row[1:] for row in ENTERS], ids=[row[0] for row in ENTERS]
 )
-def test_who_enters(store: MemoryStore, asks: Pass, waited: bool, enters: bool) -> None:
+def test_which_ask_enters(store: MemoryStore, asks: Pass, waited: bool, enters: bool) -> None:
     before = state(store)
     written = store.write(enter(asks, 0, waited=waited, now_ms=T0 + 5, expires_at_s=9))
     assert isinstance(written, Applied) is enters

@@ -60,7 +60,7 @@ def test_only_the_last_parent_makes_the_join_ready() -> None:
     assert made_ready_by(record(JOIN, a=C, b=C, c=R), "b") == ()
 
 
-def test_a_root_is_made_ready_by_nobody() -> None:
+def test_a_root_is_made_ready_by_no_commit() -> None:
     assert ready(record(JOIN)) == ("a", "b")
     assert made_ready_by(record(JOIN, a=C), "a") == ()
 

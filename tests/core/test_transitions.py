@@ -123,7 +123,7 @@ def test_a_lease_that_is_over_is_taken_over_without_a_retry() -> None:
     assert (row.owner, row.takeovers, row.retry_count, row.app_retry_count) == ("two", 1, 1, 0)
 
 
-def test_a_takeover_is_refused_once_somebody_else_made_it() -> None:
+def test_a_takeover_is_refused_once_another_attempt_made_it() -> None:
     row = run_of(CLAIMED).tasks["a"]
     taken = applied(CLAIMED, take_over(attempt(owner="two"), row))
     refused(taken, take_over(attempt(owner="three"), row))

@@ -29,21 +29,21 @@ A, B, C = waiter("a"), waiter("b"), waiter("c")
 LINES = {
     "as many as fit": ([A, B, C], 2, ME, "ab"),
     "no room": ([A], 0, ME, ""),
-    "nobody is overtaken": ([waiter("a", cost=2), B], 1, ME, ""),
+    "no waiter is overtaken": ([waiter("a", cost=2), B], 1, ME, ""),
     "a wake-up on its way takes its room": ([waiter("a", by="x"), B, C], 2, ME, "b"),
-    "it is not sent by somebody else": ([waiter("a", by="x"), B], 1, AGAIN, ""),
+    "it is not sent by another payer": ([waiter("a", by="x"), B], 1, AGAIN, ""),
     "one that entered takes no more room": ([waiter("in", by="x"), A], 1, ME, "a"),
     "a redelivery sends what its message owes": ([waiter("a", by="me"), B], 1, AGAIN, "a"),
     "however often it comes back": ([waiter("a", by="me", repeats=3)], 1, AGAIN, "a"),
     "but once a delivery": ([waiter("a", by="me")], 1, PAID, ""),
-    "a first delivery repairs what nobody has repaired": ([waiter("a", by="me")], 1, ME, "a"),
+    "a first delivery repairs what is not repaired yet": ([waiter("a", by="me")], 1, ME, "a"),
     "a copy of a message begets no third": ([waiter("a", by="me", repeats=1)], 1, ME, ""),
     "a client answers for nothing": ([waiter("a", by=""), B], 2, CLIENT, "b"),
 }
 
 
 @pytest.mark.parametrize(("line", "room", "account", "woken"), LINES.values(), ids=LINES)
-def test_who_to_wake(line: list[Waiter], room: int, account: Account, woken: str) -> None:
+def test_which_waiter_is_woken(line: list[Waiter], room: int, account: Account, woken: str) -> None:
     found = who_to_wake(line, inside={"in/t"}, room=room, account=account, most=10)
     assert "".join(each.sk for each in found) == woken
 

@@ -148,7 +148,7 @@ def test_a_time_that_is_none_is_refused(at: str) -> None:
     assert not is_authentic(hook(Source.STRIPE), SECRET, headers, BODY, now_s=NOW)
 
 
-def test_a_svix_secret_that_is_no_base64_authenticates_nobody() -> None:
+def test_a_svix_secret_that_is_no_base64_authenticates_no_request() -> None:
     assert not is_authentic(hook(Source.SVIX), "whsec_not base64!", svix(), BODY, now_s=NOW)
 
 

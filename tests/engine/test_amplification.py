@@ -51,7 +51,7 @@ def run_all(
     assert {w.record(run_id).tasks["flow"].status for run_id in ids} == {TaskStatus.COMPLETED}
     assert left_over(w) == []
     woken = {name: count for name, count in queues.sent.items() if not name.endswith(("/1", "refill"))}
-    assert woken, "nobody waited"
+    assert woken, "no task waited"
     assert fleet.most_held == 1 or not flow.tasks[0].gates
     return sum(woken.values()) / len(woken), queues.sent
 

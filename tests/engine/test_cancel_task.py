@@ -1,4 +1,4 @@
-"""One task of a run is cancelled: what hangs on it goes with it, the others go on, whoever dies where."""
+"""One task of a run is cancelled: what hangs on it goes with it, the others go on, wherever a process dies."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_settled_task_stays_as_it_is() -> None:
     before = w.record(run_id)
     assert not cancel(w, run_id, "a")
     assert not cancel(w, run_id, "nothing")
-    assert not cancel(w, "nobody", "a")
+    assert not cancel(w, "unknown", "a")
     assert w.record(run_id) == before
 
 

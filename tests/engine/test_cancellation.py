@@ -144,7 +144,7 @@ def test_a_grandchild_follows() -> None:
     assert run_status(w.record(grandchild)) is RunStatus.CANCELLED
 
 
-def test_a_parent_that_has_ended_takes_nobody_with_it() -> None:
+def test_a_parent_that_has_ended_takes_no_child_with_it() -> None:
     w = world()
     parent = w.start("parent")
     w.drain()

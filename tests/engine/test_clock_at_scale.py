@@ -128,7 +128,7 @@ def test_a_worker_that_dies_at_any_call_loses_none() -> None:
     assert f"{TIMERS}{message.minute}#{message.shard}" not in left
 
 
-def test_who_has_no_time_left_hands_the_rest_on() -> None:
+def test_a_clock_without_time_left_hands_the_rest_on() -> None:
     engine = engine_with(PAGE * SHARDS + SHARDS * 300)
     tick(engine)
     [share, *_] = handed_over(engine)

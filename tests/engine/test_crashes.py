@@ -139,7 +139,7 @@ KEYED = plan(task("only"), workflow="keyed")
 
 @pytest.mark.parametrize("until_over", [False, True])
 @pytest.mark.parametrize("after_effect", [False, True])
-def test_a_crash_between_a_key_and_its_message_blocks_nobody(after_effect: bool, until_over: bool) -> None:
+def test_a_crash_between_a_key_and_its_message_blocks_no_run(after_effect: bool, until_over: bool) -> None:
     """A client dies at each call of a trigger with a key; a second client then meets the key or takes it."""
     key = IdempotencyKey(key="order 1", ttl_ms=3_600_000, until_over=until_over)
     for n in range(12):

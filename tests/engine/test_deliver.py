@@ -214,7 +214,7 @@ def test_a_run_cancelled_while_it_runs_keeps_no_result() -> None:
     assert not cancel(w.engine, run_id)
 
 
-def test_a_task_that_waits_too_long_is_cancelled_by_whoever_looks_first() -> None:
+def test_a_task_that_waits_too_long_is_cancelled_by_the_first_look() -> None:
     for look in ("deliver", "read"):
         w = world(plan(task("a", schedule_timeout_ms=5_000), workflow="simple"))
         run_id = w.start("simple")

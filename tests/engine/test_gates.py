@@ -143,7 +143,7 @@ def test_runs_that_one_call_starts_wait_in_the_order_given() -> None:
     assert ids != sorted(ids)
 
 
-def test_a_newcomer_does_not_overtake_who_waits() -> None:
+def test_a_newcomer_does_not_overtake_a_waiter() -> None:
     order = Order()
     w = world(single(gates=(gate(),)))
     late: list[str] = []
@@ -196,7 +196,7 @@ def test_a_key_that_cannot_be_evaluated_fails_the_task_with_the_reason(
     assert reason in row.error.message
 
 
-def test_cancel_newest_cancels_who_finds_the_places_taken() -> None:
+def test_cancel_newest_cancels_a_run_that_finds_the_places_taken() -> None:
     code = AtOnce()
     w = world(single(gates=(gate(strategy=CN),)), code=code)
     code.w = w
@@ -395,7 +395,7 @@ def test_a_run_that_is_cancelled_while_it_waits_leaves_the_line_at_once() -> Non
 
 
 @pytest.mark.parametrize("by", ["the clock", "a read"])
-def test_who_waits_past_the_schedule_timeout_is_cancelled(by: str) -> None:
+def test_a_task_that_waits_past_the_schedule_timeout_is_cancelled(by: str) -> None:
     w, ids, seen = blocked_world(schedule_timeout_ms=20_000)
 
     def body(work: Work) -> Json:
@@ -470,7 +470,7 @@ def test_slots_cap_a_worker_and_cost_weighs() -> None:
     assert left_over(w) == []
 
 
-def test_a_limit_that_a_deployment_raises_wakes_who_waits() -> None:
+def test_a_limit_that_a_deployment_raises_wakes_its_waiters() -> None:
     limits = {"g": 1}
     code = AtOnce()
     w = world(single(gates=(gate(),)), code=code, limits=limits)

@@ -83,7 +83,7 @@ def sent(engine: Engine) -> Counter[str]:
 
 
 @pytest.mark.parametrize("count", [2_500, pytest.param(100_000, marks=pytest.mark.scale)])
-def test_who_is_late_at_any_of_many_keys_is_told_once_within_a_few_minutes(count: int) -> None:
+def test_a_late_waiter_at_any_of_many_keys_is_told_once_within_a_few_minutes(count: int) -> None:
     slow = Slow()
     engine = busy(count, slow, late=True)
     assert isinstance(engine.clock, VirtualClock)

@@ -107,7 +107,7 @@ def test_a_process_that_has_not_heard_that_the_pause_is_over_parks_nothing_for_g
     assert swept(w)
 
 
-def test_who_waits_longer_than_the_queue_ttl_is_cancelled_and_not_before() -> None:
+def test_a_run_that_waits_longer_than_the_queue_ttl_is_cancelled_and_not_before() -> None:
     """The schedule timeout of five minutes does not run while the workflow is paused."""
     w = world()
     pause(w.engine, "flow", HOUR)

@@ -104,7 +104,7 @@ def test_what_has_not_changed_is_not_written_again(engine: Engine) -> None:
     assert declared(engine) == [other, GPU]
 
 
-def test_who_knows_the_whole_stack_forgets_the_rest(engine: Engine) -> None:
+def test_a_process_that_knows_the_whole_stack_forgets_the_rest(engine: Engine) -> None:
     """A process knows its own worker; a compiled app knows all. Neither touches who is alive."""
     announce(engine, "cpu", "a", {})
     publish_workers(engine, [CPU, GPU])

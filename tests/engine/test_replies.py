@@ -77,7 +77,7 @@ def test_the_end_of_a_run_is_told_to_the_queue_named_at_its_start_and_to_those_t
     assert (told(w, HERS), told(w, HIS)) == ({run_id}, {run_id})
 
 
-def test_one_who_asks_when_the_run_is_over_reads_that_it_is() -> None:
+def test_a_client_that_asks_when_the_run_is_over_reads_that_it_is() -> None:
     w = world(SIMPLE)
     w.queues.make(HIS)
     run_id = w.start("simple")
@@ -117,7 +117,7 @@ def test_a_run_goes_on_where_the_queue_that_it_names_is_gone() -> None:
     assert w.queues.depth() == 0
 
 
-def test_who_waits_is_part_of_the_record() -> None:
+def test_waiting_processes_are_part_of_the_record() -> None:
     w = world(SIMPLE)
     run_id = w.start("simple", routing=Routing(reply_to=HERS))
     [record] = ask(w.engine, [run_id], HIS)

@@ -1,4 +1,4 @@
-"""Waiting for events: satisfied once, by the first; nothing is lost, whoever dies; an event costs what it concerns."""
+"""Waiting for events: satisfied once, by the first; nothing is lost, wherever a process dies; an event costs what it concerns."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def suspended(w: EventWorld, run_id: str = "r") -> None:
     w.store.write(create(replace(record(WAITER, wait=row), run_id=run_id)))
 
 
-def test_an_event_whose_handler_died_before_it_was_listed_is_found_by_who_looked_back_meanwhile(
+def test_an_event_whose_handler_died_before_it_was_listed_is_found_by_a_task_that_looked_back_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The event's item is there, its entry in the scope is not: who looks back sees nothing, so the next delivery has to tell."""
@@ -256,7 +256,7 @@ def test_an_event_that_is_pushed_while_one_looks_back_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
-def test_who_is_suspended_is_woken_wherever_the_process_dies(after_effect: bool) -> None:
+def test_a_suspended_task_is_woken_wherever_the_process_dies(after_effect: bool) -> None:
     def attempt(fault: KillAt) -> tuple[EventWorld, bool]:
         fault.armed = False
         w, pushed = world(fault), False

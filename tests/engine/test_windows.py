@@ -74,7 +74,7 @@ def test_a_window_admits_no_more_than_its_limit_and_no_fewer(limit: int, runs: i
     assert left_over(w) == []
 
 
-def test_nobody_polls() -> None:
+def test_no_waiting_call_polls() -> None:
     """Each run that waits is woken once: a message at the trigger, one at its window; and one refill a window."""
     w, _ = world(single(rates=(rate(limit="5"),)))
     ids = begin(w, 20)
@@ -115,7 +115,7 @@ def test_several_limits_give_all_or_nothing() -> None:
     begin(w, 3)
     w.drain()
     assert code.a_window(1_000) == [1, 1, 1]
-    assert left_of(w, "wide").left == 99, "whoever was refused gave back what it had taken"
+    assert left_of(w, "wide").left == 99, "a refused task gave back what it had taken"
     assert left_over(w) == []
 
 
@@ -153,7 +153,7 @@ def test_a_static_limit_is_put_raised_and_lowered() -> None:
     assert left_over(w) == []
 
 
-def test_a_shorter_window_does_not_keep_who_waits_until_the_end_of_the_longer_one() -> None:
+def test_a_shorter_window_does_not_keep_waiters_until_the_end_of_the_longer_one() -> None:
     w, code = world(single(rates=(RatePlan(key="api", units="1"),)))
     put(w, "api", 1, 3_600)
     ids = begin(w, 4)
@@ -179,7 +179,7 @@ def test_a_key_that_was_put_keeps_its_limit_whatever_a_dynamic_one_says() -> Non
 @pytest.mark.parametrize(
     ("plan", "value", "reason"),
     [
-        (RatePlan(key="nobody put it"), None, "nobody put it"),
+        (RatePlan(key="never put"), None, "never put"),
         (rate(limit="2", units="5"), None, "admits 2 units a window, and 5 are asked for"),
         (rate("input['who']"), {}, "input['who']"),
         (rate(units="input['n']"), {"n": 0}, "at least 1"),
@@ -228,7 +228,7 @@ def test_an_attempt_that_is_tried_again_takes_units_again() -> None:
 
 
 def test_workers_whose_clocks_differ_take_no_more_than_a_window_has() -> None:
-    """Whoever takes last says which window it is: a slower clock does not open an older one again."""
+    """The last taker says which window it is: a slower clock does not open an older one again."""
     w, code = world(single(rates=(rate(limit="2"),)))
     engine = w.engine
     begin(w, 8)

@@ -180,7 +180,7 @@ def bars_of(printed: str, label: str) -> list[re.Match[str]]:
     return [bar for bar in found if bar is not None and re.fullmatch(label, bar["label"].strip())]
 
 
-def test_a_customer_who_floods_delays_no_other_one() -> None:
+def test_a_customer_that_floods_delays_no_other_one() -> None:
     printed = run("examples/round_robin.py")
     waits = {
         customer: (int(runs), float(longest))
@@ -205,7 +205,7 @@ def test_no_second_has_more_calls_than_the_limit() -> None:
     assert all(made <= 10 * number for number, made in enumerate(accumulate(seconds), start=1)), seconds
 
 
-def test_who_pays_for_priority_goes_ahead_and_nobody_is_thrown_out() -> None:
+def test_paid_priority_goes_ahead_and_no_run_is_thrown_out() -> None:
     printed = run("examples/vip_lane.py")
     (line,) = re.findall("went in: (.*)", printed)
     order = [name.split()[1] for name in line.split(", ")]

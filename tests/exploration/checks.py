@@ -149,7 +149,7 @@ def _passes(plan: Plan, record: RunRecord, task: str, ticket: int) -> tuple[Pass
 
 
 def _idle(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
-    """All that lives is in user code, for hours maybe: nobody may wait for a place that is free."""
+    """All that lives is in user code, for hours maybe: no task may wait for a place that is free."""
     busy = {(p.user_code.run_id, p.user_code.task) for p in s.processes if p.user_code is not None}
     for message in s.messages:
         of = read(message.body)
@@ -217,18 +217,16 @@ def judge_rest(plan: Plan, s: State) -> str | None:
         return wrong
     twice = plan.allows(DUP) or plan.allows(CANCEL) or plan.budget.crash > 1
     if plan.allows(CRASH) and twice:
-        return None  # a waiter of a run that is over, or a mark, may stay: whoever looks next removes it
+        return None  # a waiter of a run that is over, or a mark, may stay: the next look removes it
     if any(row.key.sk.startswith("wait#") for row in rows):
         return "a waiter is left behind"
     if plan.allows(CANCEL):
-        return (
-            None  # who was cancelled leaves the line under the eyes of whoever looks: then the mark may stay
-        )
+        return None  # a cancelled waiter leaves the line during a look: then the mark may stay
     return "a mark is left behind" if any(gate.waiting is not None for gate in gates) else None
 
 
 def leaks(plan: Plan, s: State) -> bool:
-    """All runs are over and a zombie has left a place taken, where nobody waits and the clock does not look. Whoever comes next has to
+    """All runs are over and a zombie has left a place taken, where no task waits and the clock does not look. The next that comes has to
     get in."""
     records = s.table.records()
     held = any(row.gate is not None and row.gate.holders for row in s.table.rows.values())

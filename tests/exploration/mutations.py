@@ -75,7 +75,7 @@ def _clear_whatever_the_mark() -> list[Any]:
 
 
 def _mark_before_the_waiter() -> list[Any]:
-    """The mark is there before anybody waits: whoever looks in between takes it away."""
+    """The mark is there before any task waits: a look in between takes it away."""
     original = line.put_waiter
     put: list[Any] = []
 
@@ -139,7 +139,7 @@ def _victims_are_not_listed() -> list[Any]:
     return [patch.object(places, "evict", evict)]
 
 
-def _evicts_whoever_is_there() -> list[Any]:
+def _evicts_any_holder() -> list[Any]:
     def evict(of: Pass, *arguments: Any, **options: Any) -> Update:
         return replace(gates.evict(of, *arguments, **options), require=Missing(gates.me(of)))
 
@@ -225,7 +225,7 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "places kept while parked": (_places_kept_while_parked, Plan(workflow=alone(gate(2, "g"), gate(1, "h")))),
     "victims are not paid": (_victims_are_not_paid, Plan(workflow=EVICTING)),
     "victims are not listed": (_victims_are_not_listed, Plan(workflow=EVICTING, budget=Budget(crash=1))),
-    "evicts whoever is there": (_evicts_whoever_is_there, Plan(workflow=EVICTING, runs=3)),
+    "evicts any holder": (_evicts_any_holder, Plan(workflow=EVICTING, runs=3)),
     "units are taken without a condition": (_units_without_a_condition, _limited()),
     "the schedule moves first": (_the_schedule_moves_first, _limited(crash=1)),
     "the refill is not sent again": (_refill_is_not_sent_again, _limited(crash=1)),

@@ -52,7 +52,7 @@ class Plan:
     last_first: bool = False  # the last run has priority
     program: tuple[tuple[tuple[str, ...], ...], ...] = ()  # what each run does, where it is a durable task
     event: bool = False  # one is pushed at the beginning: it may come at any moment
-    refill: bool = False  # a refill is due from the beginning, and nobody waits any more
+    refill: bool = False  # a refill is due from the beginning, and no task waits any more
 
     @cached_property
     def allowed(self) -> frozenset[int]:

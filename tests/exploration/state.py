@@ -13,7 +13,7 @@ from headrace.core.run.message import RefillMessage, TaskMessage, decode_message
 
 
 class Message(NamedTuple):
-    """In a queue, to be had from `due_ms` on; `flight`: somebody has it."""
+    """In a queue, to be had from `due_ms` on; `flight`: it was received."""
 
     number: int
     queue: str
@@ -88,4 +88,4 @@ def subject_of(body: str) -> str:
     if body.startswith('{"event"'):
         return "event"
     message = read(body)
-    return "refill" if isinstance(message, RefillMessage) else f"{message.run_id}/{message.name}"
+    return "refill" if isinstance(message, RefillMessage) else message.account

@@ -132,7 +132,7 @@ class World:
         return self._spawn(s._replace(messages=messages, processes=others), spec, message=m.number)
 
     def _spawn(self, s: State, spec: Spec, *, kind: int | None = None, message: int = 0) -> State:
-        """Its first call is made at once, unless it may be frozen before: nobody can tell when it began."""
+        """Its first call is made at once, unless it may be frozen before: when it began cannot be told."""
         known = s.table.names().union(*(p.node.names for p in s.processes))
         ordinal = next(n for n in range(100) if (spec.subject, n) not in known)
         node = self.histories.first(spec._replace(ordinal=ordinal), s.now_ms)
@@ -167,7 +167,7 @@ class World:
         return s if s.wrong else self._unseen(s, i)
 
     def _unseen(self, s: State, i: int) -> State:
-        """Go on through what nobody else can see."""
+        """Go on through what no other process can see."""
         while not s.wrong and self._is_unseen(s, s.processes[i].node.request):
             s = self._perform(s, i)
         process = s.processes[i]

@@ -84,7 +84,7 @@ def told(shop: Shop, capsys: pytest.CaptureFixture[str], name: str | None = None
     return capsys.readouterr().out
 
 
-def test_nobody_waits(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_without_waiters(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(shop, capsys) == "no task waits, and no permit of a known limit is taken\n"
     idle = told(shop, capsys, all_known=True)
     assert re.search(r"one\S* key constant  0 of 1 taken\n", idle), idle
@@ -113,13 +113,13 @@ def test_holders_with_their_age_and_waiters_in_order(shop: Shop, capsys: pytest.
     assert told(shop, capsys, "ann") == told(shop, capsys, "pay") == told(shop, capsys, None, "ann") == text
 
 
-def test_a_key_that_nobody_waits_for_is_found_by_name(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_without_waiters_is_found_by_name(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = shop.begin("pay", {"who": "bob"})
     assert "no task waits" in told(shop, capsys)
     name = shop.world.plans["pay"].tasks[0].gates[0].name
     assert run_id in told(shop, capsys, name, "bob")
     assert run_id in told(shop, capsys, f"gate#{name}#bob")
-    assert "0 of 1 taken" in told(shop, capsys, name, "nobody")
+    assert "0 of 1 taken" in told(shop, capsys, name, "unused")
     only = shop.begin("one")
     assert only in told(shop, capsys)
 

@@ -41,7 +41,7 @@ OWN = {"host": "127.0.0.1:4566"}
         ({**OWN, "authorization": SIGNED, "sec-fetch-site": "none"}, "", "web pages may not call it"),
     ],
 )  # fmt: skip
-def test_who_may_call(headers: dict[str, str], query: str, why: str | None) -> None:
+def test_which_calls_are_let_in(headers: dict[str, str], query: str, why: str | None) -> None:
     found = refusal(headers, query, key=KEY, port=4566)
     assert found == why if why is None or found is None else found.startswith(why)
 

@@ -1,9 +1,9 @@
-"""A gate that cancels in progress: whoever finds it full takes the oldest holder's place and owes the cancellation.
+"""A gate that cancels in progress: a task that finds it full takes the oldest holder's place and owes the cancellation.
 
     claim -> read -> enter, or evict the oldest, or cancel myself -> pay -> run and commit -> release -> pay -> repair -> delete
 
-The write that takes the place lists the victim in the same item. Whoever sees a victim listed cancels its run, unless it is over,
-and then takes it off the list. Nobody waits at such a gate.
+The write that takes the place lists the victim in the same item. A process that sees a victim listed cancels its run, unless it is over,
+and then takes it off the list. No task waits at such a gate.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ class Evictions(Model):
     def _evict(self, s: State, i: int, h: Handler) -> list[Move]:
         r, a, victim = h[0], h[1], h[6]
         holders, listed = s[2]
-        if self.broken != "evicts whoever is there" and (
-            victim not in holders or any(x[0] == r for x in holders)
-        ):
+        if self.broken != "evicts any holder" and (victim not in holders or any(x[0] == r for x in holders)):
             return [self.to(s, i, handler(h, "read", memory=()), "refused")]
         kept = (x for x in holders if x[0] not in (victim[0], r))
         inside = tuple(sorted((*kept, (r, a))))
@@ -176,7 +174,7 @@ class Evictions(Model):
         for h in handlers:
             running = h[2] == "run" and h[7] and h[8]
             if running and (h[0], h[1]) not in holders and h[0] not in owed:
-                return "runs without a place, and nobody owes its cancellation"
+                return "runs without a place, and its cancellation is not owed"
         if any(run[1] > self.tickets for run in runs):
             return "livelock"
         if handlers or msgs:

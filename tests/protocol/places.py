@@ -1,4 +1,4 @@
-"""Concurrency gates in a chain: holders, waiters, and the mark that somebody may wait.
+"""Concurrency gates in a chain: holders, waiters, and the mark that tasks may wait.
 
     claim -> acquire each gate -> unpark -> baton -> run and commit -> release -> repair -> wake -> delete
        |        | full at gate k
@@ -8,8 +8,8 @@
        v
      unpark -> release -> repair -> wake -> delete
 
-To look at a gate that has room: query the waiters; send the head its message, or, if there is nobody, clear the mark if it is still
-the one seen before the query. The head is first noted as woken, with the message on whose account that is: whoever looks next passes
+To look at a gate that has room: query the waiters; send the head its message, or, if there is none, clear the mark if it is still
+the one seen before the query. The head is first noted as woken, with the message on whose account that is: a process that looks next passes
 over it, counts it as room that is taken, and wakes the one after it. Who is inside already is passed over too. A note holds until the
 waiter's message arrives, however long that takes. The message that a note names answers for it: a look of a stale delivery of that
 message, or of one after a takeover, sends again. The clock ticks at any time, notes too, and passes over notes while any message is on its way.
@@ -299,15 +299,15 @@ class Places(Model):
         seen = h[5][k]
         sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
         if sure or (seen > 0 and self.broken == "clear whatever the mark"):
-            return [self.to(s, i, handler(h, "clear"), "nobody")]
-        return [self.to(s, i, self._looked(h, h[6]), "nobody")]
+            return [self.to(s, i, handler(h, "clear"), "none waits")]
+        return [self.to(s, i, self._looked(h, h[6]), "none waits")]
 
     def _note(self, s: State, i: int, h: Handler) -> list[Move]:
         """Of several who look at a time, one wakes the waiter."""
         k, head = h[4], h[6][-2:]
         holders, mark, waiters = s[2][k]
         if not any(x[:2] == head and not self._passes_over(h, x) for x in waiters):
-            return [self.to(s, i, self._looked(h, h[6][:-2]), "somebody else")]
+            return [self.to(s, i, self._looked(h, h[6][:-2]), "another is first")]
         noted = tuple(sorted((*head, _message(h), x[3] + 1) if x[:2] == head else x for x in waiters))
         return [self.to(s, i, handler(h, "send"), gates=replaced(s[2], k, (holders, mark, noted)))]
 
@@ -408,13 +408,13 @@ class Places(Model):
         if not all(ended(run) for run in runs):
             return "lost run"
         if self.budget[CRASH] and (self.budget[DUP] or self.budget[CANCEL]):
-            return None  # a waiter of a run that is over, or a mark, may stay: whoever looks next removes it
+            return None  # a waiter of a run that is over, or a mark, may stay: the next look removes it
         if any(gate[2] for gate in gates):
             return "a waiter is left behind"
         return "a mark is left behind" if any(gate[1] for gate in gates) else None
 
     def _idle(self, state: State, busy: set[int]) -> str | None:
-        """All that lives is in user code, for hours maybe: nobody may wait for a place that is free."""
+        """All that lives is in user code, for hours maybe: no task may wait for a place that is free."""
         runs, msgs, gates, _, _, _ = state
         if any(run not in busy or runs[run][1] != ticket for run, ticket, _ in msgs):
             return None

@@ -191,7 +191,7 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("release takes any ticket", partial(Evictions, 2, 1, Faults(dup=1, fail=1))),
     ("victims not listed", partial(Evictions, 2, 1, Faults(crash=1))),
     ("victims not paid", partial(Evictions, 2, 1)),
-    ("evicts whoever is there", partial(Evictions, 3, 1)),
+    ("evicts any holder", partial(Evictions, 3, 1)),
     ("refill not sent again", partial(Windows, (1, 1), 1, Faults(crash=1), early=0)),
     (
         "refill sent again for parked records only",

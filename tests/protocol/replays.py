@@ -1,7 +1,7 @@
-"""Replaying: a run of two tasks, B after A, that ends, is replayed, and may be replayed again by somebody else meanwhile.
+"""Replaying: a run of two tasks, B after A, that ends, is replayed, and may be replayed again by another caller meanwhile.
 
 A client reads a run that is over, sends the message of the first task that is due again, and writes the record: generation + 1, every
-task that is to run again waits for the ticket after its last one. Whoever receives the message and finds the record as the client
+task that is to run again waits for the ticket after its last one. A process that receives the message and finds the record as the client
 found it makes the same write in the client's stead. The message names its replay and the one that the record was at, so that of two
 replays of one end one wins, and the other's message claims nothing.
 

@@ -422,7 +422,7 @@ class Suspensions(EventHandler):
     # ------------------------------------------------------------ what is owed
 
     def _after(self, state: WaitState, w: Worker) -> list[Move]:
-        """The look after the suspension: an answer of just before has woken nobody."""
+        """The look after the suspension: an answer of just before has woken no task."""
         found = self._facts(state[0], w, w.log)
         return [self._to(state, w, w._replace(step="wake" if found else "timer"), str(found))]
 

@@ -1,4 +1,4 @@
-"""A rate limit: units per window, taken by one conditional write; whoever is refused waits for the refill's message.
+"""A rate limit: units per window, taken by one conditional write; a refused task waits for the refill's message.
 
     claim -> take -> unpark -> run and commit -> repair -> delete
        |      | refused
@@ -8,9 +8,9 @@
        v
      unpark -> repair (park, mark as above) -> tend (marked: send the refill that is due) -> look -> delete
 
-    refill of window n: read -> query -> somebody: send the next refill -> move the schedule -> whoever moved it wakes as many
+    refill of window n: read -> query -> some: send the next refill -> move the schedule -> its mover wakes as many
                                       |            as the window has units -> delete
-                                      -> nobody: close (clear mark and schedule if the mark is still the one read, else read again)
+                                      -> none: close (clear mark and schedule if the mark is still the one read, else read again)
 
 While there is a mark, a refill is due, or owed by a message that is not deleted yet. A refill that the schedule has passed is
 dropped, so no duplicate lives long; one that is ahead of the schedule takes its place, since the next is sent before the
@@ -152,7 +152,7 @@ class Windows(Model):
         return [self.to(s, i, then, gates=replaced(s[2], 4, line))]
 
     def _mark(self, s: State, i: int, h: Handler) -> list[Move]:
-        """Where a refill is due already, it stays: one that was passed by would wake nobody. The window is the one it was refused in."""
+        """Where a refill is due already, it stays: one that was passed by would wake no task. The window is the one it was refused in."""
         window, left, _, schedule, waiters, taken = s[2]
         due = schedule or max(h[6][0], window) + 1
         if self.broken == "who parks moves the schedule":
@@ -167,7 +167,7 @@ class Windows(Model):
         return [self.to(s, i, then, note, gates=gates, handlers=handlers)]
 
     def _after_refill(self, s: State, h: Handler) -> Handler:
-        """Units may be left: then nobody has to wait for the window's end."""
+        """Units may be left: then no task has to wait for the window's end."""
         if h[3] == "stale":
             return self._repaired(h)
         if h[3] == "park" and self.broken == "no look after the mark":
@@ -205,7 +205,7 @@ class Windows(Model):
             able.append(waiter)
         found = [x for x in able if x[0] == h[0]] if h[3] == "park" else able[:1]
         if not found:
-            return [self.to(s, i, handler(h, "delete", memory=()), "nobody")]
+            return [self.to(s, i, handler(h, "delete", memory=()), "none waits")]
         return [self.to(s, i, handler(h, "send", memory=found[0]), f"sees {found[0]}")]
 
     def _send(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -229,7 +229,7 @@ class Windows(Model):
     def _refill_query(self, s: State, i: int, h: Handler) -> list[Move]:
         waiters = s[2][4]
         if not waiters:
-            return [self.to(s, i, handler(h, "r.close"), "nobody")]
+            return [self.to(s, i, handler(h, "r.close"), "none waits")]
         heads: tuple[Pair, ...] = waiters[: self.limit]
         memory = tuple(n for pair in heads for n in pair)
         then = "r.move" if self.broken == "the schedule moves first" else "r.next"
@@ -293,7 +293,7 @@ class Windows(Model):
     def wrong(self, state: State) -> str | None:
         runs, msgs, gates, handlers, _, time = state
         if time[0] > LAST_WINDOW or any(run[1] > self.tickets for run in runs):
-            return "livelock: the windows pass and nobody gets in"
+            return "livelock: the windows pass and no task gets in"
         if not handlers and not msgs:
             return self._wrong_at_rest(state)
         faultless = not any(self.budget)

@@ -196,12 +196,12 @@ def test_so_many_run_at_once(
 
 def test_a_key_that_cannot_be_evaluated_fails_the_run_with_the_reason() -> None:
     stage = Stage()
-    task = one_task(stage, ConcurrencyExpression("input.nobody.has", 1))
+    task = one_task(stage, ConcurrencyExpression("input.missing.field", 1))
     with stage.open() as stack:
         ref = task.run(Order(hold=False), wait_for_result=False)
         stack.drain()
         with pytest.raises(
-            FailedTaskRunExceptionGroup, match=r"ExpressionError: .*input\.nobody\.has.*nobody"
+            FailedTaskRunExceptionGroup, match=r"ExpressionError: .*input\.missing\.field.*missing"
         ):
             ref.result()
     assert stage.started == []
@@ -223,7 +223,7 @@ def test_a_retry_enters_again() -> None:
 # ---------------------------------------------------------------- slots and priority
 
 
-def test_who_waits_for_a_slot_goes_in_by_priority_then_by_age() -> None:
+def test_tasks_that_wait_for_a_slot_go_in_by_priority_then_by_age() -> None:
     stage = Stage()
     task = stage.app.task(name="task", input_validator=Order, default_priority=Priority.MEDIUM)(stage.step)
     stage.app.worker("w", workflows=[task], slots=1)
@@ -243,7 +243,7 @@ def test_slots_are_counted_by_their_cost_over_all_tasks_of_the_worker() -> None:
     stage.app.worker("w", workflows=[large, small], slots=3)
     with stage.open():
         ids = [stage.start(each, Order()) for each in (large, large, small)]
-        assert stage.statuses(ids) == [RUNNING, QUEUED, QUEUED]  # nobody overtakes the second
+        assert stage.statuses(ids) == [RUNNING, QUEUED, QUEUED]  # the second is not overtaken
         stage.finish()
         assert stage.statuses(ids) == [COMPLETED] * 3
 

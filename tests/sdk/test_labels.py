@@ -104,7 +104,7 @@ BAD_WISHES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("given", "message"), BAD_WISHES)
-def test_wishes_that_nobody_can_meet(given: Any, message: str) -> None:
+def test_required_labels_that_no_process_has(given: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         desired_labels_of(given, "here")
 
@@ -232,7 +232,7 @@ def test_a_run_that_could_run_nowhere_is_refused_before_anything_is_sent(
 
 
 def test_a_function_has_no_time_for_a_long_task() -> None:
-    """Of workers that register a task of an hour, the processes take it; nobody can send it to the function."""
+    """Of workers that register a task of an hour, the processes take it; it cannot be sent to the function."""
     fleet = Fleet(CPU, GPU, processes=["gpu"], execution_timeout=timedelta(hours=1))
     assert fleet.run() == ("gpu", Routing())
     with pytest.raises(
@@ -390,7 +390,7 @@ def test_a_client_that_knows_no_worker_asks_what_was_published() -> None:
         run(desired_worker_id="other")
 
 
-def test_a_client_that_nobody_told_the_labels_says_so() -> None:
+def test_a_client_that_was_told_no_labels_says_so() -> None:
     client = Headrace(config=Settings())
     client.use(connect())
     plan = RunPlan(workflow="far", tasks=(TaskPlan(name="far", worker="w1"),), standalone=True)

@@ -167,7 +167,7 @@ def test_a_limit_without_its_class_is_refused() -> None:
 # ---------------------------------------------------------------- what cannot be deployed
 
 
-def test_a_key_whose_limit_nobody_sets_is_not_deployed() -> None:
+def test_a_key_whose_limit_is_set_nowhere_is_not_deployed() -> None:
     app = new_app()
     flow = app.workflow(name="flow")
     flow.task(name="calls", rate_limits=[RateLimit(static_key="api", units=5)])(step)
@@ -326,10 +326,10 @@ def test_a_script_puts_at_once_where_it_is_told_the_stack(monkeypatch: pytest.Mo
     app = new_app()
     app.task(name="task")(step)
     with local(app, stack="shop", background=False):
-        nobody, operator = new_app(), new_app(stack="shop")
-        nobody.rate_limits.put("kept", 1)
+        declaring, operator = new_app(), new_app(stack="shop")
+        declaring.rate_limits.put("kept", 1)
         operator.rate_limits.put("sent", 2)
-        assert (nobody._declared_rate_limits, nobody._is_connected) == ({"kept": (1, 1)}, False)
+        assert (declaring._declared_rate_limits, declaring._is_connected) == ({"kept": (1, 1)}, False)
         assert listed(app) == {"sent": (2, "SECOND")}
         monkeypatch.setenv("HEADRACE_STACK", "elsewhere")
         with pytest.raises(StackNotFound, match="headrace"):

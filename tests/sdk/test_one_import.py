@@ -263,7 +263,7 @@ def test_a_task_is_cancelled_by_its_own_id() -> None:
     with local(app, backend="memory", background=False) as stack:
         ref = flow.run(wait_for_result=False)
         run_id = ref.workflow_run_id
-        for unknown in (f"{run_id}:nothing", "nobody:quits"):
+        for unknown in (f"{run_id}:nothing", "unknown:quits"):
             with pytest.raises(RunNotFound):
                 app.runs.cancel(unknown)
         app.runs.cancel(app.runs.get_details(run_id).task_runs["quits"].external_id)

@@ -119,7 +119,7 @@ def test_what_has_no_schema_to_publish() -> None:
     assert schema_text(Codec(dict[str, int])) is None
 
 
-def test_a_stack_gives_the_schema_to_who_has_not_got_the_code() -> None:
+def test_a_stack_gives_the_schema_to_a_client_without_the_code() -> None:
     hatchet = Headrace()
 
     @hatchet.task(name="buy", input_validator=Order)

@@ -31,7 +31,7 @@ TURNED_AWAY = (CONCURRENCY, SCHEDULING_TIMED_OUT)
 
 
 def while_code_runs(sim: Simulation, engine: Engine, claimed: Claimed) -> None:
-    """Whoever begins to run is in every gate; and of those who run, no gate has more than its limit."""
+    """A run that begins is in every gate; and of those that run, no gate has more than its limit."""
     if not _owns(sim, claimed):
         return
     running = [
@@ -109,7 +109,7 @@ def _holders_are_alive(sim: Simulation, gate: str, state: GateState) -> None:
         if not alive(sim.store.record(held.run_id), held, gate):
             raise Violation(f"{held.member} does not run, and keeps its place in {gate}")
     if state.evicted:
-        raise Violation(f"{gate}: {state.evicted} were put out, and nobody has cancelled them")
+        raise Violation(f"{gate}: {state.evicted} were put out, and nothing has cancelled them")
 
 
 def _nobody_waits_in_vain(sim: Simulation, gate: str) -> None:
@@ -154,7 +154,7 @@ def _the_parked_are_in_line(sim: Simulation) -> None:
 
 
 def admission_at_rest(sim: Simulation) -> None:
-    """Nobody is left: no waiter, no mark, no eviction unpaid; and nobody dead where the clock would have looked."""
+    """Nothing is left: no waiter, no mark, no eviction unpaid; and no dead holder where the clock would have looked."""
     loose = sim.faults["freeze"] or sim.faults["deployment"] or sim.loose
     doubled = sim.faults["freeze"] or sim.faults["duplicate"]
     for key, item in sim.store.gate_items():
@@ -163,10 +163,10 @@ def admission_at_rest(sim: Simulation) -> None:
         if waiting:
             raise Violation(f"{len(waiting)} wait at {gate} at rest")
         if "w" in item or "lpk" in item:
-            raise Violation(f"{gate} says that somebody waits, at rest")
+            raise Violation(f"{gate} says that tasks wait, at rest")
         state = state_of(item)
         if state.evicted:
-            raise Violation(f"{gate}: {state.evicted} were put out, and nobody has cancelled them")
+            raise Violation(f"{gate}: {state.evicted} were put out, and nothing has cancelled them")
         if state.holders and not loose:
             raise Violation(f"{sorted(state.holders)} are left in {gate}")
 
@@ -203,9 +203,11 @@ def rightly_turned_away(sim: Simulation, record: RunRecord) -> None:
         strategy = GateStrategy.CANCEL_NEWEST if "CANCEL_NEWEST" in why else GateStrategy.CANCEL_IN_PROGRESS
         _has_cause(sim, record, newest, strategy)
     elif why == "CANCELLED_BY_USER" and record.run_id not in sim.cancelled:
-        raise Violation(f"nobody has cancelled run {record.run_id}")
+        raise Violation(f"nothing has cancelled run {record.run_id}")
     if asked is not None and asked.probe and (why or turned_away(record)) and not flow.impatient:
-        raise Violation(f"run {record.run_id} met nobody, and was not admitted: {why or turned_away(record)}")
+        raise Violation(
+            f"run {record.run_id} met no other run, and was not admitted: {why or turned_away(record)}"
+        )
 
 
 def _has_cause(

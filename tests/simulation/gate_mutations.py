@@ -149,13 +149,13 @@ def _nobody_answers_for_a_note() -> list[Any]:
 
 
 GATE_MUTATIONS: dict[str, Mutation] = {
-    "a place is given back whoever has it": _release_without_ticket,
+    "a place is given back by any ticket": _release_without_ticket,
     "a run that ends keeps its places": lambda: _not_paid(EndRun),
     "a redelivered message gives nothing back": lambda: _not_paid(GiveBack, stale=True),
-    "nobody lines up in the stead of who died": lambda: _not_paid(LineUp),
+    "a dead payer's waiter is not lined up": lambda: _not_paid(LineUp),
     "who parks does not look again": _no_look_after_the_mark,
     "newcomers do not wait": _newcomers_do_not_wait,
-    "nobody cancels who was put out": _victims_not_paid,
+    "a victim is not cancelled": _victims_not_paid,
     "units are taken whatever is left": _units_taken_anyway,
     "a retry keeps its place": _a_retry_keeps_its_place,
 }
@@ -165,9 +165,11 @@ RARE_GATE_MUTATIONS: dict[str, Mutation] = {
     "a redelivered message sends no refill": lambda: [patch.object(parking, "repair_refill", _never)],
     "who was put out is paid for once": _victims_paid_once,
     "a place that an earlier ticket took is kept": _only_its_own_ticket,
-    "a mark is cleared whoever set it": _any_mark_is_cleared,
+    "a mark is cleared by any payer": _any_mark_is_cleared,
     "who was woken passes no baton": lambda: [patch.object(passing, "_wake_next_if_room", _never)],
-    "who parks elsewhere wakes nobody where it was": lambda: [patch.object(passing, "wake_next_at", _never)],
+    "a task that parks elsewhere wakes no waiter where it was": lambda: [
+        patch.object(passing, "wake_next_at", _never)
+    ],
     "who was put out comes back": _victims_come_back,
     "the schedule moves before the refill is sent": _schedule_moved_first,
     "a note whose response was lost is another's": _a_refused_note_is_anothers,

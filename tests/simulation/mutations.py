@@ -181,7 +181,7 @@ def _join_fires_early() -> list[Any]:
     return [patch.object(graph, "_by_parents", by_parents)]
 
 
-def _wakes_nobody() -> list[Any]:
+def _wakes_no_parent() -> list[Any]:
     return [patch.object(joins, "wake_suspended", lambda *arguments: None)]
 
 
@@ -216,7 +216,7 @@ MUTATIONS: dict[str, Mutation] = {
     "a commit whose response was lost counts as fenced": _fenced_is_done,
     "a lost worker uses up a retry": _retry_counts_lost_workers,
     "a join fires at its first parent": _join_fires_early,
-    "an empty join wakes nobody": _wakes_nobody,
+    "an empty join wakes no parent": _wakes_no_parent,
     "a parking parent does not look again": _does_not_look_again,
     "a join is opened again": _join_opened_again,
 }

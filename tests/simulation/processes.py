@@ -65,7 +65,7 @@ def pause(milliseconds: int) -> None:
 
 
 class CountedQueues(MemoryQueues):
-    """The queues, and whether any message is there that somebody has received."""
+    """The queues, and whether any message is there that was received."""
 
     def received(self) -> bool:
         return any(m.receive_count for q in self._queues.values() for m in q.messages.values())

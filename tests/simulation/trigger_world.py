@@ -80,7 +80,7 @@ class Later:
     dues_ms: list[int]
     sure: bool = False
     deleted: bool | None = False
-    """None: nobody knows."""
+    """None: it is not known."""
 
 
 @dataclass(slots=True)

@@ -131,7 +131,7 @@ def _draw_script(random: Random, retries: int) -> Script:
 
 
 def predict(flow: Flow, turned_away: Mapping[str, int] | None = None) -> dict[str, tuple[TaskStatus, int]]:
-    """Each task's status and user retries in a run that nobody cancels. Written apart from `core.graph`, on purpose.
+    """Each task's status and user retries in a run that is not cancelled. Written apart from `core.graph`, on purpose.
 
     turned_away: the tasks that were not admitted, and after how many retries. Whether they may be is not asked here.
     """

@@ -100,7 +100,7 @@ def _unavailable(port: str, why: str) -> HeadraceError:
 class Simulation:
     """One seed's world. In every other one tasks have to be admitted, and more clients meet.
 
-    `met` counts what happened to gates; `loose`: somebody died half-way through what only the clock repairs.
+    `met` counts what happened to gates; `loose`: a process died half-way through what only the clock repairs.
     """
 
     seed: int
@@ -178,7 +178,7 @@ class Simulation:
         return []
 
     def flow_of(self, run_id: str) -> Flow:
-        """What the run was started with; children are nobody's."""
+        """What the run was started with; children have none."""
         asked = self.started.get(run_id)
         return asked.flow if asked is not None else self.child
 
@@ -259,7 +259,7 @@ class Simulation:
             self.calm = True
             self.clock.advance(
                 TICK_MS + 1_000
-            )  # by then whoever was left in a place by a zombie counts as dead
+            )  # by then a holder that a zombie left in a place counts as dead
             while self.probes:
                 self.spawn("probe", self._probe)
                 self._until_rest()
@@ -434,7 +434,7 @@ class Simulation:
         runnable: Runnable,
         work: Work,
     ) -> Ending:
-        """User code in virtual time. Whoever begins to run is counted among those who run."""
+        """User code in virtual time. A task that begins is counted among those that run."""
         assert isinstance(runnable, Scripted)
         self.ran[work.record.run_id, work.task] += 1
         if not self.gated:

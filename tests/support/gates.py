@@ -50,7 +50,7 @@ def statuses(w: World, run_ids: list[str]) -> list[RunStatus]:
 
 
 def left_over(w: World) -> list[Item]:
-    """What a world at rest should not hold: holders, waiters, marks, evictions that nobody paid, schedules."""
+    """What a world at rest should not hold: holders, waiters, marks, evictions that are not paid, schedules."""
     return [
         item
         for item in w.store.items()

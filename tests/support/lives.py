@@ -96,7 +96,7 @@ def lost(record: RunRecord, task: str, at_ms: int = T0 + 60_000) -> RunRecord:
 
 
 def cancelled(record: RunRecord, at_ms: int = T0 + 30, reason: str = "CANCELLED_BY_USER") -> RunRecord:
-    """Somebody cancelled the run."""
+    """The run was cancelled."""
     return after(record, cancel_run(record.run_id, now_ms=at_ms, reason=reason))
 
 

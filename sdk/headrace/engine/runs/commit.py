@@ -12,7 +12,6 @@ from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
 from headrace.core.run.history import encode_error_item
 from headrace.core.run.notes import with_notes
 from headrace.core.run.record import ErrorInfo, RunRecord
-from headrace.core.run.stored.record import encode_record
 from headrace.core.run.transitions.commit import (
     Fenced,
     complete,
@@ -22,7 +21,6 @@ from headrace.core.run.transitions.commit import (
     suspend,
 )
 from headrace.core.run.transitions.fence import Attempt
-from headrace.core.sizes import item_bytes
 from headrace.core.table import attempt_key
 from headrace.core.values import dataclass
 from headrace.engine.attempts.ports import (
@@ -40,8 +38,8 @@ from headrace.runtime.deadline import Ending, Interrupted, TimedOut
 UNIT_BYTES = 1_024
 """A write unit is so many bytes of the item, begun ones counted."""
 
-RESERVED_BYTES = 150
-"""For the record's key, and for what the next attempt adds to it."""
+RESERVED_BYTES = 100
+"""For what the next attempt adds to the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def _saved_beside(
     """The error of an attempt that is retried: an item, where the record has no room for it in the write unit that it takes anyway."""
     if not isinstance(retry_of(record, attempt.task, retryable=retryable), RetryIn):
         return False
-    room = UNIT_BYTES - RESERVED_BYTES - item_bytes(encode_record(record)) % UNIT_BYTES
+    room = UNIT_BYTES - RESERVED_BYTES - record.weight % UNIT_BYTES
     body = encode_error_item(error)
     if len(body.encode()) <= room:
         return False
