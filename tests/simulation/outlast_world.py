@@ -21,7 +21,6 @@ from simulation.checks import at_rest
 from simulation.processes import Killed, Rates
 from simulation.world import Simulation
 
-
 OUTLASTS_MS = (500, 10_000, 30_000, 150_000)
 """How much longer code runs: less than a lease, or over several ticks of the clock."""
 
@@ -37,7 +36,7 @@ class Body:
 
 @dataclass(slots=True)
 class OutlastSimulation(Simulation):
-    """Tasks of gates whose code does not hear that its time is over. Nobody is frozen: a process that stands still loses its places by design."""
+    """Tasks of gates whose code does not hear that its time is over. No process is frozen: one that stands still loses its places by design."""
 
     bodies: dict[Running, Body] = field(default_factory=dict)
 

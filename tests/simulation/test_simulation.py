@@ -29,7 +29,7 @@ DOES_NOT_FIT = (TypeError, AttributeError, NameError, RecursionError)
 
 FOUND_BY: dict[str, tuple[int, ...]] = {
     "who parks does not look again": (161,),
-    "nobody cancels who was put out": (53,),
+    "a victim is not cancelled": (53,),
     "a takeover is not fenced": (5,),
     "a join fires at its first parent": (86,),
     "a join is opened again": (173,),
