@@ -207,10 +207,16 @@ def _advance(
         return _fenced(engine, host, message, claimed)
     _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
-    here = replace(claimed, record=done.record, log_parts=None)
-    going_on = [replace(here, attempt=rider) for rider in riders if holds(done.record, rider)]
-    followers = _followers(engine, host, message, here, owed, [each.attempt.task for each in going_on])
+    going_on = [
+        replace(claimed, record=done.record, attempt=rider, log_parts=None)
+        for rider in riders
+        if holds(done.record, rider)
+    ]
+    followers = _followers(engine, host, message, done.record, owed, going_on)
     pay(engine, done.record, [effect for effect in owed if effect not in followers])
+    if not followers:
+        return going_on or Done()
+    here = replace(claimed, record=done.record, log_parts=None)
     if not going_on and len(followers) == 1:
         return _claim_follower(engine, host, message, here, followers[0])
     for follower in followers:
@@ -301,21 +307,21 @@ def _followers(
     engine: Engine,
     host: Host,
     message: TaskMessage,
-    here: Claimed,
+    record: RunRecord,
     owed: Iterable[Effect],
-    riding: Sequence[str],
+    going_on: Sequence[Claimed],
 ) -> list[SendTask]:
     """Of the first messages owed, those that need not be sent because their tasks go on here, beside those that ride on the commit."""
-    record = here.record
-    if riding and (host.together is None or not _on_the_loop(host, record, riding)):
-        return []
     sends = {
         effect.task: effect
         for effect in owed
         if isinstance(effect, SendTask) and effect.conditions is None and effect.task not in record.tasks
     }
-    going_on = _goes_on(engine, host, message, record, [*riding, *sends])
-    return [send for task, send in sends.items() if task in going_on]
+    riding = [each.attempt.task for each in going_on]
+    if not sends or (riding and (host.together is None or not _on_the_loop(host, record, riding))):
+        return []
+    here = _goes_on(engine, host, message, record, [*riding, *sends])
+    return [send for task, send in sends.items() if task in here]
 
 
 def _on_the_loop(host: Host, record: RunRecord, tasks: Iterable[str]) -> bool:
