@@ -127,7 +127,7 @@ def run_all(world: Counted, name: str) -> float:
         Ports(store=world.store, queues=world.queues, clock=world.clock, ids=world.engine.ids),
         limits=world.limits,
     )
-    world.engine, world.host = hatchet.engine, host_for(hatchet, "default")
+    world.engine, world.host = hatchet.engine, host_for(hatchet, "default", keeps_code=True)
     workflow = hatchet._workflows_by_name[name]
     began = time.process_time()
     for _ in range(RUNS):

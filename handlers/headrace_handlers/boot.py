@@ -78,8 +78,9 @@ def host_for(
     listeners: Sequence[Listener] = (),
     stop_process: Callable[[str], None] | None = None,
     time_left_ms: Callable[[], int] | None = None,
+    keeps_code: bool = False,
 ) -> Host:
-    """A host for one of the app's workers; `ready` starts its lifespan."""
+    """A host for one of the app's workers; `ready` starts its lifespan. `keeps_code`: see `Host`."""
     worker = worker_named(app, worker_name)
     if app.settings.logger is not None:
         from headrace.runtime.capture import capture_logs
@@ -94,6 +95,7 @@ def host_for(
         stop_process=stop_process,
         context=worker.lifespan.context,
         start=door_of(app),
+        keeps_code=keeps_code,
         **extra,
     )
 

@@ -35,8 +35,9 @@ def make_handler(
     stop_process: Callable[[str], None] | None = None,
     visibility_s: int | None = None,
     metrics: Metrics | None = None,
+    keeps_code: bool = False,
 ) -> Handler:
-    """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind."""
+    """The handler of one worker of an app. `stop_process` ends code that cannot be interrupted; None leaves it behind. `keeps_code`: see `Host`."""
     listener = metrics or EmfListener(worker_name)
     engine = app.engine
     boot.worker_named(app, worker_name)
@@ -50,6 +51,7 @@ def make_handler(
                 visibility_s=visibility_s,
                 listeners=(listener,),
                 stop_process=stop_process,
+                keeps_code=keeps_code,
             )
             hosts.append(replace(made, together=side_by_side))
         time_left_ms = getattr(context, "get_remaining_time_in_millis", None)
@@ -100,7 +102,7 @@ def _from_environment() -> Handler:
         raise NotConfigured("HEADRACE_WORKER is not set: it names the worker that this function is")
     logs.set_up()
     try:
-        return make_handler(boot.app_from_environment(), name, stop_process=end_process)
+        return make_handler(boot.app_from_environment(), name, stop_process=end_process, keeps_code=True)
     finally:
         gc.freeze()
         gc.enable()

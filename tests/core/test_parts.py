@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.core.durable.log import Entry, Kind, Part, Tail
-from headrace.core.durable.parts import LAST_TIER, PARTS_A_TIER, decode_part, encode_part, sealing
+from headrace.core.durable.log import Entry, Kind, Part, Tail, decode_entries
+from headrace.core.durable.parts import LAST_TIER, PARTS_A_TIER, encode_part, sealing, text_of_part
 
 
 def memo(node: int, *, order: int = 1, result: object = "x") -> Entry:
@@ -72,10 +72,10 @@ def test_a_part_that_was_not_read_is_not_merged() -> None:
 def test_a_part_comes_back_from_its_item(size: int) -> None:
     entries = (memo(0, result="y" * size), memo(1, result={"n": [1, None]}))
     item = encode_part(entries)
-    assert decode_part(item) == entries
+    assert decode_entries(text_of_part(item)) == entries
     assert len(item["body"]) < 1_000  # type: ignore[arg-type]
 
 
 def test_an_item_without_a_body_is_no_part() -> None:
     with pytest.raises(ValueError, match=r"no part of a durable log: \['expires_at'\]"):
-        decode_part({"expires_at": 1})
+        text_of_part({"expires_at": 1})

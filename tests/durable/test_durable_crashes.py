@@ -63,8 +63,9 @@ def app() -> Hatchet:
 
 
 def attempt(name: str, fault: Dies) -> DurableWorld:
+    """Where the effect is there, its response may be all that was lost: then the process lives, and its code goes on in memory."""
     memos.clear()
-    w = DurableWorld(plans={}, code={}, faults=fault, of=app())
+    w = DurableWorld(plans={}, code={}, faults=fault, of=app(), keeps_code=fault.after_effect)
     with contextlib.suppress(Killed):
         w.begin(name)
     fault.dead = False

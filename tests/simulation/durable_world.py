@@ -1,7 +1,8 @@
 """The world of one seed of durable tasks: the engine's own log, claims, timers, joins and subscriptions, under every fault.
 
 The code is a drawn program. It is driven as `runtime.durable` drives coroutines: what is recorded is given in its order, what is answered
-is written before it is seen, and where nothing is, the attempt is suspended.
+is written before it is seen, and where nothing is, the attempt is suspended. Code that was suspended stays in the process that ran it,
+and goes on there where the log allows it; a process that is killed loses all that stays in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from random import Random
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from headrace.core.durable.log import ChildRun, Entry
+from greenlet import getcurrent
+
+from headrace.core.durable.log import ChildRun, Entry, decode_tail
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import Event
 from headrace.core.run.derived.progress import finished, run_status
@@ -66,6 +69,11 @@ MOST_SKEW_MS = 800
 SEAL_AT_BYTES = 200
 """Logs are short here: they are sealed, and their parts merged, all the same."""
 
+WARM = 2
+"""How many processes there are, each of which keeps the code that was suspended in it."""
+
+Warm = dict[str, "Attempt"]  # what a process keeps, by run
+
 Seen = tuple[int, int, str]  # an answer as code saw it: its order, its node, its result
 
 
@@ -75,6 +83,7 @@ class DurableSimulation(Simulation):
 
     programs: dict[str, Program] = field(default_factory=dict)
     seen: dict[str, list[Seen]] = field(default_factory=dict)
+    warm: tuple[Warm, ...] = ()
 
     def __post_init__(self) -> None:
         Simulation.__post_init__(self)
@@ -85,6 +94,7 @@ class DurableSimulation(Simulation):
         )
         self.flows = {"durable": flow}
         self.deployed = [flow, self.child]
+        self.warm = tuple({} for _ in range(WARM))
 
     @property
     def gated(self) -> bool:
@@ -146,12 +156,22 @@ class DurableSimulation(Simulation):
 
     def _lambda(self, received: Received) -> None:
         if received.queue != EVENTS_QUEUE:
-            Simulation._lambda(self, received)
+            self._in_a_process(received)
             return
         engine = self.engine()
         for event, page in events_of(received.body, str, now_ms=received.sent_at_ms):
             handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
         self.queues.delete(received)
+
+    def _in_a_process(self, received: Received) -> None:
+        """In one of the warm ones: which, says the message's age, so that a world takes the same course with one as with several."""
+        warm = self.warm[received.sent_at_ms // 7 % len(self.warm)]
+        getcurrent().warm = warm
+        try:
+            Simulation._lambda(self, received)
+        except Killed:
+            warm.clear()
+            raise
 
     def _scripted(self, task: str) -> Scripted:
         return Durable(self, task) if task == TASK else Scripted(self, task)
@@ -210,6 +230,9 @@ class Attempt:
         self.entries: list[Entry] = []
         self.shown: set[int] = set()
         self.next_index = 0
+        self.warm: Warm = getcurrent().warm
+        self.at = self.node = 0  # the step that it stands at, and how many operations it has asked for
+        self.asked: list[tuple[int, Op]] = []
 
     def go(self) -> Ending:
         try:
@@ -218,24 +241,52 @@ class Attempt:
             return Interrupted()
 
     def _go(self) -> Outcome:
-        self.entries = self.journal.load()
-        node = 0
-        for step in self.program.steps:
-            asked: list[tuple[int, Op]] = []
-            for op in step:
-                for number in range(op.of if isinstance(op, Child) else 1):
-                    self._open(node, op)
-                    asked.append((node, op))
-                    node += 1
-                    if isinstance(op, Child) and number == op.of - 1:
-                        self._start_children(node - op.of, op.of)
-                if isinstance(op, Memo) and self.entries[node - 1].open:
-                    self._answer([replace(self.entries[node - 1], result=self._made(op))])
-            suspended = self._wait_for([each for each, _ in asked])
+        if not self._goes_on():
+            self.entries = self.journal.load()
+        for step in self.program.steps[self.at :]:
+            if not self.asked:
+                self._ask(step)
+            suspended = self._wait_for([each for each, _ in self.asked])
             if suspended is not None:
+                self.warm[self.run_id] = self
                 return suspended
-            self._show(asked)
-        return Succeeded(json.dumps({"n": node}))
+            self._show(self.asked)
+            self.asked, self.at = [], self.at + 1
+        return Succeeded(json.dumps({"n": self.node}))
+
+    def _goes_on(self) -> bool:
+        """Take the place of the code that was suspended in this process, where the log says that it may."""
+        left = self.warm.pop(self.run_id, None)
+        answered = self.journal.answered_since(left.journal) if left is not None else None
+        if left is None or answered is None:
+            self.sim.met["ran again"] += left is not None
+            return False
+        self.entries, self.asked, self.at = left.entries, left.asked, left.at
+        self.node, self.next_index = left.node, left.next_index
+        for entry in answered:
+            self.entries[entry.node] = entry
+        self._knows_its_log()
+        self.sim.met["went on"] += 1
+        return True
+
+    def _knows_its_log(self) -> None:
+        """What it has in memory is what is in its row: another invocation would read the same."""
+        tail = decode_tail(self.work.record.tasks[TASK].log).entries
+        known = [self.entries[entry.node] for entry in tail if entry.node < len(self.entries)]
+        is_open = {entry.node for entry in self.entries if entry.open}
+        if known != list(tail) or is_open != {entry.node for entry in tail if entry.open}:
+            raise Violation(f"run {self.run_id} goes on with {self.entries}, its log says {tail}")
+
+    def _ask(self, step: Sequence[Op]) -> None:
+        for op in step:
+            for number in range(op.of if isinstance(op, Child) else 1):
+                self._open(self.node, op)
+                self.asked.append((self.node, op))
+                self.node += 1
+                if isinstance(op, Child) and number == op.of - 1:
+                    self._start_children(self.node - op.of, op.of)
+            if isinstance(op, Memo) and self.entries[self.node - 1].open:
+                self._answer([replace(self.entries[self.node - 1], result=self._made(op))])
 
     def _made(self, op: Memo) -> int:
         """What the function of a memo gives."""

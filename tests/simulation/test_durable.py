@@ -60,6 +60,8 @@ def _hold(seeds: range) -> None:
         faults.update(sim.faults)
     assert met["suspended"]
     assert met["event"]
+    assert met["went on"]
+    assert met["ran again"]
     assert {"kill", "freeze", "throttle", "lost", "retried", "duplicate"} <= {
         kind for kind, count in faults.items() if count
     }
@@ -87,6 +89,9 @@ MISTAKES: dict[str, Callable[[], list[Any]]] = {
     "the order is not written": mistakes.the_order_is_not_written,
     "answers are seen before they are written": lambda: [
         patch.object(journal.Journal, "save", lambda of: True)
+    ],
+    "code goes on in memory whatever has happened to its log": lambda: [
+        patch.object(journal.Journal, "_is_left_by", lambda of, left: True)
     ],
     "no message comes when a sleep is over": lambda: [
         patch.object(journal, "next_due_ms", lambda entries, after_ms: None)

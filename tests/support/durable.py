@@ -54,9 +54,10 @@ class Dies(KillAt):
 
 @dataclass(slots=True)
 class DurableWorld(EventWorld):
-    """An app's workers on the memory ports. `zombies`: how many attempts were left to go on beside who took over from them."""
+    """An app's workers on the memory ports. `keeps_code`: suspended code goes on where it stands. `zombies`: how many attempts were left to go on beside who took over from them."""
 
     of: Headrace = field(default_factory=Headrace)
+    keeps_code: bool = False
     limits: Limits = field(default_factory=lambda: Limits(hold_s=0))
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class DurableWorld(EventWorld):
         return found
 
     def host(self, worker: str) -> Host:
-        return host_for(self.app, worker, visibility_s=60)
+        return host_for(self.app, worker, visibility_s=60, keeps_code=self.keeps_code)
 
     def _deliver_from(self, queue: str) -> bool:
         if queue == EVENTS_QUEUE:

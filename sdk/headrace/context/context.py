@@ -35,6 +35,10 @@ class Context:
         self._row = work.record.tasks[work.task]
         self._plan = work.record.plan.task(work.task)
 
+    def _moves(self, work: Work) -> None:
+        """Another invocation goes on with the code, in the same process."""
+        self._work, self._row = work, work.record.tasks[work.task]
+
     # ---- its identity
 
     @property

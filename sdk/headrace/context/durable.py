@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from headrace.context.context import Context
+from headrace.core.changes import copied
 from headrace.core.durable.log import Entry, EventLeaf, Groups, Kind, SleepLeaf, hash_of
 from headrace.core.values import dataclass
 from headrace.options.conditions import (
@@ -146,7 +147,7 @@ class DurableContext(Context):
             ),
             label or signal_key,
         )
-        return {"CREATE": entry.result}
+        return {"CREATE": _own(entry.result)}
 
     async def aio_wait_for_event(
         self,
@@ -176,8 +177,8 @@ class DurableContext(Context):
             return ((EventLeaf(within(self._namespace, key), "event", scope, expression, since_ms),),)
 
         entry = await self._wait(asked, f"a wait for event {key}", groups, label or key)
-        result = entry.result if isinstance(entry.result, dict) else {}
-        found = result.get("event")
+        result = _own(entry.result)
+        found = result.get("event") if isinstance(result, dict) else None
         payload = found[0] if isinstance(found, list) and found else {}
         return payload if payload_validator is None else codec_of(payload_validator).of(payload)
 
@@ -228,10 +229,10 @@ class DurableContext(Context):
 
     async def _memo(self, entry: Entry, value: Json) -> Json:
         await self._operations().memo(entry, value)
-        return value
+        return _own(value)
 
     async def _recorded(self, entry: Entry) -> Json:
-        return (await self._operations().answers([entry.node]))[0].result
+        return _own((await self._operations().answers([entry.node]))[0].result)
 
 
 _Waitable: TypeAlias = SleepCondition | UserEventCondition
@@ -253,6 +254,11 @@ def _checked(signal_key: str, conditions: Sequence[_Waitable | OrGroup]) -> list
         groups.append([condition for condition in members if not isinstance(condition, ParentCondition)])
     check_keys([condition.data_key for group in groups for condition in group])
     return groups
+
+
+def _own(result: Json) -> Json:
+    """A copy for the code: what it does to it is not to be in the log, which is written and read again."""
+    return copied(result)  # type: ignore[arg-type,return-value]  # JSON is made of values
 
 
 def _ms(span: timedelta) -> int:

@@ -39,6 +39,11 @@ class Middleware:
         self._after.insert(0, _checked(hook, "after"))
         return hook
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no hook was added."""
+        return not (self._before or self._after)
+
     def begin(self, value: Any, ctx: Any) -> Any:
         """The input as the hooks leave it; async hooks run on the process's loop."""
         return _through(self._before, value, ctx)

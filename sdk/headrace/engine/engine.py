@@ -11,6 +11,7 @@ from headrace.core.run.transitions.claim import MAX_CRASHES
 from headrace.core.values import dataclass
 from headrace.core.waits.wake_up import Account
 from headrace.engine.finished import FinishedChildren
+from headrace.engine.recent import Recent
 from headrace.errors import StackNotFound
 from headrace.ports import (
     NEXT,
@@ -27,6 +28,7 @@ from headrace.ports import (
 )
 
 if TYPE_CHECKING:
+    from headrace.core.durable.log import Entry, Part
     from headrace.core.waits.rate_limit import Window
 
 
@@ -112,6 +114,14 @@ def _no_limits() -> Mapping[str, int]:
     return {}
 
 
+MOST_LOG_CHARS = 4_000_000
+"""How much of sealed parts of durable logs a process keeps, by the length of their JSON: in memory they take about ten times as much."""
+
+
+def _log_parts() -> Recent[tuple[str, str, Part], tuple[Entry, ...]]:
+    return Recent(MOST_LOG_CHARS)
+
+
 def _as_it_is(message: Received) -> Received:
     return message
 
@@ -121,7 +131,7 @@ class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
     slots of a worker. `next_queues`: the workers that have a second queue. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
     table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
-    is published. `children`: those of durable tasks that are over. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
+    is published. `children`: those of durable tasks that are over. `log_parts`: sealed parts of durable logs by run, task and name; what has a name never changes. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
 
     store: Store
     queues: Queues
@@ -141,6 +151,7 @@ class Engine:
     paused: Remembered = field(default_factory=Remembered)
     catalog: Memory = field(default_factory=Memory)
     children: FinishedChildren = field(default_factory=FinishedChildren)
+    log_parts: Recent[tuple[str, str, Part], tuple[Entry, ...]] = field(default_factory=_log_parts)
     account: Account = field(default_factory=Account)
 
     def acting_for(self, received: Received, message: str, *, redelivered: bool = False) -> Engine:

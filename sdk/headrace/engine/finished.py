@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
+
+from headrace.engine.recent import Recent
 
 if TYPE_CHECKING:
     from headrace.core.run.record import RunRecord
@@ -29,23 +29,13 @@ class FinishedChildren:
     """The records of children that are over, by their parent's round."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[Round, str], tuple[RunRecord, int]] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._kept: Recent[tuple[Round, str], RunRecord] = Recent(most_bytes)
 
     def remember(self, parent: Round, record: RunRecord) -> None:
         """Keep the record of a child that is over."""
         size = RECORD_BYTES + sum(len(row.output.text or "") for row in record.tasks.values())
-        with self._lock:
-            _, before = self._kept.pop((parent, record.run_id), (None, 0))
-            self._kept[parent, record.run_id] = record, size
-            self._bytes += size - before
-            while self._bytes > self._most_bytes:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._bytes -= gone
+        self._kept.put((parent, record.run_id), record, size)
 
     def known(self, parent: Round, run_id: str) -> RunRecord | None:
         """The record of a child, if it is kept here."""
-        found = self._kept.get((parent, run_id))
-        return found[0] if found is not None else None
+        return self._kept.get((parent, run_id))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from headrace.definitions.task import Task
     from headrace.definitions.worker import Worker
+    from headrace.runtime.durable.kept import Suspended
     from headrace.runtime.durable.run import DurableRun
 
 
@@ -55,6 +56,8 @@ class TaskRunnable:
     async def acall(self, work: Work) -> Outcome:
         import asyncio
 
+        if self.task.is_durable and (kept := self._kept(work)) is not None:
+            return await kept.go_on(work)
         try:
             value = self.task.input_codec.parse(opened("the input", work.input))
         except BaseException as error:  # noqa: BLE001  # a validator is user code
@@ -70,6 +73,12 @@ class TaskRunnable:
         except BaseException as error:  # noqa: BLE001  # user code: whatever it raises ends a task, not its worker
             return raised(error)
 
+    def _kept(self, work: Work) -> Suspended | None:
+        """The code of the task that was suspended in this process, where it can go on as it stands."""
+        from headrace.runtime.durable.kept import taken
+
+        return taken(_where(work), self.task, work.durable_log)
+
     async def _run_durable(self, work: Work, value: Any, ctx: Context) -> Outcome:
         """The code runs on a task of its own, which is left where it stands when it is suspended; its dependencies are closed then."""
         import asyncio
@@ -80,15 +89,11 @@ class TaskRunnable:
         value = await self.task.middleware.aio_begin(value, ctx)
         async with AsyncExitStack() as stack:
             found = await aio_resolve(self.task.dependencies, {}, value, ctx, stack)
-            row, policy = work.record.tasks[work.task], self.task.options.eviction_policy
+            policy = self.task.options.eviction_policy
             run = DurableRun(
-                f"task {work.task} of run {work.record.run_id}",
-                work.durable_log(),
-                ctx.task_run_id,
-                row.invocations + 1,
-                time_left_s=work.control.remaining_s,
-                holds=policy is not None and policy.holds,
-            )
+                _where(work), work, self.task, ctx.task_run_id,
+                holds=policy is not None and policy.holds, stays=not found and self.task.middleware.is_empty,
+            )  # fmt: skip
 
             async def code() -> Outcome:
                 try:
@@ -101,7 +106,8 @@ class TaskRunnable:
 
             if isinstance(ctx, DurableContext):
                 ctx._durable, ctx._namespace = run, self.task.namespace
-            with running(work, ctx, operations=run):
+            with running(work, ctx, operations=run) as spawner:
+                run.followed_by(ctx._moves, spawner.moves)
                 return await run.run(code)
 
     def _context(self, work: Work) -> Context:
@@ -130,13 +136,17 @@ async def aio_invoke(task: Task[Any, Any], value: Any, ctx: Context, given: Mapp
     return await task.middleware.aio_end(output, ctx)
 
 
+def _where(work: Work) -> str:
+    return f"task {work.task} of run {work.record.run_id}"
+
+
 @contextmanager
-def running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[None]:
+def running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[Spawner]:
     """Within it, what is started is a child of this task."""
     spawner = Spawner(work.record, work.task, ctx, durable=operations is not None, operations=operations)
     token = current.set(spawner)
     try:
-        yield
+        yield spawner
     finally:
         current.reset(token)
 

@@ -255,6 +255,7 @@ class Process:
             context=self.worker.lifespan.context,
             start=door_of(self.worker.app),
             labels=lambda: self.worker.labels,
+            keeps_code=True,
         )
 
     def _deliver(self, host: Host, received: Received) -> list[Running]:

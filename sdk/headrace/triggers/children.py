@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.core.durable.operations import Operations
     from headrace.core.run.plans.plan import Json
     from headrace.core.run.record import RunRecord
+    from headrace.engine.attempts.ports import Work
 
 PARENT_RUN = "hatchet__parent_workflow_run_id"
 PARENT_STEP = "hatchet__parent_step_run_id"
@@ -50,6 +51,10 @@ class Spawner:
     _step_run_id: str = ""
     _space: uuid.UUID | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def moves(self, work: Work) -> None:
+        """Another invocation goes on with the code, in the same process."""
+        self.record = work.record
 
     def take_places(self, size: int) -> list[ChildPlace]:
         """The places of the next `size` children, which one call starts."""

@@ -220,10 +220,7 @@ class World(Deliveries):
                     task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
                     task.get_coro().close()
             loop.loop.close()
-        loops = {id(loop.loop) for loop in self._loops}
-        for key, (_, task) in list(suspended._kept.items()):
-            if id(task.get_loop()) in loops:
-                del suspended._kept[key]
+            suspended.forget_loop(loop.loop)
         engines = {id(engine) for engine in self._engines}
         for place in [place for place in mailbox._mailboxes if place[1] in engines]:
             del mailbox._mailboxes[place]

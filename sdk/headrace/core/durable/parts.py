@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from headrace.core.changes import Item
-from headrace.core.durable.log import Entry, Part, Tail, decode_entries, encode_entries
+from headrace.core.durable.log import Entry, Part, Tail, encode_entries
 from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.core.values import dataclass
 
@@ -55,9 +55,9 @@ def encode_part(entries: Iterable[Entry]) -> Item:
     return {"body": zipped(encode_entries(entries))}
 
 
-def decode_part(item: Item) -> tuple[Entry, ...]:
-    """The entries that `encode_part` wrote. ValueError where the item holds none."""
+def text_of_part(item: Item) -> str:
+    """The text of the entries that `encode_part` wrote. ValueError where the item holds none."""
     body = item.get("body")
     if not isinstance(body, str | bytes):
         raise ValueError(f"no part of a durable log: {sorted(item)}")
-    return decode_entries(unzipped(body))
+    return unzipped(body)

@@ -62,6 +62,16 @@ class DurableLog(Protocol):
         ...
 
     @property
+    def stays(self) -> bool:
+        """Whether code that is suspended may go on in this process, where its log is as it was left."""
+        ...
+
+    def answered_since(self, left: DurableLog) -> list[Entry] | None:
+        """The operations that were answered since an attempt has suspended with `left`, where nothing else has happened to the log since; this
+        log then goes by what that one knows, and needs no `load`. None: something has, or may have."""
+        ...
+
+    @property
     def reads(self) -> bool:
         """Whether `load` has to read something, and so may block."""
         ...
@@ -233,6 +243,8 @@ class Host:
     together: Callable[[Sequence[Callable[[], Any]]], Sequence[Any]] | None = None
     """Runs chains of async tasks side by side, and returns once all have ended: in a Lambda, whose invocation costs the same however many of
     them wait in it. None: the host's slots say how many it runs at once, so each gets a message."""
+    keeps_code: bool = False
+    """Whether suspended code goes on where it stands when its message comes to this process, in place of running again from its first line."""
     labels: Callable[[], Mapping[str, str | int]] | None = None
     """A process's labels as they are now; None on Lambda, where every execution environment has those declared."""
 

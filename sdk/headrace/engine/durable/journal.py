@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.core.durable.answers import next_due_ms, places_in_joins
 from headrace.core.durable.log import Branch, Entry, Part, Tail, encode_tail
-from headrace.core.run.record import RunRecord
+from headrace.core.run.record import RunRecord, TaskRow
+from headrace.core.run.stored.rows import marked
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import check_opened
+from headrace.engine.attempts.ports import DurableLog
 from headrace.engine.durable import answers, log, subscriptions
 from headrace.engine.engine import Engine
 
@@ -23,9 +25,16 @@ class Journal:
         record: RunRecord,
         attempt: Attempt,
         known: Mapping[Part, tuple[Entry, ...]] | None = None,
+        *,
+        before: TaskRow | None = None,
+        stays: bool = False,
     ) -> None:
-        """`known`: what is in sealed parts that were read already, as the attempt goes on after a suspension."""
+        """`known`: what is in sealed parts that were read already, as the attempt goes on after a suspension. `before`: the row as that left it.
+        `stays`: see `DurableLog`."""
         self.resumed = known is not None
+        self.stays = stays
+        self._before = before
+        self._suspended_with: str | None = None
         self._engine = engine
         self._record = record
         self._attempt = attempt
@@ -62,8 +71,37 @@ class Journal:
         entries = found.entries
         self._children = {entry.node: entry for entry in entries if entry.child is not None}
         for entry in entries:
-            check_opened(f"operation {entry.node} of durable task {self._attempt.task}", entry.result)
+            self._check_opened(entry)
         return entries
+
+    def answered_since(self, left: DurableLog) -> list[Entry] | None:
+        """See `DurableLog`. The row says it: the attempt of `left` has written it last, as it suspended, and the log in it is what it has left.
+        A process that died, or is late, finds another owner, ticket or log there, and reads it."""
+        if not isinstance(left, Journal) or not self._is_left_by(left):
+            return None
+        tail = self._stored()
+        self._parts, self._children, self._armed = left._parts, left._children, left._armed
+        open_before = {entry.node for entry in left._tail.entries if entry.open}
+        answered = [entry for entry in tail.entries if entry.node in open_before and not entry.open]
+        for entry in answered:
+            self._check_opened(entry)
+        self._children |= {entry.node: entry for entry in answered if entry.child is not None}
+        self._tail = tail
+        return answered
+
+    def _is_left_by(self, left: Journal) -> bool:
+        before, attempt = self._before, left._attempt
+        return (
+            before is not None
+            and before.log is not None
+            and left._engine.store is self._engine.store
+            and marked(before.owner) == marked(attempt.owner)
+            and before.ticket == attempt.ticket + 1
+            and before.log == left._suspended_with
+        )
+
+    def _check_opened(self, entry: Entry) -> None:
+        check_opened(f"operation {entry.node} of durable task {self._attempt.task}", entry.result)
 
     @property
     def branches(self) -> Sequence[Branch]:
@@ -122,7 +160,8 @@ class Journal:
 
     def unwritten(self) -> str | None:
         """The log for the attempt's commit, which writes the row as a whole; None for an empty one."""
-        return encode_tail(self._sealed())
+        self._suspended_with = encode_tail(self._sealed())
+        return self._suspended_with
 
     def _whole(self) -> Tail:
         """The tail with all that was put."""

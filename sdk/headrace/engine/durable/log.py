@@ -11,10 +11,11 @@ from headrace.core.durable.log import (
     Entry,
     Part,
     Tail,
+    decode_entries,
     decode_tail,
     encode_tail,
 )
-from headrace.core.durable.parts import Sealing, decode_part, encode_part, sealing
+from headrace.core.durable.parts import Sealing, encode_part, sealing, text_of_part
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.run.transitions.lease import save_log
@@ -43,13 +44,20 @@ def load_log(
     engine: Engine, run_id: str, task: str, tail: Tail, known: Mapping[Part, tuple[Entry, ...]] | None = None
 ) -> Log:
     """The log of a task, its sealed parts read from their items, but those that are known. ValueError where one is missing."""
-    parts = {part: known[part] for part in tail.parts if part in known} if known else {}
+    parts: dict[Part, tuple[Entry, ...]] = {}
+    for part in tail.parts:
+        entries = known.get(part) if known else None
+        entries = entries if entries is not None else engine.log_parts.get((run_id, task, part))
+        if entries is not None:
+            parts[part] = entries
     missing = [part for part in tail.parts if part not in parts]
     keys = [log_part_key(run_id, task, part.number, part.owner) for part in missing]
     for part, item in zip(missing, engine.store.get_many(keys) if keys else [], strict=True):
         if item is None:
             raise ValueError(f"part {part.number} of the durable log of task {task} is missing")
-        parts[part] = decode_part(item)
+        text = text_of_part(item)
+        parts[part] = decode_entries(text)
+        engine.log_parts.put((run_id, task, part), parts[part], len(text))
     return Log(tail, parts)
 
 

@@ -126,7 +126,7 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
     limit_s = claimed.plan.execution_timeout_ms / 1000
     ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
     control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
-    journal = cache(lambda: _journal(engine, claimed))
+    journal = cache(lambda: _journal(engine, claimed, stays=host.keeps_code))
     span = None
     if tracing.installed is not None:
         from headrace.engine.runs.traced import begin
@@ -155,10 +155,12 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
     return replace(ran, log=log, notes=control.notes) if log is not None or control.notes else ran
 
 
-def _journal(engine: Engine, claimed: Claimed) -> Journal:
+def _journal(engine: Engine, claimed: Claimed, *, stays: bool = False) -> Journal:
     from headrace.engine.durable.journal import Journal
 
-    return Journal(engine, claimed.record, claimed.attempt, claimed.log_parts)
+    return Journal(
+        engine, claimed.record, claimed.attempt, claimed.log_parts, before=claimed.suspended, stays=stays
+    )
 
 
 def _unknown(host: Host, claimed: Claimed) -> Ran:

@@ -145,7 +145,9 @@ def _resume(
         engine, found.record, message.task, found.answered
     )  # after the write: before it, a crash would lose the answers
     claimed = _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
-    return replace(claimed, log_parts=found.parts) if isinstance(claimed, Claimed) else claimed
+    if not isinstance(claimed, Claimed):
+        return claimed
+    return replace(claimed, log_parts=found.parts, suspended=found.record.tasks[message.task])
 
 
 def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:

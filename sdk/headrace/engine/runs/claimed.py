@@ -42,6 +42,7 @@ class Claimed:
     log_parts: Mapping[Part, tuple[Entry, ...]] | None = (
         None  # of a resumed durable task: what was read of its log
     )
+    suspended: TaskRow | None = None  # of a resumed durable task: its row before this claim
 
     @property
     def plan(self) -> TaskPlan:

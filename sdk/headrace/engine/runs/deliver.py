@@ -208,7 +208,7 @@ def _advance(
     _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
     going_on = [
-        replace(claimed, record=done.record, attempt=rider, log_parts=None)
+        replace(claimed, record=done.record, attempt=rider, log_parts=None, suspended=None)
         for rider in riders
         if holds(done.record, rider)
     ]
@@ -216,7 +216,7 @@ def _advance(
     pay(engine, done.record, [effect for effect in owed if effect not in followers])
     if not followers:
         return going_on or Done()
-    here = replace(claimed, record=done.record, log_parts=None)
+    here = replace(claimed, record=done.record, log_parts=None, suspended=None)
     if not going_on and len(followers) == 1:
         return _claim_follower(engine, host, message, here, followers[0])
     for follower in followers:

@@ -1,4 +1,4 @@
-"""The operations of one invocation of a durable task: those of its log, and those that its code has added, by node."""
+"""The operations of a durable task: those of its log, and those that its code has added, by node."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from headrace.core.run.record import ErrorInfo
 from headrace.core.values import dataclass
 from headrace.engine.attempts.ports import DurableLog
 from headrace.errors import NonDeterminismError
+from headrace.runtime.durable.invocation import Invocation
 
 TOO_MANY_OPEN = (
     f"started more than {MOST_OPEN:,} children, sleeps and waits that nothing has answered yet: wait for some of them before it starts "
@@ -34,22 +35,25 @@ class Entries:
 
     where: str
     task_external_id: str
-    invocation_count: int
-    log: DurableLog
+    invocation: Invocation
     fail: Callable[[ErrorInfo], None]
     begun: Callable[[Entry, str], None]
     asked: int = 0
     _all: list[Entry] = field(default_factory=list)
     _last_order: int = 0
-    _open: int = 0  # how many nothing has answered
+    _open: set[int] = field(default_factory=set)  # those that nothing has answered
     _nodes: dict[str, int] = field(default_factory=dict)  # the first operation of each child
-    _given_up: set[int] = field(default_factory=set)  # in this invocation
+    _given_up: set[int] = field(default_factory=set)  # by this code, not by that of an earlier invocation
+
+    @property
+    def log(self) -> DurableLog:
+        return self.invocation.log
 
     def load(self) -> None:
         """Read the log; it may block."""
         self._all = self.log.load()
         self._last_order = max((entry.order for entry in self._all), default=0)
-        self._open = sum(entry.open for entry in self._all)
+        self._open = {entry.node for entry in self._all if entry.open}
         for entry in self._all:
             self._note_child(entry)
 
@@ -57,12 +61,22 @@ class Entries:
         """Let go of what was read and added: it is in the log."""
         self._all, self._nodes = [], {}
 
+    def answered(self, found: Iterable[Entry]) -> None:
+        """The log says of these by now how they were answered."""
+        for entry in found:
+            self._all[entry.node] = entry
+            self._open.discard(entry.node)
+            self._last_order = max(self._last_order, entry.order)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
     def __getitem__(self, node: int) -> Entry:
         return self._all[node]
 
     def open_ones(self) -> list[Entry]:
         """All that nothing has answered."""
-        return [entry for entry in self._all if entry.open]
+        return [self._all[node] for node in sorted(self._open)]
 
     def branches_of_next(self, count: int) -> list[int]:
         """The branches of the operations that come next."""
@@ -87,7 +101,7 @@ class Entries:
                 )
             )
             return None
-        if self._open >= MOST_OPEN:
+        if len(self._open) >= MOST_OPEN:
             self.fail(ErrorInfo(type="TooManyOpenOperations", message=f"{self.where} {TOO_MANY_OPEN}"))
             return None
         try:
@@ -97,7 +111,7 @@ class Entries:
             return None
         entry = Entry(node=node, kind=kind, asked=asked, groups=wanted, label=label[:LONGEST_LABEL])
         self._all.append(entry)
-        self._open += 1
+        self._open.add(node)
         self.log.put([entry])  # before a later one is written: a log with a hole would be read as another
         self.begun(entry, says)
         return entry
@@ -109,7 +123,7 @@ class Entries:
         logged = WORDS[entry.kind] + (" of other arguments" if entry.kind is kind else "")
         error = NonDeterminismError(
             self.task_external_id,
-            self.invocation_count,
+            self.invocation.count,
             f"Non-determinism in {self.where} at node {node}: the log has {logged}, the code asked for {says}. "
             f"A durable task must ask for the same operations in the same order each time it runs",
             node,
@@ -132,7 +146,7 @@ class Entries:
     # ---- what is written down
 
     def put(self, entry: Entry) -> None:
-        self._open += entry.open - self._all[entry.node].open
+        (self._open.add if entry.open else self._open.discard)(entry.node)
         self._all[entry.node] = entry
         self._note_child(entry)
         self.log.put([entry])
