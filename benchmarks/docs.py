@@ -31,6 +31,7 @@ TABLES = frozenset(
         "process_worker",
         "memory",
         "chain",
+        "durable",
         "latency",
         "waiting",
         "peers/run",

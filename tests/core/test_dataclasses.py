@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
+from headrace.core import values
 from headrace.core.run.record import Payload
 from headrace.core.values import dataclass
 
@@ -123,6 +124,26 @@ def test_ours_and_the_standard_librarys_do_the_same(
         return [value, *map(outcome, calls)]
 
     assert seen(make(dataclass, **options)) == seen(make(dataclasses.dataclass, **options))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("make", [plain, checked])
+@pytest.mark.parametrize("made_by", [dataclass, dataclasses.dataclass], ids=["ours", "theirs"])
+def test_another_value_of_the_same_fields_is_what_the_standard_library_makes(
+    make: Callable[..., Any], options: dict[str, bool], made_by: Any
+) -> None:
+    def seen(replaces: Callable[..., Any]) -> list[tuple[str, str]]:
+        value = make(made_by, **options)(one=1)
+        changes = ({}, {"one": 3}, {"one": 3, "three": "d"}, {"five": {}}, {"two": 2}, {"nine": 9})
+        made = replaces(value)
+        return [
+            *(outcome(lambda each=each: replaces(value, **each)) for each in changes),  # type: ignore[misc]  # now
+            outcome(lambda: (made is value, type(made) is type(value), made == value)),
+            outcome(lambda: getattr(made, "five", 0) is getattr(value, "five", 0)),
+            outcome(lambda: made.two is value.two),
+        ]
+
+    assert seen(values.replace) == seen(replace)
 
 
 def test_a_value_survives_pickling_and_knows_its_arguments_once_it_was_made() -> None:

@@ -9,20 +9,8 @@ from support.lives import born, cancelled, started, suspended
 from support.records import T0, plan, task
 
 from headrace.core.durable.answers import EventFound, Facts, answered, event_leaves, next_due_ms
-from headrace.core.durable.log import (
-    ChildRun,
-    Entry,
-    EventLeaf,
-    Kind,
-    Part,
-    SleepLeaf,
-    Tail,
-    decode_entries,
-    decode_tail,
-    encode_entries,
-    encode_tail,
-    hash_of,
-)
+from headrace.core.durable.encoding import decode_entries, decode_tail, encode_entries, encode_tail
+from headrace.core.durable.log import ChildRun, Entry, EventLeaf, Kind, Part, SleepLeaf, Tail, hash_of
 from headrace.core.durable.views import OperationKind, OperationState, asked_in_words, operation_views
 from headrace.core.durable.words import operations_in_words
 from headrace.core.waits.waiting import WaitKind, WantedEvent, waits_of

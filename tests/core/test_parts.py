@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.core.durable.log import Entry, Kind, Part, Tail, decode_entries
+from headrace.core.durable.encoding import decode_entries
+from headrace.core.durable.log import Entry, Kind, Part, Tail
 from headrace.core.durable.parts import LAST_TIER, PARTS_A_TIER, encode_part, sealing, text_of_part
 
 

@@ -8,7 +8,8 @@ import pytest
 from support.lives import born, cancelled, returned, suspended
 from support.records import T0, plan, task
 
-from headrace.core.durable.log import ChildRun, Entry, EventLeaf, Kind, Leaf, SleepLeaf, Tail, encode_tail
+from headrace.core.durable.encoding import encode_tail
+from headrace.core.durable.log import ChildRun, Entry, EventLeaf, Kind, Leaf, SleepLeaf, Tail
 from headrace.core.durable.words import groups_in_words, operations_in_words
 from headrace.core.run.derived.due import events_of, first_due_ms
 from headrace.core.run.plans.plan import Groups, ParentLeaf, PlannedEvent, PlannedSleep

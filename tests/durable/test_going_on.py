@@ -15,15 +15,18 @@ from support.fan_out import fan_out, metered
 from support.metered import MeteredStore
 
 from headrace import Context, Depends, DurableContext, EmptyModel, Hatchet
-from headrace.core.durable import log
+from headrace.core.durable import encoding
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus, TaskRow
-from headrace.engine.durable import log as durable_log
+from headrace.crypto import AesGcmCodec, LocalKey
+from headrace.engine.durable import journal
 from headrace.engine.durable.journal import Journal
 from headrace.engine.runs.attempt import run_live
 from headrace.memory.store import MemoryStore
+from headrace.ports import Ports
 from headrace.runtime.durable import kept
 from headrace.runtime.durable.entries import Entries
+from headrace.triggers.children import current
 
 lines: list[str] = []
 
@@ -54,8 +57,8 @@ async def opened(input: EmptyModel, ctx: Context) -> AsyncIterator[str]:
     lines.append("closed")
 
 
-def app() -> Hatchet:
-    hatchet = Hatchet()
+def app(of: Hatchet | None = None) -> Hatchet:
+    hatchet = of or Hatchet()
 
     @hatchet.durable_task()
     async def work(input: EmptyModel, ctx: DurableContext) -> dict[str, Any]:
@@ -85,6 +88,13 @@ def until_suspended(w: DurableWorld) -> None:
         pass
 
 
+async def opens(gate: asyncio.Event) -> None:
+    """Returns once all code has moved that waits for it."""
+    gate.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 # ---------------------------------------------------------------- it goes on
 
 
@@ -96,23 +106,36 @@ def test_either_way_a_task_gives_the_same(keeps_code: bool) -> None:
     again = ["first", "second"] * 3
     assert lines == (["first", "second", "third"] if keeps_code else ["first", *again, "third"])
     assert output(w, run_id) == '{"invocations":4,"index":5,"took":true}'
+    assert [entry.order for entry in w.app.runs.get(run_id).durable_log] == [1, 2, 3, 4, 5]
     assert len(kept._kept) == (0 if keeps_code else 3)
 
 
+def test_a_task_whose_log_is_sealed_goes_on_all_the_same() -> None:
+    w = world(app(Hatchet(codec=AesGcmCodec([LocalKey("k1", "A" * 43 + "=")]))))
+    w.engine = w.app.engine
+    run_id = w.begin("work")
+    w.drain()
+    assert lines == ["first", "second", "third"]
+    assert "$sealed" in str(w.store.items())
+    assert run_status(w.record(run_id)) is RunStatus.COMPLETED
+
+
 def test_what_goes_on_has_the_attempt_and_the_log_lines_of_its_own_invocation() -> None:
-    hatchet, tickets = Hatchet(), list[int]()
+    hatchet, tickets = Hatchet(), list[tuple[int, int]]()
 
     @hatchet.durable_task()
     async def work(input: EmptyModel, ctx: DurableContext) -> None:
         for n in range(3):
             ctx.log(f"line {n}")
-            tickets.append(ctx._work.attempt.ticket)
+            spawner = current.get()
+            assert spawner is not None
+            tickets.append((ctx._work.attempt.ticket, spawner.record.tasks["work"].ticket))
             await ctx.aio_sleep_for("1m")
 
     w = world(hatchet)
     run_id = w.begin("work")
     w.drain()
-    assert tickets == [1, 2, 3]
+    assert tickets == [(1, 1), (2, 2), (3, 3)]
     assert [each.message for each in hatchet.logs.list(run_id).rows] == ["line 0", "line 1", "line 2"]
 
 
@@ -192,10 +215,63 @@ def test_code_that_has_moved_meanwhile_does_not_go_on() -> None:
     w = world(hatchet)
     run_id = w.begin("work")
     until_suspended(w)
-    LOOP.loop.call_soon_threadsafe(gate.set)
+    LOOP.run(opens(gate))
     w.drain()
     assert output(w, run_id) == '{"invocations":2}'
     assert lines == ["moved", "moved", "went on"]
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "gave up"])
+def test_code_that_has_ended_or_given_up_a_wait_meanwhile_does_not_go_on(ends: bool) -> None:
+    """The log does not say so: only a replay makes it do."""
+    hatchet, gate = Hatchet(), asyncio.Event()
+
+    @hatchet.durable_task()
+    async def work(input: EmptyModel, ctx: DurableContext) -> None:
+        lines.append("first")
+        beside = asyncio.create_task(gate.wait())
+        long = asyncio.create_task(ctx.aio_sleep_for("2m"))
+        short = asyncio.create_task(ctx.aio_sleep_for("1m"))
+        await asyncio.wait({long, beside}, return_when=asyncio.FIRST_COMPLETED)
+        if not ends:
+            long.cancel()
+            await short
+
+    w = world(hatchet)
+    run_id = w.begin("work")
+    until_suspended(w)
+    LOOP.run(opens(gate))
+    w.drain()
+    assert lines == ["first", "first"]
+    assert run_status(w.record(run_id)) is RunStatus.COMPLETED
+
+
+def test_code_with_a_timer_of_its_own_does_not_go_on() -> None:
+    """It would go off although a replay sets it anew."""
+    hatchet = Hatchet()
+
+    @hatchet.durable_task()
+    async def work(input: EmptyModel, ctx: DurableContext) -> None:
+        lines.append("first")
+        beside = asyncio.create_task(asyncio.sleep(10_000))
+        await ctx.aio_sleep_for("1m")
+        beside.cancel()
+
+    w = world(hatchet)
+    w.begin("work")
+    w.drain()
+    assert lines == ["first", "first"]
+
+
+def test_code_of_another_version_of_the_app_does_not_go_on() -> None:
+    w = world(app())
+    run_id = w.begin("work")
+    until_suspended(w)
+    w.app = app()
+    w.app.use(Ports(store=w.store, queues=w.queues, clock=w.clock, ids=w.engine.ids))
+    w.drain()
+    assert lines == ["first", "first", "second", "third"]
+    assert run_status(w.record(run_id)) is RunStatus.COMPLETED
 
 
 def test_code_with_what_ends_with_its_invocation_does_not_go_on() -> None:
@@ -291,18 +367,19 @@ def test_the_row_says_whether_code_goes_on() -> None:
 def test_what_a_task_asks_for_and_reads_of_its_log_grows_with_its_operations_alone(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice as many operations: twice as many calls, and of each entry as many are decoded as before."""
+    """Twice as many operations: twice as many calls and units; an entry is decoded as its part is merged, four times over at most."""
     found = {size: costs(kind, size, monkeypatch) for size in (15, 30)}
-    for counted in ("asked", "decoded", "units"):
+    for counted in ("asked", "units"):
         assert found[30][counted] <= 2.3 * found[15][counted], (counted, found)
     assert found[30]["asked"] == 30 * (1 if kind == "sleeps" else 8)
+    assert all(each["decoded"] <= 4 * each["asked"] for each in found.values()), found
 
 
 def costs(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     counts = {"asked": 0, "decoded": 0}
     with monkeypatch.context() as patch:
-        patch.setattr(durable_log, "SEAL_AT_BYTES", 400)  # logs are short here, and sealed all the same
-        for of, name, counted in ((Entries, "open", "asked"), (log, "_decoded", "decoded")):
+        patch.setattr(journal, "SEAL_AT_BYTES", 400)  # logs are short here, and sealed all the same
+        for of, name, counted in ((Entries, "open", "asked"), (encoding, "_decoded", "decoded")):
             patch.setattr(of, name, counting(getattr(of, name), counts, counted))
         w, store = metered(fan_out(size, 8) if kind == "children" else sleeps(size))
         w.keeps_code = True

@@ -145,7 +145,7 @@ def test_sealed_parts_are_read_and_a_lost_one_hides_only_itself() -> None:
         assert [each.result[100:] for each in log[:30]] == [str(n) for n in range(30)]
         engine, [record] = hatchet.engine, stack.runs()
         from headrace.core.changes import Delete
-        from headrace.core.durable.log import decode_tail
+        from headrace.core.durable.encoding import decode_tail
 
         tail = decode_tail(record.tasks["long"].log)
         assert tail.parts

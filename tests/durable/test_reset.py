@@ -12,7 +12,8 @@ from support.world import Killed
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
 from headrace.core.durable.branching import branched
-from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, branch_of, decode_tail, encode_tail
+from headrace.core.durable.encoding import decode_tail, encode_tail
+from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, branch_of
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus
 from headrace.errors import NotConfigured, RunNotFound, RunNotOver

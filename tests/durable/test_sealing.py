@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.fan_out import fan_out, metered
 from support.pace import pace_of_work
 
 from headrace import Context, DurableContext, EmptyModel, Hatchet
+from headrace.core.changes import Put
 from headrace.core.durable.log import MOST_ENTRIES, Entry, Kind, Part, Tail, hash_of
-from headrace.core.durable.parts import PARTS_A_TIER, sealing
+from headrace.core.durable.parts import PARTS_A_TIER, encode_part, sealing
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.record import RunStatus, TaskStatus
 from headrace.core.run.transitions.claim import claim, take_over
 from headrace.core.run.transitions.fence import Attempt
+from headrace.core.table import log_part_key
 from headrace.engine.durable.journal import Journal
 from headrace.engine.durable.log import load_log, tail_of
 
@@ -140,6 +143,20 @@ def test_a_child_that_was_replayed_is_read_again_by_a_replay_of_its_parent() -> 
     w.app.runs.replay(run_id)
     w.drain()
     assert run_status(w.record(run_id)) is RunStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("result", "reads"), [(1, 1), ({"$sealed": "token"}, 2)], ids=["opened", "sealed still"]
+)
+def test_a_part_is_read_once_in_a_process_but_where_it_could_not_be_opened(result: Any, reads: int) -> None:
+    w, store = metered(long(1, sleeps=False))
+    part = Part(1, "owner")
+    entry = Entry(node=0, kind=Kind.MEMO, asked="a", order=1, result=result)
+    key = log_part_key("run", "loops", part.number, part.owner)
+    w.store.write(Put(key=key, item=encode_part([entry])))
+    for _ in range(2):
+        assert load_log(w.engine, "run", "loops", Tail(parts=(part,))).entries == [entry]
+    assert store.reads_of[key] == reads
 
 
 # ---------------------------------------------------------------- how far it goes

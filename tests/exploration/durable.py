@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from exploration.requests import Runs, ask
 from exploration.rows import Row, Table
 from headrace.core.changes import Key
-from headrace.core.durable.log import Entry, EventLeaf, Groups, Kind, Leaf, SleepLeaf, decode_tail
+from headrace.core.durable.encoding import decode_tail
+from headrace.core.durable.log import Entry, EventLeaf, Groups, Kind, Leaf, SleepLeaf
 from headrace.core.events.event import Event, encode_message
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan

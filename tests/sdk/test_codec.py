@@ -26,7 +26,8 @@ from headrace import (
 )
 from headrace.core import table
 from headrace.core.changes import Item, Key, Put
-from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail, encode_entries, encode_tail
+from headrace.core.durable.encoding import encode_entries, encode_tail
+from headrace.core.durable.log import Branch, Entry, Kind, Part, Tail
 from headrace.core.run.stored.texts import unzipped, zipped
 from headrace.crypto import AesGcmCodec, KmsKey, LocalKey
 from headrace.engine.engine import Limits

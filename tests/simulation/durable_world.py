@@ -17,14 +17,15 @@ from unittest.mock import patch
 
 from greenlet import getcurrent
 
-from headrace.core.durable.log import ChildRun, Entry, decode_tail
+from headrace.core.durable import encoding
+from headrace.core.durable.log import ChildRun, Entry
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import Event
 from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
 from headrace.engine.attempts.ports import DurableLog, Outcome, Succeeded, SuspendedOnOperations, Work
-from headrace.engine.durable import log as durable_log
+from headrace.engine.durable import journal
 from headrace.engine.engine import Engine
 from headrace.engine.events.handle import handle
 from headrace.engine.events.push import EVENTS_QUEUE, push
@@ -34,7 +35,8 @@ from headrace.engine.runs.start import NewRun, start, start_many
 from headrace.engine.waits.conditions import wake_suspended
 from headrace.engine.waits.kinds.children import leaf_for, open_join
 from headrace.errors import QueueUnavailable, StoreUnavailable
-from headrace.ports import Received
+from headrace.memory.queues import DEAD_LETTERS
+from headrace.ports import Outgoing, Received
 from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, Interrupted
 from simulation.checks import at_rest
@@ -155,6 +157,10 @@ class DurableSimulation(Simulation):
         return finished(record)
 
     def _lambda(self, received: Received) -> None:
+        if received.queue == DEAD_LETTERS and '"event"' in received.body:
+            self.queues.send(EVENTS_QUEUE, [Outgoing(body=received.body)])  # as people redrive it
+            self.queues.delete(received)
+            return
         if received.queue != EVENTS_QUEUE:
             self._in_a_process(received)
             return
@@ -271,7 +277,9 @@ class Attempt:
 
     def _knows_its_log(self) -> None:
         """What it has in memory is what is in its row: another invocation would read the same."""
-        tail = decode_tail(self.work.record.tasks[TASK].log).entries
+        tail = encoding._tail(
+            self.work.record.tasks[TASK].log or ""
+        ).entries  # not what this process remembers
         known = [self.entries[entry.node] for entry in tail if entry.node < len(self.entries)]
         is_open = {entry.node for entry in self.entries if entry.open}
         if known != list(tail) or is_open != {entry.node for entry in tail if entry.open}:
@@ -423,7 +431,7 @@ def simulate_durable(seed: int, *, rates: Rates | None = None, trace: bool = Fal
     """Run one seed; raises AssertionError with its last steps."""
     sim = DurableSimulation(seed, rates=rates or Rates(), trace=trace)
     try:
-        with patch.object(durable_log, "SEAL_AT_BYTES", SEAL_AT_BYTES):
+        with patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES):
             sim.run()
             durable_at_rest(sim)
     except Exception as error:

@@ -16,7 +16,7 @@ from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ParentLink, RunRecord, RunStatus
 from headrace.core.run.stored.record import record_of
 from headrace.engine.attempts.ports import Work
-from headrace.engine.durable import log as durable_log
+from headrace.engine.durable import journal
 from headrace.engine.engine import Engine
 from headrace.engine.events.push import push
 from headrace.engine.runs import resetting
@@ -273,7 +273,7 @@ def simulate_resets(seed: int, *, rates: Rates | None = None, trace: bool = Fals
     sim = ResetSimulation(seed, rates=rates or Rates(), trace=trace)
     try:
         with (
-            patch.object(durable_log, "SEAL_AT_BYTES", SEAL_AT_BYTES),
+            patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES),
             patch.object(resetting, "SEAL_AT_BYTES", SEAL_AT_BYTES),
         ):
             sim.run()

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from headrace.core.changes import ALWAYS, Update, every
 from headrace.core.durable.answers import places_in_joins
-from headrace.core.durable.log import encode_tail
+from headrace.core.durable.encoding import encode_tail
 from headrace.core.run.transitions import fence
 from headrace.core.run.transitions.claim import Resumed
 from headrace.core.table import run_key
@@ -48,7 +48,11 @@ def the_order_is_not_written() -> list[Any]:
         if not isinstance(found, answers.Resumption):
             return found
         row = found.record.tasks[message.task]
-        return replace(found, resumed=replace(found.resumed, log=row.log or ""))
+        return replace(
+            found,
+            resumed=replace(found.resumed, log=row.log or ""),
+            log=replace(found.log, tail=log.tail_of(found.record, message.task)),
+        )
 
     original = answers.resumption
     return [
@@ -71,7 +75,7 @@ def a_stale_timer_resumes() -> list[Any]:
         found = {each.node: each for each in answers.look(late, record, message.task, entries, places)}
         tail = log.with_answers(log.tail_of(record, message.task), found)
         resumed = Resumed(log=encode_tail(tail) or "", invocations=row.invocations + 1)
-        return answers.Resumption(resumed=resumed, record=record, parts={}, answered=())
+        return answers.Resumption(resumed=resumed, record=record, log=log.Log(tail, {}), answered=())
 
     def claim(at: Any, *, resumed: Any = None, **options: Any) -> Update:
         update = claims(at, resumed=resumed, **options)

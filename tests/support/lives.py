@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 from headrace.core.changes import Applied, Write, apply
-from headrace.core.durable.log import ChildRun, Entry, Kind, Tail, encode_tail
+from headrace.core.durable.encoding import encode_tail
+from headrace.core.durable.log import ChildRun, Entry, Kind, Tail
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import ErrorInfo, Payload, RunRecord, TaskStatus
 from headrace.core.run.stored.record import encode_record, record_of

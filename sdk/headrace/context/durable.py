@@ -110,7 +110,7 @@ class DurableContext(Context):
         operations = self._operations()
         codec = codec_of(result_validator)
         name = getattr(fn, "__qualname__", repr(fn))
-        asked = hash_of("memo", self.task_run_id, _jsonable(args), _jsonable(kwargs))
+        asked = hash_of("memo", self.task_run_id, _jsonable(args), _jsonable(kwargs) if kwargs else {})
         entry = await self._opened(Kind.MEMO, asked, f"a memo of {name}", label=name)
         if not entry.open:
             found: T = codec.of_value(await self._recorded(entry))
@@ -270,5 +270,10 @@ def _time(value: Json) -> datetime:
 
 
 def _jsonable(value: Any) -> Json:
+    if isinstance(value, tuple) and all(type(each) in _PLAIN for each in value):
+        return list(value)
     found: Json = json.loads(json.dumps(value, default=repr))
     return found
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})

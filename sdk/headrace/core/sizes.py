@@ -21,7 +21,7 @@ def value_bytes(value: Value) -> int:
         case None | bool():
             return 1
         case int():
-            return (len(str(abs(value))) + 1) // 2 + 1 + (value < 0)
+            return _number_bytes(value)
         case str():
             return len(value.encode())
         case bytes():
@@ -38,9 +38,21 @@ def item_bytes(item: Item) -> int:
     """Bytes of an item: its attributes' names and values. A write unit is 1,024 of them, begun ones counted."""
     texts = [value for value in item.values() if type(value) is str]
     size = _text_bytes(item) + _text_bytes(texts)
-    if len(texts) < len(item):
-        size += sum(value_bytes(value) for value in item.values() if type(value) is not str)
+    if len(texts) == len(item):
+        return size
+    for value in item.values():
+        kind = type(value)  # most are numbers and maps: a row, a record
+        if kind is int:
+            size += _number_bytes(value)  # type: ignore[arg-type]
+        elif kind is dict:
+            size += 3 + len(value) + item_bytes(value)  # type: ignore[arg-type]
+        elif kind is not str:
+            size += value_bytes(value)
     return size
+
+
+def _number_bytes(number: int) -> int:
+    return (len(str(abs(number))) + 1) // 2 + 1 + (number < 0)
 
 
 def _text_bytes(texts: Iterable[str]) -> int:

@@ -11,7 +11,9 @@ import dataclasses
 from collections.abc import Callable
 from operator import attrgetter
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
@@ -64,6 +66,51 @@ def _params(params: Any) -> Any:
     """As they were asked for: a class that is derived from it is refused with the reason that this one is frozen."""
     params.init = params.repr = params.eq = params.frozen = True
     return params
+
+
+_set = object.__setattr__
+
+
+def replace(value: T, /, **changes: Any) -> T:
+    """As `dataclasses.replace`, in a third of its time for a frozen class that checks nothing when it is made."""
+    cls: Any = type(value)
+    shape = _shapes.get(cls) or _shape(cls)
+    names, derived = shape
+    if shape is NO_SHAPE or not changes.keys() <= shape[0].keys():
+        return dataclasses.replace(value, **changes)  # type: ignore[type-var]  # and says what is wrong
+    made: T = object.__new__(cls)
+    for name in names:
+        _set(made, name, changes[name] if name in changes else getattr(value, name))
+    for name, default in derived:
+        _set(made, name, default())
+    return made
+
+
+Shape: TypeAlias = tuple[dict[str, None], tuple[tuple[str, Callable[[], Any]], ...]]
+"""The fields that a new value takes over, and those that are made anew for each, with how."""
+
+NO_SHAPE: Shape = ({}, ())
+"""Of a class that the standard library makes, or one that checks or derives something when it is made."""
+
+_shapes: dict[type, Shape] = {}
+
+
+def _shape(cls: Any) -> Shape:
+    _shapes[cls] = found = _found_shape(cls)
+    return found
+
+
+def _found_shape(cls: Any) -> Shape:
+    fields = dataclasses.fields(cls)
+    derived = [each for each in fields if not each.init]
+    if not cls.__dataclass_params__.frozen or hasattr(cls, "__post_init__"):
+        return NO_SHAPE
+    if any(each.default_factory is dataclasses.MISSING for each in derived):
+        return NO_SHAPE
+    return (
+        dict.fromkeys(each.name for each in fields if each.init),
+        tuple((each.name, each.default_factory) for each in derived),  # type: ignore[misc]  # none is MISSING
+    )
 
 
 # ---------------------------------------------------------------- __init__

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.run.plans.plan import RunPlan
 from headrace.core.run.transitions.claim import MAX_CRASHES
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.core.waits.wake_up import Account
 from headrace.engine.finished import FinishedChildren
 from headrace.engine.recent import Recent

@@ -20,7 +20,8 @@ from headrace.clients.models.runs import (
 )
 from headrace.clients.runs.facts import display_name, error_text, parent_task, shown
 from headrace.clients.runs.history import task_events
-from headrace.core.durable.log import Entry, decode_tail
+from headrace.core.durable.encoding import decode_tail
+from headrace.core.durable.log import Entry
 from headrace.core.durable.views import operation_views
 from headrace.core.run.derived.graph import TaskState
 from headrace.core.run.derived.progress import finished_at_ms, public_status, run_status, started_at_ms

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from headrace.core.durable.log import Entry, EventLeaf, Kind, Leaf, SleepLeaf
 from headrace.core.run.plans.plan import Json
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

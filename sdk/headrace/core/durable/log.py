@@ -1,4 +1,4 @@
-"""The log of a durable task, as values and as the text in its row.
+"""The log of a durable task, as values.
 
 A durable task runs again from its first line at every invocation. Its n-th durable operation is entry n of the log, its node.
 The task goes on with what the log says, in the order in which the log says it was answered. The tail of the log is in the task's
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -139,107 +139,8 @@ NO_LOG = Tail()
 
 def hash_of(*asked: Json) -> str:
     """What stands in the log for what was asked: compared at replay."""
-    text = json.dumps(asked, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    text = _sorted(asked)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:10]
 
 
-# ---------------------------------------------------------------- encoding
-
-
-def encode_entries(entries: Iterable[Entry]) -> str:
-    """Compact JSON of entries: the body of a sealed part."""
-    return _compact([_entry(each) for each in entries])
-
-
-def encode_tail(tail: Tail) -> str | None:
-    """The text for the row; None for an empty log."""
-    if tail == NO_LOG:
-        return None
-    parts: Json = [[part.number, part.owner, *([part.tier] if part.tier else ())] for part in tail.parts]
-    branches: Json = [[branch.number, branch.node] for branch in tail.branches]
-    return _compact([parts, [_entry(each) for each in tail.entries], *([branches] if branches else ())])
-
-
-def _entry(entry: Entry) -> Json:
-    if entry.child is not None:
-        data: Json = [entry.child.run_id, entry.child.first]
-    elif entry.open or entry.given_up:
-        data = [[_leaf(leaf) for leaf in group] for group in entry.groups]
-    else:
-        data = entry.result
-    out: list[Json] = [entry.node, entry.kind.value, entry.asked, entry.order, data]
-    if entry.label:
-        return [*out, int(entry.given_up), entry.label]
-    return [*out, 1] if entry.given_up else out
-
-
-def _leaf(leaf: Leaf) -> Json:
-    if isinstance(leaf, SleepLeaf):
-        return [leaf.due_at_ms, leaf.key]
-    return [leaf.event_key, leaf.key, leaf.scope, leaf.expression, leaf.since_ms]
-
-
-def _compact(value: Json) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def decode_entries(text: str) -> tuple[Entry, ...]:
-    """The entries that `encode_entries` wrote. ValueError where the text holds none."""
-    return tuple(_decoded(each) for each in json.loads(text))
-
-
-def decode_tail(text: str | None) -> Tail:
-    """The tail that `encode_tail` wrote. ValueError where the text holds none."""
-    if text is None:
-        return NO_LOG
-    parts, entries, *branches = json.loads(text)
-    return Tail(
-        parts=tuple(Part(*part) for part in parts),
-        entries=tuple(_decoded(each) for each in entries),
-        branches=tuple(Branch(*branch) for found in branches for branch in found),
-    )
-
-
-def _decoded(raw: Sequence[object]) -> Entry:
-    node, kind, asked, order, data, *rest = raw
-    given_up, label = bool(rest and rest[0]), str(rest[1]) if len(rest) > 1 else ""
-    if not (isinstance(node, int) and isinstance(order, int)):
-        raise ValueError(f"no entry of a durable log: {raw!r}")
-    found = Kind(str(kind))
-    child, groups, result = _data(found, data, is_open=order == 0 or given_up)
-    return Entry(
-        node=node,
-        kind=found,
-        asked=str(asked),
-        order=order,
-        groups=groups,
-        child=child,
-        result=result,
-        given_up=given_up,
-        label=label,
-    )
-
-
-def _data(kind: Kind, data: object, *, is_open: bool) -> tuple[ChildRun | None, Groups, Json]:
-    """What an entry of a kind holds: the child, the groups that are waited for, or the result."""
-    match kind:
-        case Kind.RUN:  # without a child: it is being started
-            named = isinstance(data, list) and data
-            return (ChildRun(str(named[0]), int(str(named[1]))) if named else None), (), None
-        case Kind.WAIT if is_open and isinstance(data, list):
-            return None, tuple(tuple(_decoded_leaf(leaf) for leaf in group) for group in data), None
-        case _:
-            return None, (), data  # type: ignore[return-value]  # it is JSON
-
-
-def _decoded_leaf(raw: list[object]) -> Leaf:
-    if len(raw) == 2:
-        return SleepLeaf(int(str(raw[0])), str(raw[1]))
-    event_key, key, scope, expression, since_ms = raw
-    return EventLeaf(
-        str(event_key),
-        str(key),
-        scope if isinstance(scope, str) else None,
-        expression if isinstance(expression, str) else None,
-        since_ms if isinstance(since_ms, int) else None,
-    )
+_sorted = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode

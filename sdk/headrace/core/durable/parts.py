@@ -7,12 +7,12 @@ operations is written four times over at most, and read in a few items however l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from headrace.core.changes import Item
-from headrace.core.durable.log import Entry, Part, Tail, encode_entries
+from headrace.core.durable.encoding import encode_entries
+from headrace.core.durable.log import Entry, Part, Tail
 from headrace.core.run.stored.texts import unzipped, zipped
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 
 PARTS_A_TIER = 4
 LAST_TIER = 3

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import assert_never
 
+from headrace.core.changes import copied
 from headrace.core.durable.log import Branch, Entry, Kind, branch_of
 from headrace.core.durable.words import groups_in_words
 from headrace.core.run.plans.plan import Json
@@ -53,7 +54,7 @@ def operation_views(entries: Iterable[Entry], branches: Sequence[Branch] = ()) -
             asked=asked_in_words(entry),
             state=_state(entry),
             order=entry.order or None,
-            result=entry.result,
+            result=copied(entry.result),  # type: ignore[arg-type]  # JSON is made of values
             child_run_id=entry.child.run_id if entry.child is not None else None,
         )
         for entry in entries

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from headrace.core.durable.answers import waits
-from headrace.core.durable.log import EventLeaf, Groups, Kind, Leaf, decode_tail
+from headrace.core.durable.encoding import decode_tail
+from headrace.core.durable.log import EventLeaf, Groups, Kind, Leaf
 from headrace.core.run.plans.plan import ParentLeaf, PlannedEvent, PlannedSleep, TaskPlan
 
 

@@ -6,7 +6,6 @@ What a message `task/ticket` has on its account: its own task, and every task th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from headrace.core.points import AtOperations
 from headrace.core.run.derived.due import events_of, first_due_ms
@@ -30,6 +29,7 @@ from headrace.core.run.effects import (
 from headrace.core.run.message import Conditions, TaskMessage, riders
 from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
+from headrace.core.values import replace
 
 LOST_WORKER, DEAD_LETTER = "LostWorkerError", "DeadLetterError"
 """The errors of tasks that did not end by what their own code did."""

@@ -8,7 +8,7 @@ Attribute names are short because DynamoDB bills them at every write.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +18,7 @@ from headrace.core.run.generation import Generation
 from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.table import input_key, run_key, run_shard, runs_listed
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 
 
 class TaskStatus(StrEnum):

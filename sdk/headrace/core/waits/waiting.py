@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from headrace.core.durable.answers import waits
-from headrace.core.durable.log import Entry, EventLeaf, SleepLeaf, decode_tail
+from headrace.core.durable.encoding import decode_tail
+from headrace.core.durable.log import Entry, EventLeaf, SleepLeaf
 from headrace.core.durable.views import asked_in_words
 from headrace.core.durable.words import conditions_in_words
 from headrace.core.run.derived.graph import TaskState, leaf_met, states

@@ -12,13 +12,8 @@ from headrace.core.durable.answers import (
     places_in_joins,
     waits,
 )
-from headrace.core.durable.log import (
-    Entry,
-    Kind,
-    Part,
-    decode_tail,
-    encode_tail,
-)
+from headrace.core.durable.encoding import decode_tail, encode_tail, texts_of
+from headrace.core.durable.log import Entry, Kind
 from headrace.core.run.message import TaskMessage, encode_message
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskRow
@@ -27,7 +22,7 @@ from headrace.core.table import join_partition, run_key
 from headrace.core.values import dataclass
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.durable.facts import events_for, facts_for
-from headrace.engine.durable.log import load_log, tail_of, with_answers
+from headrace.engine.durable.log import Log, load_log, tail_of, with_answers
 from headrace.engine.engine import Engine
 from headrace.engine.timers import send_at
 from headrace.engine.waits.kinds.children import is_empty
@@ -74,11 +69,11 @@ def _any_answer(engine: Engine, record: RunRecord, task: str, row: TaskRow) -> b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:
-    """What a claim writes, what is in the sealed parts of the log, and the operations that it answers, as they were."""
+    """What a claim writes, the log of that, and the operations that it answers, as they were."""
 
     resumed: Resumed
     record: RunRecord
-    parts: Mapping[Part, tuple[Entry, ...]]
+    log: Log
     answered: tuple[Entry, ...]
 
 
@@ -101,7 +96,7 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
         return None
     row = record.tasks[message.task]
     found = load_log(engine, record.run_id, message.task, tail_of(record, message.task))
-    tail, entries = found.tail, found.entries
+    entries = found.entries
     now_ms = engine.clock.now_ms()
     answers = {
         entry.node: entry for entry in look(engine, record, message.task, entries, places_in_joins(entries))
@@ -111,11 +106,11 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
             return None  # a later delivery of this message has claimed meanwhile, and taken the answers: the message is its own
         _send_on(engine, record, message, entries, looked_at_ms=now_ms)
         return NOTHING
-    log = encode_tail(with_answers(tail, answers))
+    log = Log(with_answers(found.tail, answers), found.parts, texts_of(row.log))
     return Resumption(
-        resumed=Resumed(log=log or "", invocations=row.invocations + 1),
+        resumed=Resumed(log=encode_tail(log.tail, log.texts) or "", invocations=row.invocations + 1),
         record=record,
-        parts=found.parts,
+        log=log,
         answered=tuple(entry for entry in entries if entry.node in answers),
     )
 

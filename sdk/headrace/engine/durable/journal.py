@@ -6,13 +6,15 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.core.durable.answers import next_due_ms, places_in_joins
-from headrace.core.durable.log import Branch, Entry, Part, Tail, encode_tail
+from headrace.core.durable.encoding import Texts, encoded
+from headrace.core.durable.log import SEAL_AT_BYTES, Branch, Entry, Part, Tail
 from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.run.stored.rows import marked
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.sealed import check_opened
 from headrace.engine.attempts.ports import DurableLog
 from headrace.engine.durable import answers, log, subscriptions
+from headrace.engine.durable.log import Log
 from headrace.engine.engine import Engine
 
 
@@ -24,14 +26,14 @@ class Journal:
         engine: Engine,
         record: RunRecord,
         attempt: Attempt,
-        known: Mapping[Part, tuple[Entry, ...]] | None = None,
+        resumed: Log | None = None,
         *,
         before: TaskRow | None = None,
         stays: bool = False,
     ) -> None:
-        """`known`: what is in sealed parts that were read already, as the attempt goes on after a suspension. `before`: the row as that left it.
+        """`resumed`: the log as the claim has written it, as the attempt goes on after a suspension. `before`: the row as that left it.
         `stays`: see `DurableLog`."""
-        self.resumed = known is not None
+        self.resumed = resumed is not None
         self.stays = stays
         self._before = before
         self._suspended_with: str | None = None
@@ -39,10 +41,13 @@ class Journal:
         self._record = record
         self._attempt = attempt
         self._tail = Tail()
-        self._read: Tail | None = None
+        self._read: Tail | None = resumed.tail if resumed is not None else None
         self._put: dict[int, Entry] = {}  # since the tail was last put together: a call may put thousands
-        self._parts: Mapping[Part, tuple[Entry, ...]] = known or {}  # what is in the sealed ones
+        self._parts: Mapping[Part, tuple[Entry, ...]] = (
+            resumed.parts if resumed is not None else {}
+        )  # what is in the sealed ones
         self._children: dict[int, Entry] = {}  # all that have started one
+        self._texts: Texts = resumed.texts if resumed is not None else {}
         self._changed = False
         self._armed: set[int] = set()
         self._lock = threading.Lock()  # code puts on its event loop, and writes on threads
@@ -160,7 +165,7 @@ class Journal:
 
     def unwritten(self) -> str | None:
         """The log for the attempt's commit, which writes the row as a whole; None for an empty one."""
-        self._suspended_with = encode_tail(self._sealed())
+        self._suspended_with = self._sealed()
         return self._suspended_with
 
     def _whole(self) -> Tail:
@@ -170,15 +175,19 @@ class Journal:
                 self._tail, self._put = log.with_answers(self._tail, self._put), {}
             return self._tail
 
-    def _sealed(self) -> Tail:
-        """The tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
+    def _sealed(self) -> str | None:
+        """The text of the tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
         before = self._whole()
+        text = encoded(before, self._texts)
+        if len(text or "") <= SEAL_AT_BYTES:
+            return text
         made = log.seal(self._engine, self._record, self._attempt, before, self._parts)
         if made is None:
-            return before
+            return text
+        self._texts = {}  # most of them are in the part by now
         known = {entry.node: entry for entry in before.entries}
         with self._lock:
             since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
             self._tail = log.with_answers(made.tail, since)
             self._parts = {**self._parts, made.part: made.entries}
-        return made.tail
+        return encoded(made.tail, self._texts)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field
 
 from headrace.core.changes import Applied, Put
-from headrace.core.durable.log import (
-    SEAL_AT_BYTES,
-    Entry,
-    Part,
-    Tail,
-    decode_entries,
-    decode_tail,
-    encode_tail,
-)
+from headrace.core.durable.encoding import Texts, decode_entries, decode_tail
+from headrace.core.durable.log import Entry, Part, Tail
 from headrace.core.durable.parts import Sealing, encode_part, sealing, text_of_part
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.run.transitions.lease import save_log
+from headrace.core.sealed import MARK
 from headrace.core.table import log_part_key
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The log of a task as it was read: the tail in its row, and what is in the sealed parts."""
+    """The log of a task as it was read: the tail in its row, and what is in the sealed parts. `texts`: what was encoded of it meanwhile."""
 
     tail: Tail
     parts: Mapping[Part, tuple[Entry, ...]]
+    texts: Texts = field(default_factory=dict)
 
     @property
     def entries(self) -> list[Entry]:
@@ -57,7 +52,8 @@ def load_log(
             raise ValueError(f"part {part.number} of the durable log of task {task} is missing")
         text = text_of_part(item)
         parts[part] = decode_entries(text)
-        engine.log_parts.put((run_id, task, part), parts[part], len(text))
+        if MARK not in text:  # what could not be opened now may be another time
+            engine.log_parts.put((run_id, task, part), parts[part], len(text))
     return Log(tail, parts)
 
 
@@ -70,12 +66,10 @@ def tail_of(record: RunRecord, task: str) -> Tail:
 def seal(
     engine: Engine, record: RunRecord, attempt: Attempt, tail: Tail, known: Mapping[Part, tuple[Entry, ...]]
 ) -> Sealing | None:
-    """Of a tail that is too long to be written again and again, put the answered entries into an item. None: nothing is to be sealed.
+    """Of a tail that is too long to be written again and again, put the answered entries into an item. None: nothing of it is answered.
 
     The attempt's owner is in the item's key, so an attempt that lost its lease overwrites nothing: the one that took over has the same ticket.
     """
-    if len(encode_tail(tail) or "") <= SEAL_AT_BYTES:
-        return None
     made = sealing(tail, known, owner=attempt.owner)
     if made is not None:
         key = log_part_key(record.run_id, attempt.task, made.part.number, made.part.owner)
@@ -85,15 +79,15 @@ def seal(
     return made
 
 
-def save(engine: Engine, attempt: Attempt, tail: Tail) -> bool:
-    """Write the log of a running attempt. False: the attempt is fenced, or its run was cancelled."""
-    written = engine.store.write(save_log(attempt, encode_tail(tail)))
+def save(engine: Engine, attempt: Attempt, text: str | None) -> bool:
+    """Write the tail of a running attempt's log. False: the attempt is fenced, or its run was cancelled."""
+    written = engine.store.write(save_log(attempt, text))
     if isinstance(written, Applied):
         return True
     if written.item is None:
         return False
     row = record_in(engine, written.item).tasks.get(attempt.task)  # a lost response leaves what we wrote
-    return row is not None and row.owner == attempt.owner and row.log == encode_tail(tail)
+    return row is not None and row.owner == attempt.owner and row.log == text
 
 
 def with_answers(tail: Tail, answers: Mapping[int, Entry]) -> Tail:

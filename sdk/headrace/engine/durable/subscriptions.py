@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from headrace.core.durable.answers import (
     event_leaves,
 )
-from headrace.core.durable.log import (
-    Entry,
-    decode_tail,
-)
+from headrace.core.durable.encoding import decode_tail
+from headrace.core.durable.log import Entry
 from headrace.core.run.record import RunRecord
 from headrace.engine.engine import Engine
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from headrace.core.run.effects import (
@@ -32,7 +31,7 @@ from headrace.core.run.message import encode_message
 from headrace.core.run.outgoing import message_for
 from headrace.core.run.owed import owed_by_cancelling
 from headrace.core.run.record import RunRecord
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.engine import Engine
 from headrace.engine.timers import set_timer
 from headrace.engine.waits.keys import group_for, has_gates

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -17,7 +16,7 @@ from headrace.core.run.transitions.commit import (
 )
 from headrace.core.sealed import opened
 from headrace.core.table import output_key
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.attempts.payloads import load_output, place_output, save
 from headrace.engine.attempts.ports import (
@@ -159,7 +158,7 @@ def _journal(engine: Engine, claimed: Claimed, *, stays: bool = False) -> Journa
     from headrace.engine.durable.journal import Journal
 
     return Journal(
-        engine, claimed.record, claimed.attempt, claimed.log_parts, before=claimed.suspended, stays=stays
+        engine, claimed.record, claimed.attempt, claimed.log, before=claimed.suspended, stays=stays
     )
 
 

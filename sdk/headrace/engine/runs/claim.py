@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.changes import Applied
@@ -28,6 +27,7 @@ from headrace.core.run.transitions.commit import give_up
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.run.transitions.settle import schedule_timed_out, settle_unrun
 from headrace.core.table import input_key, run_key
+from headrace.core.values import replace
 from headrace.engine.attempts.patience import patiently
 from headrace.engine.attempts.payloads import load_input, save
 from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison
@@ -147,7 +147,7 @@ def _resume(
     claimed = _claimed(engine, host, received, message, record_in(engine, written.item), attempt)
     if not isinstance(claimed, Claimed):
         return claimed
-    return replace(claimed, log_parts=found.parts, suspended=found.record.tasks[message.task])
+    return replace(claimed, log=found.log, suspended=found.record.tasks[message.task])
 
 
 def _replayed(engine: Engine, record: RunRecord, message: TaskMessage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from headrace.runtime.control import LiveControl
 from headrace.runtime.deadline import Ending, TimedOut
 
 if TYPE_CHECKING:
-    from headrace.core.durable.log import Entry, Part
+    from headrace.engine.durable.log import Log
     from headrace.runtime.overstaying import Overstaying
 
 
@@ -39,9 +39,7 @@ class Claimed:
     )  # of this chain, so that nothing is read twice
     keep_lease: Callable[[LiveControl], bool] | None = None  # of a batch: in place of the record's own
     on_timeout: Callable[[TimedOut], object] | None = None  # of a batch: commits its members
-    log_parts: Mapping[Part, tuple[Entry, ...]] | None = (
-        None  # of a resumed durable task: what was read of its log
-    )
+    log: Log | None = None  # of a resumed durable task: its log, as this claim has written it
     suspended: TaskRow | None = None  # of a resumed durable task: its row before this claim
 
     @property

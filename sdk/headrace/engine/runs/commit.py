@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import assert_never
 
 from headrace.core.changes import Applied, Put, Update, Written
@@ -22,7 +21,7 @@ from headrace.core.run.transitions.commit import (
 )
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import attempt_key
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.attempts.ports import (
     EachEnded,
     Raised,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from headrace.core.changes import Applied
@@ -29,6 +28,7 @@ from headrace.core.run.transitions.claim import claim, rides_on
 from headrace.core.run.transitions.commit import Fenced, holds, retry_of
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
+from headrace.core.values import replace
 from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
 from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison, Raised, Succeeded
 from headrace.engine.catalog.plans import message_in, record_in
@@ -208,7 +208,7 @@ def _advance(
     _tell_outcome(engine, host, done.record, ran, claimed)
     owed = owed_after(done.record, attempt.task)
     going_on = [
-        replace(claimed, record=done.record, attempt=rider, log_parts=None, suspended=None)
+        replace(claimed, record=done.record, attempt=rider, log=None, suspended=None)
         for rider in riders
         if holds(done.record, rider)
     ]
@@ -216,7 +216,7 @@ def _advance(
     pay(engine, done.record, [effect for effect in owed if effect not in followers])
     if not followers:
         return going_on or Done()
-    here = replace(claimed, record=done.record, log_parts=None, suspended=None)
+    here = replace(claimed, record=done.record, log=None, suspended=None)
     if not going_on and len(followers) == 1:
         return _claim_follower(engine, host, message, here, followers[0])
     for follower in followers:

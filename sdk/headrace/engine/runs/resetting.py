@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from headrace.core.changes import ITEM_MISSING, AtMost, Put, either
 from headrace.core.durable.branching import branched
-from headrace.core.durable.log import SEAL_AT_BYTES, Tail, decode_tail, encode_tail
+from headrace.core.durable.encoding import decode_tail, encode_tail
+from headrace.core.durable.log import SEAL_AT_BYTES, Tail
 from headrace.core.durable.parts import encode_part, sealing
 from headrace.core.run.derived.graph import states
 from headrace.core.run.derived.progress import finished, run_status

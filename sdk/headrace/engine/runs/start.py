@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 
 from headrace.core.changes import Applied, Write, Written
 from headrace.core.run.idempotency import IdempotencyKey
@@ -22,7 +22,7 @@ from headrace.core.run.routing import AS_PLANNED, Routing
 from headrace.core.run.transitions.claim import create
 from headrace.core.sizes import check_metadata
 from headrace.core.table import idempotency_partition, input_key
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.attempts.payloads import place_input, save
 from headrace.engine.catalog.plans import record_in, store_plans
 from headrace.engine.engine import Engine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from headrace.core.changes import Applied, Written
 from headrace.core.run.message import Conditions, TaskMessage, encode_message
@@ -12,6 +11,7 @@ from headrace.core.run.outgoing import message_now
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import WAIT, line_partition
+from headrace.core.values import replace
 from headrace.core.waits.line import Waiter, decode_waiter, woken
 from headrace.engine.engine import Engine
 from headrace.ports import Outgoing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import field, replace
+from dataclasses import field
 
 from headrace.core.durable.log import (
     LONGEST_LABEL,
@@ -17,7 +17,7 @@ from headrace.core.durable.log import (
 )
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 from headrace.engine.attempts.ports import DurableLog
 from headrace.errors import NonDeterminismError
 from headrace.runtime.durable.invocation import Invocation

@@ -12,6 +12,7 @@ from headrace.errors import StoreUnavailable
 from headrace.runtime.durable.entries import Entries
 from headrace.runtime.durable.invocation import Invocation
 from headrace.runtime.durable.turns import Turns
+from headrace.runtime.hands import HANDS
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Looks:
         if not asked or self._are_all_new(asked):
             return False
         try:
-            found = await asyncio.to_thread(self._look, asked)
+            found = await HANDS.call(lambda: self._look(asked))
         except StoreUnavailable:
             return False
         if not found:
@@ -44,7 +45,7 @@ class Looks:
         for entry in answered:
             self._turns.answered(entry.node)
         if event_leaves(answered):  # not before the answers are written: they would be lost
-            await asyncio.to_thread(self._invocation.log.disarm, answered)
+            await HANDS.call(lambda: self._invocation.log.disarm(answered))
         return True
 
     def _are_all_new(self, asked: Sequence[Entry]) -> bool:
@@ -70,14 +71,14 @@ class Looks:
         """Write what was put. Does not return where the attempt is fenced, or its run was cancelled: the heartbeat, or the deadline, ends it."""
         log = self._invocation.log
         async with self._saving:  # one after the other; an earlier one may have taken what was put along
-            saved = not log.changed or await asyncio.to_thread(log.save)
+            saved = not log.changed or await HANDS.call(log.save)
         if not saved:
             await self._fenced()
 
 
 async def on_thread_if(blocks: bool, work: Callable[[], T]) -> T:
     """A thread only for what may block: the way there and back takes as long as a step."""
-    return await asyncio.to_thread(work) if blocks else work()
+    return await HANDS.call(work) if blocks else work()
 
 
 def _begins_now(entry: Entry, now_ms: int) -> bool:

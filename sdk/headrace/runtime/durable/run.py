@@ -133,7 +133,7 @@ class DurableRun:
         futures = {node: self._turns.wait_for(node) for node in asked.values()}
         self._stirred.set()
         try:
-            await asyncio.gather(*futures.values())
+            await (futures[asked[nodes[0]]] if len(futures) == 1 else asyncio.gather(*futures.values()))
         except asyncio.CancelledError:
             for node, future in futures.items():
                 if future.cancelled():
@@ -208,7 +208,9 @@ class DurableRun:
 
     def goes_on(self, log: DurableLog) -> bool:
         """Whether it goes on with a log: it stands where it was left, and the log is the one that it has left, with answers."""
-        if not (self.stays and self._left and asyncio.get_running_loop() is self._loop and self._parked()):
+        if not self.stays or asyncio.get_running_loop() is not self._loop:
+            return False
+        if self._main is None or self._main.done():
             return False
         answered = log.answered_since(self._invocation.log)
         if answered is None:

@@ -8,12 +8,11 @@ child is ready.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeAlias
 
 from headrace.core.run.plans.plan import Group, Groups, ParentLeaf, RunPlan, TaskKind, TaskPlan
 from headrace.core.run.record import SETTLED, RunRecord, TaskRow, TaskStatus
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

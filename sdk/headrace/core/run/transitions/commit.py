@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from headrace.core.changes import (
     Path,
@@ -33,7 +32,7 @@ from headrace.core.run.transitions.fence import (
     stored_row,
     ticket_is,
 )
-from headrace.core.values import dataclass
+from headrace.core.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from headrace.core.changes import (
     ITEM_EXISTS,
     Missing,
@@ -31,6 +29,7 @@ from headrace.core.run.transitions.fence import (
     unclaimed,
 )
 from headrace.core.table import run_key
+from headrace.core.values import replace
 
 
 def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_ms: int) -> Update:
