@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from random import Random
 
 import pytest
 from support.records import plan, task
@@ -21,6 +22,9 @@ from headrace.engine.runs.deliver import deliver
 from headrace.engine.runs.read import read
 from headrace.ports import MAX_ITEM_BYTES, Outgoing, Received
 
+TRACE = "".join(chr(Random(n).randrange(0x4E00, 0x9FFF)) for n in range(8_000))
+"""No two lines of it are alike: compressed, it is hardly smaller."""
+
 
 class Fails:
     """Code whose every attempt fails with a long error in three-byte letters."""
@@ -32,7 +36,7 @@ class Fails:
 
     def call(self, work: Work) -> Outcome:
         self.ran[work.task] += 1
-        return Raised(ErrorInfo(type="DatabaseError", message="接続できません" * 300, trace="線" * 8_000))
+        return Raised(ErrorInfo(type="DatabaseError", message="接続できません" * 300, trace=TRACE))
 
     async def acall(self, work: Work) -> Outcome:
         return self.call(work)
