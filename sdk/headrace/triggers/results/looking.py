@@ -1,7 +1,7 @@
 """When to look at a run that is waited for, and how: what threads and event loops that wait have in common.
 
-First it is polled, at a slowing pace, by eventually consistent reads. What lasts longer than a third of a second asks to be told at the
-reply queue of this process; then it is looked at when it is told, and now and then in case it is not.
+First it is polled, 40 ms apart at most, by eventually consistent reads. What lasts longer than a third of a second asks to be told at the
+reply queue of this process, once that is made; then it is looked at when it is told, and now and then in case it is not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 GROWTH = 1.3
 """What a pause is multiplied by after each poll that found the run still open."""
+
+QUICK_S = 0.04
+"""The longest pause between polls of a run whose end may soon be told: what it is noticed late by, at most."""
+
+QUICK_FOR_S = 2.5
+"""How long a wait polls at that pace at most: by then its process has made its reply queue, the first time that it needs one."""
 
 POLLED_S = 1 / 3
 """How long a run is polled before its end is asked for. A process whose `longest_poll_s` is no longer polls on: it asks for that pace."""
@@ -78,7 +84,7 @@ class Looker:
         record = self.mailbox.started(run_id)
         if record is not None:
             watch.found, watch.told_at, watch.fresh = record, record.routing.reply_to, True
-            watch.look_at = now + self._pause_s(watch)
+            watch.look_at = now + self._pause_s(watch, now)
         if over:
             watch.hear(now)
         return watch
@@ -146,12 +152,17 @@ class Looker:
             watch.misses += 1
             watch.pause_s = max(watch.pause_s, UNKNOWN_PAUSE_S)
         watch.over = watch.misses >= UNKNOWN_TRIES if record is None else finished(record)
-        watch.look_at = now + self._pause_s(watch)
+        watch.look_at = now + self._pause_s(watch, now)
 
-    def _pause_s(self, watch: Watch) -> float:
+    def _longest_s(self, watch: Watch, now: float) -> float:
+        longest_s = self.settings.longest_poll_s
+        quick = self.mailbox.may_open and longest_s > POLLED_S and now - watch.began < QUICK_FOR_S
+        return min(QUICK_S, longest_s) if quick else longest_s
+
+    def _pause_s(self, watch: Watch, now: float) -> float:
         if watch.told_at is None or watch.told_at != self.mailbox.address or watch.found is None:
-            pause_s, longest_s = watch.pause_s, self.settings.longest_poll_s
-            watch.pause_s = min(pause_s * GROWTH, max(longest_s, self.settings.poll_s))
+            pause_s = watch.pause_s
+            watch.pause_s = min(pause_s * GROWTH, max(self._longest_s(watch, now), self.settings.poll_s))
             return pause_s
         pause_s = watch.doubt_s
         watch.doubt_s = LONGEST_DOUBT_S
