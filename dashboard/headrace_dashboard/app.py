@@ -83,8 +83,11 @@ class Dashboard:
             Route("/gates", pages.show("gates.html", gates.view)),
             Route("/events", pages.show("events.html", triggers.events)),
             Route("/schedules", pages.show("schedules.html", triggers.schedules)),
+            Route("/schedules/delete", pages.act(triggers.delete), methods=["POST"]),
             Route("/webhooks", pages.show("webhooks.html", triggers.webhooks)),
             Route("/workers", pages.show("workers.html", workers.view)),
+            Route("/workers/{name}/pause", pages.act(workers.pause), methods=["POST"]),
+            Route("/workers/{name}/unpause", pages.act(workers.unpause), methods=["POST"]),
             Route("/cost", pages.show("cost.html", workers.cost)),
         ]
         app = Starlette(

@@ -13,6 +13,7 @@ from headrace_dashboard.formats import now_of
 
 DAY_S = 86_400
 INDEXES = ("listing", "failed")
+HERE = "What a workflow costs is counted here by: headrace cost MODULE:APP --workflow NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,15 @@ def last_day(hatchet: Headrace) -> Cost:
     try:
         sums = _sums(boto3.client("cloudwatch"), asked, now_of(hatchet))
     except (BotoCoreError, ClientError) as error:
-        return Cost(lines=(), missing=f"CloudWatch gave no figures: {error}")
+        return Cost(lines=(), missing=f"CloudWatch gave no figures: {error} {HERE}")
     totals: dict[str, float] = {}
     for each, total in zip(asked, sums, strict=True):
         totals[each.what] = totals.get(each.what, 0.0) + total
     if not any(totals.values()):
-        return Cost(lines=(), missing="CloudWatch counted nothing in the last 24 hours.")
+        return Cost(
+            lines=(),
+            missing=f"CloudWatch counted nothing in the last 24 hours: an emulated AWS never does. {HERE}",
+        )
     return Cost(lines=tuple(_line(what, units) for what, units in totals.items()))
 
 

@@ -54,9 +54,24 @@ def pretty(value: Any) -> str:
     return json.dumps(readable(value), indent=2, ensure_ascii=False, default=str)
 
 
+def inline(value: Any) -> str:
+    """JSON on one line; text as it is, and nothing for what is not there."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(readable(value), ensure_ascii=False, default=str)
+
+
 def plain(text: str | None) -> str:
     """Text without control characters: what a terminal escape would do, a page does not show."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", readable_text(text or ""))
 
 
-FILTERS = {"when": when, "clock": clock, "took": took, "count": count, "pretty": pretty, "plain": plain}
+FILTERS = {
+    "when": when,
+    "clock": clock,
+    "took": took,
+    "count": count,
+    "pretty": pretty,
+    "inline": inline,
+    "plain": plain,
+}

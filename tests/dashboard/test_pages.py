@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from browser.dashboard_app import ATTACK
@@ -46,8 +47,16 @@ def test_crons_and_scheduled_runs(site: Site) -> None:
     text = site.client.get("/schedules").text
     assert "0 3 * * *" in text
     assert "2050-01-01 00:00:00" in text
-    site.hatchet.cron.delete(cron.metadata.id)
-    site.hatchet.scheduled.delete(planned.metadata.id)
+    token = {"_token": site.access.form_token}
+    assert site.client.post("/schedules/delete", data=token).status_code == 400
+    assert site.client.post("/schedules/delete", data=token | {"cron": cron.metadata.id}).status_code == 303
+    assert (
+        site.client.post("/schedules/delete", data=token | {"scheduled": planned.metadata.id}).status_code
+        == 303
+    )
+    gone = site.client.get("/schedules").text
+    assert "0 3 * * *" not in gone
+    assert "2050-01-01" not in gone
 
 
 def test_the_log_of_a_durable_task() -> None:
@@ -69,6 +78,7 @@ def test_the_log_of_a_durable_task() -> None:
         hatchet.runs.cancel(ref.workflow_run_id)
         over = client.get(page).text
         token = over.partition('name="_token" value="')[2].partition('"')[0]
+        assert "{&#39;" not in over, "results are JSON, as code sees them"
         asked = {"_token": token, "task": ref.workflow_run_id, "node": "1", "branch": "0"}
         assert client.post(f"{page}/reset", data={**asked, "node": "9"}).status_code == 400
         assert client.post(f"{page}/reset", data={**asked, "node": "x"}).status_code == 400
@@ -156,6 +166,16 @@ def test_an_input_that_is_no_object_starts_nothing(site: Site, text: str) -> Non
     answer = site.client.post("/workflows/greet/run", data=form)
     assert answer.status_code == 400
     assert "the input" in answer.text
+
+
+def test_a_worker_is_paused_and_goes_on(site: Site) -> None:
+    form = {"_token": site.access.form_token}
+    assert 'href="/workflows/flow"' in site.client.get("/workers").text
+    assert site.client.post("/workers/main/pause", data=form).status_code == 303
+    assert "/workers/main/unpause" in site.client.get("/workers").text
+    assert site.client.post("/workers/main/unpause", data=form).status_code == 303
+    assert "/workers/main/pause" in site.client.get("/workers").text
+    assert site.client.post("/workers/nope/pause", data=form).status_code in (400, 404)
 
 
 def test_pause_and_unpause(site: Site) -> None:
@@ -280,6 +300,42 @@ def test_a_field_of_another_kind_starts_nothing(
     answer = client.post("/workflows/buy/run", data={"_token": access.form_token, "by": "fields", **given})
     assert answer.status_code == 400
     assert says in answer.text
+
+
+def test_all_that_match_are_run_again_or_cancelled_and_the_page_says_how_far_it_is() -> None:
+    hatchet, good = Headrace(), set[str]()
+
+    @hatchet.task(name="charge")
+    def charge(input: EmptyModel, ctx: Context) -> None:
+        if ctx.workflow_run_id not in good:
+            raise RuntimeError("no")
+
+    @hatchet.task(name="later")
+    def later(input: EmptyModel, ctx: Context) -> None: ...
+
+    hatchet.worker("w", workflows=[charge, later])
+    with local(hatchet, backend="memory", background=False) as stack:
+        access = Access(session=None, hosts=frozenset())
+        client = TestClient(Dashboard(hatchet=hatchet, access=access).app(), follow_redirects=False)
+        failed = [hatchet.runs.create("charge", {}).run.metadata.id for _ in range(12)]
+        stack.drain()
+        good.update(failed)
+        hatchet.workflows.pause("later", timedelta(hours=1))
+        open_ones = [hatchet.runs.create("later", {}).run.metadata.id for _ in range(2)]
+        page = client.get("/runs?status=FAILED&workflow=charge&hours=2").text
+        form = page.partition('name="all" value="1"')[2].partition("</form>")[0]
+        asked = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+        assert asked == {"status": "FAILED", "workflow": "charge", "hours": "2"}
+        token = {"_token": access.form_token, "all": "1", "back": "/runs?workflow=charge"}
+        again = client.post("/runs/replay", data=token | asked).headers["location"]
+        client.post("/runs/cancel", data=token | {"workflow": "later"})
+        stack.deliver_all()
+        said = client.get(again).text
+        assert "12 runs of 12 looked at, 12 started again. Done." in said
+        assert {hatchet.runs.get_status(run_id).value for run_id in failed} == {"COMPLETED"}
+        assert {hatchet.runs.get_status(run_id).value for run_id in open_ones} == {"CANCELLED"}
+        assert client.post("/runs/replay", data=token | {"hours": "x"}).status_code == 400
+        assert 'name="all"' not in client.get(f"/runs?parent={failed[0]}").text
 
 
 def test_a_workflow_is_drawn_without_a_run(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Context, Headrace, RateLimit, RateLimitDuration, Settings
+from headrace import Context, DurableContext, Headrace, RateLimit, RateLimitDuration, Settings
 from headrace.engine.attempts.ports import Work
 from headrace.memory.queues import MemoryQueues
 from headrace.memory.store import MemoryStore
@@ -200,3 +200,37 @@ def test_each_member_of_a_batch_is_told() -> None:
         stack.drain()
         for run_id in ids:
             assert "TIMEOUT_REFRESHED" in [each.event_type.value for each in events(app, run_id)]
+
+
+@pytest.mark.parametrize("retried", [False, True])
+def test_a_durable_run_began_when_its_code_did_however_often_it_was_resumed(retried: bool) -> None:
+    app = Headrace(config=Settings())
+
+    @app.durable_task(name="sleeps", retries=1)
+    async def sleeps(input: dict[str, Any], ctx: DurableContext) -> dict[str, Any]:
+        await ctx.aio_sleep_for(timedelta(hours=1))
+        await ctx.aio_sleep_for(timedelta(hours=2))
+        if retried and ctx.retry_count == 0:
+            raise RuntimeError("once")
+        return {}
+
+    app.worker("w", workflows=[sleeps])
+    with local(app, backend="memory", background=False) as stack:
+        run_id = sleeps.run({}, wait_for_result=False).workflow_run_id
+        stack.drain()
+        details = app.runs.get(run_id)
+    created, [task] = details.run.created_at, details.tasks
+    happened = [
+        (each.event_type.value, round((each.timestamp - created) / timedelta(hours=1)))
+        for each in details.task_events
+    ]
+    assert happened[:4] == [("CREATED", 0), ("QUEUED", 0), ("ASSIGNED", 0), ("STARTED", 0)]
+    if retried:
+        assert happened[4:6] == [("FAILED", 3), ("RETRYING", 3)]
+        return
+    assert happened[4:] == [("DURABLE_EVICTED", 1), ("DURABLE_RESTORING", 3), ("FINISHED", 3)]
+    for row in (details.run, task):
+        assert row.started_at is not None
+        assert row.started_at - created < timedelta(minutes=1)
+        assert row.duration is not None
+        assert row.duration >= 3 * 3_600_000

@@ -10,13 +10,16 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
-from headrace.clients.models.runs import BulkCancelReplayOpts
+from headrace.clients.models.bulk import BulkOperation
+from headrace.clients.models.runs import BulkCancelReplayOpts, RunFilter
 from headrace.core.run.record import RunStatus
 from headrace_dashboard.formats import now_of
 from headrace_dashboard.views.listed import LOOK_AT, any_of, rows_of
 
 LIMIT = 50
 FILTERS = ("workflow", "status", "hours", "metadata", "parent", "event", "before")
+BULK = ("workflow", "status", "hours", "metadata", "before")
+"""The filters that a bulk operation has, too."""
 
 
 def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
@@ -48,7 +51,16 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "statuses": list(RunStatus),
         "filters": {name: asked.get(name, "") for name in FILTERS} | {"hours": f"{hours:g}"},
         "back": f"/runs?{urlencode(kept)}",
+        "by_filter": _by_filter(kept, hours),
+        "bulk": hatchet.runs.get_bulk(asked["bulk"]) if asked.get("bulk") else None,
     }
+
+
+def _by_filter(kept: Mapping[str, str], hours: float) -> dict[str, str] | None:
+    """What a form says to act on all that match; None where a bulk operation has not all of these filters."""
+    if any(name not in BULK for name in kept):
+        return None
+    return {**kept, "hours": f"{hours:g}"}
 
 
 def _further(kept: Mapping[str, str], until: datetime | None) -> str | None:
@@ -103,15 +115,35 @@ def _chosen(form: FormData) -> list[str]:
 
 
 def cancel_all(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
-    """Cancel the chosen runs."""
-    hatchet.runs.bulk_cancel(BulkCancelReplayOpts(ids=_chosen(form)))
-    return back(form)
+    """Cancel the chosen runs, or all that match."""
+    return _asked(form, hatchet.runs.bulk_cancel(_which(hatchet, form)))
 
 
 def replay_all(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
-    """Run the chosen runs again."""
-    hatchet.runs.bulk_replay(BulkCancelReplayOpts(ids=_chosen(form)))
-    return back(form)
+    """Run the chosen runs again, or all that match."""
+    return _asked(form, hatchet.runs.bulk_replay(_which(hatchet, form)))
+
+
+def _which(hatchet: Headrace, form: FormData) -> BulkCancelReplayOpts:
+    if not form.get("all"):
+        return BulkCancelReplayOpts(ids=_chosen(form))
+    asked = {name: str(form[name]) for name in BULK if form.get(name)}
+    filters = RunFilter(
+        since=now_of(hatchet) - timedelta(hours=_number(asked, "hours", 24.0)),
+        until=_moment(asked, "before"),
+        statuses=_statuses(asked.get("status", "")),
+        workflow_ids=[asked["workflow"]] if asked.get("workflow") else None,
+        additional_metadata=_pairs(asked.get("metadata", "")),
+    )
+    return BulkCancelReplayOpts(filters=filters)
+
+
+def _asked(form: FormData, operation: BulkOperation) -> str:
+    """The list again, which shows how far the operation is where it was asked for all."""
+    path = back(form)
+    if not form.get("all"):
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode({'bulk': operation.id})}"
 
 
 def back(form: FormData) -> str:

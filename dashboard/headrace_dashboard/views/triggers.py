@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.datastructures import FormData
+
 from headrace.app import Headrace
 
 LIMIT = 100
@@ -24,6 +26,17 @@ def schedules(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "crons": hatchet.cron.list(limit=LIMIT).rows or [],
         "schedules": hatchet.scheduled.list(limit=LIMIT).rows or [],
     }
+
+
+def delete(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
+    """Delete a cron that was created, or a run that has not started."""
+    if form.get("cron"):
+        hatchet.cron.delete(str(form["cron"]))
+    elif form.get("scheduled"):
+        hatchet.scheduled.delete(str(form["scheduled"]))
+    else:
+        raise ValueError("nothing was named to delete: cron or scheduled")
+    return "/schedules"
 
 
 def webhooks(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:

@@ -64,9 +64,9 @@ def waterfall(record: RunRecord, *, now_ms: int, width: int) -> RenderableType:
     scale = max(1, ended - began) / width
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, row in rows.items():
-        start_ms = row.started_at_ms or began
+        start_ms = row.begun_at_ms or began
         end_ms = row.finished_at_ms or max(now_ms, start_ms)
-        waited = max(0, int(((row.queued_at_ms or start_ms) - began) / scale))
+        waited = max(0, int((min(row.queued_at_ms or start_ms, start_ms) - began) / scale))
         queued = max(0, int((start_ms - began) / scale) - waited)
         ran = max(1, int((end_ms - start_ms) / scale))
         bar = Text(" " * waited + "·" * queued, style="dim")

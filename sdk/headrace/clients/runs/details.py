@@ -161,7 +161,10 @@ def task_summary(loaded: Loaded, task: str) -> V1TaskSummary:
     record, state = loaded.record, shown(loaded.record)[task]
     row, error = state.row, task_error(loaded.record, task)
     created = (row.queued_at_ms if row is not None else None) or state.due_since_ms or record.created_at_ms
-    started = row.started_at_ms if row is not None else None
+    started = row.begun_at_ms if row is not None else None
+    if row is not None and row.first_started_at_ms is not None:
+        is_root = not record.plan.task(task).parents
+        created = min(created, record.starts_at_ms if is_root else row.first_started_at_ms)
     ended = (
         ((row.finished_at_ms if row is not None else None) or state.due_since_ms) if state.settled else None
     )

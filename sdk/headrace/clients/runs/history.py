@@ -138,7 +138,7 @@ def _begun(record: RunRecord, state: TaskState | None, past: tuple[PastAttempt, 
 def _first_queued_ms(record: RunRecord, row: TaskRow) -> int:
     """When its only attempt was queued first: the row of a task that has suspended says when it was queued last."""
     queued_ms = row.queued_at_ms or record.created_at_ms
-    return queued_ms if row.started_at_ms is None else min(queued_ms, row.started_at_ms)
+    return queued_ms if row.begun_at_ms is None else min(queued_ms, row.begun_at_ms)
 
 
 def _earlier(
@@ -229,9 +229,12 @@ def _this_attempt(row: TaskRow, queued_ms: int) -> Iterator[_Told]:
         yield (queued_ms, Type.REQUEUED_NO_WORKER, row.retry_count, "")
     if row.started_at_ms is None or row.status is TaskStatus.QUEUED:
         return
-    yield (row.started_at_ms, Type.ASSIGNED, row.retry_count, "")
-    yield (row.started_at_ms, Type.STARTED, row.retry_count, "")
+    begun_ms = row.started_at_ms if row.begun_at_ms is None else row.begun_at_ms
+    yield (begun_ms, Type.ASSIGNED, row.retry_count, "")
+    yield (begun_ms, Type.STARTED, row.retry_count, "")
     if row.invocations:
+        if row.first_started_at_ms is not None and row.status is not TaskStatus.SUSPENDED:
+            yield (queued_ms, Type.DURABLE_EVICTED, row.retry_count, "")
         yield (row.started_at_ms, Type.DURABLE_RESTORING, row.retry_count, "")
     if row.status is TaskStatus.SUSPENDED:
         yield (queued_ms, Type.DURABLE_EVICTED, row.retry_count, "")

@@ -56,7 +56,7 @@ def past_attempt(
         ending=ending,
         number=row.retry_count,
         ticket=row.ticket,
-        started_at_ms=row.started_at_ms,
+        started_at_ms=row.begun_at_ms,
         ended_at_ms=ended_at_ms,
         error=error,
         beside=beside,

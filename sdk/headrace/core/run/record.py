@@ -109,7 +109,10 @@ class TaskRow:
     owner: str | None = None  # the attempt that wrote this row last: the fence
     lease_until_ms: int | None = None
     queued_at_ms: int | None = None
-    started_at_ms: int | None = None
+    started_at_ms: int | None = None  # of a durable task: when it was resumed last
+    first_started_at_ms: int | None = (
+        None  # of a durable task that was resumed: when this attempt's code began
+    )
     finished_at_ms: int | None = None
     due_at_ms: int | None = None  # a retry with backoff is not due before
     via: str | None = (
@@ -131,6 +134,11 @@ class TaskRow:
     past: str | None = None  # how earlier attempts ended (`core.run.history`)
     notes: str | None = None  # what its code asked of its attempts (`core.run.notes`)
     data: str | None = None  # what the conditions brought that it has waited for: JSON, by data key
+
+    @property
+    def begun_at_ms(self) -> int | None:
+        """When the code of this attempt began, however often it was resumed since."""
+        return self.started_at_ms if self.first_started_at_ms is None else self.first_started_at_ms
 
     @property
     def settled(self) -> bool:

@@ -108,7 +108,11 @@ def resumption(engine: Engine, message: TaskMessage) -> Resumption | Nothing | N
         return NOTHING
     log = Log(with_answers(found.tail, answers), found.parts, texts_of(row.log))
     return Resumption(
-        resumed=Resumed(log=encode_tail(log.tail, log.texts) or "", invocations=row.invocations + 1),
+        resumed=Resumed(
+            log=encode_tail(log.tail, log.texts) or "",
+            invocations=row.invocations + 1,
+            begun_at_ms=row.begun_at_ms,
+        ),
         record=record,
         log=log,
         answered=tuple(entry for entry in entries if entry.node in answers),

@@ -125,5 +125,5 @@ def finished_at_ms(record: RunRecord) -> int | None:
 def started_at_ms(record: RunRecord) -> int | None:
     """When the first task started; None before."""
     return min(
-        [row.started_at_ms for row in record.tasks.values() if row.started_at_ms is not None], default=None
+        [row.begun_at_ms for row in record.tasks.values() if row.begun_at_ms is not None], default=None
     )

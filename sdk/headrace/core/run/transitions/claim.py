@@ -96,14 +96,21 @@ def claim(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """The log of a durable task with what is answered by now, and how often it was resumed."""
+    """The log of a durable task with what is answered by now, how often it was resumed, and when its code began first."""
 
     log: str
     invocations: int
+    begun_at_ms: int | None = None
 
 
 def _resumed(number: int, resumed: Resumed) -> dict[Path, Value]:
-    return {row_path(number, "L"): resumed.log, row_path(number, "iv"): resumed.invocations}
+    out: dict[Path, Value] = {
+        row_path(number, "L"): resumed.log,
+        row_path(number, "iv"): resumed.invocations,
+    }
+    if resumed.begun_at_ms is not None:
+        out[row_path(number, "fb")] = resumed.begun_at_ms
+    return out
 
 
 def _running(attempt: Attempt) -> dict[Path, Value]:
@@ -138,6 +145,7 @@ def take_over(attempt: Attempt, row: TaskRow) -> Update:
             NOT_CANCELLED, *fence(attempt.number, row.owner), ticket_is(attempt.number, row.ticket)
         ),
         sets=sets,
+        removes=(row_path(attempt.number, "fb"),) if row.first_started_at_ms is not None else (),
     )
 
 

@@ -124,6 +124,7 @@ def fail(
                 queued_at_ms=now_ms + delay_ms,
                 due_at_ms=now_ms + delay_ms if delay_ms else None,
                 error=None,
+                first_started_at_ms=None,
                 past=with_attempt(
                     row.past,
                     past_attempt(row, Ending.RETRIED, ended_at_ms=now_ms, error=error, beside=beside),
