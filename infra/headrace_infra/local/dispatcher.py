@@ -16,6 +16,9 @@ from headrace.ports import NEXT, Queues, Received
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 IDLE_PAUSE_S = 0.004
+PAUSE_GROWTH = 1.02
+"""What the pause grows by after each round that found nothing, up to the longest one: an emulator that is asked all the time heats the machine."""
+
 FAILED_PAUSE_S = 1.0
 logger = logging.getLogger("headrace.local")
 
@@ -88,8 +91,10 @@ class Dispatcher:
         on_invocation: Callable[[str, float], None] | None = None,
         has_messages: Callable[[str], bool] = lambda queue: True,
         idle_pause_s: float = IDLE_PAUSE_S,
+        longest_pause_s: float | None = None,
     ) -> None:
-        self._idle_pause_s = idle_pause_s
+        self._idle_pause_s = self._pause_s = idle_pause_s
+        self._longest_pause_s = idle_pause_s if longest_pause_s is None else longest_pause_s
         self._has_messages = has_messages
         self._queues = queues
         self._targets = targets
@@ -124,8 +129,11 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if not self._round():
-                self._stop.wait(self._idle_pause_s)
+            if self._round():
+                self._pause_s = self._idle_pause_s
+            else:
+                self._stop.wait(self._pause_s)
+                self._pause_s = min(self._pause_s * PAUSE_GROWTH, self._longest_pause_s)
 
     def _round(self) -> bool:
         """Receive once for each target that a thread is free for. False: there was nothing."""

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from headrace.app import Headrace
 
 CONCURRENCY = 8
-IDLE_PAUSE_S = 0.03
+IDLE_PAUSE_S, LONGEST_PAUSE_S = 0.03, 0.2
+"""Between two looks at the queues: after a message, and once nothing has come for some ten seconds."""
+
 FIRST_TICK_S = 5
 TICK_S = 60
 
@@ -154,6 +156,7 @@ def _deliver(app: Headrace, deployed: Deployed, supervisor: Supervisor) -> None:
             region=os.environ["AWS_REGION"],
             concurrency=CONCURRENCY,
             idle_pause_s=IDLE_PAUSE_S,
+            longest_pause_s=LONGEST_PAUSE_S,
         )
         for worker in app._fleet():
             stack.callback(worker.lifespan.stop)

@@ -165,7 +165,7 @@ class Session:
         self._supervisor = supervisor
         self._events = events
         self._stack = stack_name
-        self._view = View(Headrace())
+        self._view = View(Headrace(), running.writes)
         self._greeted = False
         self._restored = False
         self._loaded = False

@@ -16,6 +16,8 @@ from headrace.errors import HeadraceError
 from headrace_infra.cli.console import RUN_ID_COLUMNS, out, painted, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.app import Headrace
     from headrace.clients.models.runs import V1TaskSummary
 
@@ -28,8 +30,10 @@ ENDED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 class View:
     """The terminal. While a debugger has it nothing is written: lines are held back until it ends."""
 
-    def __init__(self, app: Headrace) -> None:
+    def __init__(self, app: Headrace, writes: Callable[[], int] | None = None) -> None:
         self._app = app
+        self._writes = writes
+        self._seen: int | None = None
         self._live = (
             Live(Table(), console=out, auto_refresh=False, transient=True) if out.is_terminal else None
         )
@@ -85,14 +89,19 @@ class View:
         self._watches = True
 
     def refresh(self) -> None:
-        """Read the newest runs, at most once a second, and show them: as a table on a terminal, else each end as a line."""
+        """Read the newest runs, at most once a second and only where something was written since, and show them: as a table on a terminal,
+        else each end as a line."""
         if not self._watches or self._held is not None or monotonic() < self._next_look:
             return
         self._next_look = monotonic() + LOOK_EVERY_S
+        writes = self._writes() if self._writes is not None else None
+        if writes is not None and writes == self._seen:
+            return
         try:
             rows = self._app.runs.list(limit=SHOWN, include_payloads=False).rows
         except HeadraceError:
             return  # the emulator is busy: the next look shows them
+        self._seen = writes
         if self._live is not None:
             if not self._is_live:
                 self._live.start()

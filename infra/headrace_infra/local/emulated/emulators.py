@@ -26,6 +26,7 @@ REGION = "us-east-1"
 MOTO_ACCOUNT = "123456789012"
 PORT_FILE = "port"
 STATE = "state"
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "DescribeTable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Emulator:
     restore: Callable[[str], None]
     keep: Callable[[str], None]
     """Write what the stack of that name holds to the project's folder."""
+    writes: Callable[[], int] | None = None
+    """How many requests may have changed a table so far; None where that is not known."""
 
     def environment(self) -> dict[str, str]:
         """What boto3 needs to work on it, and on nothing else."""
@@ -135,9 +138,8 @@ def _moto(port: int, state: Path, key: str) -> Iterator[Emulator]:
         raise NotConfigured("headrace dev needs an emulator: pip install 'headrace[local]'") from error
     os.environ["MOTO_ACCOUNT_ID"] = MOTO_ACCOUNT
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    served = guarded_wsgi(
-        _OneWriteAtATime(DomainDispatcherApplication(create_backend_app)), key=key, port=port
-    )
+    tables = _OneWriteAtATime(DomainDispatcherApplication(create_backend_app))
+    served = guarded_wsgi(tables, key=key, port=port)
     server = make_server(HOST, port, served, threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="headrace-moto", daemon=True)
     thread.start()
@@ -150,6 +152,7 @@ def _moto(port: int, state: Path, key: str) -> Iterator[Emulator]:
             account=MOTO_ACCOUNT,
             restore=lambda stack: _restore(file, stack),
             keep=lambda stack: _keep(file, stack),
+            writes=lambda: tables.writes,
         )
     finally:
         server.shutdown()
@@ -177,9 +180,13 @@ class _OneWriteAtATime:
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
         self._lock = threading.Lock()
+        self.writes = 0
 
     def __call__(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if "DynamoDB" not in environment.get("HTTP_X_AMZ_TARGET", ""):
+        service, _, operation = environment.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        if "DynamoDB" not in service:
             return self._app(environment, start)
         with self._lock:
-            return self._app(environment, start)
+            answer = self._app(environment, start)
+            self.writes += operation not in READS  # after it: who looks then sees what it wrote
+            return answer
