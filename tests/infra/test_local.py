@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -16,7 +18,10 @@ from headrace import (
     Headrace,
     NotSupportedError,
     RunStatus,
+    Settings,
 )
+from headrace.aws import local_stack
+from headrace.aws.local_stack import NAMED_BY, announced, running_here
 from headrace.core.run.derived.progress import run_status
 from headrace_infra.cost.meter import Meter
 from headrace_infra.local.stack import LocalStack
@@ -66,6 +71,26 @@ def stack() -> Iterator[LocalStack]:
     ran.clear()
     with local(app, background=False) as running:
         yield running
+
+
+def test_a_headrace_dev_that_runs_in_the_same_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*NAMED_BY, "HEADRACE_DEV"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        dev = local_stack.LocalStack(endpoint=endpoint, stack="headrace", region="us-east-1", key="k")
+        with announced(tmp_path, dev):
+            assert running_here(Settings()) == dev
+            with local(app, background=False) as stack:
+                assert app.engine.zones is not None, "it is connected to the emulator of another process"
+                ref = noop.run(Number(n=1), wait_for_result=False)
+                stack.drain()
+                assert ref.result() == {"n": 1}
 
 
 def test_nothing_happens_until_it_is_drained_and_then_in_order(stack: LocalStack) -> None:

@@ -154,7 +154,7 @@ class _Emulated:
     def ports(self, settings: Settings) -> Ports:
         from headrace.aws.wiring import connect
 
-        return replace(connect(settings), clock=self._clock)
+        return replace(connect(settings, look_around=False), clock=self._clock)
 
     def next_timer_ms(self) -> int | None:
         return min(self._timers(crons=False), default=None)

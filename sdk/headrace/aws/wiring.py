@@ -46,12 +46,13 @@ class Connection(Protocol):
     def worker(self) -> str | None: ...
 
 
-def connect(settings: Connection) -> Ports:
+def connect(settings: Connection, *, look_around: bool = True) -> Ports:
     """Ports on the stack that the settings name. No request is made yet; NotConfigured where no region is known.
 
+    `look_around`: a `headrace dev` that runs in this folder comes first, where the environment names no stack.
     A worker's function gets no reply queues: its role may make none, and a function that waits is better written as a durable task.
     """
-    here = running_here(settings)
+    here = running_here(settings) if look_around else None
     name = here.stack if here is not None else settings.home
     with translated("store", "AWS", name):
         transport = choose(settings.transport, here.client_arguments() if here is not None else None)
