@@ -130,7 +130,8 @@ def test_exceptions_of_botocore(raised: Exception, kind: type[HeadraceError]) ->
     with pytest.raises(HeadraceError) as error, translated("store", "table shop", "shop"):
         raise raised
     assert type(error.value) is kind
-    assert error.value.__cause__ is raised
+    assert error.value.__cause__ is (None if kind is NotConfigured else raised)  # its sentence says it all
+    assert error.value.__suppress_context__
 
 
 def test_what_is_no_error_of_aws_goes_through() -> None:

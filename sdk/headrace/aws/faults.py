@@ -106,6 +106,8 @@ def translated(service: str, what: str, stack: str) -> Iterator[None]:
         found = _of_botocore(error, service, what, stack)
         if found is None:
             raise
+        if isinstance(found, NotConfigured):
+            raise found from None  # what is missing is in its sentence: thirty frames of botocore say no more
         raise found from error
 
 
