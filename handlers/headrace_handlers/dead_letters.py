@@ -34,8 +34,9 @@ def make_handler(app: Headrace) -> Handler:
             message = replace(message, source=message.source.removeprefix(f"{app.settings.home}-"))
         outcome = fail_dead_letter(app.engine, message, reason=REASON)
         if isinstance(outcome, Poison):
-            if _handled_as_event(app, message):
-                return Done()
+            handled = _handled_as_event(app, message)
+            if handled is not None:
+                return handled
             keep_message(app.engine, message, outcome.reason)
             logs.error(
                 "kept a dead letter that names no run", reason=outcome.reason, message_id=record["messageId"]
@@ -46,15 +47,15 @@ def make_handler(app: Headrace) -> Handler:
     return lambda event, context: answer(event, end)
 
 
-def _handled_as_event(app: Headrace, message: Received) -> bool:
+def _handled_as_event(app: Headrace, message: Received) -> Disposition | None:
+    """What to do with the message, once its events are handled; None where it holds none."""
     from headrace.core.events.event import BadEvent
-    from headrace_handlers.events import handle_message
+    from headrace_handlers.events import deliver_message
 
     try:
-        handle_message(app, message, 0)
+        return deliver_message(app, message, 0, [])
     except BadEvent:
-        return False
-    return True
+        return None
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from headrace.app import Headrace
 from headrace.core.events.envelopes import events_of
 from headrace.core.events.event import BadEvent
-from headrace.engine.attempts.ports import Disposition, Done
+from headrace.engine.attempts.ports import Disposition, Done, Later
 from headrace.engine.events.handle import Handled, handle
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.waits.conditions import wake_suspended
@@ -33,13 +33,14 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
     """
 
     def take(record: dict[str, Any], left_ms: int, done: list[Handled]) -> Disposition:
+        message = app.engine.opened(received(record, EVENTS_QUEUE))
         try:
-            done += handle_message(app, app.engine.opened(received(record, EVENTS_QUEUE)), left_ms)
+            return deliver_message(app, message, left_ms, done)
         except BadEvent as error:
             logs.error(
                 "dropped a message that is not an event", reason=str(error), message_id=record["messageId"]
             )
-        return Done()
+            return Done()
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         done: list[Handled] = []
@@ -50,6 +51,17 @@ def make_handler(app: Headrace, *, report: Report = event_metrics) -> Handler:
             report(done)
 
     return handler
+
+
+def deliver_message(app: Headrace, message: Received, left_ms: int, done: list[Handled]) -> Disposition:
+    """Handle the events of a message, and say whether it may be deleted. `done`: what came of those that were handled is added to it."""
+    handled = handle_message(app, message, left_ms)
+    done += [each for each in handled if not each.later_s]
+    later_s = max((each.later_s for each in handled), default=0)
+    if not later_s:
+        return Done()
+    app.engine.queues.hide(message, later_s)
+    return Later(later_s, "another delivery of the event may be at work")
 
 
 def handle_message(app: Headrace, message: Received, left_ms: int) -> list[Handled]:

@@ -40,7 +40,7 @@ def test_what_was_asked_for_is_compared_by_a_hash_of_it() -> None:
     assert len(hash_of("\udce9")) == 10
 
 
-EVENT = EventFound(at_ms=T0 + 500, payload={"n": 2}, event_id="e")
+EVENT = EventFound(at_ms=T0 + 500, payload={"n": 2}, name="e")
 NONE = Facts(now_ms=T0, events={}, ended_at_ms={})
 LATER = replace(NONE, now_ms=T0 + 1_000)
 SLEPT = {"s": [{"due_at_ms": T0 + 1_000}]}

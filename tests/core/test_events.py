@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,8 +102,10 @@ FULL = Event(
 )
 def test_messages_and_items_say_all_of_an_event(event: Event) -> None:
     assert decode_message(json.loads(encode_message(event))) == (event, None)
-    page = Page(partition="sub#x", after="y")
+    page = Page(partition="sub#x", after="y", came_ms=7)
     assert decode_message(json.loads(encode_message(event, page))) == (event, page)
+    older = {**json.loads(encode_message(event)), "page": ["sub#x", "y"]}
+    assert decode_message(older) == (event, replace(page, came_ms=None))
     triggers = (Trigger(workflow="w"), Trigger(workflow="w", filter_id="f", payload={"p": 1}))
     key = event_key(event.event_id)
     assert key is not None

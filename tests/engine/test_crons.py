@@ -14,6 +14,7 @@ from headrace.context.context import Context
 from headrace.core.run.message import decode_message
 from headrace.core.table import CRONS, SCHEDULED, TIMERS
 from headrace.engine.attempts.ports import Done, Host
+from headrace.engine.clock import crons
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
 from headrace.engine.runs.dead_letter import fail_dead_letter
@@ -557,6 +558,26 @@ def test_a_creator_that_dies_leaves_all_or_nothing() -> None:
         stored = len(world.items(SCHEDULED))
         world.minutes(LATEST_S // 60 + 8, step_s=5)
         assert len(world.ran) == stored, (number, after)
+
+
+def test_a_cron_whose_creator_died_before_it_sent_a_tick_is_found_by_the_clock_within_two_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.app._publish()
+    world.minutes(3)
+
+    def dies(engine: Engine, job: crons.CronJob) -> int:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crons, "advance", dies)
+        with pytest.raises(Killed):
+            world.flow.create_cron("c", "* * * * *")
+    world.minutes(8)
+    first = int(min(world.at_minutes))
+    assert first <= 3 + 2
+    assert world.at_minutes == list(range(first, 3 + 8 + 1)), "each minute's, once"
 
 
 def test_workflow_schedule_returns_what_was_scheduled() -> None:

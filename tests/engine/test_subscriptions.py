@@ -15,14 +15,16 @@ from support.records import plan, record, task
 from support.world import KillAt, Killed
 
 from headrace.core.changes import Item, Key, Write, Written
-from headrace.core.events.event import Event
+from headrace.core.events.event import APART_MS, HANDLED_WITHIN_MS, Event, event_id_at, short
 from headrace.core.events.subscription import Subscription, subscription_key
 from headrace.core.points import AtOperations
 from headrace.core.run.record import TaskRow, TaskStatus
 from headrace.core.run.transitions.claim import create
 from headrace.core.sizes import item_bytes
 from headrace.engine.engine import Engine
+from headrace.engine.events.handle import Handled, handle
 from headrace.engine.events.subscriptions import arm, disarm, look_back, look_up, satisfy
+from headrace.engine.waits.conditions import wake_suspended
 
 WAITER = plan(task("wait"), workflow="waiter")
 
@@ -363,3 +365,83 @@ def test_a_page_that_runs_out_of_time_goes_on_in_a_message() -> None:
     found = look_up(w.app.engine, many)
     assert [n for n, each in enumerate(found) if each is not None] == [5, 449]
     assert len(w.handled) > 8
+
+
+# ---------------------------------------------------------------- two deliveries of one event
+
+
+def delivered(w: EventWorld, of: Event) -> Handled:
+    return handle(w.app.engine, of, None, start=lambda wanted: [], wake=wake_suspended)
+
+
+def an_event(w: EventWorld, *, scope: str | None = None) -> Event:
+    name = event_id_at(w.clock.now_ms(), b"e")
+    return Event(event_id=name, key="order:paid", pushed_at_ms=w.clock.now_ms(), payload="{}", scope=scope)
+
+
+def messages(w: EventWorld) -> int:
+    return w.queues.depth()
+
+
+def test_a_second_delivery_leaves_the_message_while_the_first_may_be_at_work() -> None:
+    """The first has satisfied a subscription that the second has not seen, and dies before it wakes the task."""
+    w = world()
+    suspended(w)
+    event = an_event(w)
+    assert delivered(w, event) == Handled()
+    assert delivered(w, event).later_s == (HANDLED_WITHIN_MS + APART_MS) // 1000
+
+    def dies(engine: Engine, run_id: str, name: str) -> bool:
+        raise Killed
+
+    arm(w.app.engine, [sub()])
+    with pytest.raises(Killed):
+        satisfy(w.app.engine, event, dies)
+    assert delivered(w, event).later_s
+    before = messages(w)
+    w.clock.advance(HANDLED_WITHIN_MS + APART_MS)
+    assert delivered(w, event) == Handled()
+    assert messages(w) == before + 1, "the task is woken"
+
+
+@pytest.mark.parametrize("scope", [None, "s"])
+def test_a_delivery_whose_response_was_lost_goes_on(
+    monkeypatch: pytest.MonkeyPatch, scope: str | None
+) -> None:
+    """The client library makes its writes again, and they are refused: by themselves, so this is no second delivery."""
+    w = world()
+    suspended(w)
+    arm(w.app.engine, [sub()])
+    once, many = w.store.write, w.store.write_many
+    monkeypatch.setattr(w.app.engine.store, "write", lambda write: (once(write), once(write))[1])
+    monkeypatch.setattr(w.app.engine.store, "write_many", lambda writes: (many(writes), many(writes))[1])
+    assert delivered(w, an_event(w, scope=scope)) == Handled()
+    assert messages(w) == 1
+
+
+def test_an_event_whose_handler_died_is_not_lost_to_a_subscription_of_a_clock_that_is_ahead() -> None:
+    w = world()
+    suspended(w)
+    woken: list[str] = []
+
+    def wake(engine: Engine, run_id: str, name: str) -> bool:
+        woken.append(name)
+        return True
+
+    event, came_ms = an_event(w), w.clock.now_ms()
+    w.clock.advance(APART_MS)  # by which the clock of who waits is ahead: the subscription was there first
+    arm(w.app.engine, [sub()])
+    satisfy(w.app.engine, event, wake, came_ms=came_ms)
+    assert woken == ["wait"]
+
+
+def test_an_event_that_comes_again_does_not_satisfy_a_task_that_has_had_it() -> None:
+    """Its next wait began when the event had just come: what clocks say does not tell it from one that was there before."""
+    w = world()
+    suspended(w)
+    event = an_event(w)
+    came_ms = w.clock.now_ms()
+    arm(w.app.engine, [replace(sub(), node=2, had=(short(event.event_id),)), replace(sub(), node=3)])
+    satisfy(w.app.engine, event, wake_suspended, came_ms=came_ms)
+    found = look_up(w.app.engine, [replace(sub(), node=2), replace(sub(), node=3)])
+    assert [each is not None for each in found] == [False, True]

@@ -33,6 +33,7 @@ View = tuple[tuple[int, str], ...]
 """What code saw: (node, the leaves that brought the answer), in order."""
 
 TOO_EARLY = "before its time"
+TWICE = "an event that it has had"
 
 TASK = "d"
 KEY, SCOPE = "e", "s"
@@ -144,7 +145,16 @@ class _Attempt:
 
     def _view(self) -> View:
         answered = sorted((each.order, each.node, each.result) for each in self.entries if not each.open)
-        return tuple((node, self._brought(result)) for _, node, result in answered)
+        view = tuple((node, self._brought(result)) for _, node, result in answered)
+        return tuple((node, TWICE) for node, _ in view) if self._twice(view) else view
+
+    def _twice(self, view: View) -> bool:
+        """There is one event, so it answers one step; those that look back may find it again."""
+        ops = [(number, op) for number, step in enumerate(self.program) for op in step]
+        steps = {
+            ops[node][0] for node, brought in view if EVENT in brought.split(",") and EVENT in ops[node][1]
+        }
+        return len(steps) > 1
 
     def _brought(self, result: Json) -> str:
         """The leaves that an answer came by."""
@@ -164,6 +174,8 @@ def see(
     """What is wrong with code seeing `view`, and all that was seen by now."""
     if TOO_EARLY in (brought for _, brought in view):
         return f"code of {run_id} goes on before its sleep is over", seen
+    if TWICE in (brought for _, brought in view):
+        return f"code of {run_id} was given one event twice, one after the other", seen
     known = dict(seen)
     before = known.get(run_id, ())
     common = min(len(before), len(view))

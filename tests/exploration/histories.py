@@ -21,7 +21,17 @@ from exploration.rows import Row, Who
 from headrace.core.events.envelopes import events_of
 from headrace.core.run.record import ErrorInfo
 from headrace.core.waits.rate_limit import Window
-from headrace.engine.attempts.ports import Disposition, Done, Host, Outcome, Raised, Runnable, Succeeded, Work
+from headrace.engine.attempts.ports import (
+    Disposition,
+    Done,
+    Host,
+    Later,
+    Outcome,
+    Raised,
+    Runnable,
+    Succeeded,
+    Work,
+)
 from headrace.engine.clock.tick import tick
 from headrace.engine.engine import Engine
 from headrace.engine.events.handle import handle
@@ -179,11 +189,14 @@ class _Process:
             engine.queues.delete(received)
         return verdict
 
-    def _event(self, engine: Engine) -> None:
+    def _event(self, engine: Engine) -> Disposition:
         """As the function of the events' queue."""
         for event, page in events_of(self.spec.body, str, now_ms=self.clock.now_ms()):
-            handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+            handled = handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+            if handled.later_s:
+                return Later(handled.later_s, "another delivery may be at work")
         engine.queues.delete(self._received(EVENTS_QUEUE))
+        return Done()
 
     def _received(self, queue: str) -> Received:
         return Received(

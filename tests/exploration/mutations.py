@@ -232,6 +232,14 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
     "close whatever the mark": (_close_whatever_the_mark, replace(_limited(), refill=True)),
     "no look after the suspension": (mistakes.no_look_after_the_suspension, _waits(WAITS_FOR_EVENT)),
     "an event wakes before it is written": (mistakes.wakes_before_it_writes, _waits(WAITS_FOR_EVENT)),
+    "two handle an event at once": (
+        mistakes.two_handle_an_event_at_once,
+        _waits(WAITS_FOR_EVENT, crash=1, dup=1),
+    ),
+    "an event is given again": (
+        mistakes.an_event_is_given_again,
+        _waits(*WAITS_FOR_EVENT, *WAITS_FOR_EVENT, crash=1),
+    ),
     "subscribing again takes the event away": (
         mistakes.subscribing_again_takes_the_event_away,
         _waits(WAITS_FOR_EVENT, crash=1),

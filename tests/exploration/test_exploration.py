@@ -26,6 +26,8 @@ LARGEST = (
     "a unit a window, 2 runs, seen before; 1 crash",
     "a unit a window, 2 runs, seen before; 1 dup",
     "a durable wait; 1 dup",
+    "a durable wait; 1 crash, 1 dup",
+    "a durable wait, then another; 1 crash",
     "a durable wait that looks back; 1 crash",
     "a durable wait that looks back; 1 dup",
     "a durable wait or sleep; 1 crash",

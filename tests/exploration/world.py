@@ -18,6 +18,7 @@ from headrace.core.run.derived.progress import finished
 from headrace.core.table import CATALOG, CURSOR, FILTERS, RATE, gate_key
 from headrace.core.waits.line import mark
 from headrace.core.waits.rate_limit import window_of
+from headrace.engine.attempts.ports import Later
 from headrace.engine.events.push import EVENTS_QUEUE
 
 MOST_TICKS = 6
@@ -173,8 +174,16 @@ class World:
         process = s.processes[i]
         if not isinstance(process.node.request, Ended | Broke):
             return s
-        messages = _returned(s.messages, process.message)
-        wrong = process.node.request.error if isinstance(process.node.request, Broke) else s.wrong
+        request = process.node.request
+        due_ms = 0
+        if (
+            process.node.spec.kind == "event"
+            and isinstance(request, Ended)
+            and isinstance(request.verdict, Later)
+        ):
+            due_ms = s.now_ms + request.verdict.seconds * 1000
+        messages = _returned(s.messages, process.message, due_ms=due_ms)
+        wrong = request.error if isinstance(request, Broke) else s.wrong
         rest = (*s.processes[:i], *s.processes[i + 1 :])
         return s._replace(messages=messages, processes=rest, wrong=wrong)
 

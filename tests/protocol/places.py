@@ -351,7 +351,7 @@ class Places(Model):
 
     def _clock(self, s: State) -> list[Move]:
         runs, msgs, gates, _, budget, time = s
-        if msgs:
+        if msgs or self.broken == "no clock":
             return []
         for k, (holders, mark, waiters) in enumerate(gates):
             alive = tuple(x for x in holders if runs[x[0]][0] == RUNNING and runs[x[0]][1] == x[1])
@@ -399,8 +399,10 @@ class Places(Model):
         return None
 
     def _wrong_at_rest(self, state: State) -> str | None:
+        """A zombie may hold a place, and of two deliveries of a message one may die once the other has deleted it for both: a note that it had
+        written answers for nobody. The clock repairs either."""
         runs, _, gates, _, _, _ = state
-        if self.budget[ZOMBIE]:
+        if self.budget[ZOMBIE] or (self.budget[CRASH] and self.budget[DUP]):
             done = all(ended(run) for run in runs) and not any(gate[0] for gate in gates)
             return None if done or self._clock(state) else "stuck for good"
         if any(gate[0] for gate in gates):

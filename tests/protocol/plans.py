@@ -61,6 +61,7 @@ def _each(name: str, make: Callable[[Faults], Plan], kinds: list[Faults]) -> dic
 
 SLEEPS: Program = (((SLEEP,),),)
 WAITS: Program = (((EVENT,),),)
+WAITS_TWICE: Program = (((EVENT,),), ((EVENT,),))
 LOOKS_BACK: Program = (((BACK,),),)
 EITHER: Program = (((SLEEP, EVENT),),)
 BOTH: Program = (((SLEEP,), (EVENT,)),)
@@ -106,6 +107,9 @@ PLANS: dict[str, Plan] = {
     "replayed by two at once; no faults": _replays(ALL, ALL),
     **_each("a durable sleep", lambda faults: _waits(SLEEPS, faults=faults), ALONE),
     **_each("waits for an event", lambda faults: _waits(WAITS, faults=faults), ALONE[:5]),
+    "waits for an event; 1 crash, 1 dup": _waits(WAITS, faults=Faults(crash=1, dup=1)),
+    "waits for an event, clocks differ; 1 crash": _waits(WAITS, faults=Faults(crash=1), skews=1),
+    **_each("waits twice for events", lambda faults: _waits(WAITS_TWICE, faults=faults), ALONE[:3]),
     "waits for an event and looks back; no faults": _waits(LOOKS_BACK),
     "waits for an event and looks back; 1 crash": _waits(LOOKS_BACK, faults=Faults(crash=1)),
     "a sleep, or an event; no faults": _waits(EITHER),
@@ -143,8 +147,17 @@ CUT_SHORT: dict[str, Plan] = {
 }
 """Too large for the tests, which explore their beginnings."""
 
+TO_THE_END: dict[str, Plan] = {
+    "one place, 2 runs; 1 crash, 1 dup": CUT_SHORT["one place, 2 runs; 1 crash, 1 dup"],
+    "waits twice for events, clocks differ; 1 crash, 1 dup": _waits(
+        WAITS_TWICE, faults=Faults(crash=1, dup=1), skews=1
+    ),
+}
+"""Two deliveries at once of which one dies: the tests of scale explore them to their ends."""
+
 LARGER: dict[str, Plan] = {
     **CUT_SHORT,
+    **TO_THE_END,
     **_each("a sleep and an event", lambda faults: _waits(BOTH, faults=faults), ALONE),
     **_each("a sleep and an event, time passes", lambda faults: _waits(BOTH, faults=faults, early=1), ALONE),
     **_each(
@@ -186,6 +199,7 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("clear whatever the mark", _places(4, 1, stale=2)),
     ("marks are counted", _places(4, 1, stale=2)),
     ("no repair of the waiter", _places(2, 1, faults=Faults(crash=1))),
+    ("no clock", _places(2, 1, faults=Faults(crash=1, dup=1))),
     ("places kept while parked", _places(2, 2, 1)),
     ("newcomers overtake", _places(3, 1)),
     ("release takes any ticket", partial(Evictions, 2, 1, Faults(dup=1, fail=1))),
@@ -225,6 +239,10 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("a stale timer resumes", _waits(EITHER_THEN_SLEEPS)),
     ("looks back, then subscribes", _waits(LOOKS_BACK)),
     ("queries, then stores the event", _waits(LOOKS_BACK)),
+    ("looks once", _waits(WAITS, faults=Faults(crash=1, dup=1))),
+    ("two handle an event at once", _waits(WAITS, faults=Faults(crash=1, dup=1))),
+    ("clocks are trusted", _waits(WAITS, faults=Faults(crash=1), skews=1)),
+    ("an event is given again", _waits(WAITS_TWICE, faults=Faults(crash=1))),
     ("a retry forgets the log", _waits(WAITS, faults=Faults(fail=1))),
     ("a stale delivery repairs nothing", _waits(SLEEPS, faults=Faults(crash=1))),
 ]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from protocol.suspension_values import (
+    APART,
     NONE,
     SUSPENDED,
+    VISIBLE_AFTER,
     Message,
     Move,
+    Sub,
     WaitState,
     Worker,
+    World,
+    again,
     given,
     put,
     swapped,
+    without,
 )
 
 
@@ -21,17 +27,32 @@ class EventHandler:
     broken = ""
 
     def _put(self, state: WaitState, w: Worker) -> list[Move]:
+        """One that was put before leaves the message alone as long as whoever put it may be at work."""
         world, msgs = state
-        stored = world._replace(stored=w.message.number)
+        over = world.came + VISIBLE_AFTER
+        if world.stored != NONE and world.time < over and self.broken != "two handle an event at once":
+            left = world._replace(workers=without(world.workers, w))
+            return [(("leave", w.message.to), (left, again(msgs, w.message, over)))]
+        first = world.stored == NONE
+        stored = world._replace(stored=w.message.number, came=world.time if first else world.came)
+        came = w._replace(again=not first)
         early = self.broken == "queries, then stores the event"
-        then = self._offering(w) if early else w._replace(step="query")
+        then = self._offering(came) if early else came._replace(step="query")
         return [self._to((stored, msgs), w, then)]
 
     def _query(self, state: WaitState, w: Worker) -> list[Move]:
-        found = tuple(n for sub in state[0].subs for n in sub[:2])
-        w = w._replace(todo=found)
+        found = tuple(n for sub in state[0].subs if self._counts(state[0], w, sub) for n in sub[:2])
         early = self.broken == "queries, then stores the event"
-        return [self._to(state, w._replace(todo=()), w._replace(step="put") if early else self._offering(w))]
+        saw = w._replace(todo=found)
+        return [self._to(state, w, saw._replace(step="put") if early else self._offering(saw))]
+
+    def _counts(self, world: World, w: Worker, sub: Sub) -> bool:
+        """Whether the event may be for a subscription: delivered again, not for one that was put after it came, or by a task that has had it."""
+        if not w.again or sub.by != NONE:
+            return True
+        apart = 0 if self.broken == "clocks are trusted" else APART
+        had = sub.had and self.broken != "an event is given again"
+        return not had and sub.armed <= world.came + apart
 
     def _offering(self, w: Worker) -> Worker:
         if not w.todo:

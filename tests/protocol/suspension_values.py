@@ -18,6 +18,11 @@ Program: TypeAlias = tuple[tuple[Op, ...], ...]
 
 SLEEPS = 1
 VISIBLE_AFTER = 3
+"""Also the longest that a handler of the event lives: its function is ended then."""
+
+APART = 1
+"""Clocks differ by no more."""
+
 WORKERS = 3
 TICKETS = 9
 EVENTS_TO = -1
@@ -45,11 +50,14 @@ class Run(NamedTuple):
 
 
 class Sub(NamedTuple):
-    """A subscription. `by`: when the event was pushed that has satisfied it."""
+    """A subscription. `by`: when the event was pushed that has satisfied it. `armed`: when it was put, by the clock of who did. `had`: the
+    task has had the event already."""
 
     run: int
     node: int
     by: int = NONE
+    armed: int = 0
+    had: bool = False
 
 
 class Message(NamedTuple):
@@ -63,7 +71,7 @@ class Message(NamedTuple):
 
 class Worker(NamedTuple):
     """A delivery, or who cancels (`step` is `end`). `log`: what it holds of it; `todo`: nodes, or (run, node) after each other. `ticket`:
-    of whom it wakes."""
+    of whom it wakes. `again`: it handles an event that another delivery has stored."""
 
     message: Message
     step: str
@@ -73,10 +81,12 @@ class Worker(NamedTuple):
     log: Log = ()
     todo: tuple[int, ...] = ()
     ticket: int = NONE
+    again: bool = False
 
 
 class World(NamedTuple):
-    """`seen`: what code saw, (node, brought); `owed`: subscriptions that waited already when the event was pushed."""
+    """`seen`: what code saw, (node, brought); `owed`: subscriptions that waited already when the event was pushed. `stored`: when the stored
+    event was pushed, `came`: when it was first handled."""
 
     runs: tuple[Run, ...]
     workers: tuple[Worker, ...]
@@ -85,6 +95,7 @@ class World(NamedTuple):
     owed: tuple[tuple[int, int], ...]
     pushed: bool
     stored: int
+    came: int
     time: int
     early: int
     skews: int
@@ -113,7 +124,7 @@ def nodes_of(found: list[tuple[int, str]]) -> tuple[int, ...]:
 
 def given(subs: tuple[Sub, ...], place: tuple[int, int], at: int) -> tuple[Sub, ...]:
     """The subscription holds the event, if it is there and holds none."""
-    return tuple(sub._replace(by=at) if sub == (*place, NONE) else sub for sub in subs)
+    return tuple(sub._replace(by=at) if sub[:3] == (*place, NONE) else sub for sub in subs)
 
 
 T = TypeVar("T")

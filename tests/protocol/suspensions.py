@@ -77,7 +77,19 @@ class Suspensions(EventHandler):
         self.steps: dict[str, Callable[[WaitState, Worker], list[Move]]] = {
             name: getattr(self, f"_{name}")
             for name in (
-                *("claim", "look", "resume", "disarm", "arm", "back", "satisfy", "hold", "save", "suspend"),
+                *(
+                    "claim",
+                    "look",
+                    "look_again",
+                    "resume",
+                    "disarm",
+                    "arm",
+                    "back",
+                    "satisfy",
+                    "hold",
+                    "save",
+                    "suspend",
+                ),
                 *("after", "wake", "timer", "send_on", "commit", "resend", "delete", "end"),
                 *("put", "query", "offer", "find", "send"),
             )
@@ -86,7 +98,9 @@ class Suspensions(EventHandler):
     def first(self) -> WaitState:
         runs = tuple(Run() for _ in self.programs)
         seen: tuple[tuple[tuple[int, str], ...], ...] = ((),) * len(runs)
-        world = World(runs, (), (), seen, (), not self.event, NONE, 0, self.early, self.skews, self.budget)
+        world = World(
+            runs, (), (), seen, (), not self.event, NONE, NONE, 0, self.early, self.skews, self.budget
+        )
         return world, tuple(Message(run, 1) for run in range(len(runs)))
 
     # ------------------------------------------------------------ what must hold
@@ -117,6 +131,8 @@ class Suspensions(EventHandler):
                 return "its sleep is over"
             if (number, node) in world.owed or (BACK in op and world.pushed):
                 return "its event has come"
+            if any(sub[:2] == (number, node) and sub.by != NONE for sub in world.subs):
+                return "its subscription holds an event"
         return None
 
     # ------------------------------------------------------------ what may happen
@@ -260,7 +276,14 @@ class Suspensions(EventHandler):
             then = w._replace(step="resume", log=answered(w.log, found), todo=nodes_of(found))
             return [self._to(state, w, then, str(found))]
         due = self._next_due(world, w)
-        return [self._to(state, w, w._replace(step="send_on" if due != NONE else "delete", todo=(due,)))]
+        return [self._to(state, w, w._replace(step="look_again", todo=(due,)))]
+
+    def _look_again(self, state: WaitState, w: Worker) -> list[Move]:
+        """Nothing was found: a later delivery of the message may have claimed meanwhile, and taken the answers. Then the message is its own."""
+        run, (due,) = state[0].runs[w.message.to], w.todo
+        if (run.status, run.ticket) != (SUSPENDED, w.message.number) and self.broken != "looks once":
+            return [self._to(state, w, w._replace(step="claim", todo=(), log=()))]
+        return [self._to(state, w, w._replace(step="send_on" if due != NONE else "delete"))]
 
     def _resume(self, state: WaitState, w: Worker) -> list[Move]:
         world, _ = state
@@ -292,6 +315,8 @@ class Suspensions(EventHandler):
         common = min(len(view), len(known))
         if view[:common] != known[:common]:
             return [((f"!code saw {known}, and at a replay {view}",), state)]
+        if self._twice(number, w.log):
+            return [(("!one event answered two waits, one after the other",), state)]
         if self._too_early(world, number, w.log):
             return [(("!a sleep ended before its time",), state)]
         if len(view) > len(known):
@@ -321,6 +346,16 @@ class Suspensions(EventHandler):
         answered = sorted((entry.order, node, entry.brought) for node, entry in enumerate(log) if entry.order)
         return tuple((node, brought) for _, node, brought in answered)
 
+    def _twice(self, number: int, log: Log) -> bool:
+        """There is one event, so it answers one step; those that look back may find it again."""
+        steps = [number_of for number_of, step in enumerate(self.programs[number]) for _ in step]
+        answered = {
+            steps[node]
+            for node, entry in enumerate(log)
+            if "E" in entry.brought and BACK not in self.ops[number][node]
+        }
+        return len(answered) > 1
+
     def _too_early(self, world: World, number: int, log: Log) -> bool:
         """Clocks differ by one at most."""
         ahead = 1 if self.skews else 0
@@ -333,7 +368,10 @@ class Suspensions(EventHandler):
         subs = world.subs
         if self.broken == "arming twice loses the event":
             there, subs = False, tuple(sub for sub in subs if sub[:2] != place)
-        after = world if there else world._replace(subs=put(subs, Sub(*place)))
+        had = any("E" in entry.brought for entry in w.log)
+        after = (
+            world if there else world._replace(subs=put(subs, Sub(*place, NONE, world.time + w.skew, had)))
+        )
         return [self._to((after, msgs), w, self._armed(w))]
 
     def _armed(self, w: Worker) -> Worker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.explore import explore, wander
-from protocol.plans import CUT_SHORT, FOUND_AT_RANDOM, MUTATIONS, PLANS, WANDERED, Plan
+from protocol.plans import CUT_SHORT, FOUND_AT_RANDOM, MUTATIONS, PLANS, TO_THE_END, WANDERED, Plan
 
 BEGINNING = 25_000
 STEPS = 20_000
@@ -23,6 +23,15 @@ def test_the_protocol_holds(plan: Plan) -> None:
 def test_the_beginning_of_a_large_plan_holds(plan: Plan) -> None:
     result = explore(plan(), limit=BEGINNING)
     assert result.holds, result
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("plan", TO_THE_END.values(), ids=TO_THE_END)
+def test_two_deliveries_of_which_one_dies_hold_to_the_end(plan: Plan) -> None:
+    result = explore(plan(), limit=1_000_000)
+    assert result.holds, result
+    assert result.complete
 
 
 @pytest.mark.parametrize("plan", WANDERED.values(), ids=WANDERED)

@@ -17,10 +17,12 @@ from unittest.mock import patch
 
 from greenlet import getcurrent
 
+from headrace.core.changes import Item
 from headrace.core.durable import encoding
 from headrace.core.durable.log import ChildRun, Entry
 from headrace.core.events.envelopes import events_of
-from headrace.core.events.event import Event
+from headrace.core.events.event import HANDLED_WITHIN_MS, Event
+from headrace.core.events.subscription import equality_of, partition
 from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.plans.plan import Json, RunPlan, TaskPlan
 from headrace.core.run.record import ParentLink, RunStatus, TaskStatus
@@ -47,14 +49,16 @@ from simulation.durable_programs import (
     Op,
     Program,
     asked_by,
+    brought_by,
     draw_program,
+    expression_of,
     groups_of,
     is_right,
     key_of,
     kind_of,
 )
 from simulation.gate_watch import Violation
-from simulation.processes import Killed, Rates, pause
+from simulation.processes import Killed, Rates, has_ms, pause
 from simulation.scripted import Scripted, _beat
 from simulation.workload import Flow, Script
 from simulation.world import Asked, Simulation
@@ -86,6 +90,7 @@ class DurableSimulation(Simulation):
     programs: dict[str, Program] = field(default_factory=dict)
     seen: dict[str, list[Seen]] = field(default_factory=dict)
     warm: tuple[Warm, ...] = ()
+    had: dict[tuple[str, int], int] = field(default_factory=dict)  # which step of a run was given which event
 
     def __post_init__(self) -> None:
         Simulation.__post_init__(self)
@@ -129,25 +134,42 @@ class DurableSimulation(Simulation):
         since_ms = self.clock.now_ms()
         pause(self.random.randrange(0, 200_000))
         tries = 0
-        while not (self._is_over(run_id, since_ms) or self._is_taken(run_id, awaited)):
+        while not (self._is_over(run_id, since_ms) or self._needs_none(run_id, awaited)):
             engine = self.engine()
+            once = awaited.once
+            if once and not self._is_waited_for(run_id, awaited):
+                pause(2_000)
+                continue
             tries += 1
-            others = tries % 5 == 4  # one that the expression does not take
-            event = event_of(self, engine, run_id, awaited, -1 if others else awaited.number)
+            others = tries % 5 == 4 and not once  # one that the expression does not take
+            event = event_of(self, engine, run_id, awaited, -1 if others else awaited.name)
             try:
                 push(engine, [event])
             except (Killed, StoreUnavailable, QueueUnavailable):  # another process of the same sender goes on
                 pause(1_000)
                 continue
             self.met["event"] += 1
+            self.met["event pushed once"] += once
+            if once:
+                return
             if awaited.looks_back and not others and self.random.random() < 0.7:
                 return  # once is enough
             pause(PUSH_AGAIN_MS * self.random.randrange(1, 20))
 
-    def _is_taken(self, run_id: str, awaited: Awaited) -> bool:
-        """Whether the subscription holds an event: from then on none more is needed."""
-        place = json.dumps([key_of(run_id, awaited.number), run_id], separators=(",", ":"))
-        return any("by" in row for row in self.store.rows(f"sub#{place}"))
+    def _needs_none(self, run_id: str, awaited: Awaited) -> bool:
+        """Whether the subscription holds an event: from then on none more is needed. Of several waits for such events, all are pushed for as long as the run
+        goes on."""
+        like = [each for each in self.programs[run_id].events if each.name == awaited.name]
+        if len(like) == 1:
+            return any("by" in row for row in self._subscriptions(run_id, awaited))
+        return False  # they end with the run
+
+    def _is_waited_for(self, run_id: str, awaited: Awaited) -> bool:
+        return any("by" not in row for row in self._subscriptions(run_id, awaited))
+
+    def _subscriptions(self, run_id: str, awaited: Awaited) -> list[Item]:
+        where = partition(key_of(run_id, awaited.name), run_id, equality_of(expression_of(awaited)))
+        return list(self.store.rows(where))
 
     def _is_over(self, run_id: str, since_ms: int) -> bool:
         """Also where there is no such run after a while: its client died."""
@@ -164,9 +186,14 @@ class DurableSimulation(Simulation):
         if received.queue != EVENTS_QUEUE:
             self._in_a_process(received)
             return
+        has_ms(HANDLED_WITHIN_MS, self.clock)
         engine = self.engine()
         for event, page in events_of(received.body, str, now_ms=received.sent_at_ms):
-            handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+            handled = handle(engine, event, page, start=_starts_nothing, wake=wake_suspended)
+            if handled.later_s:
+                self.met["two deliveries of an event"] += 1
+                self.queues.hide(received, handled.later_s)
+                return
         self.queues.delete(received)
 
     def _in_a_process(self, received: Received) -> None:
@@ -189,9 +216,9 @@ class DurableSimulation(Simulation):
 def event_of(sim: Simulation, engine: Engine, run_id: str, awaited: Awaited, number: int) -> Event:
     return Event(
         event_id=event_id(sim.clock.now_ms(), sim.random),
-        key=key_of(run_id, awaited.number),
+        key=key_of(run_id, awaited.name),
         pushed_at_ms=engine.clock.now_ms(),
-        payload=json.dumps({"n": number}),
+        payload=json.dumps({"n": number, "m": sim.random.getrandbits(50)}),
         scope=run_id,
     )
 
@@ -371,6 +398,9 @@ class Attempt:
     def _show(self, asked: Sequence[tuple[int, Op]]) -> None:
         """The code sees the answers in their order: the same at every invocation."""
         ops = dict(asked)
+        self._is_new(
+            [node for node, op in asked if isinstance(op, Awaited) and not op.looks_back], asked[0][0]
+        )
         answers = sorted((self.entries[node].order, node, self.entries[node].result) for node in ops)
         for order, node, result in answers:
             if not self._is_right(node, ops[node], result):
@@ -379,6 +409,13 @@ class Attempt:
 
     def _is_right(self, node: int, op: Op, result: Json) -> bool:
         return is_right(op, result, self.journal.now_ms() + MOST_SKEW_MS)
+
+    def _is_new(self, nodes: Sequence[int], step: int) -> None:
+        """One event is for one step: of waits that do not look back, the next is for another one."""
+        for node in nodes:
+            number = brought_by(self.entries[node].result).get("m")
+            if isinstance(number, int) and self.sim.had.setdefault((self._of, number), step) != step:
+                raise Violation(f"run {self.run_id} was given event {number} twice, one after the other")
 
     def _note(self, answer: Seen) -> None:
         known = self.sim.seen.setdefault(self._of, [])

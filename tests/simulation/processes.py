@@ -57,6 +57,16 @@ def running_name() -> str:
     return str(getattr(getcurrent(), "name", "the world"))
 
 
+def has_ms(milliseconds: int, clock: VirtualClock) -> None:
+    """The running process is ended after so much time: what a function's limit is."""
+    getcurrent().ends_ms = clock.now_ms() + milliseconds  # type: ignore[attr-defined]  # a greenlet has a dictionary
+
+
+def is_late(clock: VirtualClock) -> bool:
+    """Whether the running process has outlived its limit, so that it does nothing more."""
+    return clock.now_ms() >= getattr(getcurrent(), "ends_ms", clock.now_ms() + 1)
+
+
 def pause(milliseconds: int) -> None:
     """Give way; go on after so much virtual time."""
     parent = getcurrent().parent

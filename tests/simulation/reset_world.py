@@ -157,7 +157,7 @@ class ResetSimulation(DurableSimulation):
         while not self._is_over(run_id, since_ms):
             engine = self.engine()
             try:
-                push(engine, [event_of(self, engine, run_id, awaited, awaited.number)])
+                push(engine, [event_of(self, engine, run_id, awaited, awaited.name)])
             except (Killed, StoreUnavailable, QueueUnavailable):
                 pause(1_000)
                 continue

@@ -18,7 +18,7 @@ from simulation.processes import Rates
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(120)]
 
-ONCE_WRONG = (118, 253)
+ONCE_WRONG = (118, 253, 1209)
 """Seeds that have found a mistake in the engine, or in the world."""
 
 SEEDS, MORE_SEEDS = range(30), range(30, 1_500)
@@ -27,9 +27,11 @@ MOST_STEPS = 20_000
 """Of a world in which a run may be stuck for good; and it has to hold in so many without the mistake."""
 
 FOUND_BY = {
-    "who has suspended does not look again": 923,
-    "an event wakes before it is written": 23,
+    "an event wakes before it is written": 6,
+    "a stale timer resumes": 6,
     "the order is not written": 2,
+    "answers are seen before they are written": 4,
+    "no message comes when a sleep is over": 2,
 }
 """A seed that has found the mistake, tried before the others. A change of the engine changes what happens in every seed."""
 
@@ -59,9 +61,10 @@ def _hold(seeds: range) -> None:
         met.update(sim.met)
         faults.update(sim.faults)
     assert met["suspended"]
-    assert met["event"]
     assert met["went on"]
     assert met["ran again"]
+    assert met["event pushed once"]
+    assert met["two deliveries of an event"]
     assert {"kill", "freeze", "throttle", "lost", "retried", "duplicate"} <= {
         kind for kind, count in faults.items() if count
     }
@@ -80,10 +83,10 @@ def test_a_seed_is_the_whole_of_it() -> None:
 # ---------------------------------------------------------------- mistakes
 
 
-# Not here: "subscribing again takes the event away". A crash has to fall between two calls before the event comes, so seeds find it once in
-# hundreds; the exploration finds it at once.
+# Not here: "who has suspended does not look again", "subscribing again takes the event away", "two handle an event at once" and "an event is given
+# again". Crashes and deliveries have to fall between two calls of one another, so seeds find these once in hundreds; the exploration finds them at
+# once.
 MISTAKES: dict[str, Callable[[], list[Any]]] = {
-    "who has suspended does not look again": mistakes.no_look_after_the_suspension,
     "an event wakes before it is written": mistakes.wakes_before_it_writes,
     "a stale timer resumes": mistakes.a_stale_timer_resumes,
     "the order is not written": mistakes.the_order_is_not_written,

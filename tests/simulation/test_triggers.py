@@ -1,4 +1,4 @@
-"""Crons, scheduled runs, events with filters and replays, under every fault, held against what was asked for; and mistakes that this has to
+"""Crons, scheduled and debounced runs, events with filters, webhooks and replays, under every fault, held against what was asked for; and mistakes that this has to
 find."""
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from unittest.mock import patch
 
 import pytest
 
+from headrace.core.run.message import FiringKind
 from headrace.core.run.request import Cron, Event, derived_run_id
+from headrace.engine.clock import fire
+from headrace.engine.events import webhooks
 from headrace.engine.runs import replay as replaying
 from headrace.triggers import start
 from simulation.processes import Rates
@@ -26,7 +29,14 @@ FOUND_BY: dict[str, int] = {}
 """A seed that has found the mistake, tried before the others. A change of the engine changes what happens in every seed."""
 
 HARSH = Rates(kill=0.03, freeze=0.006, throttle=0.01, lost=0.02, retried=0.02, duplicate=0.1)
-MET = {"an event", "a cron fired", "a scheduled run", "a replay"}
+MET = {
+    "an event",
+    "a cron fired",
+    "a scheduled run",
+    "a replay",
+    "a debounced run",
+    "a request became an event",
+}
 MET_BY_MANY = MET | {"a scheduled run was put off", "a scheduled run was deleted"}
 
 
@@ -89,10 +99,30 @@ def _a_replays_message_replays_again() -> list[Any]:
     return [patch.object(replaying, "replay_for_dead_client", in_its_stead)]
 
 
+def _a_debounced_run_starts_with_its_first_message() -> list[Any]:
+    """It is not gone after, where calls have put it off."""
+
+    def fire_debounced(engine: Any, start: Any, message: Any) -> None:
+        run = fire.get_scheduled(engine, message.id, FiringKind.DEBOUNCE)
+        marked = fire.mark_started(engine, run) if run is not None else None
+        if marked is not None:
+            fire.start_scheduled(engine, start, marked)
+            fire.forget_debounced(engine, marked)
+
+    return [patch.object(fire, "_fire_debounced", fire_debounced)]
+
+
 MISTAKES: dict[str, Callable[[], list[Any]]] = {
     "a cron fires twice": lambda: _runs_have_ids_of_their_own(Cron),
     "an event starts a run at each delivery": lambda: _runs_have_ids_of_their_own(Event),
     "a replay's message starts a second generation": _a_replays_message_replays_again,
+    "a debounced run starts with its first message": _a_debounced_run_starts_with_its_first_message,
+    "requests are not held against the secret": lambda: [
+        patch.object(webhooks, "is_authentic", lambda *given, **options: True)
+    ],
+    "a sender is told before its event is sent": lambda: [
+        patch.object(webhooks, "push", lambda *given: None)
+    ],
 }
 
 

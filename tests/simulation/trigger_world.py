@@ -1,4 +1,4 @@
-"""The world of one seed of triggers: crons, scheduled runs, events with filters, and replays, under every fault.
+"""The world of one seed of triggers: crons, scheduled and debounced runs, events with filters, webhooks, and replays, under every fault.
 
 Each client keeps what it was promised; at rest that is held against the runs that are there. What a client died over may have happened
 or not, but never twice.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from headrace import Headrace
 from headrace.core.events.envelopes import events_of
-from headrace.core.events.event import Event
+from headrace.core.events.event import HANDLED_WITHIN_MS, Event
 from headrace.core.run.derived.progress import finished
 from headrace.core.run.record import RunRecord
 from headrace.core.schedules.cron import due_after, parse_cron
@@ -34,7 +34,7 @@ from headrace.engine.events.push import EVENTS_QUEUE, push
 from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.replay import replay_run
 from headrace.engine.waits.conditions import wake_suspended
-from headrace.errors import NotDeployed, QueueUnavailable, RunNotFound, RunNotOver, StoreUnavailable
+from headrace.errors import NotDeployed, RunNotFound, RunNotOver
 from headrace.memory.faults import NoFaults
 from headrace.options.times import from_epoch_ms
 from headrace.ports import Ports, Received
@@ -45,8 +45,16 @@ from headrace.triggers.door import door_of
 from simulation.checks import at_rest
 from simulation.durable_world import event_id
 from simulation.gate_watch import Violation
-from simulation.processes import Killed, Rates, SkewedClock, pause
+from simulation.processes import Rates, SkewedClock, has_ms, pause
 from simulation.scripted import Scripted
+from simulation.senders import (
+    GONE,
+    Calls,
+    call_often,
+    debounced_runs_are_as_asked,
+    no_forged_request_started_anything,
+    send_request,
+)
 from simulation.workload import Flow, draw_flow
 from simulation.world import Simulation
 
@@ -58,8 +66,6 @@ DIVISORS = (2, 3)
 CRONS = ("* * * * *", "*/2 * * * *", "*/30 * * * * *", "CRON_TZ=Europe/Berlin */3 * * * *")
 SURE_BEFORE_MS = 240_000
 """A tick that was due so long before its cron was deleted has started its run, whatever was lost on the way."""
-
-GONE = (Killed, StoreUnavailable, QueueUnavailable)
 
 
 @dataclass(slots=True)
@@ -93,6 +99,7 @@ class TriggerSimulation(Simulation):
     """Events: their number, and whether their sender was told that it is durable."""
     replays: dict[str, list[str]] = field(default_factory=dict)
     """By run: the replays that were told to have taken place."""
+    calls: list[Calls] = field(default_factory=list)
     asked_again: Counter[str] = field(default_factory=Counter)
     ran_in: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
@@ -129,7 +136,7 @@ class TriggerSimulation(Simulation):
     # ---------------------------------------------------------------- what clients ask for
 
     def _client(self, name: str) -> None:
-        kinds = (self._cron, self._schedule, self._event, self._run_again)
+        kinds = (self._cron, self._schedule, self._event, self._run_again, self._debounced, self._request)
         for kind in self.random.sample(kinds, 2):
             self.spawn("client of one thing", lambda kind=kind: kind(name))  # type: ignore[misc]  # now
 
@@ -200,6 +207,12 @@ class TriggerSimulation(Simulation):
         self.pushed[given] = number, True
         self._note("an event")
 
+    def _debounced(self, name: str) -> None:
+        call_often(self, name)
+
+    def _request(self, name: str) -> None:
+        send_request(self)
+
     def _run_again(self, name: str) -> None:
         """Start a run; once it is over, replay it, perhaps two clients at once, and perhaps again."""
         run_id, _ = self._ask(self.flows[name], {"n": 1})
@@ -252,12 +265,16 @@ class TriggerSimulation(Simulation):
         if received.queue != EVENTS_QUEUE:
             Simulation._lambda(self, received)
             return
+        has_ms(HANDLED_WITHIN_MS, self.clock)
         engine = self.engine()
         for event, page in events_of(received.body, str, now_ms=received.sent_at_ms):
-            handle(engine, event, page, start=door_of(self._app()), wake=wake_suspended)
+            handled = handle(engine, event, page, start=door_of(self.app()), wake=wake_suspended)
+            if handled.later_s:
+                self.queues.hide(received, handled.later_s)
+                return
         self.queues.delete(received)
 
-    def _app(self) -> Headrace:
+    def app(self) -> Headrace:
         """An app without definitions, as a worker's process has it in a stack of others."""
         app = Headrace(config=Settings())
         clock = SkewedClock(self.clock, self.random.randrange(-400, 400))
@@ -265,7 +282,7 @@ class TriggerSimulation(Simulation):
         return app
 
     def _host(self, worker: str) -> Host:
-        return replace(Simulation._host(self, worker), start=door_of(self._app()))
+        return replace(Simulation._host(self, worker), start=door_of(self.app()))
 
     def _runner(
         self,
@@ -291,6 +308,8 @@ def triggers_at_rest(sim: TriggerSimulation) -> None:
     _crons(sim, records)
     _scheduled(sim, {record.run_id: record for record in records})
     _events(sim, records)
+    no_forged_request_started_anything(records)
+    debounced_runs_are_as_asked(sim, records)
     _replayed(sim)
 
 

@@ -41,7 +41,16 @@ from simulation import events
 from simulation.admission_checks import at_a_calm_moment, while_code_runs
 from simulation.checks import MAX_CRASHES, Watched
 from simulation.gates_workload import GATED_CHILD, Deployed, draw_input
-from simulation.processes import CountedQueues, Killed, Process, Rates, SkewedClock, pause, running_name
+from simulation.processes import (
+    CountedQueues,
+    Killed,
+    Process,
+    Rates,
+    SkewedClock,
+    is_late,
+    pause,
+    running_name,
+)
 from simulation.scripted import Scripted
 from simulation.workload import CHILD, Flow, draw_fan
 
@@ -226,6 +235,8 @@ class Simulation:
             raise Killed
         if self.hit("freeze"):
             pause(self.random.randrange(1_000, 60_000))
+            if is_late(self.clock):
+                raise Killed
 
     def hit(self, kind: str) -> bool:
         """Whether this fault happens to the running process here."""

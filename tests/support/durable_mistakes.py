@@ -15,7 +15,7 @@ from headrace.core.table import run_key
 from headrace.engine.catalog.plans import record_in
 from headrace.engine.durable import answers, journal, log
 from headrace.engine.engine import Engine
-from headrace.engine.events import subscriptions
+from headrace.engine.events import handle, subscriptions
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import resetting
 
@@ -34,6 +34,19 @@ def wakes_before_it_writes() -> list[Any]:
             subscriptions._write(engine, subscriptions.key_of(item), event)
 
     return [patch.object(subscriptions, "_offer", offer)]
+
+
+def two_handle_an_event_at_once() -> list[Any]:
+    return [patch.object(handle, "_busy_s", lambda *of: 0)]
+
+
+def clocks_are_trusted() -> list[Any]:
+    return [patch.object(subscriptions, "APART_MS", 0)]
+
+
+def an_event_is_given_again() -> list[Any]:
+    """A subscription does not say which events its task has had."""
+    return [patch.object(subscriptions, "short", lambda event_id: "")]
 
 
 def subscribing_again_takes_the_event_away() -> list[Any]:

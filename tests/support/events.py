@@ -50,6 +50,9 @@ class EventWorld(World):
                 self.handled.append(
                     handle(self.app.engine, event, page, start=begin, wake=wake_suspended, until_ms=until_ms)
                 )
+                if self.handled[-1].later_s:
+                    self.queues.hide(received, self.handled[-1].later_s)
+                    return True
             self.queues.delete(received)
             return True
         return False

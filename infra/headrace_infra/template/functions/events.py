@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.core.events.event import HANDLED_WITHIN_MS
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace_infra.template.functions.workers import (
     SUPPORT_MEMORY,
@@ -25,7 +26,7 @@ from headrace_infra.template.unit import EVENTS, Unit
 
 FUNCTION = "EventsFunction"
 BATCH_SIZE = 10
-TIMEOUT_S = 60
+TIMEOUT_S = HANDLED_WITHIN_MS // 1_000
 
 MAX_RECEIVE_COUNT = 1_000
 """The most SQS takes. A message that is no event is dropped at once; for any other it is the store or a queue that does not answer."""

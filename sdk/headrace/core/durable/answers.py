@@ -11,11 +11,11 @@ from headrace.core.values import dataclass, replace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFound:
-    """The event that satisfied a leaf: when it came, and its payload."""
+    """The event that satisfied a leaf: when it came, its payload, and its short name."""
 
     at_ms: int
     payload: Json
-    event_id: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,8 @@ def answered(entries: Sequence[Entry], facts: Facts) -> list[Entry]:
         answer = _run(entry, facts) if entry.kind is Kind.RUN else _wait(entry, facts)
         if answer is not None:
             at_ms, result = answer
-            found.append((at_ms, entry.node, replace(entry, result=result, groups=())))
+            by = _events_of(entry, facts)
+            found.append((at_ms, entry.node, replace(entry, result=result, groups=(), events=by)))
     found.sort(key=lambda each: each[:2])
     first = 1 + max((entry.order for entry in entries), default=0)
     return [replace(entry, order=first + place) for place, (_, _, entry) in enumerate(found)]
@@ -113,6 +114,12 @@ def _wait(entry: Entry, facts: Facts) -> tuple[int, Json] | None:
             return None
         at_ms = max(at_ms, min(times))
     return at_ms, result
+
+
+def _events_of(entry: Entry, facts: Facts) -> tuple[str, ...]:
+    """The events that an answer came by: the task has had them."""
+    places = ((entry.node, number) for number in range(len(leaves_of(entry))))
+    return tuple(facts.events[place].name for place in places if place in facts.events)
 
 
 def _leaf(leaf: Leaf, facts: Facts, place: tuple[int, int]) -> tuple[int, Json] | None:

@@ -63,8 +63,8 @@ def _entry(entry: Entry) -> Json:
     else:
         data = entry.result
     out: list[Json] = [entry.node, entry.kind.value, entry.asked, entry.order, data]
-    if entry.label:
-        return [*out, int(entry.given_up), entry.label]
+    if entry.label or entry.events:
+        return [*out, int(entry.given_up), entry.label, *entry.events]
     return [*out, 1] if entry.given_up else out
 
 
@@ -148,6 +148,7 @@ def _decoded(raw: Sequence[object]) -> Entry:
         result=result,
         given_up=given_up,
         label=label,
+        events=tuple(map(str, rest[2:])),
     )
 
 

@@ -75,7 +75,7 @@ class Entry:
     """One operation. `asked`: a hash of what was asked for. `order`: its place among the answers, from 1; 0 while it is open.
 
     `result`: of an answered WAIT or MEMO. `given_up`: the task stopped waiting for it (its await was cancelled). `label`: what people
-    are shown it by.
+    are shown it by. `events`: those that answered it, by their short names.
     """
 
     node: int
@@ -87,6 +87,7 @@ class Entry:
     result: Json = None
     given_up: bool = False
     label: str = ""
+    events: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from headrace.core import table
@@ -14,6 +14,12 @@ from headrace.core.run.plans.plan import Json
 from headrace.core.values import dataclass
 
 MAX_KEY_BYTES = 512
+
+HANDLED_WITHIN_MS = 60_000
+"""The longest that one delivery works on an event: its function is ended then."""
+
+APART_MS = 5_000
+"""The clocks of two machines differ by no more."""
 
 
 class BadEvent(Exception):
@@ -39,10 +45,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Where an event goes on among the tasks that wait for it: past `after` in `partition`."""
+    """Where an event goes on among the tasks that wait for it: past `after` in `partition`. `came_ms`: when it was first handled."""
 
     partition: str
     after: str
+    came_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +99,7 @@ def payload_of(event: Event) -> Json:
 def encode_message(event: Event, page: Page | None = None) -> str:
     out: dict[str, Json] = {"event": {"id": event.event_id, **_fields(event)}}
     if page is not None:
-        out["page"] = [page.partition, page.after]
+        out["page"] = [page.partition, page.after, page.came_ms]
     return json.dumps(out, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -105,9 +112,22 @@ def decode_message(raw: Mapping[str, Json]) -> tuple[Event, Page | None]:
         event = _event(str(body["id"]), body)
         if event_key(event.event_id) is None:
             raise BadEvent(f"the event's id is {event.event_id!r}: it must be a UUID of version 7")
-        return event, Page(partition=str(page[0]), after=str(page[1])) if page else None
+        return event, _page(page) if page else None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BadEvent(f"the body is not an event: {type(error).__name__}: {error}") from error
+
+
+def short(event_id: str) -> str:
+    """An event's name among the few that one task has had."""
+    return event_id[-8:]
+
+
+def _page(raw: Sequence[Json]) -> Page:
+    """Older versions say nothing of when the event came."""
+    came_ms = raw[2] if len(raw) > 2 else None
+    return Page(
+        partition=str(raw[0]), after=str(raw[1]), came_ms=int(str(came_ms)) if came_ms is not None else None
+    )
 
 
 def encode_item(event: Event, triggers: tuple[Trigger, ...], *, expires_at_s: int) -> Item:

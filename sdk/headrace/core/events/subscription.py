@@ -27,7 +27,10 @@ Scalar: TypeAlias = str | int | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """Leaf `leaf` of wait `node` of a task: an event of `event_key`, of `scope` where one is given, for which the CEL `expression` is true."""
+    """Leaf `leaf` of wait `node` of a task: an event of `event_key`, of `scope` where one is given, for which the CEL `expression` is true.
+
+    `had`: the last events that the task has had, by their short names. They satisfy it no more.
+    """
 
     run_id: str
     task: str
@@ -36,6 +39,7 @@ class Subscription:
     event_key: str
     scope: str | None = None
     expression: str | None = None
+    had: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

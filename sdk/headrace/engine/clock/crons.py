@@ -31,7 +31,7 @@ from headrace.core.values import dataclass
 from headrace.engine.catalog.workflows import Published
 from headrace.engine.clock.firing import send_firings, worker_for
 from headrace.engine.engine import Engine
-from headrace.engine.timers import LATEST_S, LookAt, put_timer
+from headrace.engine.timers import HORIZON_S, LATEST_S, LookAt, put_timer
 
 _IDS = uuid.UUID("5c0f4b52-7a3a-5d0a-8e8b-0f6d2b9a4c33")
 NEVER_MS = 2**52
@@ -71,7 +71,8 @@ def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
     made = replace(
         job, created_at_ms=now_ms, due_ms=first, worker=worker_for(engine, job.workflow, job.worker)
     )
-    put_timer(engine, _look_at(first, now_ms), LookAt(kind=FiringKind.CRON, id=made.id, worker=made.worker))
+    for look_ms in _looks_ms(first, now_ms):
+        put_timer(engine, look_ms, LookAt(kind=FiringKind.CRON, id=made.id, worker=made.worker))
     written = engine.store.write(Put(key=cron_key(made.id), item=_encode(made), require=ITEM_MISSING))
     if not isinstance(written, Applied):
         return None
@@ -79,9 +80,12 @@ def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
     return made
 
 
-def _look_at(due_ms: int, now_ms: int) -> int:
-    """When the clock is to look: not in a minute that it may have passed."""
-    return max(due_ms, now_ms + LATEST_S * 1000)
+def _looks_ms(due_ms: int, now_ms: int) -> list[int]:
+    """In which minutes the clock is to find a pointer to the cron: that of its first tick, or one that no clock can have passed before the cron
+    is stored. Where the first tick is nearer, also one that the clock comes to within two minutes: whoever makes the cron may die before it has
+    sent that tick."""
+    latest_ms = now_ms + LATEST_S * 1000
+    return [due_ms] if due_ms > latest_ms else [latest_ms, now_ms + (HORIZON_S + 60) * 1000]
 
 
 def get_cron(engine: Engine, cron_id: str) -> CronJob | None:

@@ -99,7 +99,7 @@ def start_scheduled(engine: Engine, start: Start, run: ScheduledRun) -> None:
 
 def _fire_debounced(engine: Engine, start: Start, message: FireMessage) -> None:
     run = get_scheduled(engine, message.id, FiringKind.DEBOUNCE)
-    if run is None or run.due_ms < message.due_ms:
+    if run is None:
         return
     if run.due_ms > engine.clock.now_ms():  # put off meanwhile: go after it
         chase(engine, run)

@@ -184,10 +184,12 @@ def put_off(engine: Engine, wanted: ScheduledRun) -> ScheduledRun | None:
     if pending.item is not None and "started" in pending.item:
         return None
     made = _made(engine, wanted)
+    send_firings(engine, made.worker, [firing_of(made)])  # first: later calls count on it
     written = engine.store.write(Put(key=made.key, item=_encode(engine, made), require=ITEM_MISSING))
     if not isinstance(written, Applied):
         return None
-    send_firings(engine, made.worker, [firing_of(made)])
+    if made.due_ms <= engine.clock.now_ms():  # the message may have come before there was anything
+        send_firings(engine, made.worker, [firing_of(made)])
     return made
 
 

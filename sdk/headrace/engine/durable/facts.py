@@ -83,6 +83,7 @@ def events_for(
     wanted = subscriptions_of(record, task, entries)
     if not wanted:
         return {}
+    from headrace.core.events.event import short
     from headrace.engine.events import subscriptions
 
     found = subscriptions.look_up(engine, [each for _, each, _ in wanted])
@@ -90,7 +91,7 @@ def events_for(
         place: EventFound(
             at_ms=event.at_ms,
             payload=json.loads(event.payload) if event.payload else {},
-            event_id=event.event_id,
+            name=short(event.event_id),
         )
         for (place, _, _), event in zip(wanted, found, strict=True)
         if event is not None

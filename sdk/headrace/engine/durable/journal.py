@@ -17,6 +17,9 @@ from headrace.engine.durable import answers, log, subscriptions
 from headrace.engine.durable.log import Log
 from headrace.engine.engine import Engine
 
+MOST_HAD = 20
+"""How many of the events that have answered a task its next subscription names: one that was delivered long ago is not delivered again."""
+
 
 class Journal:
     """Values in, values out; every method but `put` may block. One attempt has one."""
@@ -50,6 +53,7 @@ class Journal:
         self._texts: Texts = resumed.texts if resumed is not None else {}
         self._changed = False
         self._armed: set[int] = set()
+        self._had: dict[str, None] = {}  # the events that have answered, by their short names
         self._lock = threading.Lock()  # code puts on its event loop, and writes on threads
 
     @property
@@ -75,6 +79,7 @@ class Journal:
         self._tail, self._parts = found.tail, dict(found.parts)
         entries = found.entries
         self._children = {entry.node: entry for entry in entries if entry.child is not None}
+        self._note_events(sorted(entries, key=lambda entry: entry.order))
         for entry in entries:
             self._check_opened(entry)
         return entries
@@ -91,6 +96,8 @@ class Journal:
         for entry in answered:
             self._check_opened(entry)
         self._children |= {entry.node: entry for entry in answered if entry.child is not None}
+        self._had = left._had
+        self._note_events(answered)
         self._tail = tail
         return answered
 
@@ -132,6 +139,10 @@ class Journal:
             self._put |= new
             self._children |= {node: entry for node, entry in new.items() if entry.child is not None}
             self._changed = True
+            self._note_events(new.values())
+
+    def _note_events(self, entries: Iterable[Entry]) -> None:
+        self._had |= {name: None for entry in entries for name in entry.events}
 
     def save(self) -> bool:
         """Write what was put. False: the attempt is fenced, or its run was cancelled."""
@@ -151,7 +162,9 @@ class Journal:
         """Put the subscriptions of open operations, so that events find them. Once each: what the log has open was put before it was
         written."""
         new = [entry for entry in entries if entry.node not in self._armed]
-        subscriptions.arm(self._engine, self._record, self._attempt.task, new)
+        with self._lock:
+            had = tuple(self._had)[-MOST_HAD:]
+        subscriptions.arm(self._engine, self._record, self._attempt.task, new, had)
         self._armed |= {entry.node for entry in new}
 
     def disarm(self, entries: Sequence[Entry]) -> None:

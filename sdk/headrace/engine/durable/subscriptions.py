@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def subscriptions_of(
-    record: RunRecord, task: str, entries: Iterable[Entry]
+    record: RunRecord, task: str, entries: Iterable[Entry], had: tuple[str, ...] = ()
 ) -> list[tuple[tuple[int, int], Subscription, int | None]]:
-    """The subscriptions of the open operations, each with its (node, leaf) and since when earlier events count."""
+    """The subscriptions of the open operations, each with its (node, leaf) and since when earlier events count.
+    `had`: see `Subscription`."""
     found = event_leaves(entries)
     if not found:
         return []
@@ -37,6 +38,7 @@ def subscriptions_of(
                 event_key=leaf.event_key,
                 scope=leaf.scope,
                 expression=leaf.expression,
+                had=had,
             ),
             leaf.since_ms,
         )
@@ -44,9 +46,9 @@ def subscriptions_of(
     ]
 
 
-def arm(engine: Engine, record: RunRecord, task: str, entries: Iterable[Entry]) -> None:
+def arm(engine: Engine, record: RunRecord, task: str, entries: Iterable[Entry], had: tuple[str, ...]) -> None:
     """Put the subscriptions of the open operations; those that look back are satisfied by an earlier event at once."""
-    wanted = subscriptions_of(record, task, entries)
+    wanted = subscriptions_of(record, task, entries, had)
     if not wanted:
         return
     from headrace.engine.events import subscriptions

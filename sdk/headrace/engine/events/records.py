@@ -9,6 +9,7 @@ from dataclasses import replace
 from headrace.core import table
 from headrace.core.changes import ITEM_EXISTS, ITEM_MISSING, Item, Key, Put, Refused, Update, Write, Written
 from headrace.core.events.event import Event, Trigger, blob_name, decode_item, encode_item, event_key
+from headrace.core.values import dataclass
 from headrace.engine.engine import Engine
 
 PAGE = 100
@@ -17,34 +18,51 @@ COLLIDED = "collided"
 CAME = "came"
 """When it was first handled. A wait that begins later waits for another event, however often this one is delivered."""
 
+HANDLER = "by"
+"""Which delivery handled it first: one whose write was made twice, as the response was lost, knows it by this for its own."""
 
-def put_once(
-    engine: Engine, event: Event, triggers: tuple[Trigger, ...]
-) -> tuple[tuple[Trigger, ...], int | None]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An event as it is stored: the runs that it starts, when it came, and when an earlier delivery stored something of it (None: this is
+    the first)."""
+
+    triggers: tuple[Trigger, ...]
+    came_ms: int
+    earlier_ms: int | None = None
+
+
+def put_once(engine: Engine, event: Event, triggers: tuple[Trigger, ...]) -> Stored:
     """Store an event with the runs that it starts. What an earlier delivery decided stands: its runs, and when it came.
 
     An event with a scope has come once it is listed there too: who looked back before that has not seen it.
     """
     key = _key(event.event_id)
-    now_ms = engine.clock.now_ms()
+    now_ms, handler = engine.clock.now_ms(), engine.ids.owner()
     expires_at_s = now_ms // 1000 + engine.limits.retention_s
-    item: Item = {**encode_item(event, triggers, expires_at_s=expires_at_s), CAME: now_ms}
+    came: Item = {CAME: now_ms, HANDLER: handler}
+    item: Item = {**encode_item(event, triggers, expires_at_s=expires_at_s), **came}
     puts: list[Write] = [Put(key=key, item=item, require=ITEM_MISSING)]
     if event.scope is not None:
         listed = table.scoped_event_key(event.key, event.scope, event.pushed_at_ms, event.event_id)
-        entry: Item = {"expires_at": expires_at_s, CAME: now_ms}
+        entry: Item = {"expires_at": expires_at_s, **came}
         puts.append(Put(key=listed, item=entry, require=ITEM_MISSING))
     written = engine.store.write_many(puts) if len(puts) > 1 else [engine.store.write(puts[0])]
+    earlier = [each.item for each in written if _is_of_another(each, handler) and each.item is not None]
+    if not earlier:
+        return Stored(triggers=triggers, came_ms=now_ms)
+    earlier_ms = max(int(str(each.get(CAME, 0))) for each in earlier)  # older versions did not say it of all
     first = written[0]
-    if isinstance(first, Refused) and first.item is not None:
-        came_ms = max(_came_ms(each) for each in written)
-        return decode_item(first.item)[1], came_ms
-    return triggers, None
+    return Stored(
+        triggers=decode_item(first.item)[1] if _is_of_another(first, handler) and first.item else triggers,
+        came_ms=earlier_ms if len(earlier) == len(written) else now_ms,
+        earlier_ms=earlier_ms,
+    )
 
 
-def _came_ms(written: Written) -> int:
-    """When what was put came: now, or when an earlier delivery put it. What older versions listed says nothing of it."""
-    return int(str((written.item or {}).get(CAME, 0)))
+def _is_of_another(written: Written, handler: str) -> bool:
+    """Whether an earlier delivery had put it."""
+    return isinstance(written, Refused) and written.item is not None and written.item.get(HANDLER) != handler
 
 
 def note_collisions(engine: Engine, event_id: str, count: int) -> None:

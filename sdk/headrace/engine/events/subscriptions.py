@@ -22,7 +22,7 @@ from headrace.core.changes import (
     Update,
     every,
 )
-from headrace.core.events.event import Event, Page, payload_of
+from headrace.core.events.event import APART_MS, Event, Page, payload_of, short
 from headrace.core.events.subscription import (
     SatisfiedBy,
     Shape,
@@ -71,6 +71,8 @@ def _item(engine: Engine, sub: Subscription, now_ms: int) -> Item:
     }
     if sub.expression is not None:
         item["expr"] = sub.expression
+    if sub.had:
+        item["had"] = " ".join(sub.had)
     return item
 
 
@@ -141,8 +143,9 @@ def satisfy(
 ) -> Page | None:
     """Write the event into every subscription that it satisfies and wake its task. The event's payload is at hand.
 
-    `came_ms`: when it was delivered before. A wait that began since then waits for another one: a loop that waits for events of one key must not
-    be given one twice. One that this event has satisfied is woken whatever the clocks of its worker and of that delivery said.
+    `came_ms`: when it first came, of one that comes again. A wait that began after that waits for another one, and so does one of a task that
+    has had this one already: a loop that waits for events of one key must not be given one twice. "After" is by more than clocks are apart, as an
+    event must not be lost to a worker whose clock is ahead. What this event has satisfied is woken whatever clocks said.
 
     Returns where to go on, once the clock passes `until_ms`. One read of the key's item, and one query of each partition that may hold
     subscriptions to such an event.
@@ -155,11 +158,19 @@ def satisfy(
         after = page.after if page is not None and partition == page.partition else None
         for items in _pages(engine, partition, after):
             for item in items:
-                if came_ms is None or int(str(item["armed"])) <= came_ms or _is_by(item, event):
+                if came_ms is None or _waited(item, event, came_ms) or _is_by(item, event):
                     _offer(engine, item, event, payload, wake)
             if until_ms is not None and engine.clock.now_ms() >= until_ms:
                 return Page(partition=partition, after=str(items[-1]["sk"]))
     return None
+
+
+def _waited(item: Item, event: Event, came_ms: int) -> bool:
+    """Whether the subscription may have been there when the event came, and its task has not had the event since."""
+    return (
+        int(str(item["armed"])) <= came_ms + APART_MS
+        and short(event.event_id) not in str(item.get("had", "")).split()
+    )
 
 
 def _shapes(engine: Engine, key: str) -> list[Shape]:
