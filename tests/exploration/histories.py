@@ -33,7 +33,7 @@ from headrace.engine.attempts.ports import (
     Work,
 )
 from headrace.engine.clock.tick import tick
-from headrace.engine.engine import Engine
+from headrace.engine.engine import Engine, Memory
 from headrace.engine.events.handle import handle
 from headrace.engine.events.push import EVENTS_QUEUE
 from headrace.engine.owed.cancel import cancel
@@ -97,6 +97,13 @@ class _Clock:
     def sleep(self, seconds: float) -> None:
         """Only this process sleeps: what others do meanwhile they can do before or after."""
         self.now += int(seconds * 1000)
+
+
+class _Full(Memory):
+    """Of every limit it has been seen that it is full."""
+
+    def known(self, name: str, now_ms: int) -> bool:
+        return True
 
 
 @dataclass(slots=True)
@@ -163,6 +170,7 @@ class _Process:
             ids=_Ids(self.spec),
             gate_limits=lambda: self.plan.limits,
             windows=dict(self.windows),
+            full=_Full() if self.plan.warm else Memory(),
         )
         match self.spec.kind:
             case "cancel":

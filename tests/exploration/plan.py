@@ -44,7 +44,7 @@ class Plan:
     limits: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
     early: int = 0
-    warm: bool = False  # processes have seen the rate limits before
+    warm: bool = False  # processes have seen the rate limits before, and every concurrency limit full
     handlers: int = 3
     messages: int = 7
     tickets: int = 8  # a task that needs more is refused again and again

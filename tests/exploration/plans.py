@@ -38,6 +38,9 @@ def _durable(*program: Step, runs: int = 1) -> Plan:
 
 SHAPES: dict[str, Plan] = {
     "one place, 2 runs": Plan(workflow=alone(gate(1))),
+    "one place, 2 runs, seen before": Plan(workflow=alone(gate(1)), warm=True),
+    "two places, 3 runs, seen before": Plan(workflow=alone(gate(2)), runs=3, warm=True),
+    "gates of 2 and 1, 2 runs, seen before": Plan(workflow=alone(gate(2, "g"), gate(1, "h")), warm=True),
     "one slot of the worker, 2 runs": Plan(workflow=alone(), limits={"worker:default": 1}),
     "a place and a slot, 2 runs": Plan(workflow=alone(gate(1)), limits={"worker:default": 2}),
     "gates of 1 and 1, 2 runs": Plan(workflow=alone(gate(1, "g"), gate(1, "h"))),
@@ -121,6 +124,9 @@ CUT_SHORT = {
     name: plan
     for shape, budgets in {
         "one place, 2 runs": (*ALONE, *PAIRS),
+        "one place, 2 runs, seen before": ALONE,
+        "two places, 3 runs, seen before": (Budget(), Budget(crash=1), Budget(dup=1), Budget(cancel=1)),
+        "gates of 2 and 1, 2 runs, seen before": (Budget(), Budget(crash=1)),
         "one slot of the worker, 2 runs": (Budget(crash=1, fail=1), Budget(zombie=1)),
         "gates of 1 and 1, 2 runs": ALONE,
         "gates of 2 and 1, 2 runs": ALONE,

@@ -16,7 +16,7 @@ Tells = Callable[[str, object], None]
 BEGINNING = 3_000
 WAYS = 600
 STEPS = 2_500
-TO_FIND = 60_000
+TO_FIND = 80_000
 
 
 LARGEST = (

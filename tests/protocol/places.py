@@ -1,6 +1,6 @@
 """Concurrency gates in a chain: holders, waiters, and the mark that tasks may wait.
 
-    claim -> acquire each gate -> unpark -> baton -> run and commit -> release -> repair -> wake -> delete
+    ahead -> claim -> acquire each gate -> unpark -> baton -> run and commit -> release -> repair -> wake -> delete
        |        | full at gate k
        |        v
        |     unclaim -> release gates before k, look -> leave other lines, look -> park -> mark, look -> delete
@@ -8,11 +8,18 @@
        v
      unpark -> release -> repair -> wake -> delete
 
+A first message may look at its first gate before it claims, and where that is full, or a mark is there, hand the record over to the next ticket
+at once: PARKED, without having been RUNNING.
+
+Who parks marks the gate, unless there is a mark. A mark is taken away in two steps, each after a query that finds none: the first says
+that it is being taken away, and who parks and finds it so marks anew.
+
 To look at a gate that has room: query the waiters; send the head its message, or, if there is none, clear the mark if it is still
 the one seen before the query. The head is first noted as woken, with the message on whose account that is: a process that looks next passes
 over it, counts it as room that is taken, and wakes the one after it. Who is inside already is passed over too. A note holds until the
 waiter's message arrives, however long that takes. The message that a note names answers for it: a look of a stale delivery of that
-message, or of one after a takeover, sends again. The clock ticks at any time, notes too, and passes over notes while any message is on its way.
+message, or of one after a takeover, sends again. (A copy of the message that dies after the other one was deleted leaves its note to the
+clock.) The clock ticks at any time, notes too, and passes over notes while any message is on its way.
 Each ticket is woken once, and once more for each fault that strikes: `wakes` counts. Marks are nonces: 0 is absent, 1 is the one on the gate, 2 any earlier one. The mutation `marks are
 counted` makes them a count that begins again once cleared.
 """
@@ -25,6 +32,7 @@ from protocol.model import (
     CRASH,
     DUP,
     PARKED,
+    QUEUED,
     READY,
     RUNNING,
     ZOMBIE,
@@ -55,6 +63,12 @@ def _message(h: Handler) -> int:
 Gate = tuple[tuple[Pair, ...], int, tuple[Waiter, ...]]
 """Holders, the mark, waiters."""
 
+OPEN, OLD, CLOSING = 1, 2, 3
+"""The mark on the gate; one that was there before; one that is about to be taken away."""
+
+ONE_STEP = ("marks are counted", "clear whatever the mark", "the mark goes in one step")
+"""Mistakes that take a mark away after one query."""
+
 
 class Places(Model):
     """Runs that pass one or more gates, of the given capacities, in order."""
@@ -82,6 +96,8 @@ class Places(Model):
         self.ticks = ticks
         self.steps = {
             **self.steps,
+            "ahead": self._ahead,
+            "straight": self._straight,
             "acquire": self._acquire,
             "drop": self._drop,
             "quit": self._quit,
@@ -94,6 +110,7 @@ class Places(Model):
             "query": self._query,
             "send": self._send,
             "note": self._note,
+            "close": self._close,
             "clear": self._clear,
         }
 
@@ -113,6 +130,26 @@ class Places(Model):
 
     def _stale(self, h: Handler) -> Handler:
         return handler(h, "unpark", way="stale", gate=0, looks=self.no_looks, memory=())
+
+    def _claim(self, s: State, i: int, h: Handler) -> list[Move]:
+        """A first message may look before it claims."""
+        out = super()._claim(s, i, h)
+        if h[1] == 1 and h[3] == "go":
+            out.append(self.to(s, i, handler(h, "ahead", way="ahead"), "looks ahead"))
+        return out
+
+    def _ahead(self, s: State, i: int, h: Handler) -> list[Move]:
+        holders, mark, _ = s[2][0]
+        room = len(holders) < self.capacities[0] and not mark
+        return [self.to(s, i, handler(h, "claim" if room else "straight"), "room" if room else "full")]
+
+    def _straight(self, s: State, i: int, h: Handler) -> list[Move]:
+        """Parked by one write: if nothing has claimed."""
+        r, a = h[0], h[1]
+        if s[0][r][:2] != (QUEUED, a):
+            return [self.to(s, i, handler(h, "claim"), "claimed")]
+        runs = replaced(s[0], r, (PARKED, a + 1, 0, 1))
+        return [self.to(s, i, handler(h, "park", way="park", gate=0, memory=()), runs=runs)]
 
     def _refused(self, h: Handler) -> Handler:
         target, waited = h[4], h[6][0]
@@ -239,8 +276,11 @@ class Places(Model):
         k = h[4]
         holders, mark, waiters = s[2][k]
         counted = self.broken == "marks are counted"
-        new = mark + 1 if counted else 1
-        handlers = s[3] if counted else _outdated(s[3], k)
+        kept = not counted and mark == (
+            CLOSING if self.broken == "a mark that is taken away is a mark" else OPEN
+        )
+        new = mark if kept else mark + 1 if counted else OPEN
+        handlers = s[3] if counted or kept else _outdated(s[3], k)
         h = handlers[i]
         room = len(holders) < self.capacities[k] and self.broken != "no look after the mark"
         then = self._wake(handler(h, h[2], looks=replaced(h[5], k, new if room else h[5][k])))
@@ -299,7 +339,8 @@ class Places(Model):
         seen = h[5][k]
         sure = seen > 0 and (seen == mark or self.broken == "marks are counted")
         if sure or (seen > 0 and self.broken == "clear whatever the mark"):
-            return [self.to(s, i, handler(h, "clear"), "none waits")]
+            one = seen == CLOSING or self.broken in ONE_STEP
+            return [self.to(s, i, handler(h, "clear" if one else "close"), "none waits")]
         return [self.to(s, i, self._looked(h, h[6]), "none waits")]
 
     def _note(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -315,6 +356,17 @@ class Places(Model):
         run, ticket = h[6][-2:]
         then = self._looked(h, h[6][:-2])
         return [self.to(s, i, then, f"to {run}", msgs=(*s[1], (run, ticket, READY)))]
+
+    def _close(self, s: State, i: int, h: Handler) -> list[Move]:
+        """The mark is about to be taken away: whoever parks from here on marks anew. Look once more."""
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        if h[5][k] != mark:
+            return [self.to(s, i, self._looked(h, h[6]), "marked again")]
+        handlers = _outdated(s[3], k)
+        then = handler(handlers[i], "query", looks=replaced(h[5], k, CLOSING))
+        gates = replaced(s[2], k, (holders, CLOSING, waiters))
+        return [self.to(s, i, then, gates=gates, handlers=handlers)]
 
     def _clear(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
@@ -426,4 +478,6 @@ class Places(Model):
 
 def _outdated(handlers: tuple[Handler, ...], k: int) -> tuple[Handler, ...]:
     """The mark of gate `k` changes: what was seen of it before is old."""
-    return tuple((*h[:5], replaced(h[5], k, 2), *h[6:]) if h[5][k] == 1 else h for h in handlers)
+    return tuple(
+        (*h[:5], replaced(h[5], k, OLD), *h[6:]) if h[5][k] in (OPEN, CLOSING) else h for h in handlers
+    )

@@ -192,6 +192,8 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("release takes any ticket", _places(2, 1, faults=Faults(crash=1))),
     ("no baton", _places(4, 2)),
     ("no look after the mark", _places(2, 1)),
+    ("the mark goes in one step", _places(4, 1, stale=2)),
+    ("a mark that is taken away is a mark", _places(4, 1, stale=2)),
     ("a note expires", _places(3, 1)),
     ("the clock writes no note", partial(Places, 3, (1,), ticks=2)),
     ("a stale look trusts notes", _places(3, 2, faults=Faults(crash=1))),

@@ -60,6 +60,10 @@ class Limits:
     )
 
 
+MOST_REMEMBERED = 2_000
+"""How many things of a kind a process remembers, however many keys its limits have."""
+
+
 class NoExpressions:
     """Stands where no CEL is wired: every expression is an error."""
 
@@ -101,6 +105,9 @@ class Memory:
 
     def learn(self, name: str, found: Any, until_ms: int) -> None:
         self._found[name] = (until_ms, found)
+        if len(self._found) > MOST_REMEMBERED:
+            for oldest in list(self._found)[: MOST_REMEMBERED // 10]:
+                self._found.pop(oldest, None)
 
     def forget(self) -> None:
         self._found = {}
@@ -130,7 +137,7 @@ def _as_it_is(message: Received) -> Received:
 class Engine:
     """`gate_limits`: what the deployed code says of gates, by name, which counts above the plans of runs; `worker:<name>` for the
     slots of a worker. `next_queues`: the workers that have a second queue. `own_plans`: the plans of the code at hand. `plans`: the hashes of those whose items are known to be in the
-    table, each with the time until which runs may start with it (ms). `windows`, `paused` and `catalog`: what this process has seen of rate limits, of paused workflows and of what
+    table, each with the time until which runs may start with it (ms). `windows`, `paused`, `full` and `catalog`: what this process has seen of rate limits, of paused workflows, of full limits and of what
     is published. `children`: those of durable tasks that are over. `log_parts`: sealed parts of durable logs by run, task and name; what has a name never changes. `account`: the message in hand. `opened`: a message that Lambda has received, with its payloads opened."""
 
     store: Store
@@ -150,6 +157,7 @@ class Engine:
     windows: dict[str, Window] = field(default_factory=dict)
     paused: Remembered = field(default_factory=Remembered)
     catalog: Memory = field(default_factory=Memory)
+    full: Memory = field(default_factory=Memory)
     children: FinishedChildren = field(default_factory=FinishedChildren)
     log_parts: Recent[tuple[str, str, Part], tuple[Entry, ...]] = field(default_factory=_log_parts)
     account: Account = field(default_factory=Account)

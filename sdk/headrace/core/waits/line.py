@@ -1,8 +1,9 @@
 """The line before a gate, a rate limit, a paused workflow, or for a worker with the right labels.
 
 A waiter is an item of its own, whose sort key is its place. The mark on the gate's item says that a task may wait: a nonce, set
-after the waiter was put and removed by a process that finds no waiter, if it is still the one from before the look. (A count would do
-only if it never began again: two marks must never look the same to a process that slept in between.)
+after the waiter was put, unless there is one, and removed in two steps by a process that finds no waiter (see `closing`), if it is still
+the one from before the look. (A count would do only if it never began again: two marks must never look the same to a process that slept
+in between.)
 """
 
 from __future__ import annotations
@@ -156,6 +157,21 @@ def mark(gate: str, nonce: str, *, limit: int | None = None, expires_at_s: int) 
     if limit is not None:
         sets[("n",)] = limit
     return Update(key=gate_key(gate), sets=sets)
+
+
+_CLOSING = "!"
+
+
+def is_closing(mark: str) -> bool:
+    """Whether a mark is about to be taken away."""
+    return mark.endswith(_CLOSING)
+
+
+def closing(gate: str, seen: str) -> Update:
+    """No task was seen to wait: whoever parks from here on marks anew. The mark is cleared after one more look at the line.
+
+    So a task that parks and finds a mark that is not closing need not write one: it is in line before that look."""
+    return Update(key=gate_key(gate), require=Equal(("w",), seen), sets={("w",): seen + _CLOSING})
 
 
 def clear(gate: str, seen: str) -> Update:

@@ -26,12 +26,14 @@ MOST_DOUBLINGS = 6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The message in hand, which answers for the notes written while it is handled. `message` is "" where there is none: a client,
-    the clock. `queued_ms`: how long it waited in its queue. `sent`: the wake-ups of this delivery, each sent once."""
+    the clock. `queued_ms`: how long it waited in its queue. `sent`: the wake-ups of this delivery, each sent once. `inside`: by limit and
+    member, the items of limits that this delivery has entered."""
 
     message: str = ""
     redelivered: bool = False
     queued_ms: int = 0
     sent: set[tuple[str, str, int]] = field(default_factory=set)
+    inside: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def repairs(self, waiter: Waiter) -> bool:
         """Whether the note is of an earlier delivery of this message, which may have died before it sent the wake-up.
@@ -54,6 +56,12 @@ def who_to_wake(
     owed = [each for each in pending if account.repairs(each)]
     free = room - sum(each.cost for each in pending)
     return [*owed, *fitting([each for each in outside if not each.woken_at_ms], free)[:most]]
+
+
+def room_for_more(waiters: Sequence[Waiter], *, inside: Container[str], room: int) -> bool:
+    """Whether room is left once all of a line are in: each was woken."""
+    outside = [each for each in waiters if each.member not in inside]
+    return all(each.woken_at_ms for each in outside) and room > sum(each.cost for each in outside)
 
 
 def fitting(waiters: Sequence[Waiter], room: int) -> list[Waiter]:

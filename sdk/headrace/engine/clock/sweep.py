@@ -22,7 +22,7 @@ from headrace.core.points import (
 from headrace.core.table import GATE_SHARDS, WAIT, gate_key, gates_listed, line_partition
 from headrace.core.values import dataclass
 from headrace.core.waits.holders import GateState, state_of
-from headrace.core.waits.line import Waiter, clear, decode_waiter, unlisted
+from headrace.core.waits.line import Waiter, clear, closing, decode_waiter, is_closing, unlisted
 from headrace.core.waits.passes import items_of
 from headrace.core.waits.rate_limit import close
 from headrace.core.waits.wake_up import overdue
@@ -171,8 +171,10 @@ class _Page:
 
 
 def _closed(seen: Seen) -> list[Write]:
-    """No task waits: remove the mark that was seen before, and the next time the entry in the index."""
+    """No task waits: remove the mark that was seen before, in two steps, and the next time the entry in the index."""
     mark = seen.first.waiting
+    if mark is not None and isinstance(seen.point, AtRateLimit):
+        return [close(seen.gate, mark)]
     if mark is not None:
-        return [close(seen.gate, mark) if isinstance(seen.point, AtRateLimit) else clear(seen.gate, mark)]
+        return [clear(seen.gate, mark) if is_closing(mark) else closing(seen.gate, mark)]
     return [] if seen.first.evicted else [unlisted(seen.gate)]

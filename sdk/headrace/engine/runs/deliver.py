@@ -34,7 +34,7 @@ from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poiso
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
 from headrace.engine.owed.pay import pay
-from headrace.engine.runs.admission.admission import admit, hand_on
+from headrace.engine.runs.admission.admission import admit, hand_on, look_ahead
 from headrace.engine.runs.attempt import Runner, Steps, driven, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.claimed import Claimed, Ran
@@ -128,7 +128,7 @@ def _deliver(
 
         step = line_up_for_batch(engine, host, received, message)
     else:
-        step = claim_message(engine, host, received, message)
+        step = look_ahead(engine, host, message) or claim_message(engine, host, received, message)
     while isinstance(step, Claimed):
         others = step.taken_over and len(step.record.plan.tasks) > 1
         step = yield from _chain(engine, host, message, step, runner)

@@ -26,7 +26,7 @@ from headrace.core.run.transitions.cancel import end_lease
 from headrace.core.table import gate_key
 from headrace.core.waits.concurrency import stay_until
 from headrace.core.waits.holders import GateState, state_of
-from headrace.core.waits.line import Waiter, mark, place_of, put_waiter, unwait
+from headrace.core.waits.line import Waiter, is_closing, mark, place_of, put_waiter, unwait
 from headrace.core.waits.passes import KeyFailed, Pass, items_of, passes, run_passes
 from headrace.core.waits.rate_limit import Take, takes
 from headrace.engine.catalog.plans import record_in
@@ -145,8 +145,10 @@ def _cost(engine: Engine, record: RunRecord, task: str, point: AdmissionPoint) -
     return max((of.cost for of in known_passes(engine, record, task, 1) if of.point == point), default=1)
 
 
-def line_up(engine: Engine, record: RunRecord, task: str) -> None:
-    """Put the waiter, set the mark, and look once more: a permit may have been released in between."""
+def line_up(engine: Engine, record: RunRecord, task: str, *, seen: GateState | None = None) -> None:
+    """Put the waiter, set the mark, and look once more: a permit may have been released in between.
+
+    `seen`: the first item of a concurrency limit as it was before the waiter was put."""
     point = _point_of(record.tasks[task])
     if isinstance(point, AtBatch):
         from headrace.engine.waits.kinds import batch
@@ -160,7 +162,7 @@ def line_up(engine: Engine, record: RunRecord, task: str) -> None:
         case AtRateLimit():
             mark_limit(engine, waiter.gate, waiter.worker, parked=waiter.sk)
         case AtConcurrency() | AtSlots():
-            _mark_gate(engine, record, task, point)
+            _mark_gate(engine, record, task, point, seen)
         case AtPause(name):
             _mark_line(engine, record, waiter)
             if not _still_paused(engine, name):
@@ -177,18 +179,34 @@ def _mark_line(engine: Engine, record: RunRecord, waiter: Waiter) -> None:
     engine.store.write(mark(waiter.gate, engine.ids.owner(), expires_at_s=record.expires_at_s))
 
 
-def _mark_gate(engine: Engine, record: RunRecord, task: str, point: AtConcurrency | AtSlots) -> None:
+def _mark_gate(
+    engine: Engine, record: RunRecord, task: str, point: AtConcurrency | AtSlots, seen: GateState | None
+) -> None:
     gate = encode_point(point)
     of = next((each for each in known_passes(engine, record, task, 1) if each.point == point), None)
     limit = of.limit if of is not None else None
-    write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=record.expires_at_s)
-    first = state_of(engine.store.write(write).item)
-    states = [first] if of is None or of.items == 1 else states_of(engine, gate, of.items)
+    first = _marked(engine, gate, limit, record.expires_at_s, seen)
+    wide = of is not None and of.items > 1
+    if wide and seen is not None and seen.waiting == first.waiting and not engine.account.redelivered:
+        return  # marked all the time: each task that left since has looked at the line, or will
+    states = states_of(engine, gate, of.items) if of is not None and wide else [first]
     if of is not None and of.of_run and _is_in(engine, of, states):
         wake(
             engine, [waiter_of(engine, record, task)]
         )  # another root of the run has taken its place meanwhile
-    wake_next(engine, gate, first.limit, states)
+    wake_next(engine, gate, first.limit if limit is None else limit, states)
+
+
+def _marked(
+    engine: Engine, gate: str, limit: int | None, expires_at_s: int, seen: GateState | None
+) -> GateState:
+    """The first item of a limit, which has a mark that is not closing: one read, where it is likely that it has one already."""
+    if seen is None or seen.waiting is not None:
+        first = state_of(engine.store.get(gate_key(gate)))
+        if first.waiting is not None and not is_closing(first.waiting):
+            return first
+    write = mark(gate, engine.ids.owner(), limit=limit, expires_at_s=expires_at_s)
+    return state_of(engine.store.write(write).item)
 
 
 def _is_in(engine: Engine, of: Pass, states: Sequence[GateState]) -> bool:

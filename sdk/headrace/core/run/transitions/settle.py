@@ -18,6 +18,7 @@ from headrace.core.run.record import (
     TaskRow,
     TaskStatus,
 )
+from headrace.core.run.stored.rows import encode_row
 from headrace.core.run.transitions.fence import (
     NOT_CANCELLED,
     Attempt,
@@ -54,6 +55,18 @@ def unclaim(record: RunRecord, attempt: Attempt, *, point: AdmissionPoint, now_m
         lined_up=row.lined_up if point in row.lined_up else (*row.lined_up, point),
     )
     return settle(attempt, {row_path(attempt.number): stored_row(record, waiting)})
+
+
+def park_unclaimed(run_id: str, number: int, *, point: AdmissionPoint, queued_at_ms: int) -> Update:
+    """QUEUED with ticket 1 -> PARKED with the next one, without having been claimed: the task lines up at `point`, which is full."""
+    waiting = TaskRow(
+        status=TaskStatus.PARKED, ticket=2, queued_at_ms=queued_at_ms, waits_at=point, lined_up=(point,)
+    )
+    return Update(
+        key=run_key(run_id),
+        require=every(ITEM_EXISTS, NOT_CANCELLED, Missing(row_path(number))),
+        sets={row_path(number): encode_row(waiting, created_at_ms=0)},
+    )
 
 
 def turn_away(

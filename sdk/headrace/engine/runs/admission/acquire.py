@@ -18,12 +18,13 @@ from headrace.core.run.effects import CancelEvicted
 from headrace.core.run.message import TaskMessage
 from headrace.core.run.owed import first_message, gatekeeper, owed_after, owed_to, waiting_roots
 from headrace.core.run.plans.plan import GateStrategy
-from headrace.core.run.record import ErrorInfo, RunRecord, TaskStatus
+from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.claim import Mine
 from headrace.core.run.transitions.commit import Fenced, judge_commit
 from headrace.core.run.transitions.settle import RATE_LIMIT_ERROR, turn_away, unclaim
 from headrace.core.table import run_key
 from headrace.core.values import dataclass
+from headrace.core.waits.holders import GateState
 from headrace.core.waits.line import place_of, unwait
 from headrace.core.waits.passes import KeyFailed, Pass
 from headrace.core.waits.rate_limit import Take, takes
@@ -32,6 +33,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.owed.cancel import cancel
 from headrace.engine.owed.pay import pay, pay_evictions
+from headrace.engine.runs.admission.ahead import remember_full
 from headrace.engine.runs.claimed import Claimed
 from headrace.engine.runs.telling import log_failure
 from headrace.engine.waits.evictions import evictions_at
@@ -42,7 +44,6 @@ from headrace.engine.waits.kinds.concurrency import (
     PutOut,
     TurnedAway,
     give_places_back,
-    states_of,
     take_places,
     wake_next,
 )
@@ -61,6 +62,7 @@ class _Passing:
     message: TaskMessage
     claimed: Claimed
     inside: list[Pass] = field(default_factory=list)
+    entered: dict[str, GateState] = field(default_factory=dict)
 
     @property
     def record(self) -> RunRecord:
@@ -98,7 +100,7 @@ def pass_all(
 
 def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
     row = way.record.tasks[way.task]
-    again = row.ticket > 1 or row.takeovers > 0
+    again = _may_be_inside(way.record, row)
     for of in wanted:
         entry = take_places(
             way.engine,
@@ -108,13 +110,16 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
             expires_at_s=way.record.expires_at_s,
         )
         match entry:
-            case Inside(state):
+            case Inside(state, number):
                 way.inside.append(of)
+                way.entered[of.gate] = state
+                way.engine.account.inside[of.gate, of.member] = number
                 pay_evictions(way.engine, evictions_at(of.gate, state))
                 if of.of_run and of.point in row.lined_up:
                     _let_the_run_in(way, of.point)
-            case Full():
-                return _park(way, of.point)
+            case Full(first):
+                remember_full(way.engine, of)
+                return _park(way, of.point, first)
             case Outrun():
                 return _stale(way)
             case PutOut():
@@ -135,13 +140,18 @@ def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
     )
 
 
+def _may_be_inside(record: RunRecord, row: TaskRow) -> bool:
+    """Whether an earlier attempt, or ticket, may have entered a limit and not left it."""
+    tried = row.takeovers > 0 or row.app_retry_count > 0 or row.started or len(row.lined_up) > 1
+    return tried or (row.ticket > 1 and not row.lined_up) or record.generation is not None
+
+
 def _wake_next_if_room(way: _Passing) -> None:
-    """After a wake-up, wake the next waiter if there is still room."""
+    """After a wake-up, wake the next waiter if there is still room. At a limit of several items, each look wakes all that fit."""
     row = way.record.tasks[way.task]
     for of in way.inside:
-        if of.point in row.lined_up and of.limit > of.cost:
-            states = states_of(way.engine, of.gate, of.items)
-            wake_next(way.engine, of.gate, of.limit, states)
+        if of.point in row.lined_up and of.limit > of.cost and of.items == 1:
+            wake_next(way.engine, of.gate, of.limit, [way.entered[of.gate]])
 
 
 def _let_the_run_in(way: _Passing, point: AdmissionPoint) -> None:
@@ -186,8 +196,8 @@ def _return_all(way: _Passing, taken: list[tuple[Take, Taken]]) -> None:
 # ---------------------------------------------------------------- not admitted
 
 
-def _park(way: _Passing, point: AdmissionPoint) -> Disposition:
-    """Hand the task back, with the next ticket, and line up."""
+def _park(way: _Passing, point: AdmissionPoint, seen: GateState | None = None) -> Disposition:
+    """Hand the task back, with the next ticket, and line up. `seen`: the first item of the limit that is full."""
     record = _written(
         way, unclaim(way.record, way.claimed.attempt, point=point, now_ms=way.engine.clock.now_ms())
     )
@@ -203,7 +213,7 @@ def _park(way: _Passing, point: AdmissionPoint) -> Disposition:
         wake_next_at(
             way.engine, other
         )  # while it was there, noted as woken, others may have passed the place by
-    line_up(way.engine, record, way.task)
+    line_up(way.engine, record, way.task, seen=seen)
     return Done()
 
 

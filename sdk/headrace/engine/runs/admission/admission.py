@@ -29,6 +29,23 @@ def admit(engine: Engine, host: Host, message: TaskMessage, claimed: Claimed) ->
     return pass_all(engine, host, message, claimed, line)
 
 
+def look_ahead(engine: Engine, host: Host, message: TaskMessage) -> Disposition | None:
+    """What a first message comes to, where the first limit of its task is full: parked. None: it is to be claimed."""
+    record, task = message.record, message.task
+    if record is None or message.ticket > 1 or message.replay is not None:
+        return None
+    if task not in record.plan.by_name or not has_gates(engine, record, task):
+        return None
+    if engine.clock.now_ms() > message.start_by_ms or task in record.routing.required_labels:
+        return None
+    paused = (record.plan.workflow, WORKER_PAUSE + host.worker)
+    if any(pause_of(engine, each) is not None for each in paused):
+        return None
+    from headrace.engine.runs.admission.ahead import park_ahead
+
+    return park_ahead(engine, host, message, record)
+
+
 def _line_to_wait_in(engine: Engine, host: Host, record: RunRecord, task: str) -> AdmissionPoint | None:
     """The line of tasks whose workflow or worker is paused, or whose labels no process has; None: nothing holds it back."""
     required_labels = record.routing.required_labels.get(task)

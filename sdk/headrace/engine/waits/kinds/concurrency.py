@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from headrace.core.changes import Applied
+from headrace.core.changes import Applied, Item
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import enter, enter_again, evict, leave, oldest
 from headrace.core.waits.holders import GateState, state_of
-from headrace.core.waits.line import clear
+from headrace.core.waits.line import Waiter, clear, closing, is_closing
 from headrace.core.waits.passes import Pass, items_of, places_in
-from headrace.core.waits.wake_up import who_to_wake
+from headrace.core.waits.wake_up import room_for_more, who_to_wake
 from headrace.engine.engine import Engine
 from headrace.engine.waits.wake import heads, wake
 
@@ -32,14 +32,17 @@ LEAST_PENDING, MOST_PENDING = 10, 90
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The places are taken; the item as it was right after that."""
+    """The places are taken, in item `number`; the item as it was right after that."""
 
     state: GateState
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """There is no room, or others wait for it."""
+    """There is no room, or others wait for it. `first`: the first item, where it was seen."""
+
+    first: GateState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def _enter_item(engine: Engine, of: Pass, number: int, *, waited: bool, expires_
         written = engine.store.write(write)
         state = state_of(written.item)
         if isinstance(written, Applied):
-            return Inside(state)
+            return Inside(state, number)
         found = _refused(engine, of, number, state, expires_at_s=expires_at_s)
         if found is not None:
             return found
@@ -95,9 +98,9 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
         if mine.ticket > of.ticket:
             return Outrun()
         if mine.ticket == of.ticket:
-            return Inside(state)
+            return Inside(state, number)
         written = engine.store.write(enter_again(of, number, mine, now_ms=engine.clock.now_ms()))
-        return Inside(state_of(written.item)) if isinstance(written, Applied) else None
+        return Inside(state_of(written.item), number) if isinstance(written, Applied) else None
     if of.run_id in state.evicted:
         return PutOut()
     room = of.places_in(number) - state.taken
@@ -110,7 +113,7 @@ def _refused(engine: Engine, of: Pass, number: int, state: GateState, *, expires
             return None if room >= of.cost else _replace(engine, of, number, state, expires_at_s=expires_at_s)
         case GateStrategy.GROUP_ROUND_ROBIN:
             if room < of.cost or state.waiting is None or not _line_is_empty(engine, of.gate, state.waiting):
-                return Full()
+                return Full(state if number == 0 else None)
             return None
 
 
@@ -122,11 +125,19 @@ def _some_were_dead(engine: Engine, gate: str, number: int, state: GateState) ->
 
 
 def _line_is_empty(engine: Engine, gate: str, seen: str) -> bool:
-    """Look which waiters the mark is for, and remove it where there is none."""
+    """Look which waiters the mark is for, and take a step to remove it where there is none."""
     if heads(engine, gate, limit=1):
         return False
-    engine.store.write(clear(gate, seen))
+    _step_to_clear(engine, gate, seen)
     return True
+
+
+def _step_to_clear(engine: Engine, gate: str, seen: str) -> Item | None:
+    """After a query that found no waiter: the mark is closing, or, where it was before that query, cleared. The first item as it is then."""
+    if is_closing(seen):
+        engine.full.learn(gate, None, 0)
+        return engine.store.write(clear(gate, seen)).item
+    return engine.store.write(closing(gate, seen)).item
 
 
 def _replace(engine: Engine, of: Pass, number: int, state: GateState, *, expires_at_s: int) -> Entry | None:
@@ -138,7 +149,7 @@ def _replace(engine: Engine, of: Pass, number: int, state: GateState, *, expires
         return TurnedAway(REASONS[of.strategy])
     now_ms = engine.clock.now_ms()
     written = engine.store.write(evict(of, number, victim, now_ms=now_ms, expires_at_s=expires_at_s))
-    return Inside(state_of(written.item)) if isinstance(written, Applied) else None
+    return Inside(state_of(written.item), number) if isinstance(written, Applied) else None
 
 
 # ---------------------------------------------------------------- a gate of several items
@@ -162,7 +173,7 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
     if not waited and of.strategy is GateStrategy.GROUP_ROUND_ROBIN:
         first = state_of(engine.store.get(gate_key(of.gate)))
         if first.waiting is not None and not _line_is_empty(engine, of.gate, first.waiting):
-            return Full()
+            return Full(first)
     entry: Entry = Full()
     for step in range(of.items):
         number = (of.home + step) % of.items
@@ -178,9 +189,20 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 
 
 def give_places_back(engine: Engine, of: Pass) -> GateState | None:
-    """Leave, whichever item of the gate it is in; then wake the waiters that can enter. The item as it is now, where it is the only one."""
+    """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
+    number = engine.account.inside.pop((of.gate, of.member), None)
+    if (
+        of.widest > 1
+        and of.cost == 1
+        and number is not None
+        and not engine.account.redelivered
+        and _leave_one_of(engine, of, number)
+    ):
+        return None
     if of.items == of.widest == 1:
         state = state_of(engine.store.write(leave(of, 0)).item)
+        if state.waiting is None:
+            engine.full.learn(of.gate, None, 0)
         wake_next(engine, of.gate, of.limit, [state])
         return state
     for number, state in enumerate(states_of(engine, of.gate, of.widest)):
@@ -191,28 +213,72 @@ def give_places_back(engine: Engine, of: Pass) -> GateState | None:
     return None
 
 
+def _leave_one_of(engine: Engine, of: Pass, number: int) -> bool:
+    """Leave the item that this delivery has entered, and wake one waiter for the places that it frees: without reading the other items.
+
+    False: all of them are to be looked at. Either it is not in there, or the limit has changed, or the next waiter needs more. Where no waiter is left to be woken the mark says so, as places are free: see `wake_next`."""
+    written = engine.store.write(leave(of, number))
+    state = state_of(written.item)
+    if not isinstance(written, Applied) or state.limit != of.limit:
+        return False
+    seen = (state if number == 0 else state_of(engine.store.get(gate_key(of.gate)))).waiting
+    for _ in range(MAX_TRIES):
+        if seen is None:
+            engine.full.learn(of.gate, None, 0)
+            return True
+        waiters = _first_waiters(engine, of.gate)
+        able = [each for each in waiters if not each.woken_at_ms]
+        if able and able[0].cost > of.cost:
+            return False
+        if able:
+            if not wake(engine, able[:1]):
+                return True
+            continue
+        if is_closing(seen):
+            if not waiters:
+                _step_to_clear(engine, of.gate, seen)
+            return True
+        seen = state_of(engine.store.write(closing(of.gate, seen)).item).waiting
+    return False
+
+
+def _first_waiters(engine: Engine, gate: str) -> list[Waiter]:
+    """The head of a line, as far as one that was not woken: most often that is near."""
+    near = heads(engine, gate, limit=LEAST_PENDING)
+    if len(near) < LEAST_PENDING or not all(each.woken_at_ms for each in near):
+        return near
+    return heads(engine, gate, limit=MOST_PENDING)
+
+
 def wake_next(engine: Engine, gate: str, limit: int, states: Sequence[GateState] = ()) -> None:
     """If there is room and the mark is set, wake the waiters that can enter, or remove the mark. `states`: the items, as just seen.
 
     A waiter that was woken stays in the line until it is in: its note says so, and a look passes over it. See `wake_up`.
     A redelivered message looks although there is no room: a note that it wrote before is answered for by no other message.
+    Where a limit has several items, and room is left for a task that lines up later, the mark is made a closing one: such a task looks
+    at all items only if it finds no mark, or that one.
     """
     for _ in range(MAX_TRIES):
         states = states or states_of(engine, gate, items_of(limit))
-        room = room_in(limit, states)
-        seen = states[0].waiting
+        wide, room, seen = len(states) > 1, room_in(limit, states), states[0].waiting
         if seen is None or (room <= 0 and not engine.account.redelivered):
             return
+        most = MOST_PENDING if wide else MOST_HEADS
         pending = max(LEAST_PENDING, min(room, MOST_PENDING)) if limit > 1 else 1
-        waiters = heads(engine, gate, limit=min(max(room, 0), MOST_HEADS) + pending)
-        if not waiters:
-            engine.store.write(clear(gate, seen))
-            return
+        waiters = heads(engine, gate, limit=min(max(room, 0), most) + pending)
         inside = {member for state in states for member in state.holders}
-        able = who_to_wake(waiters, inside=inside, room=room, account=engine.account, most=MOST_HEADS)
-        if not able or not wake(engine, able):
+        able = who_to_wake(waiters, inside=inside, room=room, account=engine.account, most=most)
+        if able:
+            if not wake(engine, able) and not (wide and len(able) == most):
+                return
+            states = ()
+            continue
+        if waiters and (not wide or is_closing(seen) or not room_for_more(waiters, inside=inside, room=room)):
             return
-        states = ()
+        found = _step_to_clear(engine, gate, seen)
+        if is_closing(seen):
+            return
+        states = () if wide else [state_of(found)]
 
 
 def room_in(limit: int, states: Sequence[GateState]) -> int:
