@@ -6,8 +6,7 @@ import pytest
 from support.lives import born, lost, raised, returned, started
 from support.records import T0, plan, task
 
-from headrace.core.run.generation import Generation
-from headrace.core.run.history import (
+from headrace.core.run.attempts.history import (
     FIRST,
     LAST,
     Ending,
@@ -17,6 +16,7 @@ from headrace.core.run.history import (
     encode_error_item,
     with_attempt,
 )
+from headrace.core.run.generation import Generation
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.run.reset import ReplayOrder, replayed
 

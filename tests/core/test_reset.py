@@ -9,9 +9,9 @@ from support.lives import after, born, cancelled, raised, returned, started
 from support.records import T0, plan, task
 
 from headrace.core.changes import Applied, apply
+from headrace.core.run.attempts.history import decode_past
 from headrace.core.run.derived.progress import finished_at_ms, public_status, run_status, started_at_ms
 from headrace.core.run.generation import Generation
-from headrace.core.run.history import decode_past
 from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord, RunStatus, TaskStatus
 from headrace.core.run.reset import ReplayOrder, failed_tasks, fits, replay, replayed, with_followers

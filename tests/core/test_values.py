@@ -8,7 +8,7 @@ import pytest
 from support.records import T0, plan, record, task
 
 from headrace.core.changes import Item
-from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.attempts.backoff import GiveUp, RetryIn, decide_retry
 from headrace.core.run.message import BadMessage, TaskMessage, decode_message, encode_message
 from headrace.core.run.plans.encoding import decode_plan, encode_plan, plan_hash
 from headrace.core.run.plans.plan import GatePlan, ParentLeaf, RatePlan, RunPlan, TaskKind, TaskPlan

@@ -18,7 +18,7 @@ from headrace import (
     IdempotencyCollisionError,
     TTLBasedIdempotencyConfig,
 )
-from headrace.core.run.backoff import RetryIn, decide_retry
+from headrace.core.run.attempts.backoff import RetryIn, decide_retry
 from headrace.core.run.plans.encoding import decode_plan, encode_plan
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.core.table import DEBOUNCED

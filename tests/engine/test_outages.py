@@ -9,7 +9,7 @@ import pytest
 from support.records import plan, task
 from support.world import KillAt, Killed, World
 
-from headrace.core.run.backoff import redelivery_s
+from headrace.core.run.attempts.backoff import redelivery_s
 from headrace.core.run.derived.progress import run_status
 from headrace.core.run.owed import DEAD_LETTER, LOST_WORKER
 from headrace.core.run.plans.plan import Json

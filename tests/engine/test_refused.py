@@ -10,8 +10,8 @@ import pytest
 from support.records import plan, task
 from support.world import World, run_at_once
 
+from headrace.core.run.attempts.error_text import bytes_for, cut
 from headrace.core.run.derived.progress import run_status
-from headrace.core.run.error_text import bytes_for, cut
 from headrace.core.run.plans.plan import TaskKind
 from headrace.core.run.record import ErrorInfo, RunStatus
 from headrace.core.sizes import item_bytes

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from headrace.core.run.history import FIRST, LAST
-from headrace.core.run.notes import Note, NoteKind, with_notes
+from headrace.core.run.attempts.history import FIRST, LAST
+from headrace.core.run.attempts.notes import Note, NoteKind, with_notes
 from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.cancel import CANCELLED_BY_TASK
 from headrace.core.run.transitions.fence import Attempt

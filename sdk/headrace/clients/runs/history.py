@@ -13,10 +13,10 @@ from headrace.clients.models.task_events import V1TaskEvent
 from headrace.clients.models.task_events import V1TaskEventType as Type
 from headrace.clients.runs.facts import display_name, shown
 from headrace.core.points import AtLabels, AtPause, AtRateLimit
+from headrace.core.run.attempts.history import Ending, PastAttempt, decode_past
+from headrace.core.run.attempts.notes import Note, NoteKind, decode_notes
 from headrace.core.run.derived.graph import TaskState
-from headrace.core.run.history import Ending, PastAttempt, decode_past
 from headrace.core.run.ids import task_run_id
-from headrace.core.run.notes import Note, NoteKind, decode_notes
 from headrace.core.run.owed import worker_of
 from headrace.core.run.record import ErrorInfo, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.settle import RATE_LIMIT_ERROR, SCHEDULING_TIMED_OUT

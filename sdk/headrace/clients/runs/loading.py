@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.clients.runs.details import Loaded
-from headrace.core.run.history import decode_error_item
+from headrace.core.run.attempts.history import decode_error_item
 from headrace.core.run.plans.plan import Json
 from headrace.core.run.record import ErrorInfo, Place, RunRecord, TaskStatus
 from headrace.core.run.stored.texts import payload_text

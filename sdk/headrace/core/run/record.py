@@ -131,8 +131,8 @@ class TaskRow:
     log: str | None = None  # of a durable task: the tail of its log (`core.durable.log`)
     invocations: int = 0  # of a durable task: how often it was resumed
     span: str | None = None  # the trace and span of its last attempt, where it was traced
-    past: str | None = None  # how earlier attempts ended (`core.run.history`)
-    notes: str | None = None  # what its code asked of its attempts (`core.run.notes`)
+    past: str | None = None  # how earlier attempts ended (`core.run.attempts.history`)
+    notes: str | None = None  # what its code asked of its attempts (`core.run.attempts.notes`)
     data: str | None = None  # what the conditions brought that it has waited for: JSON, by data key
 
     @property

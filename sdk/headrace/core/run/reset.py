@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 
 from headrace.core.changes import ITEM_EXISTS, Equal, Missing, Path, Update, Value, every
+from headrace.core.run.attempts.error_text import cut
+from headrace.core.run.attempts.history import Ending, PastAttempt, past_attempt, with_attempt
 from headrace.core.run.derived.graph import ancestors, states
 from headrace.core.run.derived.progress import finished
-from headrace.core.run.error_text import cut
 from headrace.core.run.generation import Generation, generation_of
-from headrace.core.run.history import Ending, PastAttempt, past_attempt, with_attempt
 from headrace.core.run.plans.plan import Json, TaskKind
 from headrace.core.run.record import Payload, Place, RunRecord, TaskRow, TaskStatus
 from headrace.core.run.stored.record import encode_rows, stored_routing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from headrace.core.run.notes import Note
+from headrace.core.run.attempts.notes import Note
 from headrace.core.run.plans.plan import TaskPlan
 from headrace.core.run.record import Payload, RunRecord, TaskRow
 from headrace.core.run.transitions.commit import (

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from headrace.core.changes import Applied, Put, Update, Written
-from headrace.core.run.backoff import RetryIn
-from headrace.core.run.error_text import LEAST_BYTES, bytes_for, cut
-from headrace.core.run.history import encode_error_item
-from headrace.core.run.notes import with_notes
+from headrace.core.run.attempts.backoff import RetryIn
+from headrace.core.run.attempts.error_text import LEAST_BYTES, bytes_for, cut
+from headrace.core.run.attempts.history import encode_error_item
+from headrace.core.run.attempts.notes import with_notes
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.run.transitions.commit import (
     Fenced,

@@ -8,7 +8,7 @@ from functools import partial
 
 from headrace.core.changes import Applied
 from headrace.core.points import WORKER_GATE
-from headrace.core.run.backoff import RetryIn, redelivery_s
+from headrace.core.run.attempts.backoff import RetryIn, redelivery_s
 from headrace.core.run.derived.progress import made_ready_by
 from headrace.core.run.effects import Effect, SendTask
 from headrace.core.run.message import (

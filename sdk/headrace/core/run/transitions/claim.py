@@ -16,8 +16,8 @@ from headrace.core.changes import (
     Value,
     every,
 )
+from headrace.core.run.attempts.history import Ending, past_attempt, with_attempt
 from headrace.core.run.generation import Generation
-from headrace.core.run.history import Ending, past_attempt, with_attempt
 from headrace.core.run.message import TaskMessage, riders
 from headrace.core.run.record import (
     RunRecord,

@@ -11,8 +11,8 @@ from headrace.core.changes import (
     every,
 )
 from headrace.core.points import AtOperations
-from headrace.core.run.backoff import GiveUp, RetryIn, decide_retry
-from headrace.core.run.history import Ending, past_attempt, with_attempt
+from headrace.core.run.attempts.backoff import GiveUp, RetryIn, decide_retry
+from headrace.core.run.attempts.history import Ending, past_attempt, with_attempt
 from headrace.core.run.record import (
     ErrorInfo,
     Payload,

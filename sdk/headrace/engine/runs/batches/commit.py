@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from headrace.core.changes import Update, Written
-from headrace.core.run.notes import Note
+from headrace.core.run.attempts.notes import Note
 from headrace.core.run.owed import owed_after, owed_to
 from headrace.core.run.record import ErrorInfo, RunRecord
 from headrace.core.run.transitions.cancel import was_cancelled

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 
-from headrace.core.run.error_text import cut
+from headrace.core.run.attempts.error_text import cut
 from headrace.core.run.record import ErrorInfo, TaskRow
 from headrace.core.values import dataclass
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 
-from headrace.core.run.history import encoded
+from headrace.core.run.attempts.history import encoded
 from headrace.core.values import dataclass
 
 
