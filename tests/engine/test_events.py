@@ -104,7 +104,8 @@ def test_delivered_twice_it_starts_no_second_run_whatever_was_published_in_betwe
     w.push_again(body)
     w.drain()
     assert started(w) == {"bill": 2, "greet": 1}
-    assert [each.started for each in w.handled] == [3, 0, 0]
+    first, *others = w.handled  # twice of the second delivery: it comes while the first may be at work
+    assert (first.started, {each.started for each in others}, len(others)) == (3, {0}, 3)
     assert sorted(w.ran) == ["bill", "bill", "greet", "send", "send"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,13 +23,24 @@ class Hands:
 
     def __init__(self, most: int = MOST_THREADS) -> None:
         self._most = most
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """Without threads: a fork has none of its parent's."""
         self._calls: SimpleQueue[Call] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = self._free = 0
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Call it on a thread, in a copy of the context. Where the await is cancelled the call goes on, and what it gives is dropped."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        """Call it on a thread, in a copy of the context. Where the await is cancelled the call goes on, and what it gives is dropped.
+
+        A loop that has a way of its own to call what blocks, as one of virtual time has, is asked to.
+        """
+        loop = asyncio.get_running_loop()
+        if getattr(type(loop), "run_in_executor", None) is not asyncio.BaseEventLoop.run_in_executor:
+            return await asyncio.to_thread(work)
+        future: asyncio.Future[T] = loop.create_future()
         self._make_room()
         self._calls.put((contextvars.copy_context(), work, future))
         return await future
