@@ -168,7 +168,7 @@ def is_closing(mark: str) -> bool:
 
 
 def closing(gate: str, seen: str) -> Update:
-    """No task was seen to wait: whoever parks from here on marks anew. The mark is cleared after one more look at the line.
+    """No task was seen to wait: a task that parks from here on writes a new mark. The mark is cleared after one more look at the line.
 
     So a task that parks and finds a mark that is not closing need not write one: it is in line before that look."""
     return Update(key=gate_key(gate), require=Equal(("w",), seen), sets={("w",): seen + _CLOSING})

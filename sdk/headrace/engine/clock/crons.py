@@ -82,8 +82,8 @@ def create_cron(engine: Engine, job: CronJob) -> CronJob | None:
 
 def _looks_ms(due_ms: int, now_ms: int) -> list[int]:
     """In which minutes the clock is to find a pointer to the cron: that of its first tick, or one that no clock can have passed before the cron
-    is stored. Where the first tick is nearer, also one that the clock comes to within two minutes: whoever makes the cron may die before it has
-    sent that tick."""
+    is stored. Where the first tick is nearer, also one that the clock comes to within two minutes: the process that makes the cron may die
+    before it has sent that tick."""
     latest_ms = now_ms + LATEST_S * 1000
     return [due_ms] if due_ms > latest_ms else [latest_ms, now_ms + (HORIZON_S + 60) * 1000]
 
