@@ -23,6 +23,7 @@ from simulation.checks import Watched, at_rest
 from simulation.gate_watch import Violation
 from simulation.processes import Rates, pause
 from simulation.scripted import Scripted
+from simulation.seeds import to_its_end
 from simulation.workload import Flow, Script
 from simulation.world import Simulation
 
@@ -240,13 +241,4 @@ def _is_over(sim: BatchSimulation, page: Item) -> bool:
 
 def simulate_batches(seed: int, *, rates: Rates | None = None, trace: bool = False) -> BatchSimulation:
     """Run one seed; raises AssertionError with its last steps."""
-    sim = BatchSimulation(seed, rates=rates or Rates(), trace=trace)
-    try:
-        sim.run()
-        batches_at_rest(sim)
-    except Exception as error:
-        if not trace:
-            return simulate_batches(seed, rates=rates, trace=True)  # the same again, in words
-        steps = "\n".join(sim.log[-60:])
-        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
-    return sim
+    return to_its_end(BatchSimulation, batches_at_rest, seed, rates=rates, trace=trace)

@@ -60,6 +60,7 @@ from simulation.durable_programs import (
 from simulation.gate_watch import Violation
 from simulation.processes import Killed, Rates, has_ms, pause
 from simulation.scripted import Scripted, _beat
+from simulation.seeds import to_its_end
 from simulation.workload import Flow, Script
 from simulation.world import Asked, Simulation
 
@@ -466,14 +467,5 @@ def _was_lost(record: RunRecord) -> bool:
 
 def simulate_durable(seed: int, *, rates: Rates | None = None, trace: bool = False) -> DurableSimulation:
     """Run one seed; raises AssertionError with its last steps."""
-    sim = DurableSimulation(seed, rates=rates or Rates(), trace=trace)
-    try:
-        with patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES):
-            sim.run()
-            durable_at_rest(sim)
-    except Exception as error:
-        if not trace:
-            return simulate_durable(seed, rates=rates, trace=True)  # the same again, in words
-        steps = "\n".join(sim.log[-60:])
-        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
-    return sim
+    with patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES):
+        return to_its_end(DurableSimulation, durable_at_rest, seed, rates=rates, trace=trace)

@@ -19,6 +19,7 @@ from headrace.runtime.control import LiveControl, Running
 from headrace.runtime.deadline import Ending, TimedOut
 from simulation.checks import at_rest
 from simulation.processes import Killed, Rates
+from simulation.seeds import to_its_end
 from simulation.world import Simulation
 
 OUTLASTS_MS = (500, 10_000, 30_000, 150_000)
@@ -134,14 +135,11 @@ class VirtualPulse:
 
 def simulate_outlasting(seed: int, *, rates: Rates | None = None, trace: bool = False) -> OutlastSimulation:
     """Run one seed; raises AssertionError with its last steps."""
-    sim = OutlastSimulation(seed, rates=rates or Rates(), trace=trace)
-    try:
-        with patch.object(overstaying, "PULSE", VirtualPulse(sim)):
-            sim.run()
-            at_rest(sim)
-    except Exception as error:
-        if not trace:
-            return simulate_outlasting(seed, rates=rates, trace=True)  # the same again, in words
-        steps = "\n".join(sim.log[-60:])
-        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
-    return sim
+    return to_its_end(
+        OutlastSimulation,
+        at_rest,
+        seed,
+        rates=rates,
+        trace=trace,
+        within=lambda sim: patch.object(overstaying, "PULSE", VirtualPulse(sim)),
+    )

@@ -41,6 +41,7 @@ from simulation.durable_world import (
 )
 from simulation.gate_watch import Violation
 from simulation.processes import Killed, Rates, pause
+from simulation.seeds import to_its_end
 
 A_GENERATION = 1_000
 """What a memo gives is its value, and so many for each generation before the one that made it."""
@@ -270,17 +271,8 @@ def resets_at_rest(sim: ResetSimulation) -> None:
 
 def simulate_resets(seed: int, *, rates: Rates | None = None, trace: bool = False) -> ResetSimulation:
     """Run one seed; raises AssertionError with its last steps."""
-    sim = ResetSimulation(seed, rates=rates or Rates(), trace=trace)
-    try:
-        with (
-            patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES),
-            patch.object(resetting, "SEAL_AT_BYTES", SEAL_AT_BYTES),
-        ):
-            sim.run()
-            resets_at_rest(sim)
-    except Exception as error:
-        if not trace:
-            return simulate_resets(seed, rates=rates, trace=True)  # the same again, in words
-        steps = "\n".join(sim.log[-60:])
-        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
-    return sim
+    with (
+        patch.object(journal, "SEAL_AT_BYTES", SEAL_AT_BYTES),
+        patch.object(resetting, "SEAL_AT_BYTES", SEAL_AT_BYTES),
+    ):
+        return to_its_end(ResetSimulation, resets_at_rest, seed, rates=rates, trace=trace)

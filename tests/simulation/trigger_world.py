@@ -47,6 +47,7 @@ from simulation.durable_world import event_id
 from simulation.gate_watch import Violation
 from simulation.processes import Rates, SkewedClock, has_ms, pause
 from simulation.scripted import Scripted
+from simulation.seeds import to_its_end
 from simulation.senders import (
     GONE,
     Calls,
@@ -407,13 +408,4 @@ def _replayed(sim: TriggerSimulation) -> None:
 
 def simulate_triggers(seed: int, *, rates: Rates | None = None, trace: bool = False) -> TriggerSimulation:
     """Run one seed; raises AssertionError with its last steps."""
-    sim = TriggerSimulation(seed, rates=rates or Rates(), trace=trace)
-    try:
-        sim.run()
-        triggers_at_rest(sim)
-    except Exception as error:
-        if not trace:
-            return simulate_triggers(seed, rates=rates, trace=True)  # the same again, in words
-        steps = "\n".join(sim.log[-60:])
-        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{steps}") from error
-    return sim
+    return to_its_end(TriggerSimulation, triggers_at_rest, seed, rates=rates, trace=trace)
