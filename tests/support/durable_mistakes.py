@@ -40,10 +40,6 @@ def two_handle_an_event_at_once() -> list[Any]:
     return [patch.object(handle, "_busy_s", lambda *of: 0)]
 
 
-def clocks_are_trusted() -> list[Any]:
-    return [patch.object(subscriptions, "APART_MS", 0)]
-
-
 def an_event_is_given_again() -> list[Any]:
     """A subscription does not say which events its task has had."""
     return [patch.object(subscriptions, "short", lambda event_id: "")]
