@@ -234,3 +234,10 @@ def test_an_app_makes_no_request_and_needs_no_token(monkeypatch: pytest.MonkeyPa
     task = app.task()(step)
     app.worker("w", workflows=[task])
     assert task.plan().tasks[0].worker == "w"
+
+
+def test_a_durable_task_with_a_slot_cost_is_refused_by_name() -> None:
+    with pytest.raises(
+        DefinitionError, match=r"durable task waits has a slot_cost, but takes one slot.*leave slot_cost out"
+    ):
+        Headrace().durable_task(name="waits", slot_cost=2)  # type: ignore[call-arg]  # what mypy refuses too

@@ -93,7 +93,10 @@ class Declaring:
         It starts again from its first line when it goes on, and what it has waited for is there at once: see DurableContext.
         """
         if "slot_cost" in options:
-            raise DefinitionError("a durable task has no slot_cost")
+            which = f"durable task {name}" if name else "a durable task"
+            raise DefinitionError(
+                f"{which} has a slot_cost, but takes one slot while it runs and none while it waits: leave slot_cost out"
+            )
         return DurableStandaloneDecorator(
             self._standalone(name, input_validator, options, _DURABLE), eviction_policy
         )
