@@ -1,9 +1,10 @@
 """Headrace's process worker beside other task queues and durable executors: `make bench-peers`.
 
-One worker process of ten at once each, rounds taking turns. SQS and DynamoDB are one MiniStack whose long poll looks each 5 ms, as a
-message on AWS ends a long poll at once; PostgreSQL and Restate run beside it. Throughput: no-op tasks a second while a backlog is worked
-off. Delay: from the call that sends to the first line of the task, the worker idle. Step: from the first line of a step of a chain to that
-of the next. What each keeps of a run is what its time buys. Exit code 1 where an aim is missed or cannot be measured.
+One worker process of ten at once each, rounds taking turns. SQS and DynamoDB are one MiniStack, served by uvicorn, whose long poll looks
+each 5 ms, as a message on AWS ends a long poll at once; PostgreSQL and Restate run beside it. Throughput: no-op tasks a second while a
+backlog is worked off. CPU: what the worker's processes take a task meanwhile. Delay: from the call that sends to the first line of the task,
+the worker idle. Step: from the first line of a step of a chain to that of the next. What each keeps of a run is what its time buys. Exit
+code 1 where an aim is missed or cannot be measured.
 
     python benchmarks/peers/run.py [--rounds 3] [--only headrace,taskiq]
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), *(str(ROOT / name) for name in ("sdk", "handlers", "infra"))]
-os.environ["MINISTACK_SQS_LOOK_S"] = "0.005"
+os.environ.update(MINISTACK_SQS_LOOK_S="0.005", MINISTACK_QUICK="1")
 
 import boto3
 from contestants import CELERY, CONTESTANTS, DBOS, HEADRACE, RESTATE_PORT, TASKIQ, Contestant
@@ -48,6 +49,7 @@ class Measured:
     """Of one round. `step_ms`: None where there are no chains."""
 
     a_second: float
+    cpu_ms: float
     delay_ms: float
     step_ms: float | None
 
@@ -81,7 +83,8 @@ class Race:
         return own
 
     @contextmanager
-    def worker(self, contestant: Contestant, environment: Mapping[str, str]) -> Iterator[None]:
+    def worker(self, contestant: Contestant, environment: Mapping[str, str]) -> Iterator[int]:
+        """Its process id, while it runs."""
         with (self.folder / f"{contestant.module}.log").open("ab") as log:
             command = [
                 each.format(**environment) if each.startswith("127.0.0.1:") else each
@@ -89,7 +92,7 @@ class Race:
             ]
             worker = subprocess.Popen(command, cwd=HERE, env=environment, stdout=log, stderr=log)
             try:
-                yield
+                yield worker.pid
             finally:
                 worker.terminate()
                 try:
@@ -105,12 +108,15 @@ class Race:
         )  # its server calls the worker: there has to be one that was registered
         with ExitStack() as stack:
             if pushes:
-                stack.enter_context(self.worker(contestant, environment))
+                worker = stack.enter_context(self.worker(contestant, environment))
                 register(environment["RESTATE_ADMIN"], int(environment[RESTATE_PORT]))
+                done, before_ms = 0, cpu_ms(worker)
             send(contestant, environment, f"m.send({BACKLOG})")
             if not pushes:
-                stack.enter_context(self.worker(contestant, environment))
+                worker = stack.enter_context(self.worker(contestant, environment))
+                done, before_ms = len(rows(out, 1, 60)), cpu_ms(worker)
             started = sorted(at for _, at in rows(out, BACKLOG, 120))
+            worked_ms = (cpu_ms(worker) - before_ms) / (BACKLOG - done)
             throughput = (len(started) - 1) / (started[-1] - started[0])
             time.sleep(1)
             out.unlink()
@@ -118,7 +124,7 @@ class Race:
             delays = [(at - sent) * 1000 for sent, at in rows(out, SINGLES, 60)]
             out.unlink()
             steps = self.steps(contestant, environment) if contestant.chains else None
-        return Measured(throughput, statistics.median(delays), steps)
+        return Measured(throughput, worked_ms, statistics.median(delays), steps)
 
     def steps(self, contestant: Contestant, environment: Mapping[str, str]) -> float:
         """From step to step, in ms, of chains that run one after the other."""
@@ -157,6 +163,18 @@ def words(path: Path, count: int, limit_s: float) -> list[list[str]]:
     raise TimeoutError(f"only {len(found)} of {count} lines in {path.name} within {limit_s:g} s")
 
 
+def cpu_ms(process: int) -> float:
+    """What a process and its children have taken of the CPU; Linux."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])  # in user mode and in the kernel: proc(5)
+    children = [
+        int(each)
+        for found in Path(f"/proc/{process}/task").glob("*/children")
+        for each in found.read_text().split()
+    ]
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK") + sum(map(cpu_ms, children))
+
+
 def rows(path: Path, count: int, limit_s: float) -> list[tuple[float, float]]:
     """(sent, started) of so many tasks."""
     return [(float(sent), float(at)) for sent, at in words(path, count, limit_s)]
@@ -174,6 +192,7 @@ def deploy_headrace(environment: Mapping[str, str]) -> None:
     app = headrace_app.app
     made = compile_app(app, app_path="headrace_app:app")
     deploy(made, units_of(app), stack="bench", account=ACCOUNT, region="us-east-1")
+    app._publish()  # as the clock does after a deployment
 
 
 @contextmanager
@@ -199,17 +218,18 @@ def servers(wanted: set[str]) -> Iterator[tuple[dict[str, Mapping[str, str] | st
 
 def table(rounds: Mapping[str, list[Measured]], missing: Mapping[str, str]) -> None:
     print(
-        "| worker | tasks a second | delay, ms | a durable step, ms | keeps of a run |\n|---|---:|---:|---:|---|"
+        "| worker | tasks a second | its CPU, ms a task | delay, ms | a durable step, ms | keeps of a run |\n|---|---:|---:|---:|---:|---|"
     )
     for contestant in CONTESTANTS:
         found = rounds.get(contestant.name)
         if found is None:
             if contestant.name in missing:
-                print(f"| {contestant.name} | **not measured** | | | {contestant.keeps} |")
+                print(f"| {contestant.name} | **not measured** | | | | {contestant.keeps} |")
             continue
         steps = [each.step_ms for each in found if each.step_ms is not None]
         print(
-            f"| {contestant.name} | {ranged([each.a_second for each in found], 0)} | {ranged([each.delay_ms for each in found], 0)} "
+            f"| {contestant.name} | {ranged([each.a_second for each in found], 0)} | {ranged([each.cpu_ms for each in found], 1)} "
+            f"| {ranged([each.delay_ms for each in found], 0)} "
             f"| {ranged(steps, 1) if steps else ''} | {contestant.keeps} |"
         )
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import socket
-import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -33,13 +29,11 @@ from headrace.memory import wiring as memory
 from headrace.memory.clock import VirtualClock
 from headrace.memory.queues import MemoryQueues
 from headrace.ports import MAX_MESSAGE_BYTES, Queues, ReplyQueues, Store
+from headrace_infra.ministack import ministack
 
 STACK = "contract"
 VISIBILITY_S = 30
 MAX_RECEIVE_COUNT = 3
-REPOSITORY = Path(__file__).parents[2]
-MINISTACK_PYTHON = REPOSITORY / ".venv-ministack" / "bin" / "python"
-PORTS = range(14600, 14650)
 
 
 def boto3_transport() -> Transport:
@@ -107,62 +101,22 @@ def on_moto() -> Iterator[Backend]:
 
 
 @contextmanager
-def on_ministack(scratch: Path, transport: Callable[[], Transport] = boto3_transport) -> Iterator[Backend]:
-    """A server of its own, on the loopback; real time. The requests are made by boto3 or by the lean transport."""
-    port = next(each for each in PORTS if _is_free(each))
-    url = f"http://127.0.0.1:{port}"
-    settings = {
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_HOST": "127.0.0.1",
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "AWS_ENDPOINT_URL": url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "TMPDIR": str(scratch),
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    with (scratch / "ministack.log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(MINISTACK_PYTHON), "-c", "from ministack.app import main; main()"],
-            env=inherited | settings,
-            cwd=scratch,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            _await_health(server, url, scratch / "ministack.log")
-            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-            with environment(AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1", **keys):
-                yield _connected("ministack", time.sleep, transport)
-        finally:
-            server.terminate()
-            server.wait(10)
+def on_ministack(
+    transport: Callable[[], Transport] = boto3_transport, *, quick: bool = False
+) -> Iterator[Backend]:
+    """A server of its own, on the loopback; real time. The requests are made by boto3 or by the lean transport. `quick`: as benchmarks
+    have it."""
+    with (
+        ministack(settings={"MINISTACK_QUICK": "1"} if quick else None) as running,
+        environment(**running.environment()),
+    ):
+        yield _connected("ministack", time.sleep, transport)
 
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
     with mock.patch.dict(os.environ, values):
         yield
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _await_health(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(200):
-        if server.poll() is not None:
-            break
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                f"{url}/_ministack/health"
-            ):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"MiniStack did not start: {log.read_text()[-2000:]}")
 
 
 def _connected(name: str, elapse: Callable[[float], None], make: Callable[[], Transport]) -> Backend:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from contract.backends import MINISTACK_PYTHON, Backend, in_memory, lean_transport, on_ministack, on_moto
+from contract.backends import Backend, in_memory, lean_transport, on_ministack, on_moto
 from contract.differences import known
+from headrace_infra.ministack import python_with_ministack
 
 
 @pytest.fixture(autouse=True)
@@ -32,23 +33,23 @@ def moto() -> Iterator[Backend]:
 
 
 @pytest.fixture(scope="package")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def ministack() -> Iterator[Backend]:
     _require_ministack()
-    with on_ministack(tmp_path_factory.mktemp("ministack")) as backend:
+    with on_ministack() as backend:
         yield backend
 
 
 @pytest.fixture(scope="package")
-def lean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """The lean transport, on a MiniStack of its own."""
+def lean() -> Iterator[Backend]:
+    """The lean transport, on a MiniStack of its own, which is served as it is for benchmarks."""
     _require_ministack()
-    with on_ministack(tmp_path_factory.mktemp("lean"), lean_transport) as backend:
+    with on_ministack(lean_transport, quick=True) as backend:
         yield replace(backend, name="lean")
 
 
 def _require_ministack() -> None:
-    if not MINISTACK_PYTHON.exists():
-        reason = f"MiniStack is not installed: `make {MINISTACK_PYTHON.parents[1].name}/.locked` installs it"
+    if python_with_ministack() is None:
+        reason = "MiniStack is not installed: `make .venv-ministack/.locked` installs it"
         if os.environ.get("HEADRACE_REQUIRE_MINISTACK") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
