@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +38,8 @@ BARE_RUNS = 5_000
 MOST_MB = 5.0
 IN_A_CONTAINER = "headrace, a container's role"
 """Its credentials are botocore's to find and to refresh."""
+PROFILE, SSO = "headrace, a profile in ~/.aws", "headrace, a profile of single sign-on"
+"""Region, too, is the profile's to say. Single sign-on gets credentials through a client of botocore's."""
 
 
 def resident_mb() -> float:
@@ -114,11 +118,9 @@ def bare() -> list[float]:
 
 
 @contextmanager
-def role() -> Iterator[dict[str, str]]:
-    """The environment of a container with a role, whose credentials are asked for as on ECS and EKS."""
-    text = json.dumps(
-        {"AccessKeyId": "x", "SecretAccessKey": "x", "Token": "x", "Expiration": "2999-01-01T00:00:00Z"}
-    ).encode()
+def answering(answer: dict[str, Any]) -> Iterator[str]:
+    """The URL of a server that gives credentials."""
+    text = json.dumps(answer).encode()
 
     class Role(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -131,12 +133,64 @@ def role() -> Iterator[dict[str, str]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        keyless = {name: value for name, value in ALONE.items() if "KEY" not in name}
-        yield {
-            **keyless,
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{server.server_port}/role",
-        }
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@contextmanager
+def alone() -> Iterator[dict[str, str]]:
+    yield ALONE
+
+
+@contextmanager
+def role() -> Iterator[dict[str, str]]:
+    """The environment of a container with a role, whose credentials are asked for as on ECS and EKS."""
+    answer = {"AccessKeyId": "x", "SecretAccessKey": "x", "Token": "x", "Expiration": "2999-01-01T00:00:00Z"}
+    keyless = {name: value for name, value in ALONE.items() if "KEY" not in name}
+    with answering(answer) as url:
+        yield {**keyless, "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/role"}
+
+
+@contextmanager
+def profile() -> Iterator[dict[str, str]]:
+    """A home with a profile that gives region and keys."""
+    with TemporaryDirectory() as home:
+        write(home, "config", "[profile work]\nregion = us-east-1\n")
+        write(home, "credentials", "[work]\naws_access_key_id = x\naws_secret_access_key = x\n")
+        yield {"HOME": home, "AWS_PROFILE": "work"}
+
+
+@contextmanager
+def single_sign_on() -> Iterator[dict[str, str]]:
+    """A home with a profile of single sign-on whose user has logged in."""
+    start = "https://example.awsapps.com/start"
+    token = {"accessToken": "x", "expiresAt": "2999-01-01T00:00:00Z"}
+    keys = {"accessKeyId": "x", "secretAccessKey": "x", "sessionToken": "x", "expiration": 32_503_680_000_000}
+    text = (
+        f"[profile work]\nregion = us-east-1\nsso_start_url = {start}\nsso_region = us-east-1\n"
+        "sso_account_id = 123456789012\nsso_role_name = worker\n"
+    )
+    with TemporaryDirectory() as home, answering({"roleCredentials": keys}) as url:
+        write(home, "config", text)
+        write(
+            home, f"sso/cache/{sha1(start.encode()).hexdigest()}.json", json.dumps(token)
+        )  # botocore names it so
+        yield {"HOME": home, "AWS_PROFILE": "work", "AWS_ENDPOINT_URL_SSO": url}
+
+
+def write(home: str, name: str, text: str) -> None:
+    path = Path(home, ".aws", name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+ENVIRONMENTS = {
+    "bare": alone,
+    "headrace": alone,
+    IN_A_CONTAINER: role,
+    PROFILE: profile,
+    SSO: single_sign_on,
+}
 
 
 def measured(name: str, runs: int) -> list[float]:
@@ -153,7 +207,7 @@ def measured(name: str, runs: int) -> list[float]:
     assert created is not None
     with (
         instant_aws(item_to_wire(created), [message(app, n) for n in range(runs)]) as aws,
-        role() if name == IN_A_CONTAINER else nullcontext(ALONE) as environment,
+        ENVIRONMENTS[name]() as environment,
     ):
         done = subprocess.run(
             [sys.executable, __file__, name],
@@ -167,9 +221,9 @@ def measured(name: str, runs: int) -> list[float]:
 
 def main() -> int:
     if sys.argv[1:]:
-        print(json.dumps({"headrace": headrace, IN_A_CONTAINER: headrace, "bare": bare}[sys.argv[1]]()))
+        print(json.dumps(bare() if sys.argv[1] == "bare" else headrace()))
         return 0
-    runs = {"bare": BARE_RUNS, "headrace": RUNS, IN_A_CONTAINER: RUNS}
+    runs = {name: BARE_RUNS if name == "bare" else RUNS for name in ENVIRONMENTS}
     found = {name: measured(name, count) for name, count in runs.items()}
     heads = " | ".join(f"{100 * (n + 1) // LOOKS} %" for n in range(LOOKS))
     print(f"| MB after a share of its runs | {heads} |\n|---|{'---:|' * LOOKS}")
@@ -178,7 +232,7 @@ def main() -> int:
         print(f"| {of} | {' | '.join(f'{each:.1f}' for each in values)} |")
     print()
     missed = 0
-    for name in ("headrace", IN_A_CONTAINER):
+    for name in list(ENVIRONMENTS)[1:]:
         ours = found[name]
         grown = max(ours[LOOKS // 2 :]) - max(ours[: LOOKS // 2])
         beyond = max(ours) - max(found["bare"])

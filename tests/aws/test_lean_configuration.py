@@ -10,10 +10,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from aws.world import KEYS, only
 from headrace.aws.clients import BotoTransport, Clients
@@ -25,6 +28,7 @@ from headrace.aws.lean.configuration import (
     from_a_role,
     from_botocore,
     from_environment_alone,
+    from_files,
     instrumented,
 )
 from headrace.aws.lean.signing import Credentials
@@ -114,27 +118,172 @@ def test_whatever_is_unusual_is_asked_of_botocore(more: dict[str, str]) -> None:
     assert from_environment_alone(KEYS | more) is None
 
 
+WORK_KEYS = "[work]\naws_access_key_id = WORK\naws_secret_access_key = of work\n"
+SERVICES_HERE = "services = here\n[services here]\nsqs =\n  endpoint_url = http://localhost:4566\n"
+
+FILES: dict[str, tuple[str, dict[str, str]]] = {
+    "a region": ("region = eu-west-3", {}),
+    "a region, and another in the environment": (
+        "region = eu-west-3",
+        {"AWS_DEFAULT_REGION": "sa-east-1"},
+    ),
+    "an endpoint of one service": (f"region = eu-west-3\n{SERVICES_HERE}", {}),
+    "an endpoint of all": ("region = eu-west-3\nendpoint_url = http://localhost:4566", {}),
+    "an endpoint of one service and one of all": (
+        f"region = eu-west-3\nendpoint_url = https://localhost\n{SERVICES_HERE}",
+        {},
+    ),
+    "an endpoint in the environment goes before": (
+        f"region = eu-west-3\n{SERVICES_HERE}",
+        {"AWS_ENDPOINT_URL": "http://localhost:1"},
+    ),
+    "one of a service before all": (
+        f"region = eu-west-3\n{SERVICES_HERE}",
+        {"AWS_ENDPOINT_URL": "http://localhost:1", "AWS_ENDPOINT_URL_SQS": "http://localhost:2"},
+    ),
+    "no configured endpoints": (
+        f"region = eu-west-3\nignore_configured_endpoint_urls = true\nendpoint_url = http://localhost:4566\n{SERVICES_HERE}",
+        {"AWS_ENDPOINT_URL": "http://localhost:1"},
+    ),
+    "endpoints that are heeded": (
+        "region = eu-west-3\nignore_configured_endpoint_urls = false\nendpoint_url = http://localhost:4566",
+        {},
+    ),
+    "retries, output and modes": (
+        "region = eu-west-3\nretry_mode = adaptive\nmax_attempts = 9\noutput = yaml\ndefaults_mode = standard",
+        {},
+    ),
+    "authorities": ("region = eu-west-3\nca_bundle = /ca.pem", {}),
+    "no proxy for these": (
+        "region = eu-west-3",
+        {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "amazonaws.com"},
+    ),
+}
+
+
+@contextmanager
+def a_profile(path: Path, text: str, more: dict[str, str]) -> Iterator[None]:
+    """A home whose profile `work` says this."""
+    home = path / ".aws"
+    home.mkdir()
+    (home / "config").write_text(f"[default]\nregion = us-west-2\n[profile work]\n{text}\n")
+    (home / "credentials").write_text(f"[default]\naws_access_key_id = OTHER\n{WORK_KEYS}")
+    with only({"HOME": str(path), "AWS_PROFILE": "work", "AWS_EC2_METADATA_DISABLED": "true", **more}):
+        yield
+
+
+@pytest.mark.parametrize(("text", "more"), FILES.values(), ids=FILES)
+def test_what_files_say_is_what_botocores_clients_say(
+    tmp_path: Path, text: str, more: dict[str, str]
+) -> None:
+    with a_profile(tmp_path, text, more):
+        assert from_environment_alone(os.environ) is None
+        assert from_a_role(os.environ) is None
+        short, long = from_files(os.environ), from_botocore(Clients())
+        assert told(short) == told(long)
+        assert isinstance(short, Served)
+        assert isinstance(long, Served)
+        assert short.credentials() == long.credentials() == Credentials("WORK", "of work", None)
+        assert [each.trust for each in short.endpoints.values()] == [
+            each.trust for each in long.endpoints.values()
+        ], "trust is one context for each list of authorities"
+
+
 def test_endpoints_and_authorities_are_those_of_the_configuration(tmp_path: Path) -> None:
-    config, shared = tmp_path / "config", tmp_path / "credentials"
-    config.write_text(
-        "[profile work]\nregion = eu-west-3\nservices = here\n"
-        "[services here]\nsqs =\n  endpoint_url = http://localhost:4566\n"
-    )
-    shared.write_text("[work]\naws_access_key_id = WORK\naws_secret_access_key = of work\n")
-    environment = {
-        "AWS_CONFIG_FILE": str(config),
-        "AWS_SHARED_CREDENTIALS_FILE": str(shared),
-        "AWS_PROFILE": "work",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with only(environment):
-        served = from_botocore(Clients())
-        assert told(served) == {
+    with a_profile(tmp_path, f"region = eu-west-3\n{SERVICES_HERE}", {}):
+        assert told(from_files(os.environ)) == {
             "dynamodb": ("eu-west-3", "dynamodb.eu-west-3.amazonaws.com", 443, True),
             "sqs": ("eu-west-3", "localhost", 4566, False),
         }
-        assert isinstance(served, Served)
-        assert served.credentials() == Credentials("WORK", "of work", None)
+
+
+LEFT_TO_CLIENTS: dict[str, tuple[str, dict[str, str]]] = {
+    "another partition": ("region = cn-north-1", {}),
+    "no region": ("output = json", {}),
+    "FIPS": ("region = eu-west-3\nuse_fips_endpoint = true", {}),
+    "dual stack": ("region = eu-west-3\nuse_dualstack_endpoint = true", {}),
+    "account endpoints": ("region = eu-west-3\naccount_id_endpoint_mode = required", {}),
+    "another way of signing": ("region = eu-west-3\nauth_scheme_preference = sigv4a", {}),
+    "regions of a signature": ("region = eu-west-3\nsigv4a_signing_region_set = *", {}),
+    "versions": ("region = eu-west-3\napi_versions =\n  dynamodb = 2012-08-10", {}),
+    "models": ("region = eu-west-3", {"AWS_DATA_PATH": "/models"}),
+    "a proxy": ("region = eu-west-3", {"HTTPS_PROXY": "http://127.0.0.1:1"}),
+    "a path": ("region = eu-west-3\nendpoint_url = http://localhost:4566/aws", {}),
+}
+
+
+@pytest.mark.parametrize(("text", "more"), LEFT_TO_CLIENTS.values(), ids=LEFT_TO_CLIENTS)
+def test_what_files_say_that_only_clients_know_is_asked_of_them(
+    tmp_path: Path, text: str, more: dict[str, str]
+) -> None:
+    with a_profile(tmp_path, text, more):
+        assert from_files(os.environ) is None
+
+
+def test_models_of_the_users_own_are_asked_of_clients(tmp_path: Path) -> None:
+    with a_profile(tmp_path, "region = eu-west-3", {}):
+        assert from_files(os.environ) is not None
+        (tmp_path / ".aws" / "models").mkdir()
+        assert from_files(os.environ) is None
+    with only({**KEYS, "HOME": str(tmp_path)}):
+        assert from_environment_alone(os.environ) is None
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("account_id_endpoint_mode = required", "account endpoints are required"),
+        ("auth_scheme_preference = sigv4a", "another way of signing is set"),
+    ],
+)
+def test_a_profile_may_ask_for_what_only_boto3_serves(
+    tmp_path: Path, text: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        a_profile(tmp_path, f"region = eu-west-3\n{text}", {}),
+        caplog.at_level(logging.INFO, "headrace.aws"),
+    ):
+        assert isinstance(choose("lean"), BotoTransport)
+    assert why in caplog.text
+
+
+WRONG: dict[str, tuple[str, dict[str, str]]] = {
+    "no such profile": ("region = eu-west-3", {"AWS_PROFILE": "gone"}),
+    "no such services": ("region = eu-west-3\nservices = gone", {}),
+    "no file of settings": ("region = eu-west-3\n[broken", {}),
+}
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(("text", "more"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_files_is_the_same_error_as_with_boto3(
+    tmp_path: Path, text: str, more: dict[str, str]
+) -> None:
+    with a_profile(tmp_path, text, more):
+        with pytest.raises(BotoCoreError) as long:
+            Clients()
+        with pytest.raises(type(long.value)) as short:
+            choose("lean")
+    assert short.type is long.type
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_profile_needs_no_client_of_botocore(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom headrace.aws.lean.transport import LeanTransport, choose\nfound = choose('lean')\n"
+        "assert isinstance(found, LeanTransport)\nassert found._apis['sqs']._credentials().access_key == 'WORK'\n"
+        "print([name for name in ('boto3', 'botocore.session') if name in sys.modules])"
+    )
+    with a_profile(tmp_path, f"region = eu-west-3\n{SERVICES_HERE}", {}):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.stdout == "['botocore.session']\n", done.stderr
 
 
 def test_credentials_of_a_process_are_refreshed(tmp_path: Path) -> None:
@@ -149,7 +298,7 @@ def test_credentials_of_a_process_are_refreshed(tmp_path: Path) -> None:
     with only(
         {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "PATH": "/usr/bin:/bin"}
     ):
-        served = from_botocore(Clients())
+        served = from_files(os.environ)
         assert isinstance(served, Served)
         with pytest.raises(Exception, match="expired"):
             served.credentials()
@@ -158,44 +307,88 @@ def test_credentials_of_a_process_are_refreshed(tmp_path: Path) -> None:
     assert len(counted.read_text().splitlines()) >= 2
 
 
-@pytest.fixture
-def container() -> Iterator[tuple[dict[str, str], Counter[str]]]:
-    """The credentials of a container's role, as ECS and EKS serve them: the environment of a process in it, and what was asked for."""
+@contextmanager
+def answering(text: str) -> Iterator[tuple[str, Counter[str]]]:
+    """A server that gives credentials: its URL, and what was asked for."""
     asked: Counter[str] = Counter()
 
-    class Role(BaseHTTPRequestHandler):
+    class Credentials(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked[self.path] += 1
-            text = json.dumps(
-                {
-                    "AccessKeyId": "ROLE",
-                    "SecretAccessKey": "s",
-                    "Token": "t",
-                    "Expiration": "2999-01-01T00:00:00Z",
-                }
-            ).encode()
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
             self.send_response(200)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(text.encode())
+
+        do_POST = do_GET  # http.server's name
 
         def log_message(self, *arguments: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Credentials) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/role"
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def container() -> Iterator[tuple[dict[str, str], Counter[str]]]:
+    """The credentials of a container's role, as ECS and EKS serve them: the environment of a process in it, and what was asked for."""
+    role = {"AccessKeyId": "ROLE", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}
+    with answering(json.dumps(role)) as (url, asked):
         yield (
             {
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_CONFIG_FILE": "/dev/null",
                 "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI": url,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/role",
             },
             asked,
         )
-        server.shutdown()
-        thread.join()
+
+
+def test_a_profile_that_takes_a_role_asks_for_it_once(tmp_path: Path) -> None:
+    role = (
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+        "<SessionToken>t</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    )
+    text = "region = eu-west-3\nrole_arn = arn:aws:iam::123456789012:role/work\nsource_profile = keys\n[profile keys]"
+    with answering(role) as (url, asked), a_profile(tmp_path, text, {"AWS_ENDPOINT_URL_STS": url}):
+        (tmp_path / ".aws" / "credentials").write_text(WORK_KEYS.replace("[work]", "[keys]"))
+        served = from_files(os.environ)
+        assert isinstance(served, Served)
+        assert not asked, "a role is asked for with the first request"
+        assert served.credentials() == served.credentials() == Credentials("ROLE", "s", "t")
+        assert asked.total() == 1
+
+
+def test_a_profile_of_single_sign_on_asks_for_credentials_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "https://example.awsapps.com/start"
+    text = f"region = eu-west-3\nsso_start_url = {start}\nsso_region = eu-west-3\nsso_account_id = 1\nsso_role_name = work"
+    keys = {
+        "accessKeyId": "SSO",
+        "secretAccessKey": "s",
+        "sessionToken": "t",
+        "expiration": 32_503_680_000_000,
+    }
+    with answering(json.dumps({"roleCredentials": keys})) as (url, asked):
+        with a_profile(tmp_path, text, {"AWS_ENDPOINT_URL_SSO": url}):
+            (tmp_path / ".aws" / "credentials").unlink()
+            cache = tmp_path / ".aws" / "sso" / "cache"
+            cache.mkdir(parents=True)
+            monkeypatch.setattr(
+                "botocore.credentials.SSOProvider._SSO_TOKEN_CACHE_DIR", str(cache)
+            )  # found at import
+            token = {"accessToken": "x", "expiresAt": "2999-01-01T00:00:00Z"}
+            (cache / f"{sha1(start.encode()).hexdigest()}.json").write_text(json.dumps(token))
+            served = from_files(os.environ)
+            assert isinstance(served, Served)
+            assert served.credentials() == served.credentials() == Credentials("SSO", "s", "t")
+        assert asked.total() == 1
 
 
 def test_a_role_gives_credentials_without_a_client_of_botocore(

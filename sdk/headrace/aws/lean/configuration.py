@@ -1,9 +1,10 @@
 """Whether this process can use the lean transport, and with what region, endpoints and credentials.
 
-Three ways. Where the environment says everything, as in a Lambda function, no file and no module of botocore is read, which takes a third
+Four ways. Where the environment says everything, as in a Lambda function, no file and no module of botocore is read, which takes a third
 of a worker's memory. Where it says all but the credentials, as in a container or on an instance with a role, botocore's session is asked for
-those, with their refresh; its clients, which take a quarter, are not made. Anything else asks both, so profiles and SSO work as they do for
-boto3. What is not served (a proxy, FIPS and other signing) is left to boto3, with the reason.
+those, with their refresh. Where a profile or a file may say more, the session reads them, so that profiles and SSO work as they do for boto3;
+its clients, which take a quarter, are not made. Anything else (another partition, FIPS, dual stack) asks the clients. What is not served (a
+proxy, other signing) is left to boto3, with the reason.
 """
 
 from __future__ import annotations
@@ -90,6 +91,73 @@ def from_a_role(environment: Mapping[str, str]) -> Served | None:
     return None if endpoints is None else Served(endpoints, _refreshed(_of_a_session()))
 
 
+def from_files(environment: Mapping[str, str]) -> Served | None:
+    """What the environment, a profile and the files in ~/.aws say, as botocore's session reads them; None where its clients are to be asked.
+
+    Raises ProfileNotFound and ConfigParseError, as boto3 does.
+    """
+    from botocore.session import get_session
+    from botocore.utils import get_environ_proxies
+
+    session = get_session()
+    setting = session.get_config_variable
+    region = setting("region") or ""
+    if not ORDINARY_REGION.fullmatch(region) or any(setting(name) for name in ASKED_OF_CLIENTS):
+        return None
+    if setting("account_id_endpoint_mode") == "required" or has_models():
+        return None
+    endpoints: dict[Service, Endpoint] = {}
+    for service in SERVICES:
+        url = _url_in_files(session, service, environment) or _usual_url(service, region)
+        found = None if get_environ_proxies(url) else _at(service, region, url, setting("ca_bundle"))
+        if found is None:
+            return None
+        endpoints[service] = found
+    return Served(endpoints, _refreshed(session.get_credentials))
+
+
+ASKED_OF_CLIENTS = (
+    "use_fips_endpoint",
+    "use_dualstack_endpoint",
+    "sigv4a_signing_region_set",
+    "auth_scheme_preference",
+    "api_versions",
+    "data_path",
+)
+"""Settings of botocore's that change endpoints or signatures in ways that its clients know."""
+
+
+def has_models() -> bool:
+    """Whether descriptions of services lie where botocore looks for the user's own."""
+    return os.path.isdir(os.path.expanduser("~/.aws/models"))
+
+
+def _url_in_files(session: Any, service: Service, environment: Mapping[str, str]) -> str | None:
+    """The endpoint URL that is configured for a service (AWS SDKs reference guide, "Service-specific endpoints")."""
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    url: str | None = environment.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environment.get(
+        "AWS_ENDPOINT_URL"
+    )
+    if url:
+        return url
+    profile: dict[str, Any] = session.get_scoped_config()
+    if "services" in profile:
+        services = session.full_config.get("services", {}).get(profile["services"])
+        if not services:
+            from botocore.exceptions import InvalidConfigError
+
+            raise InvalidConfigError(
+                error_msg=f'the profile names the services "{profile["services"]}", which no section defines'
+            )
+        url = services.get(service, {}).get("endpoint_url")
+    return url or profile.get("endpoint_url")
+
+
+def _usual_url(service: Service, region: str) -> str:
+    return f"https://{service}.{region}.amazonaws.com"
+
+
 def _usual_endpoints(environment: Mapping[str, str]) -> Mapping[Service, Endpoint] | None:
     """Those of the region, or of AWS_ENDPOINT_URL. None where a file or a variable may say otherwise."""
     region = environment.get("AWS_DEFAULT_REGION", "")
@@ -101,18 +169,20 @@ def _usual_endpoints(environment: Mapping[str, str]) -> Mapping[Service, Endpoin
     ):
         if os.path.isfile(os.path.expanduser(environment.get(variable, usual))):
             return None
+    if has_models():
+        return None
     endpoints: dict[Service, Endpoint] = {}
     for service in SERVICES:
-        usual_url = f"https://{service}.{region}.amazonaws.com"
-        found = _at(service, region, environment.get("AWS_ENDPOINT_URL") or usual_url)
+        url = environment.get("AWS_ENDPOINT_URL") or _usual_url(service, region)
+        found = _at(service, region, url, None)
         if found is None:
             return None
         endpoints[service] = found
     return endpoints
 
 
-def _at(service: Service, region: str, url_text: str) -> Endpoint | None:
-    """The endpoint of a URL; None where it is more than a host and a port, or none that can be read."""
+def _at(service: Service, region: str, url_text: str, bundle: str | None) -> Endpoint | None:
+    """The endpoint of a URL; None where it is more than a host and a port, or none that can be read. `bundle`: of authorities."""
     try:
         url = urlsplit(url_text)
         port = url.port
@@ -128,7 +198,7 @@ def _at(service: Service, region: str, url_text: str) -> Endpoint | None:
         region=region,
         host=url.hostname,
         port=port or (443 if secure else 80),
-        trust=trusting(None) if secure else None,
+        trust=trusting(bundle) if secure else None,
     )
 
 
@@ -147,25 +217,25 @@ def _endpoint(service: Service, clients: Clients) -> Endpoint | NotServed:
     from botocore.utils import get_environ_proxies
 
     client: Any = getattr(clients, service)
+    setting = clients.session._session.get_config_variable
     url = urlsplit(client.meta.endpoint_url)
     if get_environ_proxies(client.meta.endpoint_url):
         return NotServed(f"a proxy is set for {url.hostname}")
     if client.meta.config.signature_version not in ("v4", None):
         return NotServed(f"requests are signed by {client.meta.config.signature_version}")
-    if any(os.environ.get(name) for name in ("AWS_SIGV4A_SIGNING_REGION_SET", "AWS_AUTH_SCHEME_PREFERENCE")):
+    if setting("sigv4a_signing_region_set") or setting("auth_scheme_preference"):
         return NotServed("another way of signing is set")
-    if os.environ.get("AWS_ACCOUNT_ID_ENDPOINT_MODE") == "required":
+    if setting("account_id_endpoint_mode") == "required":
         return NotServed("account endpoints are required")
     if url.path.strip("/") or url.query or url.username or not url.hostname:
         return NotServed(f"the endpoint {client.meta.endpoint_url} has more than a host and a port")
     secure = url.scheme == "https"
-    bundle = clients.session._session.get_config_variable("ca_bundle")
     return Endpoint(
         service=service,
         region=client.meta.region_name,
         host=url.hostname,
         port=url.port or (443 if secure else 80),
-        trust=trusting(bundle) if secure else None,
+        trust=trusting(setting("ca_bundle")) if secure else None,
     )
 
 

@@ -15,6 +15,7 @@ from headrace.aws.lean.configuration import (
     from_a_role,
     from_botocore,
     from_environment_alone,
+    from_files,
     instrumented,
 )
 from headrace.aws.transport import Service, Transport
@@ -62,7 +63,8 @@ def choose(choice: Choice, where: Mapping[str, Any] | None = None) -> Transport:
     if choice == "lean":
         found: Served | NotServed | None = instrumented()
         if found is None and where is None:
-            found = from_environment_alone(os.environ) or from_a_role(os.environ)
+            environment = os.environ
+            found = from_environment_alone(environment) or from_a_role(environment) or from_files(environment)
         if found is None:
             found = from_botocore(clients())
         if isinstance(found, Served):
