@@ -39,7 +39,7 @@ from headrace_infra.compile import compile_app, units_of
 from headrace_infra.local.resources import deploy
 from headrace_infra.ministack import ACCOUNT, free_port, ministack
 
-BACKLOG, SINGLES, CHAINS = 400, 30, 20
+BACKLOG, SINGLES, CHAINS = 1_000, 30, 20
 STEPS_A_CHAIN = 10
 STEP_AIM_MS = 4.0
 
@@ -281,7 +281,7 @@ def main() -> int:
         deploy_headrace(environment)
         race = Race(Path(folder), environment)
         admitted = {each.module: race.admit(each, services) for each in wanted}
-        print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores; {BACKLOG} no-op tasks, "
+        print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores; {BACKLOG:,} no-op tasks, "
               f"{CHAINS} chains of {STEPS_A_CHAIN}, {options.rounds} rounds: median (least to most)\n", flush=True)  # fmt: skip
         for number in range(options.rounds):
             for contestant in wanted:
