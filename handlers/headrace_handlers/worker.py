@@ -9,10 +9,10 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     gc.disable()  # until the handler is made: what a cold start makes stays, so collections in it only cost time
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from headrace.app import Headrace
+from headrace.core.values import replace
 from headrace.engine.attempts.ports import Host, Running
 from headrace.engine.engine import Engine
 from headrace.engine.runs.deliver import deliver

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from itertools import repeat
 from typing import TypeAlias, assert_never
 
 from headrace.core.values import dataclass
@@ -165,13 +166,15 @@ def _look(item: Item | None, path: Path) -> object:
 def holds(condition: Condition, item: Item | None) -> bool:
     """Whether `condition` is true of `item` (with its `pk` and `sk`), as DynamoDB would judge it."""
     match condition:
-        case Exists(path):
-            return _look(item, path) is not _ABSENT
+        case All(parts):  # the commonest first: every write in memory comes here
+            return all(map(holds, parts, repeat(item)))
         case Missing(path):
             return _look(item, path) is _ABSENT
         case Equal(path, value):
             found = _look(item, path)
             return type(found) is type(value) and found == value
+        case Exists(path):
+            return _look(item, path) is not _ABSENT
         case AtMost(path, number):
             found = _look(item, path)
             return isinstance(found, int) and not isinstance(found, bool) and found <= number
@@ -183,8 +186,6 @@ def holds(condition: Condition, item: Item | None) -> bool:
             if isinstance(found, str):
                 return len(found.encode()) < size
             return isinstance(found, dict | list | frozenset | bytes) and len(found) < size
-        case All(parts):
-            return all(holds(part, item) for part in parts)
         case AnyOf(parts):
             return any(holds(part, item) for part in parts)
         case _:

@@ -69,7 +69,7 @@ class MemoryStore:
 
     def _index(self, key: Key, before: Item | None, after: Item | None) -> None:
         for index, (partition, order) in INDEXES.items():
-            old, new = (_entry(item, partition, order) for item in (before, after))
+            old, new = _entry(before, partition, order), _entry(after, partition, order)
             if old == new:
                 continue
             if old is not None:

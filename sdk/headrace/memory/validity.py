@@ -12,6 +12,10 @@ MAX_SK_BYTES = 1024
 """Key sizes in bytes (DynamoDB quotas)."""
 
 
+BYTES_OF_A_CHARACTER = 4
+"""At most, in UTF-8. Of numbers and of what holds others the characters of `repr` take less, so it tells at once of most items that they are
+far below the limit."""
+
 SCALARS = frozenset({str, int, bool, bytes, type(None)})
 
 
@@ -51,7 +55,9 @@ def check_operands(write: Write, item: Item | None) -> None:
 
 
 def check_size(item: Item | None) -> None:
-    if item is not None and (size := item_bytes(item)) > MAX_ITEM_BYTES:
+    if item is None or BYTES_OF_A_CHARACTER * len(repr(item)) < MAX_ITEM_BYTES:
+        return
+    if (size := item_bytes(item)) > MAX_ITEM_BYTES:
         raise InvalidWrite(f"an item of {size:,} bytes; DynamoDB's limit is {MAX_ITEM_BYTES:,}")
 
 

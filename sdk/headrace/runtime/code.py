@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ from headrace.values.codec import is_validation_error, output_text
 from headrace.values.failures import info_of, is_final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from headrace.definitions.task import Task
     from headrace.definitions.worker import Worker
     from headrace.runtime.durable.kept import Suspended
@@ -140,15 +138,22 @@ def _where(work: Work) -> str:
     return f"task {work.task} of run {work.record.run_id}"
 
 
-@contextmanager
-def running(work: Work, ctx: Context, *, operations: DurableRun | None = None) -> Iterator[Spawner]:
+class running:
     """Within it, what is started is a child of this task."""
-    spawner = Spawner(work.record, work.task, ctx, durable=operations is not None, operations=operations)
-    token = current.set(spawner)
-    try:
-        yield spawner
-    finally:
-        current.reset(token)
+
+    __slots__ = ("_spawner", "_token")
+
+    def __init__(self, work: Work, ctx: Context, *, operations: DurableRun | None = None) -> None:
+        self._spawner = Spawner(
+            work.record, work.task, ctx, durable=operations is not None, operations=operations
+        )
+
+    def __enter__(self) -> Spawner:
+        self._token = current.set(self._spawner)
+        return self._spawner
+
+    def __exit__(self, *raised: object) -> None:
+        current.reset(self._token)
 
 
 def invalid_input(work: Work, error: BaseException) -> Raised:

@@ -24,28 +24,35 @@ class Running:
     """Whether the code of an attempt runs: it may outlast the attempt, where it cannot be stopped. Thread-safe."""
 
     def __init__(self) -> None:
-        self._ended = threading.Event()
-        self._ended.set()
+        self._lives = False
+        self._over: threading.Event | None = None  # once it is waited for, which few attempts are
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 
     @property
     def lives(self) -> bool:
-        return not self._ended.is_set()
+        return self._lives
 
     def begins(self) -> None:
-        self._ended.clear()
+        self._lives = True
 
     def ends(self) -> None:
         with self._lock:
-            self._ended.set()
+            self._lives = False
+            over, self._over = self._over, None
             callbacks, self._callbacks = self._callbacks, []
+        if over is not None:
+            over.set()
         for callback in callbacks:
             callback()
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; whether it has ended."""
-        return self._ended.wait(seconds)
+        with self._lock:
+            if not self._lives:
+                return True
+            over = self._over = self._over or threading.Event()
+        return over.wait(seconds)
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call back once it has ended, from whichever thread it ended in; at once where it has."""
@@ -71,7 +78,7 @@ class LiveControl:
         self._notes: list[Note] = []
         self._ceiling_s = ceiling_s
         self.running = Running()
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
         self._last_callbacks: list[Callable[[], None]] = []
         self._lines: list[tuple[int, LogLine]] = []
@@ -115,12 +122,12 @@ class LiveControl:
     # ---- cancellation
 
     def is_cancelled(self) -> bool:
-        return self._cancelled.is_set()
+        return self._cancelled
 
     def on_cancel(self, callback: Callable[[], None], *, last: bool = False) -> None:
         """Call it once the attempt is told; now, where it was. `last`: after the others, as it may wait for AWS and the code should not."""
         with self._lock:
-            if not self._cancelled.is_set():
+            if not self._cancelled:
                 (self._last_callbacks if last else self._callbacks).append(callback)
                 return
         callback()
@@ -138,9 +145,9 @@ class LiveControl:
     def tell_cancelled(self) -> None:
         """The run or this task was cancelled, or another attempt took over."""
         with self._lock:
-            if self._cancelled.is_set():
+            if self._cancelled:
                 return
-            self._cancelled.set()
+            self._cancelled = True
             callbacks = [*self._callbacks, *self._last_callbacks]
             self._callbacks, self._last_callbacks = [], []
         for callback in callbacks:

@@ -43,7 +43,7 @@ def encode_tail(tail: Tail, texts: Texts | None = None) -> str | None:
     parts: Json = [[part.number, part.owner, *([part.tier] if part.tier else ())] for part in tail.parts]
     branches: Json = [[branch.number, branch.node] for branch in tail.branches]
     entries = ",".join([_text(each, known) for each in tail.entries])
-    return f"[{_compact(parts)},[{entries}]{f',{_compact(branches)}' if branches else ''}]"
+    return f"[{_compact(parts) if parts else '[]'},[{entries}]{f',{_compact(branches)}' if branches else ''}]"
 
 
 def _text(entry: Entry, known: Texts) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from headrace.core.durable.answers import next_due_ms, places_in_joins
-from headrace.core.durable.encoding import Texts, encoded
+from headrace.core.durable.encoding import Texts, encode_tail, encoded
 from headrace.core.durable.log import SEAL_AT_BYTES, Branch, Entry, Part, Tail
 from headrace.core.run.record import RunRecord, TaskRow
 from headrace.core.run.stored.rows import marked
@@ -147,7 +147,7 @@ class Journal:
     def save(self) -> bool:
         """Write what was put. False: the attempt is fenced, or its run was cancelled."""
         self._changed = False  # what is put from here on is for the next
-        saved = log.save(self._engine, self._attempt, self._sealed())
+        saved = log.save(self._engine, self._attempt, self._sealed(encode_tail))
         self._changed = self._changed or not saved
         return saved
 
@@ -178,7 +178,7 @@ class Journal:
 
     def unwritten(self) -> str | None:
         """The log for the attempt's commit, which writes the row as a whole; None for an empty one."""
-        self._suspended_with = self._sealed()
+        self._suspended_with = self._sealed(encoded)
         return self._suspended_with
 
     def _whole(self) -> Tail:
@@ -188,10 +188,11 @@ class Journal:
                 self._tail, self._put = log.with_answers(self._tail, self._put), {}
             return self._tail
 
-    def _sealed(self) -> str | None:
-        """The text of the tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it."""
+    def _sealed(self, encode: Callable[[Tail, Texts], str | None]) -> str | None:
+        """The text of the tail as it is now, its older part sealed. What is put meanwhile stays in the tail after it. `encode`: what an
+        attempt leaves is remembered by its text, as the next one reads it; what it writes on its way is read by few."""
         before = self._whole()
-        text = encoded(before, self._texts)
+        text = encode(before, self._texts)
         if len(text or "") <= SEAL_AT_BYTES:
             return text
         made = log.seal(self._engine, self._record, self._attempt, before, self._parts)
@@ -203,4 +204,4 @@ class Journal:
             since = {entry.node: entry for entry in self._tail.entries if known.get(entry.node) != entry}
             self._tail = log.with_answers(made.tail, since)
             self._parts = {**self._parts, made.part: made.entries}
-        return encoded(made.tail, self._texts)
+        return encode(made.tail, self._texts)

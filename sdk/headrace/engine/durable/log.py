@@ -92,5 +92,8 @@ def save(engine: Engine, attempt: Attempt, text: str | None) -> bool:
 
 def with_answers(tail: Tail, answers: Mapping[int, Entry]) -> Tail:
     """The tail with those entries in the place of what it had, or added to it."""
+    last = tail.entries[-1].node if tail.entries else -1
+    if all(node > last for node in answers):  # a step after the others: no look at those
+        return replace(tail, entries=(*tail.entries, *(answers[node] for node in sorted(answers))))
     found = {entry.node: entry for entry in tail.entries} | dict(answers)
     return replace(tail, entries=tuple(found[node] for node in sorted(found)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from headrace.core.run.derived.graph import ancestors, state_of
@@ -125,7 +124,7 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
     limit_s = claimed.plan.execution_timeout_ms / 1000
     ceiling_s = (host.time_left_ms() - INVOCATION_MARGIN_MS) / 1000
     control = LiveControl(engine, claimed.record, claimed.attempt, limit_s=limit_s, ceiling_s=ceiling_s)
-    journal = cache(lambda: _journal(engine, claimed, stays=host.keeps_code))
+    journal = _Lazily(lambda: _journal(engine, claimed, stays=host.keeps_code))
     span = None
     if tracing.installed is not None:
         from headrace.engine.runs.traced import begin
@@ -150,8 +149,23 @@ def run(engine: Engine, host: Host, claimed: Claimed) -> Steps[Ran]:
         ran = replace(ran, span=end(span, ran.ending))
     if control.running.lives:
         ran = replace(ran, outlasted=True, overstaying=overstaying)
-    log = journal().unwritten() if journal.cache_info().currsize else None
+    log = journal.made.unwritten() if journal.made is not None else None
     return replace(ran, log=log, notes=control.notes) if log is not None or control.notes else ran
+
+
+class _Lazily:
+    """The journal of an attempt, made once its code asks for it: most tasks have none."""
+
+    __slots__ = ("_make", "made")
+
+    def __init__(self, make: Callable[[], Journal]) -> None:
+        self._make = make
+        self.made: Journal | None = None
+
+    def __call__(self) -> Journal:
+        if self.made is None:
+            self.made = self._make()
+        return self.made
 
 
 def _journal(engine: Engine, claimed: Claimed, *, stays: bool = False) -> Journal:

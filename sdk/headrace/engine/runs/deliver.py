@@ -9,7 +9,7 @@ from functools import partial
 from headrace.core.changes import Applied
 from headrace.core.points import WORKER_GATE
 from headrace.core.run.attempts.backoff import RetryIn, redelivery_s
-from headrace.core.run.derived.progress import made_ready_by
+from headrace.core.run.derived.progress import as_planned, made_ready_by
 from headrace.core.run.effects import Effect, SendTask
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
@@ -250,29 +250,41 @@ def _riders(
     """The claims of only children of this task, which go into this task's commit."""
     if not isinstance(ran.ending, Succeeded) or len(claimed.record.plan.tasks) == 1:
         return ()
-    task = claimed.attempt.task
+    record, task = claimed.record, claimed.attempt.task
+    plan = record.plan
+    only = [
+        child
+        for child in plan.children.get(task, ())
+        if plan.task(child).parents == (task,) and child not in record.tasks
+    ]
+    if len(only) > 1 or (only and not as_planned(record)):
+        record = _completed(claimed, ran)
+        ready = made_ready_by(record, task)
+        only = [child for child in only if child in ready]
+    return tuple(
+        new_attempt(
+            engine,
+            host,
+            record.run_id,
+            child,
+            plan.numbers[child],
+            record.first_ticket(child),
+            via=message.name,
+        )
+        for child in _goes_on(engine, host, message, record, only)
+    )
+
+
+def _completed(claimed: Claimed, ran: Ran) -> RunRecord:
+    """The record as the commit will leave it, but for the output."""
     row = replace(
-        claimed.record.tasks[task],
+        claimed.row,
         status=TaskStatus.COMPLETED,
         output=Payload(),
         met=ran.evaluated.met,
         broken=dict(ran.evaluated.broken),
     )
-    after = claimed.record.with_row(task, row)
-    plan = after.plan
-    only = [child for child in made_ready_by(after, task) if plan.task(child).parents == (task,)]
-    return tuple(
-        new_attempt(
-            engine,
-            host,
-            after.run_id,
-            child,
-            plan.numbers[child],
-            after.first_ticket(child),
-            via=message.name,
-        )
-        for child in _goes_on(engine, host, message, after, only)
-    )
+    return claimed.record.with_row(claimed.attempt.task, row)
 
 
 def _retry_here(

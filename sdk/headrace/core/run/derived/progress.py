@@ -31,13 +31,13 @@ def made_ready_by(record: RunRecord, task: str) -> tuple[str, ...]:
     row = record.tasks.get(task)
     if row is None or not row.settled or len(record.plan.tasks) == 1:
         return ()
-    if _as_planned(record):
+    if as_planned(record):
         children = record.plan.children.get(task, ())
         return tuple(name for name in children if _parents_completed(record, name))
     return tuple(name for name in ready(record) if _waited_for(record, name, task))
 
 
-def _as_planned(record: RunRecord) -> bool:
+def as_planned(record: RunRecord) -> bool:
     """Whether nothing but rows settles a task of this run as it stands: no condition, no on-failure task, nothing cancelled, failed or
     skipped. Then a task without a row is ready once all its parents are COMPLETED, and waits until then."""
     known: bool | None = record.derived.get("as_planned")
@@ -81,7 +81,7 @@ def _waited_for(record: RunRecord, name: str, task: str) -> bool:
 
 def finished(record: RunRecord) -> bool:
     """Whether every task of the run is settled."""
-    if _as_planned(record) and len(record.tasks) < len(record.plan.tasks):
+    if as_planned(record) and len(record.tasks) < len(record.plan.tasks):
         return False
     return all(state.settled for state in states(record).values())
 

@@ -77,7 +77,7 @@ def encode_rows(record: RunRecord) -> dict[str, Value]:
 
 
 MET_ONCE = 4
-"""Rows of a record up to which a settled one is hardly met again: a process keeps none of those in mind."""
+"""Tasks of a run up to which a settled row is hardly met again: a process keeps none of those in mind."""
 
 
 def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
@@ -85,7 +85,7 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
     parent = json.loads(item["par"]) if "par" in item else None
     plan, created_at_ms, stored = known_plan(item["ph"]), item["c"], item["tasks"]
     tasks = plan.tasks
-    read = unpacked if len(stored) > MET_ONCE else unpack
+    read = unpacked if len(tasks) > MET_ONCE else unpack
     rows = {
         tasks[int(number)].name: read(row, created_at_ms)
         if type(row) is str
