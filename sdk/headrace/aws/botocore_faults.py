@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ConfigNotFound,
     ConfigParseError,
     CredentialRetrievalError,
+    InvalidConfigError,
     MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
@@ -32,6 +33,7 @@ NO_CREDENTIALS = (
     ConfigNotFound,
     ConfigParseError,
     CredentialRetrievalError,
+    InvalidConfigError,
     MetadataRetrievalError,
     SSOError,
     TokenRetrievalError,
@@ -46,7 +48,7 @@ class Fault(Enum):
 
 
 def fault_of(error: Exception) -> Fault | None:
-    """None where it is no error of botocore's."""
+    """None where it is no error of botocore's, nor of what it does to have credentials."""
     match error:
         case _ if isinstance(error, NO_CREDENTIALS):
             return Fault.CREDENTIALS
@@ -57,7 +59,17 @@ def fault_of(error: Exception) -> Fault | None:
         case BotoCoreError() | ResponseParserError():
             return Fault.UNREACHABLE
         case _:
-            return None
+            return Fault.CREDENTIALS if is_of_credentials(error) else None
+
+
+def is_of_credentials(error: Exception) -> bool:
+    """Whether it came up as credentials were looked for: what a provider, a file or the service of roles has said of them."""
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__") == "botocore.credentials":
+            return True
+        at = at.tb_next
+    return False
 
 
 def refusal_of(error: ClientError) -> Refusal:

@@ -91,6 +91,8 @@ class BotoTransport:
         try:
             answer: dict[str, Any] = method(**request)
         except ClientError as error:
+            if error.operation_name != operation:  # of the service that was asked for credentials
+                raise
             raise refusal_of(error) from error
         return answer
 

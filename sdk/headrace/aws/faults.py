@@ -69,6 +69,8 @@ FINAL = frozenset(
 )
 """The same request would be refused again. What is in no list here is tried again: the queue's redrive ends it."""
 
+LASTING = MISSING | BAD_CREDENTIALS | DENIED | FINAL
+
 
 def is_throttle(code: str) -> bool:
     """Whether the code of an entry of a batch asks for patience."""
@@ -117,10 +119,13 @@ def _of_botocore(error: Exception, service: str, what: str, stack: str) -> Headr
         return None
     from botocore.exceptions import ClientError
 
-    from headrace.aws.botocore_faults import Fault, fault_of, refusal_of
+    from headrace.aws.botocore_faults import Fault, fault_of, is_of_credentials, refusal_of
 
     if isinstance(error, ClientError):
-        return _refused(refusal_of(error), service, what, stack)
+        refusal = refusal_of(error)
+        if is_of_credentials(error) and refusal.code in LASTING:
+            return NotConfigured(f"AWS credentials are not configured: {error}. {SIGN_IN}")
+        return _refused(refusal, service, what, stack)
     match fault_of(error):
         case None:
             return None

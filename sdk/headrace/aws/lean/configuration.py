@@ -10,7 +10,6 @@ proxy, other signing) is left to boto3, with the reason.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import FunctionType
@@ -18,19 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headrace.aws.lean.api import Endpoint
+from headrace.aws.lean.endpoints import ORDINARY_REGION, SERVICES, at, trusting, usual_url
 from headrace.aws.lean.signing import Credentials
 from headrace.aws.transport import Service
 from headrace.core.values import dataclass
 
 if TYPE_CHECKING:
-    import ssl
-
     from headrace.aws.clients import Clients
-
-SERVICES: tuple[Service, ...] = ("dynamodb", "sqs")
-
-ORDINARY_REGION = re.compile(r"(?!us-gov-|us-iso|cn-|eu-isoe-)[a-z]{2}-[a-z]+(-[a-z]+)?-\d")
-"""A region of the partition `aws`, whose endpoints end in amazonaws.com. Others are looked up by botocore."""
 
 UNUSUAL = frozenset(
     [
@@ -108,8 +101,8 @@ def from_files(environment: Mapping[str, str]) -> Served | None:
         return None
     endpoints: dict[Service, Endpoint] = {}
     for service in SERVICES:
-        url = _url_in_files(session, service, environment) or _usual_url(service, region)
-        found = None if get_environ_proxies(url) else _at(service, region, url, setting("ca_bundle"))
+        url = _url_in_files(session, service, environment) or usual_url(service, region)
+        found = None if get_environ_proxies(url) else at(service, region, url, setting("ca_bundle"))
         if found is None:
             return None
         endpoints[service] = found
@@ -154,10 +147,6 @@ def _url_in_files(session: Any, service: Service, environment: Mapping[str, str]
     return url or profile.get("endpoint_url")
 
 
-def _usual_url(service: Service, region: str) -> str:
-    return f"https://{service}.{region}.amazonaws.com"
-
-
 def _usual_endpoints(environment: Mapping[str, str]) -> Mapping[Service, Endpoint] | None:
     """Those of the region, or of AWS_ENDPOINT_URL. None where a file or a variable may say otherwise."""
     region = environment.get("AWS_DEFAULT_REGION", "")
@@ -173,33 +162,12 @@ def _usual_endpoints(environment: Mapping[str, str]) -> Mapping[Service, Endpoin
         return None
     endpoints: dict[Service, Endpoint] = {}
     for service in SERVICES:
-        url = environment.get("AWS_ENDPOINT_URL") or _usual_url(service, region)
-        found = _at(service, region, url, None)
+        url = environment.get("AWS_ENDPOINT_URL") or usual_url(service, region)
+        found = at(service, region, url, None)
         if found is None:
             return None
         endpoints[service] = found
     return endpoints
-
-
-def _at(service: Service, region: str, url_text: str, bundle: str | None) -> Endpoint | None:
-    """The endpoint of a URL; None where it is more than a host and a port, or none that can be read. `bundle`: of authorities."""
-    try:
-        url = urlsplit(url_text)
-        port = url.port
-    except ValueError:
-        return None
-    if url.scheme not in ("http", "https") or not url.hostname:
-        return None
-    if url.path.strip("/") or url.query or url.fragment or url.username:
-        return None
-    secure = url.scheme == "https"
-    return Endpoint(
-        service=service,
-        region=region,
-        host=url.hostname,
-        port=port or (443 if secure else 80),
-        trust=trusting(bundle) if secure else None,
-    )
 
 
 def from_botocore(clients: Clients) -> Served | NotServed:
@@ -289,34 +257,6 @@ def instrumented() -> NotServed | None:
     for name, *handler in getattr(handlers, "BUILTIN_HANDLERS", ()):
         if name.startswith("before-send"):
             return NotServed(f"{_kind(handler[0])} answers the requests of botocore")
-    return None
-
-
-@cache
-def trusting(bundle: str | None) -> Callable[[], ssl.SSLContext]:
-    """The TLS context of boto3: its own list of authorities, or that of `ca_bundle`. Made at the first connection."""
-
-    @cache
-    def context() -> ssl.SSLContext:
-        import ssl
-
-        made = ssl.create_default_context(cafile=bundle or authorities())
-        made.set_alpn_protocols(["http/1.1"])
-        return made
-
-    return context
-
-
-def authorities() -> str | None:
-    """The file of authorities that botocore would take: certifi's, else its own; None for the system's."""
-    from importlib.util import find_spec
-
-    for package in ("certifi", "botocore"):
-        spec = find_spec(package)
-        if spec is not None and spec.origin is not None:
-            path = os.path.join(os.path.dirname(spec.origin), "cacert.pem")
-            if os.path.isfile(path):
-                return path
     return None
 
 
