@@ -23,6 +23,7 @@ from headrace.options.conditions import waits_for_events
 from headrace.options.zones import called
 from headrace_infra.compile_checks import (
     AppLike,
+    check_cron_inputs,
     check_gates,
     check_homes,
     check_limits,
@@ -214,6 +215,7 @@ def units_of(app: AppLike, runtime: str | None = None) -> list[Unit]:
         raise CompileError("the app has no workflow: declare one with @hatchet.task or hatchet.workflow")
     check_names(app.settings.stack, fleet, app._registry.next_queues)
     check_homes(fleet)
+    check_cron_inputs(fleet)
     plans: list[RunPlan] = [workflow.plan() for workflow in app._served()]
     check_gates(plans)
     check_limits(app, plans)

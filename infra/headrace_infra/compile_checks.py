@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from headrace.clients.admission.rate_limits import limit_not_declared, static_limits
+from headrace.clients.inputs import faults_of
 from headrace.core.run.plans.plan import RunPlan, TaskPlan
 from headrace.errors import CompileError
 from headrace.options.zones import called
 from headrace.ports import NEXT
 from headrace.settings.settings import home_of
+from headrace.values.codec import input_text
 from headrace_infra.template.reach import reach, ties
 from headrace_infra.template.unit import logical_id
 
@@ -172,6 +174,17 @@ def check_homes(fleet: list[Any]) -> None:
             other = homes.setdefault(workflow.name, workflow)
             if other is not workflow:
                 raise CompileError(f"two workflows have the name {workflow.name!r}: rename one of them")
+
+
+def check_cron_inputs(fleet: list[Any]) -> None:
+    """Every workflow with crons takes the input that they start it with: else each of its ticks would fail."""
+    for workflow in (each for worker in fleet for each in worker.workflows if each.crons):
+        text = input_text(workflow.config.cron_input) or "{}"
+        faults = faults_of([task.input_codec for task in workflow.tasks], text)
+        if faults:
+            raise CompileError(
+                f"workflow {workflow.name}: its crons start it with an input that it does not take: {faults}. Give another one with cron_input="
+            )
 
 
 def left_out(app: AppLike) -> list[str]:

@@ -84,7 +84,7 @@ def test_webhooks(stack: LocalStack, headrace: Command) -> None:
     ("arguments", "message"),
     [
         (["events", "push", "a:*"], "wildcards belong in on_events"),
-        (["events", "push", "a", "--payload", "[1]"], "--payload is a JSON list"),
+        (["events", "push", "a", "--payload", "[1]"], "--payload must be a JSON object, not a list"),
         (["events", "push", "a", "--payload", "{"], "--payload is not JSON"),
         (["filters", "create", "nowhere", "true", "s"], "nowhere"),
         (["filters", "create", "welcome", "1 +", "s"], "workflow welcome: filter: expression"),

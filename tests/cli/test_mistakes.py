@@ -56,6 +56,7 @@ APPS: dict[str, tuple[str, str]] = {
     "a run at import": ("greet.run(In(name='x'))\n", "region is not configured"),
     "an import of what is not there": ("from headrace import Nothing\n", "cannot import name 'Nothing' from 'headrace'"),
     "a file that is not there": ("open('settings.json')\n", "No such file or directory: 'settings.json'"),
+    "a cron whose input is refused": (task("name='n', input_validator=In, on_crons=['@daily'], cron_input={'nam': 'x'}", "def f(input: In, ctx: Context) -> None: ...\n"), "workflow n: its crons start it with an input that it does not take: name: Field required. Give another one with cron_input="),
     "a bad cron": (task("on_crons=['every day']"), "cron expression 'every day' has 2 fields: give 5 (minute, hour, day of month, month, day of week)"),
 }  # fmt: skip
 

@@ -224,7 +224,7 @@ MISSES = {
     ("trigger", "greet", "--input", "{"): "--input is not JSON",
     ("trigger", "greet", "--input", "[1]"): "--input must be a JSON object, not a list",
     ("trigger", "greet", "--metadata", "1"): "--metadata must be a JSON object, not a int",
-    ("trigger", "greet", "--priority", "9"): "priority",
+    ("trigger", "greet", "--input", '{"name": "x"}', "--priority", "9"): "priority",
 }
 
 

@@ -290,6 +290,11 @@ def test_a_form_is_made_from_the_schema_and_starts_a_run(shop: tuple[TestClient,
         ("count", "four", "count is &#39;four&#39;: give a whole number"),
         ("lines", "", "lines is required"),
         ("lines", "[", "give JSON"),
+        (
+            "lines",
+            "[1]",
+            "workflow buy does not take this input: lines.0: Input should be a valid string (it is 1)",
+        ),
     ],
 )
 def test_a_field_of_another_kind_starts_nothing(
@@ -300,6 +305,13 @@ def test_a_field_of_another_kind_starts_nothing(
     answer = client.post("/workflows/buy/run", data={"_token": access.form_token, "by": "fields", **given})
     assert answer.status_code == 400
     assert says in answer.text
+
+
+def test_an_input_as_json_is_held_against_the_model(shop: tuple[TestClient, Access]) -> None:
+    client, access = shop
+    answer = client.post("/workflows/buy/run", data={"_token": access.form_token, "input": '{"id": "A1"}'})
+    assert answer.status_code == 400
+    assert "workflow buy does not take this input: lines: Field required. Nothing was started." in answer.text
 
 
 def test_all_that_match_are_run_again_or_cancelled_and_the_page_says_how_far_it_is() -> None:

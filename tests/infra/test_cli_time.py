@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from headrace import Context, EmptyModel, Headrace
+from headrace.errors import HeadraceError
 from headrace.memory.wiring import connect
 from headrace.settings.settings import Settings
 from headrace_infra.cli import console
@@ -103,7 +104,7 @@ def test_schedules_are_made_listed_and_deleted(stack: Headrace, capsys: pytest.C
     [
         (
             ("crons", "create", "report", "c", "@daily", "--input", "[1]"),
-            "--input is a JSON list: give an object",
+            "--input must be a JSON object, not a list",
         ),
         (("crons", "create", "report", "c", "@daily", "--metadata", "{"), "--metadata is not JSON"),
         (("crons", "create", "report", "c", "61 * * * *"), "the minute is '61'"),
@@ -113,7 +114,7 @@ def test_schedules_are_made_listed_and_deleted(stack: Headrace, capsys: pytest.C
     ],
 )
 def test_what_cannot_be_is_said(stack: Headrace, arguments: tuple[str, ...], what: str) -> None:
-    with pytest.raises((ValueError, typer.BadParameter), match=what):
+    with pytest.raises((ValueError, HeadraceError, typer.BadParameter), match=what):
         run(*arguments)
 
 

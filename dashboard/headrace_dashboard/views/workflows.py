@@ -11,6 +11,7 @@ from typing import Any
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
+from headrace.clients.inputs import check_input
 from headrace.clients.naming import plan_of
 from headrace.core.run.record import RunStatus
 from headrace.values.schema import SchemaField, example, fields_of, value_of
@@ -71,8 +72,9 @@ def _example(schema: Mapping[str, Any] | None) -> Any:
 
 
 def start(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:
-    """Start a run with the form's input; goes on to its page."""
+    """Start a run with the form's input; goes on to its page. ValueError where the workflow's model refuses it."""
     input = _of_fields(hatchet, path["name"], form) if form.get("by") == "fields" else _parsed(form, "input")
+    check_input(hatchet, path["name"], input, how="")
     details = hatchet.runs.create(path["name"], input, additional_metadata=_parsed(form, "metadata"))
     return f"/runs/{details.run.metadata.id}"
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.core.values import dataclass
+from headrace.values.schema_types import DECIDED_BY_CODE, decided_by_code
 
 if TYPE_CHECKING:
     from headrace.values.codec import Codec
@@ -56,11 +57,13 @@ class SchemaField:
 def schema_text(codec: Codec) -> str | None:
     """The JSON schema of a codec's type as compact JSON; None where it has none, or one over MAX_SCHEMA_BYTES.
 
-    A type without fields of its own (a plain dict) has none. Whatever a custom schema of the user's raises gives None as well: a form is a
+    One whose model takes more than a schema can say is marked (DECIDED_BY_CODE). A type without fields of its own (a plain dict) has none. Whatever a custom schema of the user's raises gives None as well: a form is a
     convenience, and publishing must not fail for it.
     """
     try:
         found = codec.adapter.json_schema()
+        if decided_by_code(codec.adapter.core_schema):
+            found[DECIDED_BY_CODE] = True
         text = json.dumps(found, separators=(",", ":"))
     except Exception:  # noqa: BLE001  # user code: see above
         return None

@@ -29,23 +29,32 @@ class Auth(StrEnum):
 @events.command("push", epilog="Example: headrace events push user:created --payload '{\"id\": 7}'")
 def events_push(
     key: Annotated[str, typer.Argument(help="Such as user:created")],
-    payload: Annotated[str, typer.Option("--payload", help="The payload, as a JSON object")] = "{}",
+    payload: Annotated[
+        str, typer.Option("--payload", help="The payload: a JSON object, @file, or - for stdin")
+    ] = "{}",
     metadata: Annotated[str, typer.Option("--metadata", help="Of the runs, as a JSON object")] = "{}",
     scope: Scope = None,
     priority: Priority = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Also where a workflow that it starts refuses the payload")
+    ] = False,
     app_path: AppOption = None,
     stack: StackOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Push an event: it starts the workflows that name its key, and wakes tasks that wait for it."""
-    from headrace_infra.cli.apps import app_or_stack
+    from headrace.clients.inputs import check_payload
+    from headrace_infra.cli.apps import app_or_stack, parsed_object
     from headrace_infra.cli.stack import eventing
-    from headrace_infra.cli.stack.timetable import object_of
 
-    made = app_or_stack(app_path, stack).event.push(
+    app, given = app_or_stack(app_path, stack), parsed_object(payload, "--payload")
+    about = parsed_object(metadata, "--metadata")
+    if not unchecked:
+        check_payload(app, key, given, scope, about)
+    made = app.event.push(
         key,
-        object_of(payload, "--payload"),
-        additional_metadata=object_of(metadata, "--metadata"),
+        given,
+        additional_metadata=about,
         priority=priority,
         scope=scope,
     )
@@ -110,12 +119,11 @@ def filters_create(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Let events of a scope for which an expression is true start a workflow."""
-    from headrace_infra.cli.apps import app_or_stack
+    from headrace_infra.cli.apps import app_or_stack, parsed_object
     from headrace_infra.cli.stack import eventing
-    from headrace_infra.cli.stack.timetable import object_of
 
     app = app_or_stack(app_path, stack)
-    made = app.filters.create(workflow, expression, scope, object_of(payload, "--payload"))
+    made = app.filters.create(workflow, expression, scope, parsed_object(payload, "--payload"))
     eventing.show_filters([made], as_json=output is Output.JSON)
 
 

@@ -13,7 +13,7 @@ schedules = group_of("Look at runs that start once, at a time; make and delete t
 Workflow = Annotated[str, typer.Argument(help="The workflow, by name")]
 OfWorkflow = Annotated[str | None, typer.Option("--workflow", help="Of this workflow only")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
-Input = Annotated[str, typer.Option("--input", help="The input, as a JSON object")]
+Input = Annotated[str, typer.Option("--input", help="The input: a JSON object, @file, or - for stdin")]
 Metadata = Annotated[str, typer.Option("--metadata", help="Additional metadata, as a JSON object")]
 Priority = Annotated[int | None, typer.Option(min=1, max=3, help="1 low, 2 medium, 3 high")]
 
@@ -50,15 +50,19 @@ def crons_create(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start a run of a workflow whenever the expression is due."""
-    from headrace_infra.cli.apps import app_or_stack
+    from headrace.clients.inputs import check_input
+    from headrace_infra.cli.apps import app_or_stack, parsed_object
     from headrace_infra.cli.stack import timetable
 
-    made = app_or_stack(app_path, stack).cron.create(
+    app, given = app_or_stack(app_path, stack), parsed_object(input, "--input")
+    about = parsed_object(metadata, "--metadata")
+    check_input(app, workflow, given)
+    made = app.cron.create(
         workflow,
         name,
         expression,
-        timetable.object_of(input, "--input"),
-        timetable.object_of(metadata, "--metadata"),
+        given,
+        about,
         priority,
         timezone,
     )
@@ -115,14 +119,19 @@ def schedules_create(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Start one run of a workflow at a time; at once where it has passed."""
-    from headrace_infra.cli.apps import app_or_stack
+    from headrace.clients.inputs import check_input
+    from headrace_infra.cli.apps import app_or_stack, parsed_object
     from headrace_infra.cli.stack import timetable
 
-    made = app_or_stack(app_path, stack).scheduled.create(
+    when = timetable.time_of(at)
+    app, given = app_or_stack(app_path, stack), parsed_object(input, "--input")
+    about = parsed_object(metadata, "--metadata")
+    check_input(app, workflow, given)
+    made = app.scheduled.create(
         workflow,
-        timetable.time_of(at),
-        timetable.object_of(input, "--input"),
-        timetable.object_of(metadata, "--metadata"),
+        when,
+        given,
+        about,
         priority,
     )
     timetable.show_schedule(made, as_json=output is Output.JSON)

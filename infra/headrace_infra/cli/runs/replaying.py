@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from headrace.clients.inputs import check_input
 from headrace.core.run.derived.progress import finished, run_status
 from headrace.core.run.ids import task_run_id
 from headrace.core.run.record import RunStatus
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def replay_ids(
     app: Headrace, given: Sequence[str], *, input: dict[str, Any] | None, only_failed: bool
 ) -> None:
-    """Replay each run. NotConfigured, before any is replayed, where one does not exist or goes on."""
+    """Replay each run. NotConfigured, before any is replayed, where one does not exist or goes on; ValueError where `input` will not do."""
     records = [record_of_run(app, each) for each in given]
     going = [record for record in records if not finished(record)]
     if going:
@@ -30,6 +31,8 @@ def replay_ids(
         raise NotConfigured(
             f"nothing was replayed: {named}. Only a run that is over can be replayed: cancel it first, or wait for its end"
         )
+    for record in records if input is not None else ():
+        check_input(app, record.plan.workflow, input or {})
     for record in records:
         app.runs.replay(record.run_id, input=input, only_failed=only_failed)
         after = record_of_run(app, record.run_id)

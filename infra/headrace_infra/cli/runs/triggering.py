@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from headrace.clients.inputs import check_input
 from headrace.core.run.derived.progress import run_status
 from headrace.engine.runs.read import read
 from headrace.errors import FailedTaskRunExceptionGroup, NotConfigured
@@ -27,11 +28,13 @@ def trigger(
     `text` None: asked for field by field on a terminal, where the workflow has published a schema.
     """
     given = asked_for(app, workflow) if text is None else parsed_object(text, "--input")
+    about = parsed_object(metadata, "--metadata")
+    check_input(app, workflow, given)
     stub = app.stubs.workflow(name=workflow, input_validator=dict)
     ref = stub.run(
         given,
         wait_for_result=False,
-        additional_metadata=parsed_object(metadata, "--metadata"),
+        additional_metadata=about,
         priority=priority,
     )
     run_id = ref.workflow_run_id

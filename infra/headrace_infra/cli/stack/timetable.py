@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import typer
 from rich.markup import escape
@@ -14,19 +12,6 @@ from rich.table import Table
 from headrace.app import Headrace
 from headrace.clients.models.schedules import CronWorkflows, ScheduledRunStatus, ScheduledWorkflows
 from headrace_infra.cli.console import RUN_ID_COLUMNS, counted, errors, out, print_data, say
-
-
-def object_of(text: str, option: str) -> dict[str, Any]:
-    """The JSON object of an option. BadParameter, with the place, for anything else."""
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise typer.BadParameter(
-            f"{option} is a JSON {type(found).__name__}: give an object, such as '{{\"a\": 1}}'"
-        )
-    return found
 
 
 def time_of(text: str) -> datetime:
