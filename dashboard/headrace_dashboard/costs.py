@@ -9,10 +9,22 @@ from typing import Any
 
 from headrace.app import Headrace
 from headrace.aws.prices import PRICES
+from headrace.core.table import INDEXES
+from headrace.engine.events.push import EVENTS_QUEUE
+from headrace.ports import NEXT
 from headrace_dashboard.formats import now_of
 
 DAY_S = 86_400
-INDEXES = ("listing", "failed")
+QUEUES = (EVENTS_QUEUE, "dead-letters")
+FUNCTIONS = ("clock", EVENTS_QUEUE, "dead-letters", "webhooks", "dashboard-look", "dashboard-act")
+SQS_METRICS = (
+    "NumberOfMessagesSent",
+    "NumberOfMessagesReceived",
+    "NumberOfMessagesDeleted",
+    "NumberOfEmptyReceives",
+)
+CLOUDWATCH_TAKES = 500
+"""Metrics in a request (GetMetricData). A day is one period, so that each answers with at most two values and no answer has a second page."""
 HERE = "What a workflow costs is counted here by: headrace cost MODULE:APP --workflow NAME"
 
 
@@ -46,17 +58,17 @@ class _Asked:
 
 
 def last_day(hatchet: Headrace) -> Cost:
-    """The last 24 hours. What is not in it: storage, logs, data transfer, metrics; CloudWatch is some minutes behind."""
+    """The last 24 hours of this zone. The page says what is not in it; CloudWatch is some minutes behind."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    asked = list(_asked(hatchet))
+    asked = asked_of(hatchet)
     try:
-        sums = _sums(boto3.client("cloudwatch"), asked, now_of(hatchet))
+        totalled = sums(boto3.client("cloudwatch"), asked, now_of(hatchet))
     except (BotoCoreError, ClientError) as error:
         return Cost(lines=(), missing=f"CloudWatch gave no figures: {error} {HERE}")
     totals: dict[str, float] = {}
-    for each, total in zip(asked, sums, strict=True):
+    for each, total in zip(asked, totalled, strict=True):
         totals[each.what] = totals.get(each.what, 0.0) + total
     if not any(totals.values()):
         return Cost(
@@ -66,7 +78,8 @@ def last_day(hatchet: Headrace) -> Cost:
     return Cost(lines=tuple(_line(what, units) for what, units in totals.items()))
 
 
-def _asked(hatchet: Headrace) -> Sequence[_Asked]:
+def asked_of(hatchet: Headrace) -> list[_Asked]:
+    """The metrics of all that the template makes in this zone. A queue or function that a stack has not got counts nothing."""
     settings = hatchet.settings
     table = settings.table or settings.home
     out: list[_Asked] = []
@@ -86,29 +99,25 @@ def _asked(hatchet: Headrace) -> Sequence[_Asked]:
             )
             for index in INDEXES
         )
-    for worker in hatchet.workers.list().rows:
-        name = f"{settings.home}-{worker.name}"
+    workers = [worker.name for worker in hatchet.workers.list().rows]
+    for queue in (*workers, *(name + NEXT for name in workers), *QUEUES):
+        dimensions = {"QueueName": f"{settings.home}-{queue}"}
         out.extend(
-            _Asked(what="SQS requests", namespace="AWS/SQS", metric=metric, dimensions={"QueueName": name})
-            for metric in (
-                "NumberOfMessagesSent",
-                "NumberOfMessagesReceived",
-                "NumberOfMessagesDeleted",
-                "NumberOfEmptyReceives",
-            )
+            _Asked(what="SQS requests", namespace="AWS/SQS", metric=metric, dimensions=dimensions)
+            for metric in SQS_METRICS
         )
+    for function in (*workers, *FUNCTIONS):
+        dimensions = {"FunctionName": f"{settings.home}-{function}"}
         out.append(
             _Asked(
-                what="Lambda requests",
-                namespace="AWS/Lambda",
-                metric="Invocations",
-                dimensions={"FunctionName": name},
+                what="Lambda requests", namespace="AWS/Lambda", metric="Invocations", dimensions=dimensions
             )
         )
     return out
 
 
-def _sums(client: Any, asked: Sequence[_Asked], end: datetime) -> list[float]:
+def sums(client: Any, asked: Sequence[_Asked], end: datetime) -> list[float]:
+    """What each metric counted in the day before `end`, in the order asked."""
     queries = [
         {
             "Id": f"m{number}",
@@ -125,11 +134,13 @@ def _sums(client: Any, asked: Sequence[_Asked], end: datetime) -> list[float]:
         for number, each in enumerate(asked)
     ]
     found: dict[str, float] = {}
-    pages = client.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries, StartTime=end - timedelta(seconds=DAY_S), EndTime=end
-    )
-    for page in pages:
-        for result in page["MetricDataResults"]:
+    for first in range(0, len(queries), CLOUDWATCH_TAKES):
+        answer = client.get_metric_data(
+            MetricDataQueries=queries[first : first + CLOUDWATCH_TAKES],
+            StartTime=end - timedelta(seconds=DAY_S),
+            EndTime=end,
+        )
+        for result in answer["MetricDataResults"]:
             found[result["Id"]] = found.get(result["Id"], 0.0) + sum(result["Values"])
     return [found.get(f"m{number}", 0.0) for number in range(len(asked))]
 

@@ -46,6 +46,8 @@ def cost(
     out.print(table)
     out.print(
         "List prices of us-east-1, on demand (headrace.aws.prices has sources and dates). Lambda's seconds were "
-        "measured here, where AWS's latency is missing; the others are charged the same Lambda.",
+        "measured here, where AWS's latency is missing; the others are charged the same Lambda. Counted are the runs' own requests, on whatever "
+        "queue of the stack: not in it are what costs the same when nothing runs (polling idle queues, the clock, alarms: docs/cost.md), logs, "
+        "storage, data transfer, and a program's waiting for results.",
         style="dim",
     )
