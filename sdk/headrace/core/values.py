@@ -163,7 +163,12 @@ def _init(cls: Any) -> Callable[..., None]:
         values[each.name] = value
     twin = _twin(cls) if len(values) >= MANY_FIELDS else None
     if twin is None:
-        body = [f"_set(self, {name!r}, {value})" for name, value in values.items()]
+        slots = {name: vars(cls)[name].__set__ for name in values if name in vars(cls).get("__slots__", ())}
+        scope |= {f"_set_{name}": slot for name, slot in slots.items()}
+        body = [
+            f"_set_{name}(self, {value})" if name in slots else f"_set(self, {name!r}, {value})"
+            for name, value in values.items()
+        ]
     else:
         scope |= {"_cls": cls, "_twin": twin, "_set_all": _set_all}
         stored = ", ".join(f"{name!r}: {value}" for name, value in values.items())

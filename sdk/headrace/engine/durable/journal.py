@@ -134,12 +134,14 @@ class Journal:
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries, or replace what was there; not written yet."""
-        new = {entry.node: entry for entry in entries}
         with self._lock:
-            self._put |= new
-            self._children |= {node: entry for node, entry in new.items() if entry.child is not None}
+            for entry in entries:
+                self._put[entry.node] = entry
+                if entry.child is not None:
+                    self._children[entry.node] = entry
+                if entry.events:
+                    self._note_events([entry])
             self._changed = True
-            self._note_events(new.values())
 
     def _note_events(self, entries: Iterable[Entry]) -> None:
         self._had |= {name: None for entry in entries for name in entry.events}

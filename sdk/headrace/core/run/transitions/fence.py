@@ -6,6 +6,8 @@ shows itself: the row carries our own owner.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from headrace.core.changes import (
     Condition,
     Equal,
@@ -68,7 +70,9 @@ def stored_row(record: RunRecord, row: TaskRow) -> Value:
     return encode_row(row, created_at_ms=record.created_at_ms)
 
 
+@lru_cache(maxsize=64)
 def fence(number: int, owner: str | None) -> tuple[Condition, ...]:
+    """What every write of an attempt requires; a durable task makes one a step."""
     path = row_path(number, "o")
     mine = Equal(path, owner) if owner is not None else Missing(path)
     return (status_is(number, TaskStatus.RUNNING), mine)
