@@ -10,11 +10,11 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.clients.admission.rate_limits import check_limits, register_limits
+from headrace.core.values import replace
 from headrace.engine.attempts.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from headrace.engine.attempts.ports import Done, Host, Poison, Running
 from headrace.engine.catalog.workers import RENEW_EVERY_S, publish_workers

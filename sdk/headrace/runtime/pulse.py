@@ -1,6 +1,6 @@
 """Callbacks after a while, for all attempts of a process, from one thread.
 
-An attempt that ends before its callbacks are due (nearly all do) pays for two list operations: starting a thread for each would
+An attempt that ends before its callbacks are due (nearly all do) pays for putting them into a dict and out of it: starting a thread for each would
 cost more CPU than the rest of the framework.
 """
 
@@ -24,40 +24,43 @@ class Alarm:
 
 
 class Pulse:
-    """Looks a few times a second which alarms are due, and runs each on a thread of its own."""
+    """Looks a few times a second which alarms are due, and runs each on a thread of its own. Thread-safe: a dict takes and gives whole."""
 
     def __init__(self) -> None:
-        self._alarms: list[Alarm] = []
-        self._lock = threading.Lock()
+        self._alarms: dict[Alarm, None] = {}
+        self._starting = threading.Lock()
         self._started = False
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Alarm:
         """Call back in so many seconds, a resolution late at most."""
         alarm = Alarm(monotonic() + seconds, callback)
-        with self._lock:
-            self._alarms.append(alarm)
-            if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="headrace-pulse", daemon=True).start()
+        self._alarms[alarm] = None
+        if not self._started:
+            self._start()
         return alarm
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._started:
+                return
+            self._started = True
+        threading.Thread(target=self._run, name="headrace-pulse", daemon=True).start()
 
     def cancel(self, alarm: Alarm) -> None:
         """Forget an alarm; one that has gone off is ignored."""
-        with self._lock:
-            if alarm in self._alarms:
-                self._alarms.remove(alarm)
+        self._alarms.pop(alarm, None)
 
     def _run(self) -> None:
         while True:
             sleep(RESOLUTION_S)
             now = monotonic()
-            with self._lock:
-                due = [alarm for alarm in self._alarms if alarm.due <= now]
-                for alarm in due:
-                    self._alarms.remove(alarm)
+            due = [alarm for alarm in list(self._alarms) if alarm.due <= now]
             for alarm in due:
-                threading.Thread(target=alarm.callback, name="headrace-alarm", daemon=True).start()
+                if self._alarms.pop(alarm, CANCELLED) is not CANCELLED:
+                    threading.Thread(target=alarm.callback, name="headrace-alarm", daemon=True).start()
 
+
+CANCELLED = object()
 
 PULSE = Pulse()
 """The process's own."""

@@ -77,6 +77,7 @@ class Api:
         )
         self._pool = Pool(self._connect)
         self._process = os.getpid()
+        self._is_traced = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
     def _connect(self) -> Any:
         trust = self._endpoint.trust
@@ -118,7 +119,7 @@ class Api:
         target = f"{TARGETS[self._endpoint.service]}.{operation}"
         signed = self._signer.headers(self._credentials(), target, body, self._now_s() + self._skew_s)
         head = (
-            f"POST / HTTP/1.1\r\n{signed}{_trace()}User-Agent: {USER_AGENT}\r\n"
+            f"POST / HTTP/1.1\r\n{signed}{_trace() if self._is_traced else ''}User-Agent: {USER_AGENT}\r\n"
             f"Accept-Encoding: identity\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return self._pool.exchange(head.encode("latin-1") + body)
@@ -188,6 +189,6 @@ def _date_s(text: str | None) -> float | None:
 def _trace() -> str:
     """X-Ray's header in a Lambda function, as botocore adds it: SQS hands the trace on with a message."""
     trace = os.environ.get("_X_AMZN_TRACE_ID")
-    if not trace or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ or not trace.isprintable():
+    if not trace or not trace.isprintable():
         return ""
     return f"X-Amzn-Trace-Id: {trace}\r\n"

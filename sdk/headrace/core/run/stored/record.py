@@ -86,23 +86,25 @@ def decode_record(run_id: str, item: Mapping[str, Any]) -> RunRecord:
     plan, created_at_ms, stored = known_plan(item["ph"]), item["c"], item["tasks"]
     tasks = plan.tasks
     read = unpacked if len(tasks) > MET_ONCE else unpack
-    rows = {
-        tasks[int(number)].name: read(row, created_at_ms)
-        if type(row) is str
-        else decode_row(row, created_at_ms=created_at_ms)
-        for number, row in stored.items()
-    }
-    if any(
-        type(row) is list and rows[tasks[int(number)].name].output.packed for number, row in stored.items()
-    ):
-        unpack_all(plan, decode_payload(item, "ip", "in"), rows)
+    rows: dict[str, TaskRow] = {}
+    has_packed = False
+    for number, row in stored.items():
+        name = tasks[int(number)].name
+        if type(row) is str:
+            rows[name] = read(row, created_at_ms)
+        else:
+            rows[name] = found = decode_row(row, created_at_ms=created_at_ms)
+            has_packed = has_packed or bool(found.output.packed)
+    input = decode_payload(item, "ip", "in")
+    if has_packed:
+        unpack_all(plan, input, rows)
     again: dict[str, TaskRow] = {}
     if "rp" in item:
         again = {name: row for name, row in rows.items() if row.status is TaskStatus.WAITING}
     return RunRecord(
         run_id=run_id,
         plan=plan,
-        input=decode_payload(item, "ip", "in"),
+        input=input,
         metadata=json.loads(unzipped(item["md"])) if "md" in item else {},
         priority=item.get("pr", 1),
         parent=ParentLink(run_id=parent[0], task=parent[1], index=parent[2], key=parent[3], join=parent[4])
