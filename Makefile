@@ -121,7 +121,7 @@ template: $(VENV)/.installed ## Compile template.yaml from the example app
 	cd examples && ../$(BIN)/headrace compile $(APP) -o ../template.yaml
 
 bench: $(VENV)/.installed .venv-ministack/.locked .venv-peers/.locked benchmarks/peers/node_modules/.package-lock.json ## Run the benchmarks; fails where an aim is missed
-	@failed=; for benchmark in import_time worker_overhead process_worker memory waiting flows growth gates chain durable cel_engines latency peers/run; do \
+	@failed=; for benchmark in import_time worker_overhead process_worker bulk memory waiting flows growth gates chain durable cel_engines latency peers/run; do \
 		echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || failed="$$failed $$benchmark"; echo; done; \
 	test -z "$$failed" || { echo "missed:$$failed"; exit 1; }
 

@@ -29,6 +29,7 @@ TABLES = frozenset(
         "import_time",
         "worker_overhead",
         "process_worker",
+        "bulk",
         "memory",
         "chain",
         "durable",

@@ -195,6 +195,9 @@ def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]
     for each in chunk:
         if not each.carried:
             _save_input(engine, each)
+    puts = [
+        create(each.record) for each in chunk
+    ]  # before the messages: a worker is not to be quicker than the puts
     by_worker: dict[str, list[Outgoing]] = defaultdict(list)
     for each in chunk:
         due_ms = each.record.routing.starts_at_ms
@@ -208,7 +211,7 @@ def _send_and_put(engine: Engine, chunk: Sequence[_Prepared]) -> list[RunRecord]
     for each in chunk:
         if each.carried:
             _save_input(engine, each)
-    written = _put_all(engine, [create(each.record) for each in chunk])
+    written = _put_all(engine, puts)
     return [_stored(engine, each.record, result) for each, result in zip(chunk, written, strict=True)]
 
 
