@@ -28,6 +28,13 @@ def clock(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
+def moment(at: datetime | None, since: datetime | None) -> str:
+    """As `clock`; with the date where that is another day (UTC) than `since`: a run that waits may take weeks."""
+    if at is None or since is None or at.astimezone(UTC).date() == since.astimezone(UTC).date():
+        return clock(at)
+    return f"{at.astimezone(UTC):%Y-%m-%d} {clock(at)}"
+
+
 def took(milliseconds: float | None) -> str:
     """A span, in the unit that suits it: 12 ms, 3.4 s, 2 min 5 s, 3 h 2 min."""
     if milliseconds is None:
@@ -69,6 +76,7 @@ def plain(text: str | None) -> str:
 FILTERS = {
     "when": when,
     "clock": clock,
+    "moment": moment,
     "took": took,
     "count": count,
     "pretty": pretty,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from browser.dashboard_app import ATTACK
@@ -15,12 +17,14 @@ from pydantic import BaseModel
 from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
-from headrace import Context, DurableContext, EmptyModel, Headrace
+from headrace import Context, DurableContext, EmptyModel, Headrace, NonRetryableException
+from headrace.clients.models.events import V1WebhookHMACAuth
 from headrace.core.run.record import RunStatus
 from headrace.engine.runs.dead_letter import fail_dead_letter
 from headrace_dashboard.app import PAGES, Dashboard
 from headrace_dashboard.security import COOKIE, Access
 from headrace_dashboard.views.runs import back
+from headrace_infra.local.stack import LocalStack
 from headrace_infra.testing import local
 
 
@@ -413,3 +417,100 @@ def test_a_dead_letter_is_forgotten_once(night: Night) -> None:
     assert night.post("/dead-letters/forget", id=letter.id).status_code == 303
     gone = night.post("/dead-letters/forget", id=letter.id)
     assert (gone.status_code, "was redriven or forgotten meanwhile" in gone.text) == (404, True)
+
+
+def cell_links(text: str, run_id: str) -> list[str]:
+    """What the links to a run say."""
+    found = re.findall(rf'<a[^>]*href="/runs/{run_id}"[^>]*>(.*?)</a>', text)
+    return [re.sub(r"<[^>]+>", "", each).strip() for each in found]
+
+
+@contextmanager
+def looking_at(hatchet: Headrace) -> Iterator[tuple[TestClient, LocalStack]]:
+    """The pages of an app of the test's own, on a stack whose time nothing else moves."""
+    with local(hatchet, backend="memory", background=False) as stack:
+        hatchet._publish()
+        access = Access(session=None, hosts=frozenset())
+        yield TestClient(Dashboard(hatchet=hatchet, access=access).app()), stack
+
+
+def greeter() -> Headrace:
+    hatchet = Headrace()
+
+    @hatchet.task(name="greet", on_events=["order:*"])
+    def greet(input: dict[str, Any], ctx: Context) -> None:
+        if input.get("fail"):
+            raise NonRetryableException("no")
+
+    return hatchet
+
+
+def test_an_event_names_the_workflows_that_it_started_and_not_what_headrace_notes_of_it() -> None:
+    hatchet = greeter()
+    with looking_at(hatchet) as (client, stack):
+        pushed = hatchet.event.push("order:named", {"id": 1}, additional_metadata={"from": "shop"})
+        hatchet.event.push("nothing:starts", {})
+        stack.deliver_all()
+        [started] = hatchet.event.get(pushed.event_id).triggered_runs
+        text = client.get("/events?key=order:named").text
+        assert cell_links(text, started.workflow_run_id) == [f"greet {started.workflow_run_id[:8]}"]
+        assert '<span class="status completed">COMPLETED</span>' in text
+        assert "none" in client.get("/events?key=nothing:starts").text
+        runs = client.get("/runs").text
+        assert "from=shop" in runs
+        assert "hatchet__" not in runs
+
+
+def test_a_run_that_has_not_started_is_no_link() -> None:
+    hatchet = greeter()
+    with looking_at(hatchet) as (client, _):
+        planned = hatchet.scheduled.create("greet", datetime(2050, 1, 1, tzinfo=UTC), {}, {})
+        text = client.get("/schedules").text
+        assert "not started" in text
+        assert cell_links(text, planned.workflow_run_id or "") == []
+
+
+def test_an_output_that_is_not_there_is_said() -> None:
+    hatchet = greeter()
+    with looking_at(hatchet) as (client, stack):
+        made = {fail: hatchet.runs.create("greet", {"fail": fail}).run.metadata.id for fail in (True, False)}
+        assert "Not there yet." in client.get(f"/runs/{made[True]}").text
+        stack.deliver_all()
+        assert "None: the run failed." in client.get(f"/runs/{made[True]}").text
+        assert "Not there yet." not in client.get(f"/runs/{made[False]}").text
+
+
+def test_a_webhook_shows_where_its_requests_go(site: Site) -> None:
+    how = V1WebhookHMACAuth(signing_secret="ssm:/github")
+    made = site.hatchet.webhooks.create("github", "repo", "'github'", how, scope_expression="input.owner")
+    text = site.client.get("/webhooks").text
+    assert made.path
+    assert f"<code>{made.path}</code>" in text
+    assert "<code>input.owner</code>" in text
+    site.hatchet.webhooks.delete("repo")
+
+
+def test_a_child_run_is_named_in_a_durable_log_and_other_days_have_their_date() -> None:
+    hatchet = Headrace()
+
+    @hatchet.task(name="small")
+    def small(input: EmptyModel, ctx: Context) -> None: ...
+
+    @hatchet.durable_task(name="large")
+    async def large(input: EmptyModel, ctx: DurableContext) -> None:
+        await small.aio_run()
+        await ctx.aio_sleep_for(timedelta(days=3))
+
+    with looking_at(hatchet) as (client, stack):
+        began = datetime.fromtimestamp(hatchet.engine.clock.now_ms() / 1000, UTC)
+        run_id = large.run(wait_for_result=False).workflow_run_id
+        alone = small.run(wait_for_result=False).workflow_run_id
+        stack.drain()
+        text = client.get(f"/runs/{run_id}").text
+        [log] = [task.durable_log for task in hatchet.runs.get(run_id).tasks if task.durable_log]
+        child = log[0].child_run_id
+        assert child is not None
+        assert cell_links(text, child) == [f"small {child[:8]}"]
+        assert f"<td>{began + timedelta(days=3):%Y-%m-%d} " in text
+        assert f"/runs?parent={run_id}" in text
+        assert "children" not in client.get(f"/runs/{alone}").text

@@ -14,6 +14,7 @@ from headrace.core.run.record import RunStatus
 from headrace.core.sealed import readable
 from headrace.engine.records.logs import read_chunks
 from headrace_dashboard.formats import now_of
+from headrace_dashboard.views.listed import named
 from headrace_dashboard.views.pictures import graph, waterfall
 
 OVER = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -46,6 +47,8 @@ def view(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
         "parent": details.run.parent_task_external_id,
         "input_text": json.dumps(readable(details.run.input), indent=2, ensure_ascii=False),
         "durable": _durable(details.tasks),
+        "children": named(hatchet, _children(details.tasks)),
+        "childless": _childless(details),
         "now": now,
     }
 
@@ -64,6 +67,17 @@ def _workflow(details: V1WorkflowRunDetails) -> str:
 def _durable(tasks: list[V1TaskSummary]) -> list[tuple[V1TaskSummary, Any]]:
     """The logs of durable tasks, where there are any."""
     return [(task, task.durable_log) for task in tasks if task.durable_log]
+
+
+def _children(tasks: list[V1TaskSummary]) -> list[str]:
+    """The child runs that the logs of durable tasks name."""
+    return [entry.child_run_id for _, log in _durable(tasks) for entry in log if entry.child_run_id]
+
+
+def _childless(details: V1WorkflowRunDetails) -> bool:
+    """Whether it is known that it has no child runs: how many a task has is written when the task ends."""
+    spawned = any(task.num_spawned_children for task in details.tasks)
+    return details.run.status in OVER and not spawned and not _children(details.tasks)
 
 
 def cancel(hatchet: Headrace, path: Mapping[str, str], form: FormData) -> str:

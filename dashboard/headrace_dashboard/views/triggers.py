@@ -8,15 +8,25 @@ from typing import Any
 from starlette.datastructures import FormData
 
 from headrace.app import Headrace
+from headrace_dashboard.views.listed import named
 
 LIMIT = 100
+SHOWN = 10
+"""How many runs of an event are named; a link shows all."""
 
 
 def events(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """The newest events, with what they started."""
     keys = [asked["key"]] if asked.get("key") else None
-    found = hatchet.event.list(limit=LIMIT, keys=keys)
-    return {"title": "Events", "rows": found.rows or [], "key": asked.get("key", "")}
+    rows = hatchet.event.list(limit=LIMIT, keys=keys).rows
+    started = [run.workflow_run_id for row in rows for run in row.triggered_runs[:SHOWN]]
+    return {
+        "title": "Events",
+        "rows": rows,
+        "key": asked.get("key", ""),
+        "runs": named(hatchet, started),
+        "shown": SHOWN,
+    }
 
 
 def schedules(hatchet: Headrace, asked: Mapping[str, str]) -> Mapping[str, Any]:
