@@ -124,5 +124,6 @@ def store_of(rows: Iterable[Row]) -> MemoryStore:
     """A store with these items."""
     store = MemoryStore()
     for row in rows:
+        store._index(row.key, None, row.item)
         store._partitions.setdefault(row.key.pk, {})[row.key.sk] = row.item
     return store
