@@ -47,6 +47,7 @@ def waiter(**options: object) -> Waiter:
         worker="default",
         queued_at_ms=T0,
         start_by_ms=T0 + 9,
+        expires_at_s=9,
     )
     return replace(made, **options)  # type: ignore[arg-type]  # Waiter's fields
 

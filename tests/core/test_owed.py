@@ -74,6 +74,8 @@ def brief(effects: tuple[Effect, ...]) -> list[str]:
     return out
 
 
+HAS_HEIR = born(CHAIN).with_row("b", TaskRow(status=TaskStatus.COMPLETED, ticket=1, heir="2/other/t"))
+
 CASES: list[tuple[str, RunRecord, str, int, list[str], list[str]]] = [
     (
         "returned",
@@ -134,6 +136,15 @@ CASES: list[tuple[str, RunRecord, str, int, list[str], list[str]]] = [
         ["GiveBack a/1 stale", "StepOut a"],
     ),
     ("no row", born(CHAIN), "b", 1, [], ["GiveBack b/1 stale"]),
+    ("named an heir", HAS_HEIR, "b", 1, ["GiveBack b/1"], ["GiveBack b/1 stale", "SeeToHeir b"]),
+    (
+        "named an heir, and was cancelled since",
+        cancelled(HAS_HEIR),
+        "b",
+        1,
+        ["GiveBack b/1"],
+        ["GiveBack b/1 stale", "SeeToHeir b"],
+    ),
 ]
 
 

@@ -34,6 +34,7 @@ LINES = {
     "it is not sent by another payer": ([waiter("a", by="x"), B], 1, AGAIN, ""),
     "one that entered takes no more room": ([waiter("in", by="x"), A], 1, ME, "a"),
     "a redelivery sends what its message owes": ([waiter("a", by="me"), B], 1, AGAIN, "a"),
+    "to one that was handed its place too": ([waiter("in", by="me"), A], 0, AGAIN, "in"),
     "however often it comes back": ([waiter("a", by="me", repeats=3)], 1, AGAIN, "a"),
     "but once a delivery": ([waiter("a", by="me")], 1, PAID, ""),
     "a first delivery repairs what is not repaired yet": ([waiter("a", by="me")], 1, ME, "a"),

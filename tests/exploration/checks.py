@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from exploration.durable import judge_waits
 from exploration.plan import CANCEL, CRASH, DUP, WORKER, ZOMBIE, Plan
@@ -17,8 +18,10 @@ from headrace.core.run.message import RefillMessage
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.run.record import RunRecord, TaskStatus
 from headrace.core.table import RATE, gate_key, line_partition
-from headrace.core.waits.holders import GateState, state_of
-from headrace.core.waits.passes import Pass, passes
+from headrace.core.waits.heirs import decode_heir
+from headrace.core.waits.holders import GateState, Holder, state_of
+from headrace.core.waits.line import decode_waiter
+from headrace.core.waits.passes import Pass, items_of, passes
 from headrace.core.waits.rate_limit import takes, window_of
 
 Taken = tuple[tuple[str, int, int], ...]
@@ -37,8 +40,10 @@ def judge_write(
         return _units(s, process, write, before, after) if isinstance(write, Update) else ("", s.taken)
     if before.gate is None or after.gate is None or before.gate.waiting is None or process.frozen:
         return "", s.taken
-    new = after.gate.holders.keys() - before.gate.holders.keys()
-    if any(not _waited(s.table, member, after.key.pk) for member in new):
+    if items_of(after.gate.limit) > 1:
+        return "", s.taken  # its mark is read before, not held to
+    new = [held for name, held in after.gate.holders.items() if name not in before.gate.holders]
+    if any(not _waited(s.table, held.member, after.key.pk) and not _is_spent(s.table, held) for held in new):
         return "a newcomer overtakes", s.taken
     return "", s.taken
 
@@ -64,6 +69,13 @@ def _units(s: State, process: Process, update: Update, before: Row, after: Row) 
     return "", taken
 
 
+def _is_spent(table: Table, held: Holder) -> bool:
+    """Whether it is a place that is handed over to a ticket that was used: it is freed, which is seen at rest."""
+    record = table.records().get(held.run_id)
+    row = record.tasks.get(held.task) if record is not None and held.task is not None else None
+    return row is not None and (row.settled or row.ticket > held.ticket)
+
+
 def _waited(table: Table, member: str, gate: str) -> bool:
     run_id, _, task = member.partition("/")
     record = table.records().get(run_id)
@@ -79,6 +91,9 @@ def judge_state(plan: Plan, s: State) -> str | None:
     if plan.program:
         return _livelock(plan, s)
     records = s.table.records()
+    told = {subject_of(message.body) for message in s.messages}
+    if not plan.allowed and not plan.rates and len(told) < len(s.messages):
+        return "a ticket has two messages"
     for row in s.table.rows.values():
         if row.record is not None and any(each.ticket > plan.tickets for each in row.record.tasks.values()):
             return "livelock: a task is refused again and again"
@@ -91,7 +106,10 @@ def judge_state(plan: Plan, s: State) -> str | None:
     found = _user_code(plan, s, records)
     if found is not None or plan.allows(ZOMBIE):
         return found
-    if all(_is_live(records, process) for process in s.processes):
+    idle = (
+        not plan.split
+    )  # at a limit of several items a task may be refused by one while another is left: the clock sees to it
+    if idle and all(_is_live(records, process) for process in s.processes):
         found = _idle(plan, s, records)
     return found if found is not None or plan.allows(DUP) else _held_in_sleep(s, records)
 
@@ -106,9 +124,24 @@ def _livelock(plan: Plan, s: State) -> str | None:
 def _held_in_sleep(s: State, records: dict[str, RunRecord]) -> str | None:
     awake = {process.node.spec.subject.rsplit("/", 1)[0] for process in s.processes}
     awake |= {subject_of(message.body).rsplit("/", 1)[0] for message in s.messages}
+    awake |= {heir for owner, heir in _heirs(records) if owner in awake}
+    awake |= {
+        decode_waiter(row.item).member
+        for row in s.table.rows.values()
+        if row.key.sk.startswith("wait#") and "u" in row.item
+    }
     parked = {f"{record.run_id}/{task}" for record, task, _ in _parked(records)} - awake
     held = {member for row in s.table.rows.values() if row.gate is not None for member in row.gate.holders}
     return "a parked task holds a place" if parked & held else None
+
+
+def _heirs(records: dict[str, RunRecord]) -> Iterator[tuple[str, str]]:
+    """Tasks that have ended, and those that their places go to."""
+    for record in records.values():
+        for task, row in record.tasks.items():
+            if row.heir is not None:
+                heir = decode_heir(row.heir)
+                yield f"{record.run_id}/{task}", f"{heir.run_id}/{heir.task}"
 
 
 def _user_code(plan: Plan, s: State, records: dict[str, RunRecord]) -> str | None:
@@ -180,8 +213,13 @@ def _parked(records: dict[str, RunRecord]) -> Iterator[tuple[RunRecord, str, str
 
 
 def _gate(table: Table, of: Pass) -> GateState:
-    row = table.rows.get(gate_key(of.gate))
-    return NO_GATE if row is None or row.gate is None else row.gate
+    """The items of a limit as one."""
+    rows = [table.rows.get(gate_key(of.gate, number)) for number in range(of.widest)]
+    states = [NO_GATE if row is None or row.gate is None else row.gate for row in rows]
+    if len(states) == 1:
+        return states[0]
+    holders = {member: held for state in states for member, held in state.holders.items()}
+    return replace(states[0], holders=holders, taken=sum(state.taken for state in states))
 
 
 def _has_room(table: Table, of: Pass) -> bool:

@@ -14,17 +14,20 @@ from exploration.durable import BACK, EVENT, SLEEP, Step, durable
 from exploration.plan import Budget, Plan, alone, gate, units
 from headrace.core.changes import ALWAYS, Applied, Exists, Missing, Update, every
 from headrace.core.run import owed
-from headrace.core.run.effects import Effect, GiveBack, LineUp, LookAtOperations
+from headrace.core.run.effects import Effect, GiveBack, LineUp, LookAtOperations, SeeToHeir
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.waits import concurrency as gates
 from headrace.core.waits import line
 from headrace.core.waits import rate_limit as rates
+from headrace.core.waits.holders import held_as
 from headrace.core.waits.passes import Pass
 from headrace.core.waits.wake_up import Account
 from headrace.engine.clock import sweep as gate_clock
 from headrace.engine.runs import claim as claiming
 from headrace.engine.runs import deliver
 from headrace.engine.runs.admission import acquire as passing
+from headrace.engine.waits import hand_over as handing
+from headrace.engine.waits import heirs
 from headrace.engine.waits import park as parking
 from headrace.engine.waits.kinds import concurrency as places
 from headrace.engine.waits.kinds import rate_limit as windows
@@ -116,6 +119,40 @@ def _no_repair_of_the_waiter() -> list[Any]:
 
 def _a_stale_delivery_gives_nothing_back() -> list[Any]:
     return _without(GiveBack)
+
+
+def _no_repair_of_the_heir() -> list[Any]:
+    return _without(SeeToHeir)
+
+
+def _an_heir_is_told_that_another_woke() -> list[Any]:
+    def strike(waiter: line.Waiter) -> Any:
+        return line.unwait(waiter.gate, waiter.sk, waiter.ticket)
+
+    return [patch.object(handing, "strike", strike)]
+
+
+def _handed_over_without_being_in() -> list[Any]:
+    def hand_over(of: Pass, number: int, heir: line.Waiter, **options: Any) -> Update:
+        return replace(
+            gates.hand_over(of, number, heir, **options), require=Missing((held_as(of.gate, heir.member),))
+        )
+
+    return [patch.object(handing, "hand_over", hand_over)]
+
+
+def _handed_over_to_one_that_is_in() -> list[Any]:
+    def hand_over(of: Pass, number: int, heir: line.Waiter, **options: Any) -> Update:
+        return replace(gates.hand_over(of, number, heir, **options), require=Exists(gates.me(of)))
+
+    return [patch.object(handing, "hand_over", hand_over)]
+
+
+def _a_spent_heir_keeps_the_place() -> list[Any]:
+    def free(engine: Any, of: Any, number: Any, state: Any, *arguments: Any) -> Any:
+        return state
+
+    return [patch.object(handing, "free", free), patch.object(heirs, "free", free)]
 
 
 def _no_baton() -> list[Any]:
@@ -218,6 +255,26 @@ MUTATIONS: dict[str, tuple[Mutation, Plan]] = {
         Plan(workflow=ONE, budget=Budget(crash=1)),
     ),
     "no repair of the waiter": (_no_repair_of_the_waiter, Plan(workflow=ONE, budget=Budget(crash=1))),
+    "no repair of the heir": (
+        _no_repair_of_the_heir,
+        Plan(workflow=ONE, warm=True, budget=Budget(crash=1)),
+    ),
+    "an heir is told that another has woken": (
+        _an_heir_is_told_that_another_woke,
+        Plan(workflow=TWO, runs=3, warm=True),
+    ),
+    "handed over without being in": (
+        _handed_over_without_being_in,
+        Plan(workflow=ONE, runs=3, warm=True, budget=Budget(dup=1)),
+    ),
+    "handed over to one that is in": (
+        _handed_over_to_one_that_is_in,
+        Plan(workflow=TWO, runs=3, warm=True),
+    ),
+    "an heir that is over keeps the place": (
+        _a_spent_heir_keeps_the_place,
+        Plan(workflow=ONE, warm=True, budget=Budget(cancel=1)),
+    ),
     "a stale delivery gives nothing back": (
         _a_stale_delivery_gives_nothing_back,
         Plan(workflow=ONE, budget=Budget(crash=1)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from headrace.core.run.plans.plan import GatePlan, GateStrategy, RatePlan, RunPlan, TaskPlan
+from headrace.core.waits.passes import PLACES_AN_ITEM
 
 KINDS = ("crash", "dup", "zombie", "fail", "cancel", "tick")
 CRASH, DUP, ZOMBIE, FAIL, CANCEL, TICK = range(len(KINDS))
@@ -44,6 +45,7 @@ class Plan:
     limits: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
     early: int = 0
+    an_item: int = PLACES_AN_ITEM  # how many places of a limit lie in one item
     warm: bool = False  # processes have seen the rate limits before, and every concurrency limit full
     handlers: int = 3
     messages: int = 7
@@ -53,6 +55,11 @@ class Plan:
     program: tuple[tuple[tuple[str, ...], ...], ...] = ()  # what each run does, where it is a durable task
     event: bool = False  # one is pushed at the beginning: it may come at any moment
     refill: bool = False  # a refill is due from the beginning, and no task waits any more
+
+    @property
+    def split(self) -> bool:
+        """Whether limits lie in more items than they would."""
+        return self.an_item < PLACES_AN_ITEM
 
     @cached_property
     def allowed(self) -> frozenset[int]:

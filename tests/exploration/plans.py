@@ -84,7 +84,8 @@ ALL: dict[str, Plan] = {
 """For `python -m exploration`."""
 
 COMPLETE: dict[str, tuple[Budget, ...]] = {
-    "one place, 2 runs": (Budget(), Budget(crash=1), Budget(cancel=1), Budget(tick=1)),
+    "one place, 2 runs": (Budget(), Budget(cancel=1), Budget(tick=1)),
+    "one place, 2 runs, seen before": (Budget(), Budget(cancel=1)),
     "one slot of the worker, 2 runs": (Budget(), Budget(cancel=1), Budget(tick=1)),
     "a place and a slot, 2 runs": (Budget(), Budget(cancel=1)),
     "gates of 1 and 2, 2 runs": (Budget(), Budget(cancel=1)),
@@ -155,6 +156,9 @@ MIXED = Budget(crash=6, dup=6, fail=4, cancel=2, tick=2)
 STRATEGIES: dict[str, Plan] = {
     "three places": Plan(workflow=alone(gate(3))),
     "gates of 3 and 2": Plan(workflow=alone(gate(3, "g"), gate(2, "h"))),
+    "three places, seen before": Plan(workflow=alone(gate(3)), warm=True),
+    "three places in two items, seen before": Plan(workflow=alone(gate(3)), warm=True, an_item=2),
+    "gates of 3 and 2, seen before": Plan(workflow=alone(gate(3, "g"), gate(2, "h")), warm=True),
     "three slots of the worker": Plan(workflow=alone(), limits={"worker:default": 3}),
     "cancelling in progress": Plan(workflow=alone(gate(3, strategy=CANCELLING))),
     "cancelling the newest": Plan(workflow=alone(gate(3, strategy=NEWEST))),
@@ -166,5 +170,6 @@ WANDERED: dict[str, Plan] = {
     f"{name}, 20 runs{of}": replace(plan, runs=20, budget=budget, handlers=8, messages=10_000, tickets=200)
     for of, budget in (("", MIXED), (" and zombies", replace(MIXED, zombie=3)))
     for name, plan in STRATEGIES.items()
+    if "zombies" in of or not plan.split
 }
-"""Too large to explore: followed along random ways."""
+"""Too large to explore: followed along random ways. Where a limit lies in several items, the clock has to see to what one of them refused."""

@@ -36,7 +36,11 @@ class Row:
 
     @cached_property
     def gate(self) -> GateState | None:
-        return state_of(self.item) if self.key.sk == "gate" and self.key.pk.startswith("gate#") else None
+        return (
+            state_of(self.item)
+            if self.key.sk == "gate" and self.key.pk.startswith(("gate#", "places#"))
+            else None
+        )
 
 
 class Table:

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from exploration.plan import Plan
 from exploration.words import told
 from exploration.world import World
+from headrace.core.waits import passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,13 @@ class Result:
 
 
 @contextmanager
+def _split(plan: Plan) -> Iterator[None]:
+    """A limit of few places lies in several items."""
+    with patch.object(passes, "PLACES_AN_ITEM", plan.an_item):
+        yield
+
+
+@contextmanager
 def _no_collector() -> Iterator[None]:
     """The search makes millions of small values that live on, and hardly a cycle."""
     gc.disable()
@@ -52,6 +61,11 @@ def _no_collector() -> Iterator[None]:
 def explore(plan: Plan, *, limit: int = 1_000_000) -> Result:
     """Look at up to `limit` states. States are told apart by a hash of 64 bits: two of a million that share one would be
     taken for the same with a probability of 1 in 30 million."""
+    with _split(plan):
+        return _explored(plan, limit)
+
+
+def _explored(plan: Plan, limit: int) -> Result:
     world = World(plan)
     first = world.first()
     seen: dict[int, tuple[int, tuple[object, ...]] | None] = {first.mark(): None}
@@ -81,6 +95,11 @@ def explore(plan: Plan, *, limit: int = 1_000_000) -> Result:
 
 def wander(plan: Plan, *, seed: int, steps: int, longest: int = 5_000) -> Result:
     """Follow random ways, `steps` in total, each to its end: for plans that are too large to explore."""
+    with _split(plan):
+        return _wandered(plan, seed, steps, longest)
+
+
+def _wandered(plan: Plan, seed: int, steps: int, longest: int) -> Result:
     chance = random.Random(seed)
     taken = 0
     while taken < steps:

@@ -4,6 +4,8 @@
        |        | full at gate k
        |        v
        |     unclaim -> release gates before k, look -> leave other lines, look -> park -> mark, look -> delete
+       |                                                                  | put in      | put in
+       |                                                                  +-- shed, look +-- shed, look
        | stale (run over, or a later ticket)
        v
      unpark -> release -> repair -> wake -> delete
@@ -13,6 +15,16 @@ at once: PARKED, without having been RUNNING.
 
 Who parks marks the gate, unless there is a mark. A mark is taken away in two steps, each after a query that finds none: the first says
 that it is being taken away, and who parks and finds it so marks anew.
+
+A run that ends may hand its place over to the first waiter that no wake-up is on its way to: its commit names that heir, whose run is put
+in the place of the one that ends by one write; then the waiter is struck from the line and its message sent, unless another handler has
+noted it. It finds itself inside. A stale delivery of the message that ended it reads who was named: a waiter that is in line still is
+noted and woken like any other; one that is struck, and whose ticket was not used, may have got no message; one that is over may have been
+put in a place all the same, and is taken out. So may one that was refused, or has not come to that gate: it parks, finds itself in, and
+sheds the place.
+
+    run and name an heir -> hand -> strike -> tell -> release -> repair -> wake -> delete
+    stale: release -> repair -> will -> (promise, tell | record -> tell, or free what is held for a ticket that is over) -> wake -> delete
 
 To look at a gate that has room: query the waiters; send the head its message, or, if there is none, clear the mark if it is still
 the one seen before the query. The head is first noted as woken, with the message on whose account that is: a process that looks next passes
@@ -28,6 +40,7 @@ from __future__ import annotations
 
 from protocol.model import (
     CANCEL,
+    CANCELLED,
     COMPLETED,
     CRASH,
     DUP,
@@ -46,6 +59,7 @@ from protocol.model import (
     State,
     ended,
     handler,
+    owning,
     replaced,
 )
 
@@ -70,6 +84,16 @@ ONE_STEP = ("marks are counted", "clear whatever the mark", "the mark goes in on
 """Mistakes that take a mark away after one query."""
 
 
+def _named(k: int, run: int, ticket: int) -> int:
+    """What stands in the record of a run that ended, of its heir at gate `k`."""
+    return -2 - (k * 1024 + run * 64 + ticket)
+
+
+def _heir(at: int) -> tuple[int, int, int] | None:
+    """The gate, the run and the ticket of an heir that a record names."""
+    return None if at > -2 else ((-2 - at) // 1024, (-2 - at) % 1024 // 64, (-2 - at) % 64)
+
+
 class Places(Model):
     """Runs that pass one or more gates, of the given capacities, in order."""
 
@@ -83,10 +107,11 @@ class Places(Model):
         stale: int = 0,
         tickets: int = 8,
         ticks: int = 0,
+        heirs: bool = False,
         broken: str = "",
     ) -> None:
         """`stale`: so many runs are over, their messages come once more, and a mark was left behind. `ticks`: how often the clock ticks
-        while messages are on their way."""
+        while messages are on their way. `heirs`: whether a run that ends may hand its place over."""
         self.gates_count = len(capacities)
         super().__init__(runs, faults, broken=broken)
         self.capacities = capacities
@@ -94,6 +119,7 @@ class Places(Model):
         self.stale = stale
         self.tickets = tickets
         self.ticks = ticks
+        self.heirs = heirs
         self.steps = {
             **self.steps,
             "ahead": self._ahead,
@@ -102,6 +128,7 @@ class Places(Model):
             "drop": self._drop,
             "quit": self._quit,
             "peek": self._peek,
+            "shed": self._shed,
             "park": self._park,
             "mark": self._mark,
             "unpark": self._unpark,
@@ -112,6 +139,14 @@ class Places(Model):
             "note": self._note,
             "close": self._close,
             "clear": self._clear,
+            "bequeath": self._bequeath,
+            "strike": self._strike,
+            "hand": self._hand,
+            "tell": self._tell,
+            "will": self._will,
+            "promise": self._promise,
+            "record": self._record,
+            "free": self._free,
         }
 
     def empty_gates(self) -> Gates:
@@ -154,7 +189,9 @@ class Places(Model):
     def _refused(self, h: Handler) -> Handler:
         target, waited = h[4], h[6][0]
         h = handler(h, "drop", way="drop", gate=0, memory=(target, waited))
-        return h if target and self.broken != "places kept while parked" else self._next_quit(h, 0)
+        if self.broken == "places kept while parked":
+            return self._next_quit(h, 0)
+        return self._next_drop(handler(h, "drop", gate=-1))
 
     def _committed(self, h: Handler) -> Handler:
         return handler(h, "release", way="done", gate=0, memory=())
@@ -182,9 +219,9 @@ class Places(Model):
         return self._wake(h)
 
     def _next_drop(self, h: Handler) -> Handler:
-        target = h[6][0]
-        if h[4] + 1 < target:
-            return handler(h, "drop", gate=h[4] + 1)
+        target, k = h[6][0], h[4] + 1
+        if k < target:
+            return handler(h, "drop", gate=k)
         return self._next_quit(h, 0)
 
     def _next_quit(self, h: Handler, k: int) -> Handler:
@@ -228,6 +265,11 @@ class Places(Model):
         inside = tuple(sorted((*(x for x in holders if x[0] != r), (r, a))))
         gates = replaced(s[2], k, (inside, mark, waiters))
         last = k + 1 == self.gates_count
+        struck = not any(x[0] == r and x[1] <= a for x in waiters)
+        if mine == a and h[3] == "go" and struck:
+            h = handler(
+                h, "acquire", memory=(h[6][0] & ~(1 << k),)
+            )  # the handler that put it in has struck it
         then = self._next_unpark(h, 0) if last else handler(h, "acquire", gate=k + 1)
         note = "!a newcomer overtakes" if newcomer and mark else "enters"
         return [self.to(s, i, then, note, gates=gates)]
@@ -249,9 +291,25 @@ class Places(Model):
     def _peek(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
         holders, mark, _ = s[2][k]
+        if self._was_put_in(h, holders) and self.broken != "a place that was handed over is kept":
+            return [self.to(s, i, handler(h, "shed"), "was put in")]
         if len(holders) < self.capacities[k] and mark:
             return [self.to(s, i, handler(h, "query", looks=replaced(h[5], k, mark)), "room")]
         return [self.to(s, i, self._next_quit(h, k + 1), "-")]
+
+    def _was_put_in(self, h: Handler, holders: tuple[Pair, ...]) -> bool:
+        """Whether a place was handed over to a ticket that was refused, or has not come to the gate."""
+        return any(run == h[0] and ticket <= h[1] for run, ticket in holders)
+
+    def _shed(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        rest = tuple(x for x in holders if x[0] != r or x[1] > a)
+        gates = replaced(s[2], k, (rest, mark, waiters))
+        if mark and len(rest) < self.capacities[k]:
+            return [self.to(s, i, handler(h, "query", looks=replaced(h[5], k, mark)), gates=gates)]
+        then = self._next_quit(h, k + 1) if h[3] == "quit" else self._wake(h)
+        return [self.to(s, i, then, gates=gates)]
 
     def _wake_next_if_room(self, s: State, i: int, h: Handler) -> list[Move]:
         k = h[4]
@@ -284,18 +342,22 @@ class Places(Model):
         h = handlers[i]
         room = len(holders) < self.capacities[k] and self.broken != "no look after the mark"
         then = self._wake(handler(h, h[2], looks=replaced(h[5], k, new if room else h[5][k])))
+        if self._was_put_in(h, holders) and self.broken != "refused, and put in all the same":
+            then = handler(h, "shed")
         gates = replaced(s[2], k, (holders, new, waiters))
         return [self.to(s, i, then, "room" if room else "-", gates=gates, handlers=handlers)]
 
     # ------------------------------------------------------------ out
 
     def _left(self, s: State, h: Handler) -> tuple[Gates, int]:
-        """The gate without this ticket's place, and the mark to look with (-1: no look)."""
+        """The gate without this ticket's place, and the mark to look with (-1: no look). A stale delivery looks though there is no room: no other
+        message answers for the notes that it wrote."""
         r, a, k = h[0], h[1], h[4]
         holders, mark, waiters = s[2][k]
         any_ticket = self.broken == "release takes any ticket"
         rest = tuple(x for x in holders if x[0] != r or (x[1] != a and not any_ticket))
-        look = len(rest) < self.capacities[k] and (mark or h[3] == "stale")
+        room = len(rest) < self.capacities[k]
+        look = room or mark if h[3] == "stale" else room and mark
         return replaced(s[2], k, (rest, mark, waiters)), mark if look else -1
 
     def _drop(self, s: State, i: int, h: Handler) -> list[Move]:
@@ -313,6 +375,106 @@ class Places(Model):
         then = handler(h, "repair" if last else "release", gate=0 if last else k + 1)
         return [self.to(s, i, then, gates=gates)]
 
+    # ------------------------------------------------------------ handed over
+
+    def _run(self, s: State, i: int, h: Handler) -> list[Move]:
+        """A run that ends may name an heir, of a line that it has read."""
+        out = super()._run(s, i, h)
+        for k, (_, _, waiters) in enumerate(s[2]):
+            able = [x for x in waiters if not x[2] and x[0] != h[0]]
+            if able and h[8] and self.heirs:
+                out.append(
+                    self.to(s, i, handler(h, "bequeath", gate=k, memory=self._head(tuple(able))[:2]), "names")
+                )
+        return out
+
+    def _bequeath(self, s: State, i: int, h: Handler) -> list[Move]:
+        r, a, k = h[0], h[1], h[4]
+        run = s[0][r]
+        if not h[8]:
+            over = ended(run) or run[1] > a
+            return [self.to(s, i, self._committed(h) if over else None, "stale" if over else "fenced")]
+        at = -1 if self.broken == "the record does not name the heir" else _named(k, *h[6])
+        runs = replaced(s[0], r, (COMPLETED, a, at, 0))
+        return [self.to(s, i, owning(handler(h, "hand", way="done"), False), COMPLETED, runs=runs)]
+
+    def _hand(self, s: State, i: int, h: Handler) -> list[Move]:
+        """One write: if it is in, and its heir is not. Of several who name the same heir, one has it."""
+        r, a, k = h[0], h[1], h[4]
+        holders, mark, waiters = s[2][k]
+        mine = any(run == r and ticket <= a for run, ticket in holders)
+        there = any(run == h[6][0] for run, _ in holders)
+        if not mine or (there and self.broken != "hands over to one that is in"):
+            return [self.to(s, i, self._committed(h), "refused")]
+        inside = tuple(sorted((*(x for x in holders if x[0] != r), h[6])))
+        return [self.to(s, i, handler(h, "strike"), gates=replaced(s[2], k, (inside, mark, waiters)))]
+
+    def _strike(self, s: State, i: int, h: Handler) -> list[Move]:
+        """Out of the line, unless another has woken it: that one sends its message."""
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        found = next((x for x in waiters if x[:2] == h[6]), None)
+        if found is None:
+            return [self.to(s, i, handler(h, "record"), "is gone")]
+        if found[2] and self.broken != "tells an heir that another woke":
+            return [self.to(s, i, self._committed(h), "another handler")]
+        left = tuple(x for x in waiters if x != found)
+        return [self.to(s, i, handler(h, "tell"), gates=replaced(s[2], k, (holders, mark, left)))]
+
+    def _tell(self, s: State, i: int, h: Handler) -> list[Move]:
+        return [self.to(s, i, self._told(h), f"to {h[6][0]}", msgs=(*s[1], (*h[6], READY)))]
+
+    def _repair(self, s: State, i: int, h: Handler) -> list[Move]:
+        status, ticket, at, _ = s[0][h[0]]
+        heir = _heir(at) if status == COMPLETED and ticket == h[1] and h[3] == "stale" else None
+        if heir is None or self.broken == "no repair of the heir":
+            return super()._repair(s, i, h)
+        return [self.to(s, i, handler(h, "will", gate=heir[0], memory=heir[1:]), "has an heir")]
+
+    def _will(self, s: State, i: int, h: Handler) -> list[Move]:
+        """Whether the heir is in line still."""
+        found = next((x for x in s[2][h[4]][2] if x[:2] == h[6]), None)
+        if found is None:
+            return [self.to(s, i, handler(h, "record"), "struck")]
+        if found[2] and found[2] != _message(h):
+            return [self.to(s, i, self._repaired(handler(h, h[2], memory=())), "woken")]
+        return [self.to(s, i, handler(h, "tell" if found[2] else "promise"), "waits")]
+
+    def _promise(self, s: State, i: int, h: Handler) -> list[Move]:
+        """A note, so that no other handler strikes it any more."""
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        if not any(x[:2] == h[6] and not x[2] for x in waiters):
+            return [self.to(s, i, handler(h, "will"), "another handler")]
+        noted = tuple(sorted((*x[:2], _message(h), x[3] + 1) if x[:2] == h[6] else x for x in waiters))
+        return [self.to(s, i, handler(h, "tell"), gates=replaced(s[2], k, (holders, mark, noted)))]
+
+    def _record(self, s: State, i: int, h: Handler) -> list[Move]:
+        """The heir is not in line: it may have got no message, or be over with a place."""
+        status, ticket, _, _ = s[0][h[6][0]]
+        if status == PARKED and ticket == h[6][1]:
+            return [self.to(s, i, handler(h, "tell"), "parked")]
+        if status in (COMPLETED, CANCELLED) or ticket > h[6][1]:
+            return [self.to(s, i, handler(h, "free"), "over")]
+        return [self.to(s, i, self._told(h), "runs")]
+
+    def _free(self, s: State, i: int, h: Handler) -> list[Move]:
+        """An heir that is over may have been handed the place all the same."""
+        k = h[4]
+        holders, mark, waiters = s[2][k]
+        rest = tuple(x for x in holders if x[0] != h[6][0] or x[1] > h[6][1])
+        if self.broken == "an heir that is over keeps the place":
+            rest = holders
+        then = self._told(handler(h, h[2], looks=replaced(h[5], k, mark) if rest != holders else h[5]))
+        return [self.to(s, i, then, gates=replaced(s[2], k, (rest, mark, waiters)))]
+
+    def _told(self, h: Handler) -> Handler:
+        """A look that is owed passes over an heir that this delivery has told."""
+        if h[3] == "stale" and h[5][h[4]] >= 0:
+            return handler(h, "query")
+        h = handler(h, h[2], memory=())
+        return self._repaired(h) if h[3] == "stale" else self._committed(h)
+
     # ------------------------------------------------------------ looks
 
     def _head(self, waiters: tuple[Waiter, ...]) -> Waiter:
@@ -320,6 +482,9 @@ class Places(Model):
 
     def _passes_over(self, h: Handler, waiter: Waiter) -> bool:
         """Whether a look takes the note for a message that is owed, or on its way."""
+        told = h[6][:-2] if h[2] == "note" else h[6]
+        if h[3] == "stale" and told[:2] == waiter[:2]:
+            return True
         answers = h[3] == "again" or (h[3] == "stale" and self.broken != "a stale look trusts notes")
         mine = answers and waiter[2] == _message(h)
         return bool(waiter[2]) and not mine and self.broken != "a note expires"
@@ -331,6 +496,10 @@ class Places(Model):
             outside = tuple(x for x in waiters if all(x[0] != run for run, _ in holders))
             able = tuple(x for x in outside if not self._passes_over(h, x))
             pending = len(outside) - len(able)
+            owed = tuple(x for x in waiters if x[2] == _message(h) and not self._passes_over(h, x))
+            if owed and self.broken != "a note expires":
+                then = handler(h, "note", memory=(*h[6], *owed[0][:2]))
+                return [self.to(s, i, then, f"owes {owed[0]}")]
             if not able or len(holders) + pending >= self.capacities[k]:
                 return [self.to(s, i, self._looked(h, h[6]), "on their way")]
             head = self._head(able)
@@ -429,6 +598,9 @@ class Places(Model):
         strikes = sum(self.budget) - sum(state[4])
         if any(waiter[3] > 1 + strikes for _, _, waiters in gates for waiter in waiters):
             return "a wait is woken too often"
+        once_more = 1 if self.heirs and strikes else 0  # a copy may put a waiter back that was struck
+        if any(state[1].count(each) > 1 + strikes + once_more for each in state[1]):
+            return "a ticket has too many messages"
         if any(run[1] > self.tickets for run in runs):
             return "livelock: a run is refused again and again"
         if not handlers and not msgs:
@@ -445,7 +617,9 @@ class Places(Model):
         runs, msgs, gates, handlers, _, _ = state
         for r, run in enumerate(runs):
             if run[0] == PARKED and any(x[0] == r for gate in gates for x in gate[0]):
-                awake = any(h[0] == r for h in handlers) or any(m[0] == r for m in msgs)
+                givers = {r, *(n for n, x in enumerate(runs) if (heir := _heir(x[2])) and heir[1] == r)}
+                awake = any(h[0] in givers for h in handlers) or any(m[0] in givers for m in msgs)
+                awake = awake or any(x[0] == r and x[2] for gate in gates for x in gate[2])  # woken, too
                 if not awake:
                     return "a parked run holds a place"
         return None
@@ -454,14 +628,16 @@ class Places(Model):
         """A zombie may hold a place, and of two deliveries of a message one may die once the other has deleted it for both: a note that it had
         written answers for nobody. The clock repairs either."""
         runs, _, gates, _, _, _ = state
-        if self.budget[ZOMBIE] or (self.budget[CRASH] and self.budget[DUP]):
+        noted = any(x[2] for gate in gates for x in gate[2])
+        if self.budget[ZOMBIE] or (self.budget[CRASH] and self.budget[DUP] and noted):
             done = all(ended(run) for run in runs) and not any(gate[0] for gate in gates)
             return None if done or self._clock(state) else "stuck for good"
         if any(gate[0] for gate in gates):
             return "leaked place"
         if not all(ended(run) for run in runs):
             return "lost run"
-        if self.budget[CRASH] and (self.budget[DUP] or self.budget[CANCEL]):
+        twice = self.budget[DUP] or self.budget[CANCEL] or (self.heirs and self.budget[CRASH] > 1)
+        if self.budget[CRASH] and twice:
             return None  # a waiter of a run that is over, or a mark, may stay: the next look removes it
         if any(gate[2] for gate in gates):
             return "a waiter is left behind"

@@ -43,8 +43,10 @@ def _words(faults: Faults) -> str:
     return ", ".join(given) or "no faults"
 
 
-def _places(runs: int, *capacities: int, faults: Faults | None = None, stale: int = 0) -> Plan:
-    return partial(Places, runs, capacities, faults, stale=stale)
+def _places(
+    runs: int, *capacities: int, faults: Faults | None = None, stale: int = 0, heirs: bool = False
+) -> Plan:
+    return partial(Places, runs, capacities, faults, stale=stale, heirs=heirs)
 
 
 def _replays(*calls: str, faults: Faults | None = None) -> Plan:
@@ -75,6 +77,13 @@ PLANS: dict[str, Plan] = {
     "one place, 3 runs, the last goes first; no faults": partial(Places, 3, (1,), last_first=True),
     "two places, 3 runs; no faults": _places(3, 2),
     "one place, 3 runs, the clock ticks twice; no faults": partial(Places, 3, (1,), ticks=2),
+    **_each(
+        "a place is handed over, 2 runs",
+        lambda faults: _places(2, 1, faults=faults, heirs=True),
+        [Faults(), Faults(crash=1), Faults(cancel=1), Faults(fail=1)],
+    ),
+    "one of two places is handed over, 3 runs; no faults": _places(3, 2, heirs=True),
+    "places of gates of 1 and 2 are handed over, 2 runs; no faults": _places(2, 1, 2, heirs=True),
     "gates of 1 and 1, 2 runs; no faults": _places(2, 1, 1),
     "gates of 1 and 2, 2 runs; no faults": _places(2, 1, 2),
     "gates of 2 and 1, 2 runs; 1 crash": _places(2, 2, 1, faults=Faults(crash=1)),
@@ -128,6 +137,26 @@ CUT_SHORT: dict[str, Plan] = {
     "one place, 2 runs; 1 crash, 1 fail": _places(2, 1, faults=Faults(crash=1, fail=1)),
     "one place, 2 runs; 1 zombie, 1 fail": _places(2, 1, faults=Faults(zombie=1, fail=1)),
     "gates of 1 and 1, 2 runs; 1 crash": _places(2, 1, 1, faults=Faults(crash=1)),
+    **_each(
+        "a place is handed over, 2 runs",
+        lambda faults: _places(2, 1, faults=faults, heirs=True),
+        [
+            Faults(dup=1),
+            Faults(zombie=1),
+            Faults(crash=2),
+            Faults(crash=1, cancel=1),
+            Faults(dup=1, cancel=1),
+        ],
+    ),
+    "a place is handed over, 2 runs; 1 crash, 1 dup": _places(
+        2, 1, faults=Faults(crash=1, dup=1), heirs=True
+    ),
+    "a place is handed over, 3 runs; 1 crash": _places(3, 1, faults=Faults(crash=1), heirs=True),
+    "one of two places is handed over, 3 runs; 1 crash": _places(3, 2, faults=Faults(crash=1), heirs=True),
+    "one of two places is handed over, 3 runs; 1 cancel": _places(3, 2, faults=Faults(cancel=1), heirs=True),
+    "places of gates of 2 and 1 are handed over, 2 runs; 1 crash": _places(
+        2, 2, 1, faults=Faults(crash=1), heirs=True
+    ),
     "gates of 2 and 1, 3 runs; no faults": _places(3, 2, 1),
     "two places, 4 runs; no faults": _places(4, 2),
     "a unit a window, 2 runs, time passes; 1 crash": partial(Windows, (1, 1), 1, Faults(crash=1)),
@@ -147,13 +176,23 @@ CUT_SHORT: dict[str, Plan] = {
 }
 """Too large for the tests, which explore their beginnings."""
 
+HANDED_OVER = (
+    "a place is handed over",
+    "one of two places is handed over",
+    "places of gates of 2 and 1 are handed over",
+)
 TO_THE_END: dict[str, Plan] = {
+    **{
+        name: plan
+        for name, plan in CUT_SHORT.items()
+        if name.startswith(HANDED_OVER) and "crash, 1 dup" not in name and "3 runs; 1 crash" not in name
+    },
     "one place, 2 runs; 1 crash, 1 dup": CUT_SHORT["one place, 2 runs; 1 crash, 1 dup"],
     "waits twice for events, clocks differ; 1 crash, 1 dup": _waits(
         WAITS_TWICE, faults=Faults(crash=1, dup=1), skews=1
     ),
 }
-"""Two deliveries at once of which one dies: the tests of scale explore them to their ends."""
+"""Two deliveries at once of which one dies, and places that are handed over: the tests of scale explore them to their ends."""
 
 LARGER: dict[str, Plan] = {
     **CUT_SHORT,
@@ -194,6 +233,12 @@ MUTATIONS: list[tuple[str, Plan]] = [
     ("no look after the mark", _places(2, 1)),
     ("the mark goes in one step", _places(4, 1, stale=2)),
     ("a mark that is taken away is a mark", _places(4, 1, stale=2)),
+    ("the record does not name the heir", _places(2, 1, faults=Faults(crash=1), heirs=True)),
+    ("tells an heir that another woke", _places(3, 2, heirs=True)),
+    ("hands over to one that is in", _places(4, 2, heirs=True)),
+    ("no repair of the heir", _places(2, 1, faults=Faults(crash=1), heirs=True)),
+    ("refused, and put in all the same", _places(2, 1, faults=Faults(fail=1), heirs=True)),
+    ("an heir that is over keeps the place", _places(2, 1, faults=Faults(fail=1), heirs=True)),
     ("a note expires", _places(3, 1)),
     ("the clock writes no note", partial(Places, 3, (1,), ticks=2)),
     ("a stale look trusts notes", _places(3, 2, faults=Faults(crash=1))),
@@ -253,6 +298,7 @@ MUTATIONS: list[tuple[str, Plan]] = [
 FOUND_AT_RANDOM: list[tuple[str, Plan]] = [
     ("waits in two lines", _places(4, 2, 1, 1)),
     ("one gate remembered", _places(4, 1, 1)),
+    ("a place that was handed over is kept", _places(5, 2, 1, heirs=True)),
     ("places kept while parked", _places(4, 2, 1, 1)),
 ]
 """A mistake, and a plan that is too large to explore, along whose random ways it is found."""

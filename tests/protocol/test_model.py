@@ -28,7 +28,7 @@ def test_the_beginning_of_a_large_plan_holds(plan: Plan) -> None:
 @pytest.mark.scale
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("plan", TO_THE_END.values(), ids=TO_THE_END)
-def test_two_deliveries_of_which_one_dies_hold_to_the_end(plan: Plan) -> None:
+def test_a_large_plan_holds_to_its_end(plan: Plan) -> None:
     result = explore(plan(), limit=1_000_000)
     assert result.holds, result
     assert result.complete

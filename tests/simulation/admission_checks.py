@@ -106,10 +106,28 @@ def _holders_are_alive(sim: Simulation, gate: str, state: GateState) -> None:
     for held in state.holders.values():
         if held.until_ms is not None:
             continue  # its code goes on, or has died with its process and is removed by the clock
-        if not alive(sim.store.record(held.run_id), held, gate):
+        record = sim.store.record(held.run_id)
+        parked = (
+            record is not None and held.task is not None and _status(record, held.task) is TaskStatus.PARKED
+        )
+        comes = _is_handed(sim, f"{held.member}/{held.ticket}")
+        if not comes and (parked or not alive(record, held, gate)):
             raise Violation(f"{held.member} does not run, and keeps its place in {gate}")
     if state.evicted:
         raise Violation(f"{gate}: {state.evicted} were put out, and nothing has cancelled them")
+
+
+def _status(record: RunRecord, task: str) -> TaskStatus | None:
+    row = record.tasks.get(task)
+    return None if row is None else row.status
+
+
+def _is_handed(sim: Simulation, ticket: str) -> bool:
+    """Whether a message is on its way to a ticket that a place was handed over to."""
+    bodies = (json.loads(body) for queue in sim.queues.known() for body in sim.queues.bodies(queue))
+    return any(
+        "seat" in body and f"{body['run']}/{body['task']}/{body['ticket']}" == ticket for body in bodies
+    )
 
 
 def _nobody_waits_in_vain(sim: Simulation, gate: str) -> None:
@@ -140,6 +158,8 @@ def _the_parked_are_in_line(sim: Simulation) -> None:
         for name, row in record.tasks.items():
             gate = encode_point(row.waits_at) if row.waits_at is not None else ""
             if row.status is not TaskStatus.PARKED or record.cancelled_at_ms is not None:
+                continue
+            if _is_handed(sim, f"{record.run_id}/{name}/{row.ticket}"):
                 continue
             if gate.startswith(("gate#", "rate#", "pause#")):
                 tail = f"#{record.run_id}#{name}"

@@ -44,7 +44,7 @@ def alive(record: RunRecord | None, held: Holder, gate: str) -> bool:
     row = record.tasks.get(held.task)
     if row is None:
         return False
-    if row.status is TaskStatus.RUNNING:
+    if row.status in (TaskStatus.RUNNING, TaskStatus.PARKED):  # of one that is parked: it was handed over
         return row.ticket == held.ticket
     waits = row.status is TaskStatus.SUSPENDED
     return waits and row.ticket == held.ticket + 1 and not name_of(gate).startswith("worker:")

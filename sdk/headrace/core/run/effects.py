@@ -70,6 +70,14 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeeToHeir:
+    """A task has ended and named the waiter that its place goes to: that one must have its message. Paid by a later delivery only: the
+    one that ended the task hands the place over where it gives it back."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineUp:
     """A task is parked at a limit: its waiter must be there, and the mark."""
 
@@ -108,7 +116,7 @@ class SendReply:
 PaidAlone: TypeAlias = (
     AwaitEvents | TellParent | ReleaseKey | LookAtOperations | EndOperations | KeepDeadLetter | SendReply
 )
-PaidAtLimits: TypeAlias = GiveBack | LineUp | StepOut | EndRun
+PaidAtLimits: TypeAlias = GiveBack | SeeToHeir | LineUp | StepOut | EndRun
 Effect: TypeAlias = SendTask | PaidAlone | PaidAtLimits
 
 

@@ -47,6 +47,7 @@ class TaskMessage:
     place: tuple[str, str] | None = (
         None  # the gate and the place in its line of the waiter that this message wakes
     )
+    seat: int | None = None  # the item of that gate in which it may have been handed a place
     required_labels: str | None = None  # what a process must be labelled with to take it
     resumes: bool = False  # the ticket of a suspended durable task
     restored: bool = False  # it goes on though nothing that it waits for has come: a person asked
@@ -155,6 +156,8 @@ def encode_message(message: TaskMessage) -> str:
     }
     if message.place is not None:
         out["place"] = list(message.place)
+    if message.seat is not None:
+        out["seat"] = message.seat
     if message.required_labels:
         out["wishes"] = message.required_labels
     if message.resumes:
@@ -240,6 +243,7 @@ def decode_message(body: str) -> Message:
             record=decode_record(run_id, {**start, "tasks": {}}) if start is not None else None,
             input=raw.get("input"),
             place=(str(place[0]), str(place[1])) if place else None,
+            seat=int(raw["seat"]) if "seat" in raw else None,
             required_labels=raw.get("wishes"),
             resumes=raw.get("resumes") is True,
             restored=raw.get("restored") is True,

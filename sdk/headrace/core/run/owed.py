@@ -21,6 +21,7 @@ from headrace.core.run.effects import (
     LineUp,
     LookAtOperations,
     ReleaseKey,
+    SeeToHeir,
     SendReply,
     SendTask,
     StepOut,
@@ -107,6 +108,8 @@ def _owed_for(record: RunRecord, task: str, ticket: int | None) -> list[Effect]:
         record.cancelled_at_ms is not None
     ):  # right after the commit, perhaps: what that took is free all the same
         out: list[Effect] = [StepOut(task=task)] if row.status is TaskStatus.PARKED else []
+        if row.heir is not None and not now:
+            out.append(SeeToHeir(task=task))
         return [*out, GiveBack(task=task, ticket=row.ticket - row.unclaimed)] if now else out
     if row.unclaimed and (now or ticket == row.ticket - 1):
         return _owed_while_waiting(record, task, row, now=now)
@@ -139,6 +142,8 @@ def _owed_when_settled(record: RunRecord, task: str, row: TaskRow, *, now: bool)
     out: list[Effect] = []
     if now:
         out.append(GiveBack(task=task, ticket=row.ticket))
+    elif row.heir is not None:
+        out.append(SeeToHeir(task=task))
     if row.waits_at is not None and not isinstance(row.waits_at, AtOperations):
         out.append(StepOut(task=task))
     out.extend(_end_operations(task, row))

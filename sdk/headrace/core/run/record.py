@@ -133,6 +133,7 @@ class TaskRow:
     span: str | None = None  # the trace and span of its last attempt, where it was traced
     past: str | None = None  # how earlier attempts ended (`core.run.attempts.history`)
     notes: str | None = None  # what its code asked of its attempts (`core.run.attempts.notes`)
+    heir: str | None = None  # of a COMPLETED task: the waiter that its place goes to (`core.waits.heirs`)
     data: str | None = None  # what the conditions brought that it has waited for: JSON, by data key
 
     @property

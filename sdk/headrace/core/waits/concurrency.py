@@ -22,6 +22,7 @@ from headrace.core.changes import (
 from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key, gate_shard, gates_listed
 from headrace.core.waits.holders import GateState, Holder, attribute_of, held_as
+from headrace.core.waits.line import Waiter
 from headrace.core.waits.passes import Pass
 
 # ---------------------------------------------------------------- in and out
@@ -78,6 +79,22 @@ def leave(of: Pass, number: int) -> Update:
         require=AtMost(me(of, "t"), of.ticket),
         removes=(me(of),),
         adds={("c",): -of.cost},
+    )
+
+
+def hand_over(of: Pass, number: int, heir: Waiter, *, now_ms: int) -> Update:
+    """The place of a ticket that has ended is its heir's from here on, by one write: as many are taken as before."""
+    theirs = (held_as(of.gate, heir.member),)
+    return Update(
+        key=gate_key(of.gate, number),
+        require=every(
+            AtMost(me(of, "t"), of.ticket),
+            Missing(theirs),
+            Equal(("n",), of.limit),
+            AtMost(("c",), of.places_in(number)),
+        ),
+        sets={theirs: {"t": heir.ticket, "a": now_ms}, ("expires_at",): heir.expires_at_s},
+        removes=(me(of),),
     )
 
 

@@ -56,6 +56,7 @@ class Waiter:
     woken_by: str = ""  # the message that answers for the note
     note_queued_ms: int = 0  # how long that one had waited in its queue
     repeats: int = 0  # how often its message was sent again
+    expires_at_s: int = 0
 
     @property
     def member(self) -> str:
@@ -118,6 +119,7 @@ def decode_waiter(item: Item) -> Waiter:
         woken_by=_str(item.get("ub")),
         note_queued_ms=_int(item.get("uq")),
         repeats=_int(item.get("ur")),
+        expires_at_s=_int(item.get("expires_at")),
     )
 
 
@@ -136,6 +138,11 @@ def woken(waiter: Waiter, *, by: str, queued_ms: int, now_ms: int) -> Update:
     if waiter.woken_at_ms:
         sets[("ur",)] = waiter.repeats + 1
     return Update(key=waiter.key, require=every(Equal(("t",), waiter.ticket), unchanged), sets=sets)
+
+
+def strike(waiter: Waiter) -> Delete:
+    """Take an heir out of the line, unless another process has woken it, or a later ticket has taken its place."""
+    return Delete(key=waiter.key, require=every(Equal(("t",), waiter.ticket), Missing(("u",))))
 
 
 def unwait(gate: str, sk: str, ticket: int) -> Delete:

@@ -27,13 +27,19 @@ MOST_DOUBLINGS = 6
 class Account:
     """The message in hand, which answers for the notes written while it is handled. `message` is "" where there is none: a client,
     the clock. `queued_ms`: how long it waited in its queue. `sent`: the wake-ups of this delivery, each sent once. `inside`: by limit and
-    member, the items of limits that this delivery has entered."""
+    member, the items of limits that this delivery has entered; `heirs`: the waiters that its places there go to."""
 
     message: str = ""
     redelivered: bool = False
     queued_ms: int = 0
     sent: set[tuple[str, str, int]] = field(default_factory=set)
     inside: dict[tuple[str, str], int] = field(default_factory=dict)
+    heirs: dict[tuple[str, str], Waiter] = field(default_factory=dict)
+
+    def forget_heirs(self, member: str) -> None:
+        """The commit of a task did not take place, or named none."""
+        for name in [each for each in self.heirs if each[1] == member]:
+            self.heirs.pop(name, None)
 
     def repairs(self, waiter: Waiter) -> bool:
         """Whether the note is of an earlier delivery of this message, which may have died before it sent the wake-up.
@@ -49,11 +55,12 @@ def who_to_wake(
 ) -> list[Waiter]:
     """Of the head of a line: those whose wake-up this message owes, then as many new ones as fit, in order.
 
-    `inside`: the members that hold a permit already, and have yet to leave the line.
+    `inside`: the members that hold a permit already, and have yet to leave the line. One that was handed its permit after it was noted may
+    have got no message.
     """
     outside = [each for each in waiters if each.member not in inside]
     pending = [each for each in outside if each.woken_at_ms]
-    owed = [each for each in pending if account.repairs(each)]
+    owed = [each for each in waiters if each.woken_at_ms and account.repairs(each)]
     free = room - sum(each.cost for each in pending)
     return [*owed, *fitting([each for each in outside if not each.woken_at_ms], free)[:most]]
 

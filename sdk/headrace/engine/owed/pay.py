@@ -21,6 +21,7 @@ from headrace.core.run.effects import (
     PaidAlone,
     PaidAtLimits,
     ReleaseKey,
+    SeeToHeir,
     SendReply,
     SendTask,
     StepOut,
@@ -99,7 +100,7 @@ def _in_order(record: RunRecord, effects: Iterable[Effect]) -> list[_Step]:
         match effect:
             case SendTask():
                 by_worker[effect.worker].append(effect)
-            case GiveBack() | LineUp() | StepOut() | EndRun():
+            case GiveBack() | SeeToHeir() | LineUp() | StepOut() | EndRun():
                 at_limits.append(_AtLimits(record, effect))
             case _:
                 alone.append(_Alone(record, effect))

@@ -197,7 +197,7 @@ def _put_record(
     if message.record is None and message.place is not None:
         from headrace.engine.waits.park import forget_waiter
 
-        forget_waiter(engine, *message.place, message.ticket)
+        forget_waiter(engine, *message.place, message.ticket, seat=message.seat)
         return Done()
     if message.record is None or message.task not in message.record.plan.by_name:
         return Poison(

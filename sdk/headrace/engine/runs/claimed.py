@@ -62,4 +62,5 @@ class Ran:
     outlasted: bool = False  # the code has not ended
     overstaying: Overstaying | None = None  # nor has it, and the task has places
     log: str | None = None  # of a durable task, where it has grown since it was written
+    heir: str | None = None  # the waiter that its place goes to (`core.waits.heirs`)
     notes: tuple[Note, ...] = ()  # what the code asked

@@ -76,7 +76,15 @@ def commit_write(
         record = record.with_row(attempt.task, replace(row, notes=noted))
     match ran.ending:
         case Succeeded():
-            return complete(record, attempt, ran.output, now_ms=now_ms, evaluated=ran.evaluated, then=then)
+            return complete(
+                record,
+                attempt,
+                ran.output,
+                now_ms=now_ms,
+                evaluated=ran.evaluated,
+                then=then,
+                heir=ran.heir,
+            )
         case Raised(error, retryable):
             kept = cut(error, bytes_for(len(record.plan.tasks)))
             beside = _saved_beside(engine, record, attempt, kept, retryable=retryable)

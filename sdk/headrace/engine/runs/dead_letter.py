@@ -91,7 +91,7 @@ def _try(engine: Engine, received: Received, message: TaskMessage, reason: str) 
         if message.record is None and message.place is not None:
             from headrace.engine.waits.park import forget_waiter
 
-            forget_waiter(engine, *message.place, message.ticket)
+            forget_waiter(engine, *message.place, message.ticket, seat=message.seat)
             return Done()
         if message.record is None or message.task not in message.record.plan.by_name:
             return Poison(f"run {message.run_id} has no record")

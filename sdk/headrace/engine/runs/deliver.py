@@ -198,7 +198,10 @@ def _advance(
     host.tell(begun(claimed.record.plan.workflow, attempt, row))
     ran = yield from run(engine, host, claimed)
     riders = _riders(engine, host, message, claimed, ran) or _retry_here(engine, host, message, claimed, ran)
+    ran = _with_heir(engine, host, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=riders))
+    if ran.heir is not None and (isinstance(done, Fenced) or done.record.tasks[attempt.task].heir is None):
+        engine.account.forget_heirs(f"{attempt.run_id}/{attempt.task}")
     if (
         ran.overstaying is not None
     ):  # after the commit, when no other attempt can have the places of its ticket
@@ -223,6 +226,17 @@ def _advance(
         step = _claim_follower(engine, host, message, here, follower)
         going_on += step if isinstance(step, list) else []
     return going_on or Done()
+
+
+def _with_heir(engine: Engine, host: Host, claimed: Claimed, ran: Ran) -> Ran:
+    """Where tasks wait for the place of one that has succeeded, its commit says which of them gets it."""
+    if not engine.account.inside or not isinstance(ran.ending, Succeeded) or ran.overstaying is not None:
+        return ran
+    from headrace.engine.waits.heirs import name_heir
+
+    task, ticket = claimed.attempt.task, claimed.attempt.ticket
+    heir = patiently(engine, host, lambda: name_heir(engine, claimed.record, task, ticket))
+    return ran if heir is None else replace(ran, heir=heir)
 
 
 # ---------------------------------------------------------------- fused chains

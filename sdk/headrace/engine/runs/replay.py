@@ -121,6 +121,7 @@ def _moved(record: RunRecord, order: ReplayOrder, now: RunPlan | None) -> dict[s
 def carry_out(engine: Engine, record: RunRecord, order: ReplayOrder) -> RunRecord:
     """Take the run's key again, send, write. Where another replay of the same end was first, its record."""
     after = replayed(record, order)
+    _see_to_heirs(engine, record)
     store_plans(engine, [record.plan])
     messages = [
         (send.worker, Outgoing(body=encode_message(message), group=group_for(after, send.task)))
@@ -138,6 +139,16 @@ def carry_out(engine: Engine, record: RunRecord, order: ReplayOrder) -> RunRecor
     if written.item is None:
         raise RunNotFound(record.run_id)
     return record_in(engine, written.item)
+
+
+def _see_to_heirs(engine: Engine, record: RunRecord) -> None:
+    """The replayed record names no heir any more: what a delivery that died owed them is paid before."""
+    named = [task for task, row in record.tasks.items() if row.heir is not None]
+    if named:
+        from headrace.engine.waits.heirs import see_to_heir
+
+        for task in named:
+            see_to_heir(engine, record, task)
 
 
 def _messages(after: RunRecord, order: ReplayOrder) -> Iterator[tuple[SendTask, TaskMessage]]:

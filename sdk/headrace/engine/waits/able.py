@@ -62,8 +62,9 @@ def able(
     match point:
         case AtConcurrency() | AtSlots():
             limit = around.limits.get(limit_name(point), states[0].limit)
-            inside = [each for each in waiting if any(each.run_id in state.holders for state in states)]
-            return [*inside, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
+            inside = {member for state in states for member in state.holders}
+            own = [each for each in waiting if each.run_id in inside or each.member in inside]
+            return [*own, *fitting(waiting, room_in(limit, states[: items_of(limit)]))]
         case AtRateLimit():
             return _able_at_limit(around.engine, gate, item, waiting)
         case AtPause(name):

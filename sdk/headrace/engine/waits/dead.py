@@ -65,7 +65,8 @@ def is_alive(record: RunRecord | None, held: Holder, gate: str, *, now_ms: int) 
     if row is None:
         return False
     if row.ticket == held.ticket:
-        return row.status is TaskStatus.RUNNING
+        handed = row.status is TaskStatus.PARKED  # and its message is owed, or on its way
+        return handed or row.status is TaskStatus.RUNNING
     waits = row.status in (TaskStatus.RUNNING, TaskStatus.SUSPENDED)
     return row.ticket == held.ticket + 1 and waits and not isinstance(point_at(gate), AtSlots)
 

@@ -19,13 +19,22 @@ from headrace.core.points import (
     limit_name,
     point_at,
 )
-from headrace.core.run.effects import CancelEvicted, EndRun, GiveBack, LineUp, PaidAtLimits, StepOut
+from headrace.core.run.effects import (
+    CancelEvicted,
+    EndRun,
+    GiveBack,
+    LineUp,
+    PaidAtLimits,
+    SeeToHeir,
+    StepOut,
+)
 from headrace.core.run.owed import may_run_until_ms, worker_of
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.cancel import end_lease
 from headrace.core.table import gate_key
-from headrace.core.waits.concurrency import stay_until
-from headrace.core.waits.holders import GateState, state_of
+from headrace.core.values import replace
+from headrace.core.waits.concurrency import drop, stay_until
+from headrace.core.waits.holders import GateState, Holder, state_of
 from headrace.core.waits.line import Waiter, is_closing, mark, place_of, put_waiter, unwait
 from headrace.core.waits.passes import KeyFailed, Pass, items_of, passes, run_passes
 from headrace.core.waits.rate_limit import Take, takes
@@ -33,7 +42,7 @@ from headrace.engine.catalog.plans import record_in
 from headrace.engine.engine import Engine
 from headrace.engine.waits.evictions import evictions_at
 from headrace.engine.waits.keys import group_for
-from headrace.engine.waits.kinds.concurrency import give_places_back, states_of, wake_next
+from headrace.engine.waits.kinds.concurrency import give_places_back, states_of, wake_next, was_put_in
 from headrace.engine.waits.kinds.rate_limit import mark_limit, repair_refill
 from headrace.engine.waits.wake import heads, wake
 
@@ -49,6 +58,10 @@ def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tu
                 for each in _known_takes(record, task):
                     repair_refill(engine, each.gate, worker_of(record, task))
             return seen
+        case SeeToHeir(task=task):
+            from headrace.engine.waits.heirs import see_to_heir
+
+            see_to_heir(engine, record, task)
         case LineUp(task=task):
             line_up(engine, record, task)
         case StepOut(task=task):
@@ -190,11 +203,22 @@ def _mark_gate(
     if wide and seen is not None and seen.waiting == first.waiting and not engine.account.redelivered:
         return  # marked all the time: each task that left since has looked at the line, or will
     states = states_of(engine, gate, of.items) if of is not None and wide else [first]
+    if of is not None and _was_handed_over(engine, record, task, of, first):
+        return
     if of is not None and of.of_run and _is_in(engine, of, states):
         wake(
             engine, [waiter_of(engine, record, task)]
         )  # another root of the run has taken its place meanwhile
     wake_next(engine, gate, first.limit if limit is None else limit, states)
+
+
+def _was_handed_over(engine: Engine, record: RunRecord, task: str, of: Pass, first: GateState) -> bool:
+    """A task that ended may have put this one in its place while that was being refused: the place is given back, and the line looked at."""
+    refused = replace(of, ticket=record.tasks[task].ticket - 1)
+    if not was_put_in(engine, refused, first):
+        return False
+    give_places_back(engine, refused)
+    return True
 
 
 def _marked(
@@ -250,9 +274,14 @@ def any_process_meets(engine: Engine, worker: str, required_labels: str) -> bool
     return any(each.worker == worker and meets(wanted, each.labels) for each in live(engine))
 
 
-def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int) -> None:
-    """A waiter was woken whose run is there no more: it goes, and the next one is looked at."""
+def forget_waiter(engine: Engine, gate: str, sk: str, ticket: int, *, seat: int | None = None) -> None:
+    """A waiter was woken whose run is there no more: it goes, and the next one is looked at. `seat`: the item in which a place was handed
+    over to it."""
     engine.store.write(unwait(gate, sk, ticket))
+    if seat is not None:
+        _, _, _, run_id, task = sk.split("#", 4)
+        held = Holder(member=f"{run_id}/{task}", ticket=ticket, since_ms=0, born_ms=0)
+        engine.store.write(drop(gate_key(gate, seat), held))
     wake_next_at(engine, gate)
 
 

@@ -1,4 +1,4 @@
-"""Wake waiters: a note on the waiter, then a message for its ticket. Nothing is handed over, so one that is lost or doubled loses nothing."""
+"""Wake waiters: a note on the waiter, then a message for its ticket. The message carries nothing, so one that is lost or doubled loses nothing."""
 
 from __future__ import annotations
 
@@ -81,6 +81,12 @@ def _send(engine: Engine, waiters: Sequence[Waiter]) -> None:
         by_worker[waiter.worker].append(Outgoing(body=body, group=waiter.group or None))
     for worker, messages in by_worker.items():
         engine.send(engine.next_queue(worker), messages)
+
+
+def send_handed(engine: Engine, waiter: Waiter, seat: int) -> None:
+    """The message of a waiter that was struck. `seat`: the item in which it may have been handed a place."""
+    body = encode_message(replace(message_of(waiter), seat=seat))
+    engine.send(engine.next_queue(waiter.worker), [Outgoing(body=body, group=waiter.group or None)])
 
 
 def message_of(waiter: Waiter) -> TaskMessage:

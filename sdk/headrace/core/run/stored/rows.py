@@ -37,7 +37,7 @@ ROW_NAMES: Mapping[str, str] = {
     "status": "s", "ticket": "t", "retry_count": "r", "app_retry_count": "a", "takeovers": "k", "owner": "o",
     "lease_until_ms": "l", "queued_at_ms": "q", "started_at_ms": "b", "finished_at_ms": "f", "due_at_ms": "d",
     "via": "v", "spawned": "n", "started": "u", "log": "L", "invocations": "iv", "data": "cd",
-    "span": "sp", "past": "hx", "notes": "nt", "first_started_at_ms": "fb",
+    "span": "sp", "past": "hx", "notes": "nt", "first_started_at_ms": "fb", "heir": "hr",
 }  # fmt: skip
 """Field of TaskRow -> attribute, for the fields that are stored as they are. Others: p/out, e, m, x, g, h."""
 

@@ -51,8 +51,10 @@ def complete(
     now_ms: int,
     evaluated: Evaluated | None = None,
     then: Sequence[Attempt] = (),
+    heir: str | None = None,
 ) -> Update:
-    """RUNNING -> COMPLETED. `then` are the claims of only children of this task that go on in the same invocation."""
+    """RUNNING -> COMPLETED. `then` are the claims of only children of this task that go on in the same invocation; `heir` names the
+    waiter that the task's place goes to."""
     row = record.tasks[attempt.task]
     judged = evaluated or Evaluated()
     settled = replace(
@@ -65,6 +67,7 @@ def complete(
         broken=dict(judged.broken),
         lined_up=(),
         started=False,
+        heir=heir,
     )
     sets: dict[Path, Value] = {row_path(attempt.number): stored_row(record, settled)}
     for rider in then:

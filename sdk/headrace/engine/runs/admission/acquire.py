@@ -43,12 +43,14 @@ from headrace.engine.waits.kinds.concurrency import (
     Outrun,
     PutOut,
     TurnedAway,
+    find_handed,
     give_places_back,
     take_places,
     wake_next,
+    was_put_in,
 )
 from headrace.engine.waits.kinds.rate_limit import Never, NothingLeft, Taken, return_units, take_units
-from headrace.engine.waits.park import line_up, passes_of, waiter_of, wake_next_at
+from headrace.engine.waits.park import known_passes, line_up, passes_of, waiter_of, wake_next_at
 from headrace.engine.waits.wake import wake
 from headrace.telemetry.events import AttemptEnded, Outcome, TaskCancelled, TaskEvent, TaskParked
 
@@ -63,6 +65,7 @@ class _Passing:
     claimed: Claimed
     inside: list[Pass] = field(default_factory=list)
     entered: dict[str, GateState] = field(default_factory=dict)
+    struck: list[str] = field(default_factory=list)  # the limits in whose lines it stands no more
 
     @property
     def record(self) -> RunRecord:
@@ -102,17 +105,19 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
     row = way.record.tasks[way.task]
     again = _may_be_inside(way.record, row)
     for of in wanted:
-        entry = take_places(
+        entry = _handed_over(way, of) or take_places(
             way.engine,
             of,
             waited=of.point in row.lined_up,
-            again=again,
+            again=again or _was_sent_with(way, of),
             expires_at_s=way.record.expires_at_s,
         )
         match entry:
             case Inside(state, number):
                 way.inside.append(of)
                 way.entered[of.gate] = state
+                if state.waiting is not None:
+                    remember_full(way.engine, of)
                 way.engine.account.inside[of.gate, of.member] = number
                 pay_evictions(way.engine, evictions_at(of.gate, state))
                 if of.of_run and of.point in row.lined_up:
@@ -129,6 +134,24 @@ def _enter_all(way: _Passing, wanted: tuple[Pass, ...]) -> Disposition | None:
             case TurnedAway(reason):
                 return _turned_away(way, of, reason)
     return None
+
+
+def _handed_over(way: _Passing, of: Pass) -> Inside | None:
+    """The place that a task which ended has handed over to this one, whose waiter it has struck from the line."""
+    seat = way.message.seat
+    if seat is None or not _was_sent_with(way, of) or way.record.tasks[way.task].takeovers:
+        return None
+    found = find_handed(way.engine, of, seat)
+    if found is not None:
+        way.struck.append(of.gate)
+    return found
+
+
+def _was_sent_with(way: _Passing, of: Pass) -> bool:
+    """Whether the message says that a place at the limit may have been handed over."""
+    message = way.message
+    here = message.place is not None and message.place[0] == of.gate and message.task == way.task
+    return here and message.seat is not None
 
 
 def _turned_away(way: _Passing, of: Pass, reason: str) -> Disposition:
@@ -210,11 +233,20 @@ def _park(way: _Passing, point: AdmissionPoint, seen: GateState | None = None) -
     for other in _leave_lines(
         way, but=(encode_point(point), place_of(record, way.task, record.tasks[way.task]))
     ):
-        wake_next_at(
-            way.engine, other
-        )  # while it was there, noted as woken, others may have passed the place by
+        _look_where_it_stood(way, other)
     line_up(way.engine, record, way.task, seen=seen)
     return Done()
+
+
+def _look_where_it_stood(way: _Passing, gate: str) -> None:
+    """While it stood in that line, noted as woken, others may have passed the place by; and a place may have been handed over to it, at a
+    limit that it has not come to."""
+    passes = known_passes(way.engine, way.record, way.task, way.claimed.attempt.ticket)
+    of = next((each for each in passes if each.gate == gate and each not in way.inside), None)
+    if of is not None and (_was_sent_with(way, of) or was_put_in(way.engine, of)):
+        give_places_back(way.engine, of)
+    else:
+        wake_next_at(way.engine, gate)
 
 
 def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
@@ -223,7 +255,7 @@ def _leave_lines(way: _Passing, *, but: tuple[str, str] | None) -> list[str]:
     places = {(encode_point(point), place_of(way.record, way.task, row)) for point in row.lined_up}
     if way.message.place is not None and way.message.task == way.task:
         places.add(way.message.place)
-    left = sorted(place for place in places if place != but)
+    left = sorted(place for place in places if place != but and place[0] not in way.struck)
     for gate, sk in left:
         way.engine.store.write(unwait(gate, sk, way.claimed.attempt.ticket))
     return [gate for gate, _ in left]

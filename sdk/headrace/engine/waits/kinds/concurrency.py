@@ -15,6 +15,7 @@ from headrace.core.run.plans.plan import GateStrategy
 from headrace.core.table import gate_key
 from headrace.core.values import dataclass
 from headrace.core.waits.concurrency import enter, enter_again, evict, leave, oldest
+from headrace.core.waits.heirs import may_be_handed
 from headrace.core.waits.holders import GateState, state_of
 from headrace.core.waits.line import Waiter, clear, closing, is_closing
 from headrace.core.waits.passes import Pass, items_of, places_in
@@ -75,6 +76,22 @@ def take_places(engine: Engine, of: Pass, *, waited: bool, again: bool, expires_
     if of.widest > 1:
         return _enter_one_of(engine, of, waited=waited, again=again, expires_at_s=expires_at_s)
     return _enter_item(engine, of, 0, waited=waited, expires_at_s=expires_at_s)
+
+
+def find_handed(engine: Engine, of: Pass, seat: int) -> Inside | None:
+    """Whether a place was handed over to this ticket: one read."""
+    state = state_of(engine.store.get(gate_key(of.gate, seat)))
+    held = state.holders.get(of.member)
+    return Inside(state, seat) if held is not None and held.ticket == of.ticket else None
+
+
+def was_put_in(engine: Engine, of: Pass, first: GateState | None = None) -> bool:
+    """Whether a place was handed over to a ticket that was refused there, or has not come there. At a limit of several items only one that
+    was struck gets one, and its message says so. `first`: the first item, if it was read."""
+    if of.widest > 1 or not may_be_handed(of):
+        return False
+    held = (first or state_of(engine.store.get(gate_key(of.gate)))).holders.get(of.member)
+    return held is not None and held.ticket <= of.ticket
 
 
 def _enter_item(engine: Engine, of: Pass, number: int, *, waited: bool, expires_at_s: int) -> Entry:
@@ -191,6 +208,16 @@ def _enter_one_of(engine: Engine, of: Pass, *, waited: bool, again: bool, expire
 def give_places_back(engine: Engine, of: Pass) -> GateState | None:
     """Leave, whichever item of the gate it is in; then wake who can enter. The item as it is now, where it is the only one."""
     number = engine.account.inside.pop((of.gate, of.member), None)
+    heir = engine.account.heirs.pop((of.gate, of.member), None)
+    if heir is not None and number is not None:
+        from headrace.engine.waits.hand_over import hand_place_over
+
+        handed = hand_place_over(engine, of, number, heir)
+        if handed is not None and of.widest > 1:
+            return None
+        if handed is not None:
+            wake_next(engine, of.gate, of.limit, [handed])
+            return handed
     if (
         of.widest > 1
         and of.cost == 1
@@ -264,7 +291,8 @@ def wake_next(engine: Engine, gate: str, limit: int, states: Sequence[GateState]
         if seen is None or (room <= 0 and not engine.account.redelivered):
             return
         most = MOST_PENDING if wide else MOST_HEADS
-        pending = max(LEAST_PENDING, min(room, MOST_PENDING)) if limit > 1 else 1
+        several = limit > 1 or engine.account.redelivered
+        pending = max(LEAST_PENDING, min(room, MOST_PENDING)) if several else 1
         waiters = heads(engine, gate, limit=min(max(room, 0), most) + pending)
         inside = {member for state in states for member in state.holders}
         able = who_to_wake(waiters, inside=inside, room=room, account=engine.account, most=most)
