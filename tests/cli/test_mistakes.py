@@ -107,7 +107,7 @@ LINES: dict[tuple[str, ...], tuple[int, str]] = {
     ("compile", "app:hatchet", "--runtime", "python2.7"): (1, "python2.7"),
     ("cost", "app:hatchet"): (2, "Missing option '--workflow'"),
     ("cost", "app:hatchet", "--workflow", "gret"): (1, "the app has no workflow 'gret': did you mean 'greet'?"),
-    ("cost", "app:hatchet", "--workflow", "greet"): (1, "did not complete, so its price would say nothing"),
+    ("cost", "app:hatchet", "--workflow", "greet"): (1, "workflow greet does not take this input: name: Field required. Nothing was started. Give one such as --input"),
     ("cost", "app:hatchet", "--workflow", "greet", "--runs", "0"): (2, "Invalid value for '--runs': Input should be greater than or equal to 1"),
     ("dev",): (2, "Missing argument 'path'"),
     ("dev", "app"): (1, "give module:attribute, such as app:hatchet"),

@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from support.pace import pace_of_starts
 
+from headrace import Context, EmptyModel, Headrace
+from headrace.errors import NotConfigured
+from headrace_infra.cost.workload import measure
+
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join(str(ROOT / name) for name in ("sdk", "handlers", "infra"))
 COMMAND = [sys.executable, "-c", "from headrace_infra.cli import main; main()"]
@@ -114,11 +118,24 @@ def test_cost_says_where_the_money_goes(starter: Path) -> None:
     assert "Step Functions Standard" in done.stdout
 
 
-def test_cost_prices_no_run_that_fails(starter: Path) -> None:
+def test_cost_prices_no_input_that_is_refused(starter: Path) -> None:
     done = run("cost", "app:hatchet", "--workflow", "greet", "--runs", "2", cwd=starter)
     assert done.returncode == 1
-    assert "a run of greet did not complete, so its price would say nothing: FAILED" in done.stderr
+    assert "workflow greet does not take this input: name: Field required" in done.stderr
     assert "$" not in done.stdout
+
+
+def test_cost_prices_no_run_that_fails() -> None:
+    hatchet = Headrace()
+
+    @hatchet.task(name="broken")
+    def broken(input: EmptyModel, ctx: Context) -> None:
+        raise RuntimeError("out of order")
+
+    with pytest.raises(
+        NotConfigured, match=r"a run of broken did not complete, so its price .* out of order"
+    ):
+        measure(hatchet, "broken", {}, runs=1)
 
 
 def test_help_is_quick_and_says_the_version(starter: Path) -> None:

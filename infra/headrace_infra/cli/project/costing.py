@@ -6,6 +6,7 @@ from rich.table import Table
 
 from headrace.app import Headrace
 from headrace.aws.prices import PRICES, durable_functions_dollars, step_functions_dollars
+from headrace.clients.inputs import check_input
 from headrace_infra.cli.apps import parsed_object
 from headrace_infra.cli.console import counted, errors, out, print_data
 from headrace_infra.cost.workload import measure
@@ -17,8 +18,11 @@ def cost(
     app: Headrace, workflow: str, text: str, count: int, memory: int | None, *, as_json: bool = False
 ) -> None:
     """Print what the workload cost, per run and per million, and what others would charge for the same shape."""
+    given = parsed_object(text, "--input")
+    if app.settings.apply_namespace(workflow) in app._workflows_by_name:
+        check_input(app, workflow, given)
     with errors.status(f"running {workflow} {count} times on the local runtime"):
-        found = measure(app, workflow, parsed_object(text, "--input"), runs=count, memory_mb=memory)
+        found = measure(app, workflow, given, runs=count, memory_mb=memory)
     if as_json:
         print_data(
             {"runs": found.runs, "units_a_run": found.units_a_run(), "dollars_a_run": found.dollars_a_run()}
