@@ -278,6 +278,7 @@ def test_a_form_is_made_from_the_schema_and_starts_a_run(shop: tuple[TestClient,
     client, access = shop
     page = client.get("/workflows/buy").text
     assert '<input name="field:count" value="3" inputmode="decimal">' in page
+    assert '<span>Id <span aria-hidden="true">*</span></span>' in page, "the mark stands beside the name"
     fields = {"field:id": "A1", "field:count": "4", "field:gift": "true", "field:lines": '["x"]'}
     made = client.post(
         "/workflows/buy/run",
