@@ -137,6 +137,11 @@ def _perform(engine: Engine, step: _Step) -> Sequence[_Step]:
 def _pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> Sequence[CancelEvicted]:
     if isinstance(effect, GiveBack) and not has_gates(engine, record, effect.task):
         return ()
+    if isinstance(effect, SeeToHeir):
+        from headrace.engine.waits.heirs import see_to_heir
+
+        see_to_heir(engine, record, effect.task)
+        return ()
     from headrace.engine.waits.park import pay_at_limits
 
     return pay_at_limits(engine, record, effect)

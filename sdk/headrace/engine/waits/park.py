@@ -24,8 +24,6 @@ from headrace.core.run.effects import (
     EndRun,
     GiveBack,
     LineUp,
-    PaidAtLimits,
-    SeeToHeir,
     StepOut,
 )
 from headrace.core.run.owed import may_run_until_ms, worker_of
@@ -47,7 +45,9 @@ from headrace.engine.waits.kinds.rate_limit import mark_limit, repair_refill
 from headrace.engine.waits.wake import heads, wake
 
 
-def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tuple[CancelEvicted, ...]:
+def pay_at_limits(
+    engine: Engine, record: RunRecord, effect: GiveBack | LineUp | StepOut | EndRun
+) -> tuple[CancelEvicted, ...]:
     """Free what was held, or line up, or leave a line. The evicted runs that were seen there, which are to be cancelled."""
     match effect:
         case GiveBack(task=task, ticket=ticket):
@@ -58,10 +58,6 @@ def pay_at_limits(engine: Engine, record: RunRecord, effect: PaidAtLimits) -> tu
                 for each in _known_takes(record, task):
                     repair_refill(engine, each.gate, worker_of(record, task))
             return seen
-        case SeeToHeir(task=task):
-            from headrace.engine.waits.heirs import see_to_heir
-
-            see_to_heir(engine, record, task)
         case LineUp(task=task):
             line_up(engine, record, task)
         case StepOut(task=task):
