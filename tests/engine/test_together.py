@@ -16,7 +16,8 @@ from headrace.core.run.plans.plan import Json, RunPlan
 from headrace.core.run.record import RunRecord, RunStatus, TaskStatus
 from headrace.engine.attempts.ports import Disposition, Done, Later, Work
 from headrace.engine.engine import Limits
-from headrace.engine.runs.deliver import MOST_TOGETHER, deliver
+from headrace.engine.runs.deliver import deliver
+from headrace.engine.runs.going_on import MOST_TOGETHER
 from headrace.runtime.side_by_side import side_by_side
 
 DIAMOND = plan(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"), workflow="flow")

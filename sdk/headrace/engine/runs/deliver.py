@@ -7,9 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from headrace.core.changes import Applied
-from headrace.core.points import WORKER_GATE
 from headrace.core.run.attempts.backoff import RetryIn, redelivery_s
-from headrace.core.run.derived.progress import as_planned, made_ready_by
 from headrace.core.run.effects import Effect, SendTask
 from headrace.core.run.message import (
     MAX_REASON_CHARS,
@@ -21,15 +19,15 @@ from headrace.core.run.message import (
     TaskMessage,
     TimersMessage,
 )
-from headrace.core.run.owed import owed_after, owed_to, worker_of
-from headrace.core.run.record import Payload, RunRecord, TaskStatus
+from headrace.core.run.owed import owed_after, owed_to
+from headrace.core.run.record import RunRecord
 from headrace.core.run.transitions.cancel import was_cancelled
-from headrace.core.run.transitions.claim import claim, rides_on
+from headrace.core.run.transitions.claim import claim
 from headrace.core.run.transitions.commit import Fenced, holds, retry_of
 from headrace.core.run.transitions.fence import Attempt
 from headrace.core.table import run_key
 from headrace.core.values import replace
-from headrace.engine.attempts.patience import INVOCATION_MARGIN_MS, patiently
+from headrace.engine.attempts.patience import patiently
 from headrace.engine.attempts.ports import Disposition, Done, Host, Later, Poison, Raised, Succeeded
 from headrace.engine.catalog.plans import message_in, record_in
 from headrace.engine.engine import Engine
@@ -39,6 +37,7 @@ from headrace.engine.runs.attempt import Runner, Steps, driven, run, run_live
 from headrace.engine.runs.claim import claim_message, new_attempt
 from headrace.engine.runs.claimed import Claimed, Ran
 from headrace.engine.runs.commit import commit, failure_of
+from headrace.engine.runs.going_on import going_on_here, on_the_loop, riders_of, runs_on_here
 from headrace.engine.runs.telling import begun, log_ending, outcome_of
 from headrace.engine.waits.keys import has_gates
 from headrace.errors import QueueUnavailable, RequestRefused, StoreUnavailable
@@ -197,7 +196,9 @@ def _advance(
     attempt, row = claimed.attempt, claimed.record.tasks[claimed.attempt.task]
     host.tell(begun(claimed.record.plan.workflow, attempt, row))
     ran = yield from run(engine, host, claimed)
-    riders = _riders(engine, host, message, claimed, ran) or _retry_here(engine, host, message, claimed, ran)
+    riders = riders_of(engine, host, message, claimed, ran) or _retry_here(
+        engine, host, message, claimed, ran
+    )
     ran = _with_heir(engine, host, claimed, ran)
     done = patiently(engine, host, lambda: commit(engine, claimed, ran, then=riders))
     if ran.heir is not None and (isinstance(done, Fenced) or done.record.tasks[attempt.task].heir is None):
@@ -239,66 +240,7 @@ def _with_heir(engine: Engine, host: Host, claimed: Claimed, ran: Ran) -> Ran:
     return ran if heir is None else replace(ran, heir=heir)
 
 
-# ---------------------------------------------------------------- fused chains
-
-MOST_TOGETHER = 10
-"""How many async tasks go on side by side in one invocation: more get messages, and so the processors of other ones."""
-
-
-def _goes_on(
-    engine: Engine, host: Host, message: TaskMessage, record: RunRecord, ready: Sequence[str]
-) -> list[str]:
-    """Of the tasks that are ready, those that go on in this invocation: the async ones, where those are several, the host runs them side
-    by side, and nothing else of this message runs; else the first."""
-    here = [task for task in ready if runs_on_here(engine, host, record, task)]
-    if host.together is not None and len(here) > 1 and not rides_on(record, message, beside=ready):
-        on_the_loop = [task for task in here if host.runnables[record.plan.workflow, task].is_async]
-        if len(on_the_loop) > 1:
-            return on_the_loop[:MOST_TOGETHER]
-    return here[:1]
-
-
-def _riders(
-    engine: Engine, host: Host, message: TaskMessage, claimed: Claimed, ran: Ran
-) -> tuple[Attempt, ...]:
-    """The claims of only children of this task, which go into this task's commit."""
-    if not isinstance(ran.ending, Succeeded) or len(claimed.record.plan.tasks) == 1:
-        return ()
-    record, task = claimed.record, claimed.attempt.task
-    plan = record.plan
-    only = [
-        child
-        for child in plan.children.get(task, ())
-        if plan.task(child).parents == (task,) and child not in record.tasks
-    ]
-    if len(only) > 1 or (only and not as_planned(record)):
-        record = _completed(claimed, ran)
-        ready = made_ready_by(record, task)
-        only = [child for child in only if child in ready]
-    return tuple(
-        new_attempt(
-            engine,
-            host,
-            record.run_id,
-            child,
-            plan.numbers[child],
-            record.first_ticket(child),
-            via=message.name,
-        )
-        for child in _goes_on(engine, host, message, record, only)
-    )
-
-
-def _completed(claimed: Claimed, ran: Ran) -> RunRecord:
-    """The record as the commit will leave it, but for the output."""
-    row = replace(
-        claimed.row,
-        status=TaskStatus.COMPLETED,
-        output=Payload(),
-        met=ran.evaluated.met,
-        broken=dict(ran.evaluated.broken),
-    )
-    return claimed.record.with_row(claimed.attempt.task, row)
+# ---------------------------------------------------------------- those that go on here
 
 
 def _retry_here(
@@ -317,18 +259,6 @@ def _retry_here(
     return (new_attempt(engine, host, record.run_id, task, number, ticket, via=message.name),)
 
 
-def runs_on_here(engine: Engine, host: Host, record: RunRecord, task: str) -> bool:
-    """Whether `task` may go on in this invocation: same worker, its code at hand, time enough, nothing to be admitted."""
-    plan = record.plan.task(task)
-    if plan.isolated or plan.batch or plan.gates or plan.rates or worker_of(record, task) != host.worker:
-        return False
-    if task in record.routing.required_labels or WORKER_GATE + host.worker in engine.gate_limits():
-        return False
-    if (record.plan.workflow, task) not in host.runnables:
-        return False
-    return host.time_left_ms() >= plan.execution_timeout_ms + INVOCATION_MARGIN_MS
-
-
 def _followers(
     engine: Engine,
     host: Host,
@@ -344,14 +274,10 @@ def _followers(
         if isinstance(effect, SendTask) and effect.conditions is None and effect.task not in record.tasks
     }
     riding = [each.attempt.task for each in going_on]
-    if not sends or (riding and (host.together is None or not _on_the_loop(host, record, riding))):
+    if not sends or (riding and (host.together is None or not on_the_loop(host, record, riding))):
         return []
-    here = _goes_on(engine, host, message, record, [*riding, *sends])
+    here = going_on_here(engine, host, message, record, [*riding, *sends])
     return [send for task, send in sends.items() if task in here]
-
-
-def _on_the_loop(host: Host, record: RunRecord, tasks: Iterable[str]) -> bool:
-    return all(host.runnables[record.plan.workflow, task].is_async for task in tasks)
 
 
 def _claim_follower(

@@ -19,13 +19,7 @@ from headrace.core.points import (
     limit_name,
     point_at,
 )
-from headrace.core.run.effects import (
-    CancelEvicted,
-    EndRun,
-    GiveBack,
-    LineUp,
-    StepOut,
-)
+from headrace.core.run.effects import CancelEvicted, EndRun, GiveBack, LineUp, StepOut
 from headrace.core.run.owed import may_run_until_ms, worker_of
 from headrace.core.run.record import RunRecord, TaskRow, TaskStatus
 from headrace.core.run.transitions.cancel import end_lease
